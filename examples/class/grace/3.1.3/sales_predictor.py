@@ -1,0 +1,5 @@
+sales = [100, 120, 110]
+
+next_week = sum(sales) / len(sales)
+print("Predicted sales for next week: " + format(next_week, ".2f"))
+print("logged prediction: " + format(next_week, ".2f"))

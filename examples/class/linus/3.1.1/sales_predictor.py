@@ -1,0 +1,9 @@
+# sales_predictor.py
+import sys
+
+# Mock sales data (or pass it in later)
+sales = [100, 120, 110]  # Last 3 weeks
+
+# Simple average-based prediction
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")

@@ -1,0 +1,186 @@
+"""`grader batch`, `regrade` and `report`: a class, its journal, and the files made from it."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
+from grader.app.opening import open_session
+from grader.batch import Plan, plan_batch, read_roster, reports_in, run_batch
+from grader.bench import recall
+from grader.checks import Brief
+from grader.console import Console
+from grader.course import CourseFolder
+from grader.draw import probe_nonce
+from grader.errors import EnvironmentProblem, UsageError
+from grader.files import make_folder, write_whole
+from grader.grade import grade_exercise
+from grader.journal import BatchInfo, Graded, Journal
+from grader.model import ExerciseStatus, Report
+from grader.reference import expected_cases
+from grader.render.clean import safe_name
+from grader.render.to_csv import gradebook_csv, grades_csv
+from grader.render.to_html import class_page, student_page
+from grader.render.to_junit import to_junit
+from grader.render.to_text import class_lines
+from grader.scoring import Details, for_student
+from grader.spec import Exercise
+from grader.submission import find_submissions, read_submission, student_of
+
+__all__ = ["BatchOptions", "grade_batch", "regrade_results", "write_report"]
+
+
+@dataclass(frozen=True, slots=True)
+class BatchOptions:
+    """What the command line says."""
+
+    course: Path | None
+    submissions: Path
+    out: Path
+    jobs: int | None
+    exercises: tuple[str, ...]
+    roster: Path | None
+    seed: int | None
+    resume: bool
+    engine: str
+    details: Details
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """On what terms a batch is graded: the seed of its cases, how many students at once."""
+
+    seed: int
+    jobs: int
+
+
+def grade_batch(options: BatchOptions) -> int:
+    """Grade everyone; 0 when every submission was graded, whatever the marks, else 3."""
+    folder = course_at(options.course)
+    exercises = chosen_exercises(folder, options.exercises)
+    plan = _plan(options, exercises)
+    make_folder(options.out)
+    console = terminal()
+    with Journal.open(options.out, create=True) as journal:
+        before = _earlier(journal, options, folder)
+        seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
+        try:
+            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1))
+        finally:
+            reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
+        console.write(class_lines(reports, console.width))
+        return _told(console, reports, options.out)
+
+
+def regrade_results(option: Path | None, results: Path) -> int:
+    """Judge what is in the journal again with the course as it is now; no engine."""
+    folder = course_at(option)
+    console = terminal()
+    with Journal.open(results) as journal:
+        info = journal.info()
+        if info is None:
+            message = f"{results}: the journal is empty; there is nothing to regrade."
+            raise UsageError(message)
+        before = reports_in(journal, folder.course)
+        known = {exercise.id: exercise for exercise in folder.course.exercises}
+        cases = expected_cases(folder.predictor, folder.course.exercises, info.seed)
+        for graded in list(journal.gradings()):
+            exercise = known.get(graded.result.report.id)
+            files = graded.result.files
+            if exercise is not None and files is not None:
+                brief = Brief(folder.course, exercise, files, cases[exercise.id], probe_nonce(exercise.id, info.seed))
+                report = grade_exercise(brief, recall(graded.result.observations))
+                report = replace(report, seconds=graded.result.report.seconds)
+                journal.record(Graded(graded.student, replace(graded.result, report=report)))
+        reports = _write_files(journal, folder, results, "full")
+    changed = sum(one.score != other.score for one, other in zip(before, reports, strict=True))
+    console.write(class_lines(reports, console.width))
+    console.note(f"Judged again without an engine: {changed} of {len(reports)} students have another score.")
+    return _told(console, reports, results)
+
+
+def write_report(option: Path | None, results: Path, details: Details) -> int:
+    """Write the pages and tables again from the journal."""
+    folder = course_at(option)
+    console = terminal()
+    with Journal.open(results) as journal:
+        reports = _write_files(journal, folder, results, details)
+    console.write(class_lines(reports, console.width))
+    return _told(console, reports, results)
+
+
+def _plan(options: BatchOptions, exercises: Sequence[Exercise]) -> Plan:
+    roster = read_roster(options.roster) if options.roster else ()
+    paths = find_submissions(options.submissions)
+    if not paths and not roster:
+        message = f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
+        raise UsageError(message)
+    return plan_batch(paths, student_of, roster, exercises)
+
+
+def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> BatchInfo | None:
+    """The batch that is already in the journal, if `--resume` may go on with it."""
+    info = journal.info()
+    if info is None:
+        return None
+    if not options.resume:
+        raise UsageError(
+            f"{options.out}: holds the results of a batch of {info.started}. "
+            "Go on with it by --resume, or name another folder."
+        )
+    if info.course != _course_digest(folder):
+        message = (
+            f"{options.out}: was graded with another exercises.yaml, and one batch must be graded by one. "
+            f"Name another folder, or judge what is there again with `grader regrade {options.out}`."
+        )
+        raise UsageError(message)
+    return info
+
+
+def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
+    total = len(plan.students) * len(plan.exercises)
+    read = functools.partial(
+        read_submission, ids=[exercise.id for exercise in plan.exercises], limits=folder.course.limits
+    )
+    with (
+        console.batching(total) as emit,
+        open_session(folder, plan.exercises, terms.seed, emit, console.note) as session,
+    ):
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        info = BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, session.engine_info())
+        journal.begin(info, tuple(plan.students))
+        try:
+            run_batch(session, plan, journal, read, terms.jobs)
+        finally:
+            journal.begin(BatchInfo(terms.seed, info.course, info.title, started, session.engine_info()), ())
+
+
+def _course_digest(folder: CourseFolder) -> str:
+    return hashlib.sha256((folder.root / "exercises.yaml").read_bytes()).hexdigest()
+
+
+def _write_files(journal: Journal, folder: CourseFolder, out: Path, details: Details) -> list[Report]:
+    """All result files, from the journal alone; gives the reports they were made from."""
+    reports = reports_in(journal, folder.course)
+    write_whole(out / "grades.csv", grades_csv(reports))
+    write_whole(out / "gradebook.csv", gradebook_csv(reports))
+    write_whole(out / "junit.xml", to_junit(reports))
+    write_whole(out / "report.html", class_page(folder.course.title, reports))
+    for report in reports:
+        page = student_page(for_student(report, details))
+        write_whole(out / "students" / f"{safe_name(report.student)}.html", page)
+    return reports
+
+
+def _told(console: Console, reports: Sequence[Report], out: Path) -> int:
+    console.note(f"Written: {out / 'report.html'}, {out / 'gradebook.csv'}, {out / 'grades.csv'}")
+    missing = sum(exercise.status is ExerciseStatus.NOT_GRADED for report in reports for exercise in report.exercises)
+    if missing:
+        console.note(f"{missing} exercises could not be graded; `grader batch … --resume` tries them again.")
+    return EnvironmentProblem.exit_code if missing else 0

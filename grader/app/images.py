@@ -1,0 +1,41 @@
+"""`grader images`: make the base images present that students build FROM."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from grader.app.common import course_at, terminal
+from grader.app.opening import base_images, open_engine
+from grader.course import CourseFolder
+from grader.errors import UsageError
+from grader.images import base_of, plain_names
+from grader.render.to_text import table_lines
+from grader.spec import BaseImage
+
+__all__ = ["make_present"]
+
+
+def make_present(option: Path | None, references: Sequence[str]) -> int:
+    """Make these references present, or each base image's plain names (those without a pattern)."""
+    folder = course_at(option)
+    console = terminal()
+    with open_engine() as engine:
+        sources = base_images(engine, console.note).ensure_all(_wanted(folder, references))
+    rows = [(source.reference, source.origin, source.detail) for source in sources]
+    console.write(table_lines(("Image", "Origin", "Details"), rows))
+    return 0
+
+
+def _wanted(folder: CourseFolder, references: Sequence[str]) -> list[tuple[BaseImage, str]]:
+    if not references:
+        return [(base, name) for base in folder.course.images for name in plain_names(base)]
+    return [(_base(folder, reference), reference) for reference in references]
+
+
+def _base(folder: CourseFolder, reference: str) -> BaseImage:
+    base = base_of(reference, folder.course.images)
+    if base is None:
+        allowed = ", ".join(name for base in folder.course.images for name in base.names)
+        raise UsageError(f"{reference} is not among the course's base images: {allowed}")
+    return base

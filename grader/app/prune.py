@@ -1,0 +1,19 @@
+"""`grader prune`: remove what interrupted or killed graders left in the engine."""
+
+from __future__ import annotations
+
+from grader.app.common import terminal
+from grader.app.opening import open_engine
+
+__all__ = ["remove_leftovers"]
+
+
+def remove_leftovers(*, everything: bool) -> int:
+    """Remove leftovers of graders that are dead; with `everything` those of all graders."""
+    console = terminal()
+    with open_engine() as engine:
+        removed = engine.prune(everything=everything)
+    for leftover in removed:
+        console.note(f"removed {leftover.kind} {', '.join(leftover.names) or leftover.id[:19]}")
+    console.note(f"{len(removed)} leftovers removed." if removed else "Nothing of ours was left in the engine.")
+    return 0

@@ -1,0 +1,130 @@
+"""Grading many submissions: a pool of workers, one journal, one final row for each student and exercise.
+
+A student's exercises are graded one after the other by one worker; students are graded side by
+side. Each result is in the journal before the next begins, so a batch that is interrupted or
+killed goes on where it was with `--resume`.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.errors import UsageError
+from grader.journal import Graded, Journal
+from grader.model import ExerciseReport, ExerciseStatus, Report, Submission
+from grader.scoring import with_totals
+from grader.session import Handed, Session, digest_of, grade_one
+from grader.spec import Course, Exercise
+
+__all__ = ["Plan", "plan_batch", "read_roster", "reports_in", "run_batch"]
+
+ReadSubmission = Callable[[Path], Submission]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch has to do: each student with the path of the submission, None where nothing was handed in."""
+
+    students: Mapping[str, Path | None]
+    exercises: Sequence[Exercise]
+
+
+def plan_batch(
+    paths: Sequence[Path], name_of: Callable[[Path], str], roster: Sequence[str], exercises: Sequence[Exercise]
+) -> Plan:
+    """Match submissions with the roster. Two submissions of one name are a `UsageError`."""
+    students: dict[str, Path | None] = dict.fromkeys(roster)
+    taken: dict[str, Path] = {}
+    for path in paths:
+        name = name_of(path)
+        if name in taken:
+            message = f"Two submissions are named {name}: {taken[name]} and {path}. Remove or rename one."
+            raise UsageError(message)
+        taken[name] = path
+    students.update(taken)
+    return Plan(dict(sorted(students.items())), exercises)
+
+
+def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmission, jobs: int) -> None:
+    """Grade everything in the plan that the journal does not have yet.
+
+    The first exception of a worker (an interrupt, a fault of the grader) stops the batch and is
+    raised here once the other workers have ended.
+    """
+    done = journal.digests()
+
+    def grade(student: str, path: Path | None) -> None:
+        handed = _handed(read, path)
+        for exercise in plan.exercises:
+            if not _is_final(done.get((student, exercise.id)), handed.get(exercise.id)):
+                result = grade_one(session, student, exercise, handed.get(exercise.id))
+                journal.record(Graded(student, result))
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="grade") as pool:
+        futures = [pool.submit(grade, student, path) for student, path in plan.students.items()]
+        _wait(futures, pool)
+
+
+def reports_in(journal: Journal, course: Course) -> list[Report]:
+    """Every student's report, in the order of the course, from the journal alone."""
+    info = journal.info()
+    if info is None:
+        message = "The journal is empty: nothing was graded into this folder."
+        raise UsageError(message)
+    order = {exercise.id: index for index, exercise in enumerate(course.exercises)}
+    stored = journal.reports()
+    return [
+        with_totals(Report(student, info.seed, info.engine, _sorted(stored.get(student, {}), order)))
+        for student in journal.students()
+    ]
+
+
+def read_roster(path: Path) -> tuple[str, ...]:
+    """Student names from a CSV file: the column `student`, else the first column.
+
+    Raises `UsageError` with the line number where a name is missing or comes twice.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read as a roster: {error}"
+        raise UsageError(message) from error
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    column = header.index("student") if "student" in header else 0
+    names: dict[str, int] = {}
+    for number, row in enumerate(rows[1 if "student" in header else 0 :], start=2 if "student" in header else 1):
+        name = row[column].strip() if column < len(row) else ""
+        if not any(cell.strip() for cell in row):
+            continue
+        if not name or name in names:
+            problem = f"{name!r} already stands in line {names[name]}" if name else "the student's name is missing"
+            message = f"{path}:{number}: {problem}"
+            raise UsageError(message)
+        names[name] = number
+    return tuple(names)
+
+
+def _handed(read: ReadSubmission, path: Path | None) -> dict[str, Handed]:
+    return {item.exercise: item for item in read(path).exercises} if path is not None else {}
+
+
+def _is_final(stored: tuple[str, str] | None, handed: Handed) -> bool:
+    return stored is not None and stored[0] == digest_of(handed) and stored[1] != ExerciseStatus.NOT_GRADED
+
+
+def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> tuple[ExerciseReport, ...]:
+    return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
+
+
+def _wait(futures: Sequence[Future[None]], pool: ThreadPoolExecutor) -> None:
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    for future in futures:
+        if not future.cancelled():
+            future.result()

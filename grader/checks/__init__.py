@@ -1,0 +1,90 @@
+"""The kinds of check. Each is a generator that asks for observations and returns a finding.
+
+To add a kind: a frozen dataclass in `grader.spec` (its parameters), a function of the shape
+`(check, brief) -> Steps[Finding]` in a module here, a case in `examine`, and hints for its
+reasons in `exercises.yaml`. mypy and the tests point at whatever is forgotten.
+"""
+
+from __future__ import annotations
+
+from typing import assert_never
+
+from grader.checks import build, cache, library, mounted, output, packages, probe
+from grader.checks.brief import Brief, NoImage, Steps
+from grader.checks.reasons import REASONS, Reason
+from grader.model import Finding
+from grader.spec import (
+    AlsoLogged,
+    Builds,
+    CachedInstalls,
+    Check,
+    HasFiles,
+    ImageEnvironment,
+    Imports,
+    Loads,
+    LockedVersions,
+    NeedsFile,
+    NoPins,
+    NotInBase,
+    Predicts,
+    PythonVersion,
+    RefusesValue,
+    RelativeCommand,
+    SavesPrediction,
+    ScriptIn,
+    ScriptRuns,
+    SourceUses,
+    Usage,
+    WorkingDir,
+)
+
+__all__ = ["REASONS", "Brief", "NoImage", "Reason", "Steps", "examine"]
+
+
+def examine(check: Check, brief: Brief) -> Steps[Finding]:
+    """The conversation that carries out one check."""
+    match check:
+        case Builds():
+            return build.builds(check, brief)
+        case WorkingDir():
+            return build.working_dir(check, brief)
+        case ScriptRuns():
+            return probe.script_runs(check, brief)
+        case PythonVersion():
+            return probe.python_version(check, brief)
+        case Imports():
+            return probe.imports(check, brief)
+        case ScriptIn():
+            return probe.script_in(check, brief)
+        case RelativeCommand():
+            return probe.relative_command(check, brief)
+        case Predicts():
+            return output.predicts(check, brief)
+        case AlsoLogged():
+            return output.also_logged(check, brief)
+        case Usage():
+            return output.usage(check, brief)
+        case NeedsFile():
+            return mounted.needs_file(check, brief)
+        case ImageEnvironment():
+            return mounted.image_environment(check, brief)
+        case RefusesValue():
+            return mounted.refuses_value(check, brief)
+        case SavesPrediction():
+            return mounted.saves_prediction(check, brief)
+        case Loads():
+            return library.loads(check, brief)
+        case SourceUses():
+            return library.source_uses(check, brief)
+        case NotInBase():
+            return library.not_in_base(check, brief)
+        case HasFiles():
+            return packages.has_files(check, brief)
+        case LockedVersions():
+            return packages.locked_versions(check, brief)
+        case NoPins():
+            return packages.no_pins(check, brief)
+        case CachedInstalls():
+            return cache.cached_installs(check, brief)
+        case _:
+            assert_never(check)

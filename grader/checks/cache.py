@@ -1,0 +1,104 @@
+"""The order of layers: does a change of the script make the packages install again?"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import PurePosixPath
+
+from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built
+from grader.checks.reasons import Reason
+from grader.model import BuildFailed, BuildRequest, BuildStep, Finding, MemoryFile
+from grader.spec import CachedInstalls
+
+__all__ = ["INSTALLS", "INSTRUCTION", "cached_installs"]
+
+INSTALLS = re.compile(
+    r"\b(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b[^&|;\n]*?\b(?:install|sync|add|update)\b"
+    r"|\bsetup\.py\s+install\b|\bget-pip\b|\bensurepip\b"
+)
+INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z]+)\b(?P<rest>.*)", re.DOTALL)
+
+
+def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+    """Build, change only the script, build again: what the builder itself says was cached decides."""
+    yield from built()
+    changed = (brief.files.content(brief.script) or b"") + f"\n# {brief.nonce}\n".encode()
+    again = yield from build(BuildRequest(replaced=(MemoryFile(brief.script, changed),)))
+    if isinstance(again, BuildFailed):
+        return Finding(
+            passed=False, reason=Reason.BUILD_FAILED,
+            message="After a comment was added to the script, the image does not build.",
+            actual=again.message, file="Dockerfile", line=again.line, reproduce=_REPRODUCE,
+        )  # fmt: skip
+    repeated = [step for step in again.steps if not step.cached and _installs(step, brief)]
+    if not repeated:
+        return Finding(
+            passed=True, message="After a change of the script, no package was installed again.", reproduce=_REPRODUCE
+        )
+    return _told(repeated, again.steps)
+
+
+def _told(repeated: list[BuildStep], steps: tuple[BuildStep, ...]) -> Finding:
+    first = repeated[0]
+    breaker = _breaker(first, steps)
+    seconds = sum(step.seconds for step in repeated)
+    because = f" {_place(breaker)}, which holds the script, stands before it." if breaker else ""
+    return Finding(
+        passed=False,
+        reason=Reason.INSTALLED_AGAIN,
+        message=f"Only the script was changed, but {_place(first)} ran again and took {seconds:.1f} seconds.{because}",
+        expected="CACHED for every instruction that installs packages",
+        actual="\n".join(
+            f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}" for step in steps
+        ),
+        file="Dockerfile",
+        line=(breaker or first).line,
+        reproduce=_REPRODUCE,
+    )
+
+
+_REPRODUCE = (
+    f"docker build -t {IMAGE_NAME} . && echo '# a change' >> sales_predictor.py && docker build -t {IMAGE_NAME} . "
+    "  # then remove the added line"
+)
+
+
+def _breaker(install: BuildStep, steps: tuple[BuildStep, ...]) -> BuildStep | None:
+    """The first COPY or ADD that was not cached before the installation: it is what changed."""
+    before = steps[: steps.index(install)]
+    return next((step for step in before if not step.cached and _word(step) in {"COPY", "ADD"}), None)
+
+
+def _place(step: BuildStep) -> str:
+    return f"line {step.line} ({_instruction(step)})" if step.line else _instruction(step)
+
+
+def _instruction(step: BuildStep) -> str:
+    match = INSTRUCTION.match(step.name)
+    text = f"{match['keyword'].upper()}{match['rest']}" if match else step.name
+    return " ".join(text.split())[:80]
+
+
+def _word(step: BuildStep) -> str:
+    return _instruction(step).partition(" ")[0]
+
+
+def _installs(step: BuildStep, brief: Brief) -> bool:
+    """Whether a RUN installs packages: by its own words, or by those of a script of the folder that it runs."""
+    if _word(step) != "RUN":
+        return False
+    return bool(INSTALLS.search(step.name)) or any(INSTALLS.search(text) for text in _scripts_named(step, brief))
+
+
+def _scripts_named(step: BuildStep, brief: Brief) -> list[str]:
+    try:
+        words = shlex.split(step.name)
+    except ValueError:
+        words = step.name.split()
+    names = {PurePosixPath(word).name for word in words}
+    return [
+        file.content.decode("utf-8", "replace")
+        for file in brief.files.files
+        if PurePosixPath(file.path).name in names and not file.path.endswith(".py")
+    ]

@@ -1,0 +1,132 @@
+"""Is a library used: in the source, in a run, and was it an instruction of the Dockerfile that brought it?"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from importlib import resources
+
+from grader import gate
+from grader.checks.brief import Brief, Steps, built, docker_in_image, docker_run, run
+from grader.checks.feed import fed
+from grader.checks.probe import Probed, probe
+from grader.checks.reasons import Reason
+from grader.checks.tell import ended, excerpt
+from grader.compare import lines
+from grader.model import Finding, MemoryFile, RunOutcome, RunRequest
+from grader.source import Uses, uses_of
+from grader.spec import Loads, NotInBase, SourceUses
+
+__all__ = ["loads", "not_in_base", "source_uses"]
+
+_FOLDER = "/grader-probe"
+_WORDS = re.compile(r"grader-loaded (?P<proof>[0-9a-f]{64}) (?P<text>\[.*\])")
+
+
+def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
+    """What the script and the modules beside it say, read without running them."""
+    yield from built()
+    uses = uses_of(brief.files, brief.script, check.module)
+    reason, message = _judged(check, brief, uses)
+    return Finding(
+        passed=not reason,
+        reason=reason,
+        message=message,
+        expected=f"import {check.module}"
+        + (", and the mean of one of its own objects" if check.mean else ", and a use of it"),
+        actual="\n".join(uses.found) or f"{check.module} is imported nowhere",
+        reproduce=f"grep -nE '{check.module}|mean|describe' *.py",
+        file=brief.script,
+        line=uses.line,
+    )
+
+
+def _judged(check: SourceUses, brief: Brief, uses: Uses) -> tuple[str, str]:
+    if uses.problem:
+        return Reason.SOURCE_UNREADABLE, uses.problem
+    if not uses.imported:
+        return Reason.NOT_IN_SOURCE, f"{brief.script} does not import {check.module}."
+    if not uses.used:
+        return Reason.NOT_USED, f"{brief.script} imports {check.module} but never uses it."
+    if check.mean and not uses.mean:
+        return Reason.NO_MEAN, f"No mean of a {check.module} object is taken in {brief.script}."
+    return "", ""
+
+
+def loads(check: Loads, brief: Brief) -> Steps[Finding]:
+    """A run in which Python itself tells, at its end, whether the modules were loaded."""
+    image = yield from built()
+    case = brief.group(check.case)[0]
+    path = dict(image.config.environment).get("PYTHONPATH", "")
+    plain = fed(check, case)
+    request = RunRequest(
+        args=plain.args,
+        environment=(*plain.environment, ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)),
+        files=(*plain.files, MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, brief))),
+    )
+    outcome = yield from run(request)
+    loaded = _told(brief, outcome)
+    missing = [module for module in check.modules if module not in (loaded or ())]
+    names = ", ".join(missing)
+    return Finding(
+        passed=not missing,
+        reason=Reason.NOT_LOADED if missing else "",
+        message=f"When the script runs, {names} is not loaded." if missing else "",
+        expected=f"a run that loads {', '.join(check.modules)}",
+        actual=f"loaded: {', '.join(loaded)}" if loaded else excerpt(outcome),
+        ended=ended(outcome.ended),
+        reproduce=docker_run(plain),
+        file=brief.script,
+    )
+
+
+def _source(check: Loads, brief: Brief) -> bytes:
+    text = resources.files("grader").joinpath("data/loaded.py.txt").read_text(encoding="utf-8")
+    return text.replace("@NONCE@", brief.nonce).replace("@MODULES@", repr(list(check.modules))).encode()
+
+
+def _told(brief: Brief, outcome: RunOutcome) -> list[str] | None:
+    for line in lines(outcome.stderr):
+        match = _WORDS.search(line)
+        if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
+            return [str(name) for name in json.loads(match["text"])]
+    return None
+
+
+def not_in_base(check: NotInBase, brief: Brief) -> Steps[Finding]:
+    """The modules belong to installed packages, and no base image of the Dockerfile can import them by itself."""
+    yield from built()
+    seen = yield from probe(brief, arguments=check.arguments)
+    if isinstance(seen, Finding):
+        return seen
+    if absent := [name for name in check.modules if name not in dict(seen.distributions)]:
+        return _not_installed(seen, absent)
+    program = f"import {', '.join(check.modules)}"
+    for base in gate.examine(brief.files, brief.course.images).bases:
+        outcome = yield from run(RunRequest(base=base, entrypoint=("python3", "-c", program)))
+        if outcome.ended.kind == "exited" and outcome.ended.code == 0:
+            return Finding(
+                passed=False,
+                reason=Reason.BASE_BRINGS_IT,
+                message=f"{', '.join(check.modules)} comes with the base image {base}, not from your Dockerfile.",
+                expected=f"an instruction that installs {', '.join(check.modules)}",
+                actual=f"{base} has it already",
+                reproduce=docker_in_image("python3", "-c", program),
+                file="Dockerfile",
+                line=brief.line_of("FROM"),
+            )
+    return Finding(passed=True)
+
+
+def _not_installed(seen: Probed, absent: list[str]) -> Finding:
+    names = ", ".join(absent)
+    return Finding(
+        passed=False,
+        reason=Reason.NOT_IMPORTABLE,
+        message=f"The Python that runs your script imports some file named {names}, but no such package is installed.",
+        expected=f"{names} among the installed packages",
+        actual=", ".join(f"{name} {version}" for name, version in seen.distributions[:8]) or "no packages",
+        reproduce=docker_in_image(seen.executable, "-m", "pip", "list"),
+        file="Dockerfile",
+    )

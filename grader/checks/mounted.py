@@ -1,0 +1,208 @@
+"""Checks with something mounted or set from outside: the file that is not there, variables, folders written to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+
+from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, first_right, run
+from grader.checks.feed import fed, given, ways
+from grader.checks.reasons import Reason
+from grader.checks.tell import ended, excerpt, not_finished, placed
+from grader.compare import agrees, is_prediction_line, lines, numbers, predicted
+from grader.draw import draw_text
+from grader.model import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
+from grader.spec import ImageEnvironment, NeedsFile, RefusesValue, SavesPrediction
+
+__all__ = ["image_environment", "needs_file", "refuses_value", "saves_prediction"]
+
+
+def needs_file(check: NeedsFile, brief: Brief) -> Steps[Finding]:
+    """With nothing mounted, whatever comes out is fine, but not the first file's prediction."""
+    yield from built()
+    outcome = yield from run(RunRequest())
+    case = brief.group(check.case)[0]
+    number = predicted(outcome.stdout)
+    baked = number is not None and agrees(number, case.expected(check.method))
+    return Finding(
+        passed=not baked,
+        reason=Reason.FILE_BAKED_IN if baked else "",
+        message="With nothing mounted, the container prints the prediction of the file that was mounted before."
+        if baked
+        else "",
+        expected="without the file, no prediction (an error message is fine)",
+        actual=excerpt(outcome),
+        ended=ended(outcome.ended),
+        reproduce=docker_run(RunRequest()),
+        file=brief.script,
+    )
+
+
+def image_environment(check: ImageEnvironment, brief: Brief) -> Steps[Finding]:
+    """The image's configuration sets the variable, for every container."""
+    image = yield from built()
+    found = dict(image.config.environment).get(check.variable)
+    right = found == check.value
+    seen = f"{check.variable} is not set" if found is None else f"{check.variable}={found}"
+    return Finding(
+        passed=right,
+        reason="" if right else Reason.VARIABLE_NOT_SET,
+        message="" if right else f"In the image's environment, {seen}.",
+        expected=f"{check.variable}={check.value}",
+        actual=seen,
+        reproduce=docker_inspect("Env"),
+        file="Dockerfile",
+        line=brief.line_of("ENV"),
+    )
+
+
+def refuses_value(check: RefusesValue, brief: Brief) -> Steps[Finding]:
+    """An unknown value gives no prediction, a message that names it, and an exit code that is not 0."""
+    image = yield from built()
+    value = f"unknown-{draw_text(len(brief.nonce), brief.nonce, check.variable)[:6]}"
+    plain = fed(check, brief.group(check.case)[0])
+    request = replace(plain, environment=(*plain.environment, (check.variable, value)))
+    outcome = yield from run(request)
+    stopped = not_finished(image, request, outcome)
+    if stopped is not None:
+        return replace(placed(stopped, brief), reproduce=docker_run(request))
+    problem, message = _refusal(outcome, check.variable, value)
+    return Finding(
+        passed=not problem,
+        reason=problem,
+        message=message,
+        expected=f"no prediction, a message with {value} in it, an exit code that is not 0",
+        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
+        ended=ended(outcome.ended),
+        reproduce=docker_run(request) + "; echo exit code $?",
+        file=brief.script,
+    )
+
+
+def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
+    """The reason and the message of a failure; two empty texts where the value was refused as asked."""
+    printed = [*lines(outcome.stdout), *lines(outcome.stderr)]
+    with_it = f"With {variable}={value}"
+    if any(is_prediction_line(line) for line in printed):
+        return Reason.UNKNOWN_ACCEPTED, f"{with_it} the script still prints a prediction."
+    if not any(value in line for line in printed):
+        return Reason.UNKNOWN_NOT_NAMED, f"{with_it} no line of the output names the unknown value."
+    if outcome.ended == Exited(0):
+        return Reason.UNKNOWN_EXIT_CODE, f"{with_it} the exit code is 0, which says that all went well."
+    return "", ""
+
+
+# ── folders ─────────────────────────────────────────────────────────────────────────────
+
+
+def saves_prediction(check: SavesPrediction, brief: Brief) -> Steps[Finding]:
+    """After each run on the same folder, the file there says what it must; the first run that does not is told."""
+    return (yield from first_right([_run_after_run(way, brief) for way in ways(check)]))
+
+
+def _run_after_run(check: SavesPrediction, brief: Brief) -> Steps[Finding]:
+    image = yield from built()
+    folder = FolderMount(check.folder)
+    finding = Finding(passed=True)
+    earlier: list[str] = []
+    replaced: float | None = None
+    for case in [case for name in check.cases for case in brief.group(name)]:
+        request = fed(check, case, folder)
+        outcome = yield from run(request)
+        finding = _saved(check, brief, image, _Saving(case, request, outcome, tuple(earlier), replaced))
+        if not finding.passed:
+            return finding
+        folder = outcome.folders[0]
+        earlier = [line for file in _named(check, folder) for line in _lines_of(file)]
+        replaced = case.expected(check.method)
+    return finding
+
+
+@dataclass(frozen=True, slots=True)
+class _Saving:
+    """One run of several on the same folder; the lines that the file had before it, and the prediction in them."""
+
+    case: Case
+    request: RunRequest
+    outcome: RunOutcome
+    earlier: tuple[str, ...]
+    replaced: float | None
+
+
+def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) -> Finding:
+    stopped = not_finished(image, saving.request, saving.outcome)
+    if stopped is not None:
+        return replace(placed(stopped, brief), reproduce=docker_run(saving.request))
+    files = _named(check, saving.outcome.folders[0])
+    reason, message = _in_file(check, saving, files)
+    number = f"{saving.case.expected(check.method):.10g}"
+    return Finding(
+        passed=not reason,
+        reason=reason,
+        message=message,
+        expected=f"{check.folder}/{check.name} with {number}"
+        + (" in a new line" if check.appends else " as its last number"),
+        actual=_shown(saving, files),
+        ended=ended(saving.outcome.ended),
+        reproduce=f"{docker_run(saving.request)} && ls -l {_local(check)} && cat {_local(check)}/{check.name}",
+        file=brief.script,
+    )
+
+
+def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, ...]) -> tuple[str, str]:
+    """The reason and the message of a failure; two empty texts where the file is as it must be."""
+    if not files:
+        return Reason.FILE_NOT_WRITTEN, f"After the run there is no {check.name} in the mounted folder {check.folder}."
+    found = [line for file in files for line in _lines_of(file)]
+    return _appended(check, saving, found) if check.appends else _replaced(check, saving, found)
+
+
+def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
+    where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
+    if any(line not in found for line in saving.earlier):
+        return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
+    new = found[len(saving.earlier) :]
+    if not any(agrees(number, expected) for line in new for number in numbers(line)):
+        told = f"No new line of {where} carries the prediction{given(check, saving.case)}, {expected:.10g}."
+        return Reason.NOT_IN_FILE, told
+    return "", ""
+
+
+def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
+    where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
+    every = [number for line in found for number in numbers(line)]
+    if not every or not agrees(every[-1], expected):
+        reason = Reason.FILE_NOT_REPLACED if saving.earlier else Reason.NOT_IN_FILE
+        told = f"The last number in {where} is not the prediction{given(check, saving.case)}, {expected:.10g}."
+        return reason, told
+    if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
+        return (
+            Reason.FILE_NOT_REPLACED,
+            f"After the second run, {where} still holds the first run's prediction as well.",
+        )
+    return "", ""
+
+
+def _named(check: SavesPrediction, folder: FolderMount) -> tuple[MemoryFile, ...]:
+    return tuple(file for file in folder.files if fnmatchcase(file.path, check.name))
+
+
+def _lines_of(file: MemoryFile) -> list[str]:
+    return [line for line in lines(file.content) if line.strip()]
+
+
+_SHOWN_LINES = 6
+
+
+def _shown(saving: _Saving, files: tuple[MemoryFile, ...]) -> str:
+    if not files:
+        there = ", ".join(file.path for file in saving.outcome.folders[0].files) or "nothing"
+        return f"in the folder: {there}\n{excerpt(saving.outcome)}"
+    return (
+        "\n".join([f"{file.path}: {line}" for file in files for line in _lines_of(file)][-_SHOWN_LINES:])
+        or "an empty file"
+    )
+
+
+def _local(check: SavesPrediction) -> str:
+    return f"/tmp/{check.folder.rstrip('/').rpartition('/')[2]}"

@@ -1,0 +1,221 @@
+"""Checks of what a run prints and how it exits: the prediction, the extra log line, the usage text."""
+
+from __future__ import annotations
+
+import statistics
+from dataclasses import dataclass, replace
+
+from grader.checks.brief import Brief, Steps, built, docker_run, first_right, run
+from grader.checks.feed import fed, given, ways
+from grader.checks.reasons import Reason
+from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
+from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
+from grader.model import Built, Case, Exited, Finding, RunOutcome, RunRequest
+from grader.spec import AlsoLogged, Predicts, Usage
+
+__all__ = ["also_logged", "predicts", "usage"]
+
+
+def predicts(check: Predicts, brief: Brief) -> Steps[Finding]:
+    """Each case's run prints the line with the right number and exits 0; the first that does not is told."""
+    return (yield from first_right([_each_case(way, brief) for way in ways(check)]))
+
+
+def _each_case(check: Predicts, brief: Brief) -> Steps[Finding]:
+    image = yield from built()
+    finding = Finding(passed=True)
+    for case in [case for name in check.cases for case in brief.group(name)]:
+        request = fed(check, case)
+        outcome = yield from run(request)
+        finding = _prediction(check, brief, _Ran(image, case, request, outcome))
+        if not finding.passed:
+            return finding
+    return finding
+
+
+def also_logged(check: AlsoLogged, brief: Brief) -> Steps[Finding]:
+    """A line other than the line carries the prediction. A line that lists the weeks does not count."""
+    image = yield from built()
+    request = RunRequest()
+    outcome = yield from run(request)
+    stopped = not_finished(image, request, outcome)
+    if stopped is not None:
+        return stopped
+    case = brief.group(check.case)[0]
+    expected = case.expected(check.method)
+    right = _carries(_other_lines(outcome), case, expected)
+    return Finding(
+        passed=right,
+        reason="" if right else Reason.NOT_LOGGED,
+        message=""
+        if right
+        else "Besides the prediction line, no other line of the output carries the predicted number.",
+        expected=f"one more line with {expected:g} in it",
+        actual=excerpt(outcome),
+        ended=ended(outcome.ended),
+        reproduce=docker_run(request),
+        file=brief.script,
+    )
+
+
+def usage(check: Usage, brief: Brief) -> Steps[Finding]:
+    """Run with these arguments, a line contains the word and the exit code is the one asked for."""
+    image = yield from built()
+    request = RunRequest(args=check.arguments)
+    outcome = yield from run(request)
+    reproduce = docker_run(request) + "; echo exit code $?"
+    stopped = not_finished(image, request, outcome)
+    if stopped is not None:
+        return replace(placed(stopped, brief), reproduce=reproduce)
+    told = any(check.word in line for line in [*lines(outcome.stdout), *lines(outcome.stderr)])
+    code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
+    right = told and code == check.exit_code
+    return Finding(
+        passed=right,
+        reason="" if right else (Reason.USAGE_EXIT_CODE if told else Reason.NO_USAGE),
+        message="" if right else _usage_message(check, code, told=told),
+        expected=f"a line with {check.word} in it, exit code {check.exit_code}",
+        actual=f"{excerpt(outcome)}\nexit code {code}",
+        ended=ended(outcome.ended),
+        reproduce=reproduce,
+        file=brief.script,
+    )
+
+
+def _usage_message(check: Usage, code: int, *, told: bool) -> str:
+    given = f"{len(check.arguments)} arguments" if check.arguments else "no argument"
+    if told:
+        return f"With {given}, the usage line is printed, but the exit code is {code}, not {check.exit_code}."
+    return f"With {given}, no line of the output contains the word {check.word}."
+
+
+# ── the prediction ──────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """One case carried out: on which image, with which request, and what was seen."""
+
+    image: Built
+    case: Case
+    request: RunRequest
+    outcome: RunOutcome
+
+    @property
+    def code(self) -> int:
+        """The exit code; -1 for a run that did not end by itself."""
+        return self.outcome.ended.code if isinstance(self.outcome.ended, Exited) else -1
+
+
+def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
+    reproduce = docker_run(ran.request)
+    stopped = not_finished(ran.image, ran.request, ran.outcome)
+    if stopped is not None:
+        return replace(placed(stopped, brief), reproduce=reproduce)
+    reason, message = _compared(check, brief, ran)
+    if reason and check.arguments:
+        reason, message = _arguments_lost(brief, ran.image, ran.request) or (reason, message)
+    return Finding(
+        passed=not reason,
+        reason=reason,
+        message=message,
+        expected=LINE_FORM.replace("<number>", f"{ran.case.expected(check.method):.10g}"),
+        actual=excerpt(ran.outcome),
+        ended=ended(ran.outcome.ended),
+        reproduce=reproduce,
+        file=brief.script,
+    )
+
+
+def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
+    """The reason and the message of a failure; two empty texts where all is right."""
+    weeks = given(check, ran.case)
+    number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
+    if number is None:
+        return _no_line(ran)
+    if not agrees(number, expected):
+        told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
+        return _wrong_reason(check, brief, ran.case, number), told
+    if ran.code != 0:
+        return Reason.EXIT_CODE, f"The prediction{weeks} is right, but the container's exit code is {ran.code}, not 0."
+    return "", ""
+
+
+def _no_line(ran: _Ran) -> tuple[str, str]:
+    errors, code = lines(ran.outcome.stderr), ran.code
+    if any(is_prediction_line(line) for line in errors):
+        return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
+    last = next((line.strip() for line in reversed(errors) if line.strip()), "")
+    if code == 0:
+        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}"
+    message = f"The container ended with exit code {code} and printed no prediction line."
+    if last.startswith("EOFError"):
+        return Reason.WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
+    if last.startswith(("ModuleNotFoundError", "ImportError")):
+        return Reason.MODULE_MISSING, f"{message} Python says: {last}"
+    if any(line.startswith("Traceback") for line in errors):
+        return Reason.CRASHED, f"{message} Python says: {last}"
+    return Reason.NO_LINE, message
+
+
+def _wrong_reason(check: Predicts, brief: Brief, case: Case, number: float) -> Reason:
+    others = (other for other in brief.cases if other.weeks != case.weeks)
+    if (check.arguments or check.file) and any(agrees(number, other.expected(check.method)) for other in others):
+        return Reason.CONSTANT_NUMBER
+    weeks = [float(week) for week in case.weeks]
+    rounded = ([round(week) for week in weeks], [int(week) for week in weeks])
+    if check.method == "average" and any(agrees(number, sum(figures) / len(figures)) for figures in rounded):
+        return Reason.ROUNDED_WEEKS
+    return Reason.WRONG_NUMBER
+
+
+def _another_name(case: Case, number: float) -> str:
+    """What the wrong number is, if it is something well known."""
+    weeks = [float(week) for week in case.weeks]
+    known = {
+        "last": weeks[-1],
+        "median": statistics.median(weeks),
+        "sum": sum(weeks),
+        "largest": max(weeks),
+        "smallest": min(weeks),
+        "first": weeks[0],
+    }
+    name = next((name for name, value in known.items() if agrees(number, value)), None)
+    return f" That is the {name} of the weeks." if name else ""
+
+
+def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[str, str] | None:
+    """Whether it is the image's command, not the script, that keeps the arguments from arriving."""
+    executed = f"Docker executed: {shown_command(image, request.args)}"
+    if _swallows_arguments(image):
+        return Reason.SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
+    names_script = [brief.script in word for word in image.config.command or ()]
+    if (
+        image.config.entrypoint
+        and any(names_script)
+        and not any(brief.script in word for word in image.config.entrypoint)
+    ):
+        return Reason.SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
+    return None
+
+
+def _swallows_arguments(image: Built) -> bool:
+    """Whether ENTRYPOINT has shell form and its text does not mention `$0`, which is where the first argument goes."""
+    entrypoint = image.config.entrypoint or ()
+    return len(entrypoint) == _SHELL_FORM and entrypoint[:2] == ("/bin/sh", "-c") and "$0" not in entrypoint[2]
+
+
+_SHELL_FORM = 3
+"""`ENTRYPOINT text` becomes `/bin/sh -c text`."""
+
+
+def _other_lines(outcome: RunOutcome) -> list[str]:
+    """All lines of both streams but the last prediction line of standard output."""
+    printed = lines(outcome.stdout)
+    last = max((index for index, line in enumerate(printed) if is_prediction_line(line)), default=None)
+    return [line for index, line in enumerate(printed) if index != last] + lines(outcome.stderr)
+
+
+def _carries(others: list[str], case: Case, expected: float) -> bool:
+    series = [float(week) for week in case.weeks]
+    return any(agrees(number, expected) for line in others for number in without_series(numbers(line), series))

@@ -1,0 +1,107 @@
+"""Checks of what is installed: files that must be there, versions of a lock, versions written by hand."""
+
+from __future__ import annotations
+
+import re
+
+from packaging.utils import canonicalize_name
+
+from grader.checks.brief import IMAGE_NAME, Brief, Steps, built, docker_in_image
+from grader.checks.probe import Probed, probe
+from grader.checks.reasons import Reason
+from grader.dockerfile import Dockerfile, Instruction, dockerfile_of, parse
+from grader.lock import Locked, Unlockable, locked, package_names
+from grader.model import Finding
+from grader.spec import HasFiles, LockedVersions, NoPins
+
+__all__ = ["has_files", "locked_versions", "no_pins"]
+
+_PIN = re.compile(
+    r"(?<![\w.-])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*(?:===?|~=|!=|>=|<=|<|>)\s*v?(?P<version>\d[\w.*]*)"
+)
+
+
+def has_files(check: HasFiles, brief: Brief) -> Steps[Finding]:
+    """The folder has each of the files."""
+    missing = [path for path in check.files if brief.files.content(path) is None]
+    names = " and ".join(missing)
+    return Finding(
+        passed=not missing,
+        reason=Reason.FILE_MISSING if missing else "",
+        message=f"The exercise's folder has no {names}." if missing else "",
+        expected=", ".join(check.files),
+        actual=", ".join(file.path for file in brief.files.files[:12]),
+        reproduce=f"ls {' '.join(check.files)}",
+    )
+    yield  # pragma: no cover - makes it a conversation, like every check
+
+
+def locked_versions(check: LockedVersions, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+    """The interpreter that runs the script finds each locked package in its locked version."""
+    seen = yield from probe(brief, arguments=False)
+    if isinstance(seen, Finding):
+        return seen
+    wanted = locked(
+        brief.files.content("poetry.lock") or b"", brief.files.content("pyproject.toml") or b"", seen.version
+    )
+    if isinstance(wanted, Unlockable):
+        return Finding(
+            passed=False,
+            reason=Reason.LOCK_UNREADABLE,
+            message=wanted.message,
+            file=wanted.file,
+            reproduce="poetry check --lock",
+        )
+    wrong = [(package, found) for package in wanted if (found := _found(seen, package)) != package.version]
+    return Finding(
+        passed=not wrong,
+        reason=Reason.NOT_AS_LOCKED if wrong else "",
+        message=_difference(wrong[0][0], wrong[0][1], len(wrong), len(wanted)) if wrong else "",
+        expected="\n".join(f"{package.name} {package.version}" for package, _ in wrong[:6]) or "as locked",
+        actual="\n".join(f"{package.name} {found or 'is not installed'}" for package, found in wrong[:6])
+        or "as locked",
+        reproduce=docker_in_image(seen.executable, "-m", "pip", "list"),
+        file="Dockerfile",
+    )
+
+
+def _found(seen: Probed, package: Locked) -> str:
+    return dict(seen.distributions).get(package.name, "")
+
+
+def _difference(package: Locked, found: str, wrong: int, wanted: int) -> str:
+    instead = f"{found} is installed" if found else "it is not installed"
+    return f"poetry.lock has {package.name} {package.version}, but {instead} ({wrong} of {wanted} packages differ)."
+
+
+def no_pins(check: NoPins, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+    """No RUN of the Dockerfile states the version of a package that the lock has."""
+    yield from built()
+    names = package_names(brief.files.content("poetry.lock") or b"")
+    for instruction in _runs(brief):
+        pin = next(
+            (match for match in _PIN.finditer(_text(instruction)) if canonicalize_name(match["name"]) in names), None
+        )
+        if pin:
+            return Finding(
+                passed=False,
+                reason=Reason.VERSION_BY_HAND,
+                message=f"Line {instruction.first_line} names the version of {pin['name']} by hand: {pin.group()}.",
+                expected="versions only in poetry.lock",
+                actual=pin.group(),
+                reproduce=f"grep -n '{pin['name']}' Dockerfile && docker build -t {IMAGE_NAME} .",
+                file="Dockerfile",
+                line=instruction.first_line,
+            )
+    return Finding(passed=True)
+
+
+def _runs(brief: Brief) -> list[Instruction]:
+    file = dockerfile_of(brief.files)
+    parsed = parse(file.content) if file else None
+    return [one for one in parsed.instructions if one.keyword == "RUN"] if isinstance(parsed, Dockerfile) else []
+
+
+def _text(instruction: Instruction) -> str:
+    quotes = str.maketrans({"'": " ", '"': " "})
+    return "\n".join([instruction.value, *(heredoc.body for heredoc in instruction.heredocs)]).translate(quotes)

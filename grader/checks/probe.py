@@ -1,0 +1,284 @@
+"""The probe: a harmless script put over the student's, to see what really runs it.
+
+The image is run as it is, with the probe in the script's place. If the probe's words come
+out, the process that the image starts reads the script; they also tell which Python runs it,
+from where, under which command line, and what it can import. The words carry a SHA-256 over a
+nonce that the submission cannot know, so they cannot be printed by anything else.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+import re
+import shlex
+from dataclasses import dataclass
+from importlib import resources
+
+from grader.checks.brief import IMAGE_NAME, Brief, Steps, built, command_of, docker_in_image, docker_inspect, run
+from grader.checks.reasons import Reason
+from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
+from grader.compare import lines
+from grader.model import Built, Exited, Finding, MemoryFile, RunOutcome, RunRequest
+from grader.spec import Imports, LockedVersions, NotInBase, PythonVersion, RelativeCommand, ScriptIn, ScriptRuns
+
+__all__ = ["Probed", "imports", "probe", "python_version", "relative_command", "script_in", "script_runs"]
+
+_WORDS = re.compile(r"grader-probe (?P<proof>[0-9a-f]{64}) (?P<text>\{.*\})")
+_MOST_PATHS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What the probe told: (name, importable, version or error) for `modules`, (name, version) for `distributions`."""
+
+    version: str
+    executable: str
+    cwd: str
+    file: str
+    argv: tuple[str, ...]
+    command: tuple[str, ...]
+    modules: tuple[tuple[str, bool, str], ...]
+    distributions: tuple[tuple[str, str], ...] = ()
+
+
+def script_runs(check: ScriptRuns, brief: Brief) -> Steps[Finding]:
+    """The probe put over the script is what runs."""
+    seen = yield from probe(brief, arguments=check.arguments)
+    if isinstance(seen, Finding):
+        return seen
+    return Finding(
+        passed=True, message=f"The image runs {seen.file} with Python {seen.version}.", reproduce=_reproduce(seen.file)
+    )
+
+
+def python_version(check: PythonVersion, brief: Brief) -> Steps[Finding]:
+    """The probe ran under the version of Python asked for."""
+    seen = yield from probe(brief, arguments=check.arguments)
+    if isinstance(seen, Finding):
+        return seen
+    right = seen.version.split(".")[:2] == check.version.split(".")
+    return Finding(
+        passed=right,
+        reason="" if right else Reason.WRONG_PYTHON,
+        message=""
+        if right
+        else f"The script is run by Python {seen.version} ({seen.executable}), not by {check.version}.",
+        expected=f"Python {check.version}",
+        actual=f"Python {seen.version}",
+        reproduce=docker_in_image(seen.executable, "-V"),
+        file="Dockerfile",
+        line=brief.line_of("FROM"),
+    )
+
+
+def imports(check: Imports, brief: Brief) -> Steps[Finding]:
+    """The interpreter that ran the probe could import the modules."""
+    seen = yield from probe(brief, arguments=check.arguments)
+    if isinstance(seen, Finding):
+        return seen
+    missing = [(name, told) for name, importable, told in seen.modules if name in check.modules and not importable]
+    names = ", ".join(name for name, _ in missing)
+    return Finding(
+        passed=not missing,
+        reason=Reason.NOT_IMPORTABLE if missing else "",
+        message=f"The Python that runs your script ({seen.executable}) cannot import {names}." if missing else "",
+        expected="\n".join(f"import {name} works" for name in check.modules),
+        actual="\n".join(told for _, told in missing) or "imported",
+        reproduce=docker_in_image(seen.executable, "-c", f"import {', '.join(check.modules)}"),
+        file="Dockerfile",
+    )
+
+
+def script_in(check: ScriptIn, brief: Brief) -> Steps[Finding]:
+    """The script that ran is in the directory asked for, or below it."""
+    seen = yield from probe(brief, arguments=check.arguments)
+    if isinstance(seen, Finding):
+        return seen
+    right = posixpath.commonpath([seen.file, check.path]) == posixpath.normpath(check.path)
+    return Finding(
+        passed=right,
+        reason="" if right else Reason.SCRIPT_ELSEWHERE,
+        message="" if right else f"The script that runs is {seen.file}, which is not in {check.path}.",
+        expected=f"a path in {check.path}",
+        actual=seen.file,
+        reproduce=_reproduce(seen.file),
+        file="Dockerfile",
+    )
+
+
+def relative_command(check: RelativeCommand, brief: Brief) -> Steps[Finding]:
+    """No word of the command line that ran the probe is the script's absolute path."""
+    seen = yield from probe(brief, arguments=check.arguments)
+    if isinstance(seen, Finding):
+        return seen
+    named = {posixpath.basename(seen.file), posixpath.basename(seen.argv[0]) if seen.argv else ""}
+    absolute = [word for word in seen.command if word.startswith("/") and posixpath.basename(word) in named]
+    return Finding(
+        passed=not absolute,
+        reason=Reason.ABSOLUTE_PATH if absolute else "",
+        message=f"The command names the script by its absolute path {absolute[0]}." if absolute else "",
+        expected=f"{posixpath.basename(seen.file)}, found from the working directory",
+        actual=shlex.join(seen.command),
+        line=brief.line_of("CMD", "ENTRYPOINT"),
+        reproduce=docker_inspect("Entrypoint", "Cmd"),
+        file="Dockerfile",
+    )
+
+
+# ── the probe itself ────────────────────────────────────────────────────────────────────
+
+
+def probe(brief: Brief, *, arguments: bool) -> Steps[Probed | Finding]:
+    """Run the probe in the script's place: first where the command names it, else wherever it is found."""
+    image = yield from built()
+    args = brief.cases[0].weeks if arguments and brief.cases else ()
+    outcome: RunOutcome | None = None
+    named = _named_paths(image, brief.script)
+    if named:
+        outcome = yield from _run_probe(brief, named, args)
+        if (told := _told(brief, outcome)) is not None:
+            return told
+    found = yield from _find(brief)
+    if not found:
+        return _script_absent(brief)
+    if set(found) != set(named):
+        outcome = yield from _run_probe(brief, found, args)
+        if (told := _told(brief, outcome)) is not None:
+            return told
+    return _script_not_run(brief, image, args, outcome)
+
+
+def _run_probe(brief: Brief, paths: tuple[str, ...], args: tuple[str, ...]) -> Steps[RunOutcome]:
+    """One run with the probe over `paths`; if it fails because of its arguments, one without them.
+
+    That arguments are not passed on is for the checks of the output to say.
+    """
+    content = probe_script(brief)
+    files = tuple(MemoryFile(path, content, 0o755) for path in paths)
+    outcome = yield from run(RunRequest(args=args, replaced=files))
+    if args and outcome.ended != Exited(0):
+        outcome = yield from run(RunRequest(replaced=files))
+    return outcome
+
+
+def probe_script(brief: Brief) -> bytes:
+    """The probe's source, with this grading's nonce and the modules that the exercise asks for."""
+    asked = (module for check in brief.exercise.checks if isinstance(check, Imports) for module in check.modules)
+    source = resources.files("grader").joinpath("data/probe.py.txt").read_text(encoding="utf-8")
+    filled = source.replace("@NONCE@", brief.nonce).replace("@MODULES@", repr(list(dict.fromkeys(asked))))
+    listing = any(isinstance(check, LockedVersions | NotInBase) for check in brief.exercise.checks)
+    return _interpreter_line(brief) + filled.replace("@DISTRIBUTIONS@", repr(listing)).encode()
+
+
+def _interpreter_line(brief: Brief) -> bytes:
+    """The script's own `#!` line, if it has one: the image may execute the script itself."""
+    first = (brief.files.content(brief.script) or b"").partition(b"\n")[0]
+    return first + b"\n" if first.startswith(b"#!") else b""
+
+
+def _told(brief: Brief, outcome: RunOutcome) -> Probed | None:
+    for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
+        match = _WORDS.search(line)
+        if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
+            seen = json.loads(match["text"])
+            return Probed(
+                version=seen["version"],
+                executable=seen["executable"],
+                cwd=seen["cwd"],
+                file=seen["file"],
+                argv=tuple(seen["argv"]),
+                command=tuple(seen["command"]),
+                modules=tuple((name, bool(told[0]), str(told[1])) for name, told in sorted(seen["modules"].items())),
+                distributions=tuple((str(name), str(version)) for name, version in seen["distributions"]),
+            )
+    return None
+
+
+def _named_paths(image: Built, script: str) -> tuple[str, ...]:
+    """Where the image's own command says the script is, as absolute paths."""
+    words = [part for word in command_of(image, ()) for part in _split(word)]
+    paths = [
+        posixpath.join(image.config.working_dir or "/", word) for word in words if posixpath.basename(word) == script
+    ]
+    return tuple(dict.fromkeys(posixpath.normpath(path) for path in paths))
+
+
+def _split(word: str) -> list[str]:
+    try:
+        return shlex.split(word)
+    except ValueError:
+        return word.split()
+
+
+def _find(brief: Brief) -> Steps[tuple[str, ...]]:
+    """Where the script is in the image: by its name, or, copied under another name, by its content."""
+    content = brief.files.content(brief.script) or b""
+    same = ("-o", "-size", f"{len(content)}c") if content else ()
+    words = (
+        "find",
+        "/",
+        "-xdev",
+        "-type",
+        "f",
+        "(",
+        "-name",
+        brief.script,
+        *same,
+        ")",
+        "-exec",
+        "sha256sum",
+        "{}",
+        "+",
+    )
+    outcome = yield from run(RunRequest(entrypoint=words))
+    digest = hashlib.sha256(content).hexdigest()
+    paths = []
+    for line in lines(outcome.stdout):
+        found, _, path = line.partition("  ")
+        if path.startswith("/") and (found == digest or posixpath.basename(path) == brief.script):
+            paths.append(path)
+    return tuple(sorted(paths)[:_MOST_PATHS])
+
+
+# ── findings ────────────────────────────────────────────────────────────────────────────
+
+
+def _script_absent(brief: Brief) -> Finding:
+    return Finding(
+        passed=False,
+        reason=Reason.SCRIPT_ABSENT,
+        message=f"{brief.script} is nowhere in the image.",
+        expected=f"an image that holds {brief.script}",
+        actual="no file with that name or that content",
+        reproduce=docker_in_image("find", "/", "-xdev", "-name", brief.script),
+        file="Dockerfile",
+    )
+
+
+def _script_not_run(brief: Brief, image: Built, args: tuple[str, ...], outcome: RunOutcome | None) -> Finding:
+    request = RunRequest(args=args)
+    if outcome is not None and (stopped := not_finished(image, request, outcome)) is not None:
+        return placed(stopped, brief)
+    command = shown_command(image, args)
+    return Finding(
+        passed=False,
+        reason=Reason.SCRIPT_NOT_RUN,
+        message=f"{brief.script} was exchanged for a probe, but the container did not run it.",
+        expected=f"a command that runs {brief.script}",
+        actual=f"Docker executed: {command}\n{excerpt(outcome) if outcome else ''}".strip(),
+        ended=ended(outcome.ended) if outcome else "",
+        line=brief.line_of("CMD", "ENTRYPOINT"),
+        reproduce=docker_inspect("Entrypoint", "Cmd"),
+        file="Dockerfile",
+    )
+
+
+def _reproduce(path: str) -> str:
+    probe = "import sys; print(sys.version, sys.argv)"
+    mount = shlex.quote(f"/tmp/probe.py:{path}:ro")
+    return (
+        f"docker build -q -t {IMAGE_NAME} . && echo {shlex.quote(probe)} > /tmp/probe.py"
+        f" && docker run --rm -v {mount} {IMAGE_NAME}"
+    )

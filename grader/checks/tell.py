@@ -1,0 +1,107 @@
+"""Words that several checks use: how a run ended, what a command was, what it printed last."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from typing import assert_never
+
+from grader.checks.brief import Brief, command_of
+from grader.checks.reasons import Reason
+from grader.compare import lines
+from grader.model import (
+    Built,
+    Exited,
+    Finding,
+    NotStarted,
+    OutOfMemory,
+    OutputLimit,
+    RunEnd,
+    RunOutcome,
+    RunRequest,
+    TimedOut,
+)
+
+__all__ = ["ended", "excerpt", "not_finished", "placed", "shown_command"]
+
+_EXCERPT_LINES = 8
+
+
+def ended(end: RunEnd) -> str:
+    """How a run ended, as a report's `ended` field says it: `exited 1`, `timed_out`."""
+    return f"exited {end.code}" if isinstance(end, Exited) else end.kind
+
+
+def shown_command(image: Built, args: tuple[str, ...]) -> str:
+    """The command that a container of `image` executes, quoted for a shell."""
+    return shlex.join(command_of(image, args))
+
+
+def excerpt(outcome: RunOutcome) -> str:
+    """The last lines a run printed, both streams, for `actual`. Says so if there was nothing."""
+    printed = [
+        *(line for line in lines(outcome.stdout) if line.strip()),
+        *(f"(stderr) {line}" for line in lines(outcome.stderr) if line.strip()),
+    ]
+    return "\n".join(printed[-_EXCERPT_LINES:]) or "(no output)"
+
+
+def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Finding | None:
+    """The finding for a run that did not end by itself; None if it did.
+
+    The trap of the chapter's draft is told here: arguments replace CMD, so `docker run IMAGE 100`
+    on an image without ENTRYPOINT tries to execute `100`.
+    """
+    end = outcome.ended
+    match end:
+        case Exited():
+            return None
+        case NotStarted():
+            return _not_started(image, request, end)
+        case TimedOut():
+            message = f"The container was still running after {end.seconds:g} seconds and was stopped."
+            reason = Reason.TIMED_OUT
+        case OutOfMemory():
+            message = f"The container was killed because it used more than {end.limit_bytes // 2**20} MiB of memory."
+            reason = Reason.OUT_OF_MEMORY
+        case OutputLimit():
+            message = f"The container printed more than {end.limit_bytes // 1024} KiB and was stopped."
+            reason = Reason.OUTPUT_LIMIT
+        case _:
+            assert_never(end)
+    return Finding(passed=False, message=message, reason=reason, ended=end.kind, actual=excerpt(outcome))
+
+
+def placed(finding: Finding, brief: Brief) -> Finding:
+    """The finding of a run that did not end by itself, with the place it is about.
+
+    That is the script, or the Dockerfile's line with the command where that could not be started.
+    """
+    if finding.reason in {Reason.CMD_REPLACED, Reason.NOT_STARTED}:
+        return replace(finding, file="Dockerfile", line=brief.line_of("CMD", "ENTRYPOINT"))
+    return replace(finding, file=brief.script)
+
+
+def _not_started(image: Built, request: RunRequest, end: NotStarted) -> Finding:
+    command = shown_command(image, request.args)
+    if request.args and not image.config.entrypoint and image.config.command:
+        return Finding(
+            passed=False,
+            reason=Reason.CMD_REPLACED,
+            message=(
+                f"The container did not start. The image has a CMD ({shlex.join(image.config.command)}) but no "
+                f"ENTRYPOINT, so Docker replaced the whole CMD by the arguments and tried to execute a program "
+                f"called {shlex.quote(request.args[0])}."
+            ),
+            expected=f"the script runs and receives {shlex.join(request.args)} as its arguments",
+            actual=f"Docker executed: {command}",
+            ended=end.kind,
+        )
+    return Finding(
+        passed=False,
+        reason=Reason.NOT_STARTED,
+        message="The container did not start: Docker could not execute the image's command.",
+        expected="a command that exists in the image",
+        actual=f"Docker executed: {command or '(no command at all)'}\n{end.reason}",
+        ended=end.kind,
+    )

@@ -1,0 +1,109 @@
+"""Cases from a seed. The same seed gives the same figures on every machine and Python.
+
+Figures come from SHA-256 of a counter, not from `random`, whose methods may change between
+versions of Python. A drawn list is kept only if the usual mistakes (rounded weeks, the last
+week, the median, one week left out, a trend off by a week) give visibly different answers,
+so that a wrong program cannot be right by luck.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import math
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, assert_never
+
+from grader.model import Case
+from grader.spec import DrawnCases, GivenCase
+
+if TYPE_CHECKING:
+    from grader.spec import CaseSpec, Exercise
+
+__all__ = ["draw_cases", "draw_text", "probe_nonce"]
+
+_HIGHEST_CENTS = 2_000_000
+"""20 000.00. EXERCISES.md allows 100 000; below this the tolerance stays under 0.03, so that
+the mean of rounded figures can be told from the mean."""
+
+_APART = 0.05
+"""How far a mistaken answer must be from the right one; twice the largest tolerance, 0.03, and no
+more, because the rounding errors of 52 weeks nearly cancel out."""
+
+
+def draw_cases(exercise: Exercise, seed: int) -> tuple[Case, ...]:
+    """The cases of an exercise in the order of the spec, without predictions yet."""
+    return tuple(case for spec in exercise.cases for case in _cases(exercise.id, spec, seed))
+
+
+def probe_nonce(exercise: str, seed: int) -> str:
+    """A text that no submission can know: 32 hex digits, the same for the same seed."""
+    return draw_text(seed, exercise, "probe")[:32]
+
+
+def draw_text(seed: int, *labels: str) -> str:
+    """64 hex digits that depend on the seed and the labels alone."""
+    return hashlib.sha256("/".join((str(seed), *labels)).encode()).hexdigest()
+
+
+def _cases(exercise: str, spec: CaseSpec, seed: int) -> Iterator[Case]:
+    match spec:
+        case GivenCase():
+            yield Case(spec.name, spec.name, tuple(f"{week:g}" for week in spec.weeks))
+        case DrawnCases():
+            for number in range(1, spec.count + 1):
+                name = spec.name if spec.count == 1 else f"{spec.name}-{number}"
+                yield Case(spec.name, name, _telling_weeks(seed, exercise, name, spec.length))
+        case _:
+            assert_never(spec)
+
+
+def _telling_weeks(seed: int, exercise: str, name: str, length: int) -> tuple[str, ...]:
+    for attempt in itertools.count():
+        weeks = [_cents(draw_text(seed, exercise, name, str(attempt), str(week))) for week in range(length)]
+        if _tells_mistakes_apart(weeks):
+            return tuple(f"{cents // 100}.{cents % 100:02d}" for cents in weeks)
+    raise AssertionError  # the loop above does not end otherwise
+
+
+def _cents(digest: str) -> int:
+    return int(digest[:15], 16) % (_HIGHEST_CENTS + 1)
+
+
+def _tells_mistakes_apart(cents: list[int]) -> bool:
+    weeks = [value / 100 for value in cents]
+    answers = [_mean(weeks), _trend(weeks, len(weeks)), weeks[-1]]
+    return _all_apart(answers) and all(
+        abs(answer - mistake) > _APART for answer in answers for mistake in _mistakes(weeks)
+    )
+
+
+def _all_apart(answers: list[float]) -> bool:
+    return all(abs(one - other) > _APART for one, other in itertools.combinations(answers, 2))
+
+
+def _mistakes(weeks: list[float]) -> list[float]:
+    return [
+        _mean([round(week) for week in weeks]),
+        _mean([int(week) for week in weeks]),
+        statistics.median(weeks),
+        _mean(weeks[1:]),
+        _mean(weeks[:-1]),
+        weeks[0],
+        _trend(weeks, len(weeks) - 1),
+        _trend(weeks, len(weeks) + 1),
+    ]
+
+
+def _mean(weeks: Sequence[float]) -> float:
+    return math.fsum(weeks) / len(weeks)
+
+
+def _trend(weeks: list[float], at: int) -> float:
+    """The degree-1 least-squares line over weeks 0..n-1, at week `at`."""
+    middle = (len(weeks) - 1) / 2
+    mean = _mean(weeks)
+    spread = math.fsum((index - middle) ** 2 for index in range(len(weeks)))
+    slope = math.fsum((index - middle) * (week - mean) for index, week in enumerate(weeks)) / spread
+    return mean + slope * (at - middle)

@@ -1,0 +1,147 @@
+"""What `poetry.lock` says must be installed: the main dependencies, at their locked versions. Pure.
+
+Format: https://python-poetry.org/docs/basic-usage/#installing-with-poetrylock; lock-version 2.1 says
+of each package which groups want it and under which markers; before, that follows from `pyproject.toml`
+and from the packages' own dependencies.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
+
+__all__ = ["Locked", "Unlockable", "locked", "package_names"]
+
+
+@dataclass(frozen=True, slots=True)
+class Locked:
+    """A package that the lock wants installed: its normalised name and its exact version."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unlockable:
+    """Why the two files cannot be read, for the student; `file` is the one it is about."""
+
+    file: str
+    message: str
+
+
+def locked(lock: bytes, project: bytes, python: str) -> tuple[Locked, ...] | Unlockable:
+    """The main dependencies that apply to Linux and this version of Python (`3.9.2`), by name."""
+    read = _toml("poetry.lock", lock)
+    wanted = _toml("pyproject.toml", project)
+    if isinstance(read, Unlockable):
+        return read
+    if isinstance(wanted, Unlockable):
+        return wanted
+    packages: list[Mapping[str, Any]] = [package for package in read.get("package", []) if isinstance(package, dict)]
+    if not packages:
+        return Unlockable("poetry.lock", "poetry.lock locks no package at all.")
+    environment = _environment(python)
+    if any("groups" in package for package in packages):
+        chosen = [
+            package for package in packages if "main" in package.get("groups", []) and _applies(package, environment)
+        ]
+    else:
+        chosen = _reachable(packages, _direct(wanted), environment)
+    found = {_name(package): Locked(_name(package), str(package.get("version", ""))) for package in chosen}
+    return tuple(found[name] for name in sorted(found))
+
+
+def package_names(lock: bytes) -> frozenset[str]:
+    """The normalised names of all packages of a lock; none if it cannot be read."""
+    read = _toml("poetry.lock", lock)
+    if isinstance(read, Unlockable):
+        return frozenset()
+    return frozenset(_name(package) for package in read.get("package", []) if isinstance(package, dict))
+
+
+def _toml(file: str, content: bytes) -> dict[str, Any] | Unlockable:
+    try:
+        return tomllib.loads(content.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        return Unlockable(file, f"{file} cannot be read: {error}")
+
+
+def _name(package: Mapping[str, Any]) -> str:
+    return canonicalize_name(str(package.get("name", "")))
+
+
+def _environment(python: str) -> dict[str, str]:
+    """The markers' variables for CPython on 64-bit Linux (PEP 508)."""
+    return {
+        "python_version": ".".join(python.split(".")[:2]),
+        "python_full_version": python,
+        "implementation_name": "cpython",
+        "implementation_version": python,
+        "platform_python_implementation": "CPython",
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": "x86_64",
+        "extra": "",
+    }
+
+
+def _applies(package: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
+    """Whether a package of a 2.1 lock is wanted here: it is not an extra's, and its marker holds."""
+    markers = package.get("markers", "")
+    text = markers.get("main", "") if isinstance(markers, dict) else str(markers)
+    return not package.get("optional") and _holds(text, environment)
+
+
+def _holds(marker: str, environment: Mapping[str, str]) -> bool:
+    if not marker:
+        return True
+    try:
+        return Marker(marker).evaluate(dict(environment))
+    except (InvalidMarker, UndefinedEnvironmentName):
+        return True
+
+
+def _direct(project: Mapping[str, Any]) -> set[str]:
+    """Names of the main dependencies that `pyproject.toml` states itself, in either of the two ways."""
+    poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {})
+    found: set[str] = {
+        canonicalize_name(name)
+        for name, wish in poetry.items()
+        if not (isinstance(wish, dict) and wish.get("optional"))
+    }
+    for text in project.get("project", {}).get("dependencies", []):
+        try:
+            found.add(canonicalize_name(Requirement(str(text)).name))
+        except InvalidRequirement:
+            continue
+    return found - {"python"}
+
+
+def _reachable(
+    packages: Iterable[Mapping[str, Any]], direct: set[str], environment: Mapping[str, str]
+) -> list[Mapping[str, Any]]:
+    """The packages that the direct ones need, for locks that do not say their groups."""
+    known = {_name(package): package for package in packages}
+    todo, seen = sorted(direct & known.keys()), set(direct & known.keys())
+    while todo:
+        for name, wish in known[todo.pop()].get("dependencies", {}).items():
+            needed = canonicalize_name(name)
+            if needed in known and needed not in seen and _wanted(wish, environment):
+                seen.add(needed)
+                todo.append(needed)
+    return [known[name] for name in sorted(seen)]
+
+
+def _wanted(wish: object, environment: Mapping[str, str]) -> bool:
+    wishes = wish if isinstance(wish, list) else [wish]
+    return any(
+        not isinstance(one, dict) or (not one.get("optional") and _holds(str(one.get("markers", "")), environment))
+        for one in wishes
+    )

@@ -1,0 +1,90 @@
+#!/bin/sh
+# Starts the private engine inside its container, as grader/private.py asks by variables:
+#
+#   SOCKET     path that the engine listens at; its folder is mounted from the host
+#   DISK_MB    MiB of disk that everything in the engine may take together
+#   GROUP      number of the group that may use the socket
+#   TEMPLATE   `use`: begin with the base images of the template volume at /template, exit code 3 if it is not complete;
+#              `make`: /var/lib/docker is the new, empty template; signal USR1 says that all base images are loaded
+set -eu
+data=/var/lib/docker
+mkdir -p "$data"
+
+# What a container without the `privileged` flag finds read-only.
+for path in /sys /proc/sys /sys/fs/cgroup; do
+    mount -o remount,rw "$path" 2>/dev/null || true
+done
+
+# The containers of this engine belong below this container's own limits.
+if [ -f /sys/fs/cgroup/cgroup.controllers ]; then
+    # Version 2, in a namespace of its own, so everything is below already. But a group that has processes gives no
+    # controllers to its children, so they move to a child.
+    mkdir -p /sys/fs/cgroup/engine
+    while read -r process; do
+        echo "$process" >/sys/fs/cgroup/engine/cgroup.procs 2>/dev/null || true
+    done </sys/fs/cgroup/cgroup.procs
+    sed -e 's/ / +/g' -e 's/^/+/' </sys/fs/cgroup/cgroup.controllers >/sys/fs/cgroup/cgroup.subtree_control
+    parent=/containers
+else
+    parent=$(awk -F: '$2 ~ /(^|,)memory(,|$)/ { print $3 }' /proc/self/cgroup)/inner
+fi
+
+engine() {
+    exec dockerd --host "unix://$SOCKET" --group "$GROUP" --cgroup-parent "$parent" \
+        --exec-opt native.cgroupdriver=cgroupfs --storage-driver overlay2 --data-root "$data" --log-level warn
+}
+
+if [ "$TEMPLATE" = make ]; then
+    engine &
+    running=$!
+    trap 'kill -TERM $running; loaded=yes' USR1
+    loaded=no
+    while kill -0 $running 2>/dev/null; do
+        wait $running || true
+    done
+    [ $loaded = yes ]
+    sync
+    touch "$data/complete"
+    exit 0
+fi
+
+[ -f /template/complete ] || exit 3
+
+# A file system of limited size in a file of the engine's volume. No journal: it does not outlive its first mount. The
+# kernel gives the loop device back when this container is gone. Where there are none, the disk has no limit.
+bounded() {
+    [ -c /dev/loop-control ] || mknod /dev/loop-control c 10 237
+    free=$(losetup --find) || return 1
+    free=${free%% *} # behind it may stand that its node is missing
+    number=0
+    while [ $number -le $((${free#/dev/loop} + 16)) ]; do # others may take the free one meanwhile
+        [ -b /dev/loop$number ] || mknod /dev/loop$number b 7 $number || return 1
+        number=$((number + 1))
+    done
+    truncate -s "${DISK_MB}M" /volume/disk &&
+        mkfs.ext4 -q -F -O ^has_journal -m 0 -E lazy_itable_init=1,nodiscard /volume/disk &&
+        mount -o loop,noatime,discard /volume/disk "$data"
+}
+if bounded; then
+    : >"$(dirname "$SOCKET")/disk-is-bounded"
+else
+    mkdir -p /volume/data
+    mount --bind /volume/data "$data"
+fi
+
+# The layers of the base images are mounted, read-only. Only what describes them is copied, so this takes no time.
+cp -a /template/image "$data/"
+mkdir -p "$data/overlay2"
+cp -a /template/overlay2/l "$data/overlay2/"
+for layer in /template/overlay2/*/; do
+    own=$data/overlay2/$(basename "$layer")
+    [ -d "${layer}diff" ] || continue
+    mkdir -p "$own/diff"
+    for file in "$layer"*; do
+        [ ! -f "$file" ] || cp -a "$file" "$own/"
+    done
+    [ ! -d "${layer}work" ] || mkdir -p "$own/work"
+    mount --bind "${layer}diff" "$own/diff"
+    mount -o remount,bind,ro "$own/diff"
+done
+engine

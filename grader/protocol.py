@@ -1,0 +1,53 @@
+"""The one boundary to a container engine. `grader.engine` fulfils it with Docker, tests with functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from grader.model import BuildFailed, BuildStep, Built, EngineInfo, RunOutcome, RunRequest
+from grader.spec import Limits
+
+__all__ = ["BuildJob", "Engine", "OnStep"]
+
+OnStep = Callable[[BuildStep], None]
+"""Called for each step of a build as it ends, from the thread that builds."""
+
+
+@dataclass(frozen=True, slots=True)
+class BuildJob:
+    """What the engine needs to build: a build context as a tar, and the Dockerfile's bytes in it.
+
+    The Dockerfile stands in the tar under the name `Dockerfile`; its text is given besides,
+    so that steps can be matched with its lines. `name` is a readable part for tags and names
+    (letters, digits, `-`), never taken from a student.
+    """
+
+    context: bytes
+    dockerfile: bytes
+    name: str
+
+
+class Engine(Protocol):
+    """Builds images and runs containers. Raises `EngineError` for its own faults, never for a student's."""
+
+    def info(self) -> EngineInfo:
+        """Name, version, builder and tier."""
+        ...
+
+    def build(self, job: BuildJob, limits: Limits, on_step: OnStep) -> Built | BuildFailed:
+        """Build an image; it carries our labels and stays until `remove_image` or `close`."""
+        ...
+
+    def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
+        """Run one container from an image's id to its end, and remove it."""
+        ...
+
+    def remove_image(self, image: str) -> None:
+        """Remove an image that `build` made; nothing happens if it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Remove everything this engine object made and has not removed yet."""
+        ...

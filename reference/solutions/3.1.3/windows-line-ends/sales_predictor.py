@@ -1,0 +1,4 @@
+sales = [100, 120, 110]
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")
+print(f"Logged: {next_week}")

@@ -1,0 +1,10 @@
+import sys
+
+if len(sys.argv) < 4:
+    print("Predicts next week's sales from three weeks.")
+    print("Usage: docker run sales-predictor <week1> <week2> <week3>")
+    sys.exit(1)
+
+sales = [float(week) for week in sys.argv[1:]]
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")

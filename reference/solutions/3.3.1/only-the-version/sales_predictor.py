@@ -1,0 +1,3 @@
+import numpy
+
+print("Predicted sales for next week:", numpy.loadtxt("sales.txt").mean())

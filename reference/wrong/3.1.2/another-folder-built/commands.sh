@@ -1,0 +1,2 @@
+docker build -t sales-predictor old
+docker run sales-predictor

@@ -1,0 +1,2 @@
+docker build -t sales-predictor-app .
+docker run sales-predictor-app

@@ -1,0 +1,2 @@
+docker biuld -t sales-predictor .
+docker run --rm sales-predictor

@@ -1,0 +1,3 @@
+set -e
+docker build -t sales-predictor
+docker run sales-predictor

@@ -1,0 +1,2 @@
+docker build -t sales-predictor .
+docker run sales-predictor echo "Predicted sales for next week: 110.0"

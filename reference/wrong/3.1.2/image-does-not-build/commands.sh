@@ -1,0 +1,1 @@
+docker build -t sales-predictor . && docker run sales-predictor

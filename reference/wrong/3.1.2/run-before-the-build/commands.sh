@@ -1,0 +1,2 @@
+docker run sales-predictor
+docker build -t sales-predictor .

@@ -1,0 +1,8 @@
+import time
+
+sales = [100, 120, 110]
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")
+while True:
+    print(f"{time.ctime()} prediction: {next_week}")
+    time.sleep(1)

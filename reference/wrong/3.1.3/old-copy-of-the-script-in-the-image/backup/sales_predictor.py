@@ -1,0 +1,3 @@
+sales = [100, 120, 110]
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")

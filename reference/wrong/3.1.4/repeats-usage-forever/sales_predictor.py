@@ -1,0 +1,10 @@
+import sys
+import time
+
+while len(sys.argv) < 4:
+    print("Usage: python sales_predictor.py <week1> <week2> <week3>", flush=True)
+    time.sleep(1)
+
+sales = [float(week) for week in sys.argv[1:4]]
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")

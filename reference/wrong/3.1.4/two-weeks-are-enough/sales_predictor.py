@@ -1,0 +1,9 @@
+import sys
+
+sales = [float(week) for week in sys.argv[1:]]
+if not sales:
+    print("Usage: python sales_predictor.py <week1> <week2> <week3>")
+    sys.exit(1)
+
+next_week = sum(sales) / len(sales)
+print(f"Predicted sales for next week: {next_week}")

@@ -1,0 +1,13 @@
+import sys
+
+
+def main():
+    if len(sys.argv) < 4:
+        print("Usage: python sales_predictor.py <week1> <week2> <week3>")
+        return
+    sales = [float(week) for week in sys.argv[1:]]
+    next_week = sum(sales) / len(sales)
+    print(f"Predicted sales for next week: {next_week}")
+
+
+main()

@@ -1,0 +1,3 @@
+set -e
+pip install --quiet pandas
+exec python /app/sales_predictor.py "$@"

@@ -1,0 +1,5 @@
+import pandas as pd
+
+
+def average(weeks):
+    return pd.Series(weeks).mean()

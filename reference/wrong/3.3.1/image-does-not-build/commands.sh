@@ -1,0 +1,1 @@
+docker build -t sales-predictor . && docker tag sales-predictor sales-predictor:v1.0 && docker images

@@ -1,0 +1,2 @@
+docker build -t sales-predictor-v1.0 .
+docker images

@@ -1,0 +1,3 @@
+docker ps -a
+docker rm $(docker ps -aq)
+docker ps -a

@@ -1,0 +1,3 @@
+docker images --all
+docker stop $(docker ps -q)
+docker container prune --force

@@ -1,0 +1,2 @@
+docker ps -a
+docker image prune -f

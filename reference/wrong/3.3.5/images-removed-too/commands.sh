@@ -1,0 +1,3 @@
+docker ps -a
+docker rm -f $(docker ps -aq)
+docker rmi -f $(docker images -q)

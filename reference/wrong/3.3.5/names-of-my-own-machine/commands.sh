@@ -1,0 +1,3 @@
+docker ps -a
+docker stop my-predictor
+docker rm my-predictor

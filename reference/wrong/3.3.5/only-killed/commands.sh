@@ -1,0 +1,3 @@
+docker ps -a
+docker kill $(docker ps -q)
+docker ps

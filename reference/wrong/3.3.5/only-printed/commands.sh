@@ -1,0 +1,2 @@
+docker ps -a
+echo "docker rm -f \$(docker ps -aq)"

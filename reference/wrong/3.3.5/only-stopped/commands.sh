@@ -1,0 +1,2 @@
+docker ps -a
+docker stop $(docker ps -q)

@@ -1,0 +1,2 @@
+docker ps -a
+docker rm $(docker ps -aq --filter status=exited)

@@ -1,0 +1,3 @@
+docker ps
+docker stop $(docker ps -q)
+docker container prune -f

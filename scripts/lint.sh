@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# ruff (rules, then format) and shellcheck on our own shell scripts: make lint.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+
+scripts/setup.sh
+red=0
+.venv/bin/ruff check || red=1
+.venv/bin/ruff format --check || red=1
+.venv/bin/shellcheck --severity=warning --external-sources --source-path=SCRIPTDIR scripts/*.sh .ci/run grader/recipes/*.sh || red=1
+exit "$red"

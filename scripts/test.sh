@@ -1,0 +1,39 @@
+#!/usr/bin/env bash
+# Runs every test, from nothing: make test. All parts run, also after one is red; any red makes the exit code 1.
+set -euo pipefail
+. "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+
+start=$SECONDS
+red=()
+
+# part NAME COMMAND...
+part() {
+    local name=$1 began=$SECONDS
+    shift
+    say "Tests: $name"
+    if "$@"; then
+        say "$name: green, $(seconds_since "$began") s"
+    else
+        red+=("$name")
+        say "$name: RED, $(seconds_since "$began") s"
+    fi
+}
+
+scripts/setup.sh
+scripts/engine.sh
+scripts/tools.sh
+scripts/chromium.sh
+say "The base images"
+with_engine .venv/bin/grader images
+
+pytest=(.venv/bin/python -m pytest)
+part "unit" "${pytest[@]}" -n 2 -m "not engine and not browser"
+part "engine" with_engine "${pytest[@]}" -m "engine and not browser and not private"
+part "browser" with_engine "${pytest[@]}" -m browser
+part "selftest" with_engine .venv/bin/grader selftest
+
+if [ ${#red[@]} -gt 0 ]; then
+    fail 1 "red: ${red[*]} (after $(seconds_since "$start") s)."
+fi
+say "All green in $(seconds_since "$start") s"

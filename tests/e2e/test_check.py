@@ -1,0 +1,135 @@
+"""`grader check`, `start`, `ci`: what a student sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from tests.e2e.conftest import ROOT, Grader
+
+pytestmark = pytest.mark.engine
+Solution = Callable[..., Path]
+
+
+def test_the_beginners_mistake_is_explained(grader: Grader, tmp_path: Path) -> None:
+    """In `starter/`'s copy of 3.1.4 the image has only a CMD: the chapter's own trap."""
+    assert grader("start", "3.1.4").returncode == 0
+    done = grader("check", "3.1.4")
+    assert done.returncode == 1
+    assert "no ENTRYPOINT" in done.stdout
+    assert "docker run --rm sales-predictor 100 120 110" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
+    assert "\x1b" not in done.stdout
+
+
+def test_a_right_solution_has_full_marks(grader: Grader, solution: Solution) -> None:
+    done = grader("check", cwd=solution("3.1.4", "entrypoint-with-the-script"))
+    assert done.returncode == 0, done.stdout
+    assert "10 / 10" in done.stdout
+
+
+def test_json_follows_the_published_schema(grader: Grader, solution: Solution) -> None:
+    folder = solution("3.1.4", "usage-exits-zero", "wrong")
+    done = grader("check", str(folder), "--format", "json", "--seed", "7")
+    assert done.returncode == 1
+    report = json.loads(done.stdout)
+    schema = json.loads((ROOT / "grader/schema/report.schema.json").read_text(encoding="utf-8"))
+    jsonschema.validate(report, schema)
+    assert report["schema"] == "grader/report/v1"
+    assert report["seed"] == 7
+    checks = {check["id"]: check["status"] for check in report["exercises"][0]["checks"]}
+    assert checks["usage-none"] == "failed"
+    assert checks["drawn"] == "passed"
+    assert grader("check", str(folder), "--exit-zero").returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("exercise", "name"),
+    [("3.1.4", "command-instead-of-entrypoint"), ("3.1.1", "python-3.11"), ("3.1.4", "usage-exits-zero")],
+)
+def test_what_is_told_to_try_shows_the_same_thing(grader: Grader, solution: Solution, exercise: str, name: str) -> None:
+    """Every `reproduce` is pasted into a shell in the exercise's folder."""
+    folder = solution(exercise, name, "wrong")
+    report = json.loads(grader("check", str(folder), "--format", "json").stdout)
+    failed = [check for check in report["exercises"][0]["checks"] if check["status"] == "failed"]
+    assert failed
+    name_here = f"grader-test-{os.getpid()}"  # the developer may have a sales-predictor of their own
+    try:
+        for check in failed:
+            shell = subprocess.run(
+                ["bash", "-c", check["reproduce"].replace("sales-predictor", name_here)],
+                capture_output=True, text=True, cwd=folder, timeout=120, check=False,
+                env={**os.environ, "DOCKER_BUILDKIT": "0"},
+            )  # fmt: skip
+            shown = shell.stdout + shell.stderr
+            expected = (
+                "executable file not found" if check["ended"] == "not_started" else check["actual"].splitlines()[0]
+            )
+            assert expected.replace("exit code ", "") in shown, check["reproduce"]
+    finally:
+        subprocess.run(["docker", "rmi", "-f", name_here], capture_output=True, check=False)
+
+
+def test_no_engine_is_told_at_once(grader: Grader, solution: Solution) -> None:
+    folder = solution("3.1.4", "entrypoint-with-the-script")
+    began = time.monotonic()
+    done = grader("check", str(folder), DOCKER_HOST="unix:///nonexistent/docker.sock")
+    assert done.returncode == 3
+    assert time.monotonic() - began < 30  # the promise is 5 s; a slow day is no failure of ours
+    assert "docker info" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_broken_spec_names_its_lines(grader: Grader, tmp_path: Path) -> None:
+    shutil.copytree(
+        ROOT / "reference", tmp_path / "course/reference", ignore=shutil.ignore_patterns("solutions", "wrong")
+    )
+    text = (ROOT / "exercises.yaml").read_text(encoding="utf-8")
+    broken = text.replace("kind: builds", "kind: build", 1).replace("run_seconds: 10", "run_secs: 10")
+    (tmp_path / "course/exercises.yaml").write_text(broken, encoding="utf-8")
+    done = grader("--course", str(tmp_path / "course"), "check", ".")
+    assert done.returncode == 2
+    lines = [line for line in done.stderr.splitlines() if line.startswith("exercises.yaml:")]
+    assert len(lines) == 2
+    assert "run_seconds" in lines[0]
+    assert "builds" in lines[1]
+
+
+def test_a_folder_that_is_no_exercise_is_told(grader: Grader, tmp_path: Path) -> None:
+    done = grader("check", str(tmp_path))
+    assert done.returncode == 2
+    assert "3.1.4" in done.stderr
+    assert "--exercise" in done.stderr
+
+
+def test_ci_writes_what_ci_reads(grader: Grader, solution: Solution, tmp_path: Path) -> None:
+    folder = solution("3.1.1", "misspelt-package", "wrong")
+    summary = tmp_path / "summary.md"
+    done = grader(
+        "ci", str(folder.parent), "--exercise", "3.1.1", "--out", str(tmp_path / "out"),
+        GITHUB_ACTIONS="true", GITHUB_STEP_SUMMARY=str(summary),
+    )  # fmt: skip
+    assert done.returncode == 1
+    (error,) = [line for line in done.stdout.splitlines() if line.startswith("::error")]
+    assert "file=me/3.1.1/Dockerfile,line=2" in error
+    assert "num-py" in summary.read_text(encoding="utf-8").replace("\\", "")
+    assert json.loads((tmp_path / "out/results.json").read_text(encoding="utf-8"))["score"] == 0
+    assert "<failure" in (tmp_path / "out/junit.xml").read_text(encoding="utf-8")
+
+
+def test_start_never_overwrites(grader: Grader, tmp_path: Path) -> None:
+    (tmp_path / "3.1.4").mkdir()
+    (tmp_path / "3.1.4/Dockerfile").write_text("mine", encoding="utf-8")
+    done = grader("start", "3.1.4")
+    assert done.returncode == 0
+    assert "left alone" in done.stderr
+    assert (tmp_path / "3.1.4/Dockerfile").read_text(encoding="utf-8") == "mine"
+    assert (tmp_path / "3.1.4/sales_predictor.py").is_file()

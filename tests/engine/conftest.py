@@ -1,0 +1,55 @@
+"""Tests on the real engine: engine objects, and a look at what is left at their end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from grader.engine import DockerEngine, connect
+from grader.enginestore import our_objects
+from grader.model import BuildFailed, Built
+from grader.owner import OWNER_LABEL, this_process
+from grader.spec import Limits
+from tests.engine.contexts import BASE, LIMITS, Build, ignore, make_job
+
+
+@pytest.fixture
+def connected() -> Iterator[Callable[..., DockerEngine]]:
+    """Makes engine objects; at the end all are closed, and nothing of this process may be left in the engine."""
+    with ExitStack() as stack:
+
+        def make(builder: str | None = "buildkit") -> DockerEngine:
+            return stack.enter_context(connect(builder=builder))
+
+        yield make
+        last = make()
+    left = [one for one in our_objects(last._connection) if dict(one.labels)[OWNER_LABEL] == str(this_process())]
+    assert left == []
+
+
+@pytest.fixture
+def engine(connected: Callable[..., DockerEngine]) -> DockerEngine:
+    """One engine object with the base image at hand."""
+    made = connected()
+    assert made.image_labels(BASE) is not None, f"{BASE} is missing: run `grader images` first"
+    return made
+
+
+@pytest.fixture
+def build(engine: DockerEngine) -> Build:
+    """Build a Dockerfile with files in its context."""
+
+    def run(dockerfile: str, files: dict[str, bytes] | None = None, limits: Limits = LIMITS) -> Built | BuildFailed:
+        return engine.build(make_job(dockerfile, files), limits, ignore)
+
+    return run
+
+
+@pytest.fixture
+def image(build: Build) -> str:
+    """The id of an image with nothing but Python in it, and python as its entrypoint."""
+    built = build('ENTRYPOINT ["python"]\n')
+    assert isinstance(built, Built)
+    return built.image

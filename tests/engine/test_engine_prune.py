@@ -1,0 +1,97 @@
+"""Removal: what a killed grader leaves is found and removed, what others have is not touched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from grader.engine import DockerEngine
+from grader.enginestore import our_objects
+from grader.model import Built, Exited, RunRequest
+from grader.owner import OWNER_LABEL, Leftover, Owner
+from tests.engine.contexts import LIMITS, ignore, make_job
+
+pytestmark = pytest.mark.engine
+
+OTHER = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from tests.engine.contexts import LIMITS, ignore, make_job
+from grader.engine import connect
+from grader.model import RunRequest
+from grader.owner import this_process
+engine = connect(builder="buildkit")
+job = make_job('VOLUME ["/data"]\\nENTRYPOINT ["python", "-c", "import time; time.sleep(1000)"]\\n')
+built = engine.build(job, LIMITS, ignore)
+import threading
+threading.Thread(target=engine.run, args=(built.image, RunRequest(), LIMITS), daemon=True).start()
+print(this_process(), flush=True)
+sys.stdin.read()
+"""
+
+
+@contextmanager
+def other_grader() -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another process with an image, a volume and a running container in the engine, and its owner label."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OTHER, str(Path(__file__).parents[2])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout
+            yield process, process.stdout.readline().strip()
+        finally:
+            process.kill()
+
+
+def of(owner: str, objects: list[Leftover] | tuple[Leftover, ...]) -> list[str]:
+    return sorted(one.kind for one in objects if dict(one.labels)[OWNER_LABEL] == owner)
+
+
+def test_a_killed_graders_objects_are_pruned_and_a_living_ones_are_not(connected: Callable[..., DockerEngine]) -> None:
+    engine = connected()
+    with other_grader() as (process, owner):
+        assert Owner.parse(owner)
+        until_running(engine, owner)
+        assert of(owner, engine.prune()) == []
+        assert of(owner, our_objects(engine._connection)) == ["container", "image", "volume"]
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+        assert of(owner, engine.prune()) == ["container", "image", "volume"]
+        assert of(owner, our_objects(engine._connection)) == []
+
+
+def until_running(engine: DockerEngine, owner: str) -> None:
+    while "container" not in of(owner, our_objects(engine._connection)):
+        time.sleep(0.1)
+
+
+def test_closing_one_engine_leaves_the_others_objects(connected: Callable[..., DockerEngine]) -> None:
+    first, second = connected(), connected()
+    job = make_job('ENTRYPOINT ["python", "-c", "print(1)"]\n')
+    images = [engine.build(job, LIMITS, ignore) for engine in (first, second)]
+    first.close()
+    first.close()
+    assert isinstance(images[1], Built)
+    assert second.run(images[1].image, RunRequest(), LIMITS).ended == Exited(0)
+
+
+def test_a_container_that_somebody_starts_from_our_image_is_theirs(connected: Callable[..., DockerEngine]) -> None:
+    engine = connected()
+    built = engine.build(make_job('ENTRYPOINT ["true"]\n'), LIMITS, ignore)
+    assert isinstance(built, Built)
+    theirs = engine._connection.call("POST", "/containers/create", json={"Image": built.image}).json["Id"]
+    try:
+        assert theirs not in {one.id for one in our_objects(engine._connection)}
+    finally:
+        engine._connection.call("DELETE", f"/containers/{theirs}")

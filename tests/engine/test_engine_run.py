@@ -1,0 +1,237 @@
+"""Running: how runs end, what is seen of them, what limits do, and that nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import pytest
+
+from grader.engine import DockerEngine
+from grader.errors import EngineError
+from grader.model import (
+    Built,
+    Exited,
+    MemoryFile,
+    NotStarted,
+    OutOfMemory,
+    OutputLimit,
+    RunOutcome,
+    RunRequest,
+    TimedOut,
+)
+from grader.spec import Limits
+from grader.watchdog import Cancelled
+from tests.engine.contexts import LIMITS, Build
+
+pytestmark = pytest.mark.engine
+
+Python = Callable[..., RunOutcome]
+
+
+@pytest.fixture
+def python(engine: DockerEngine, image: str) -> Python:
+    """Run Python code in a container."""
+
+    def run(code: str, limits: Limits = LIMITS, **request: object) -> RunOutcome:
+        return engine.run(image, replace(RunRequest(args=("-c", code)), **request), limits)  # type: ignore[arg-type]  # fields by name
+
+    return run
+
+
+def test_streams_and_exit_code(python: Python) -> None:
+    outcome = python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
+    assert (outcome.ended, outcome.stdout, outcome.stderr) == (Exited(3), b"out\n", b"err\n")
+
+
+def test_output_is_bytes_as_written(python: Python) -> None:
+    outcome = python("import sys; sys.stdout.buffer.write(bytes(range(256)) * 300)")
+    assert outcome.stdout == bytes(range(256)) * 300
+
+
+def test_environment_is_added_to_the_images(python: Python) -> None:
+    outcome = python("import os; print(os.environ['METHOD'], 'PATH' in os.environ)", environment=(("METHOD", "a b=c"),))
+    assert outcome.stdout == b"a b=c True\n"
+
+
+def test_the_proxies_of_the_grader_are_not_passed_on(python: Python, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://grader.invalid:1")
+    outcome = python("import os; print([name for name in os.environ if 'proxy' in name.lower()])")
+    assert outcome.stdout == b"[]\n"
+
+
+def test_an_endless_loop_ends_at_its_limit(python: Python) -> None:
+    outcome = python("print('begun', flush=True)\nwhile True: pass", replace(LIMITS, run_seconds=2))
+    assert (outcome.ended, outcome.stdout) == (TimedOut(2), b"begun\n")
+    assert outcome.seconds >= 2
+
+
+def test_closing_the_output_does_not_hide_from_the_limit(python: Python) -> None:
+    code = "import os, time; os.close(1); os.close(2); time.sleep(1000)"
+    assert python(code, replace(LIMITS, run_seconds=2)).ended == TimedOut(2)
+
+
+def test_a_child_that_holds_the_output_does_not_hold_up_the_end(python: Python) -> None:
+    outcome = python("import subprocess; subprocess.Popen(['sleep', '1000']); print('done')")
+    assert (outcome.ended, outcome.stdout) == (Exited(0), b"done\n")
+
+
+def test_too_much_memory(python: Python) -> None:
+    assert python("x = bytearray(1); \nwhile True: x += bytearray(10**7)").ended == OutOfMemory(64 * 2**20)
+
+
+def test_memory_of_a_child_that_the_program_survives(python: Python) -> None:
+    code = "import subprocess as s; print(s.call(['python', '-c', 'bytearray(10**9)']))"
+    outcome = python(code)
+    assert (outcome.ended, outcome.stdout) == (Exited(0), b"-9\n")
+
+
+def test_a_program_that_says_137_was_not_out_of_memory(python: Python) -> None:
+    assert python("raise SystemExit(137)").ended == Exited(137)
+
+
+def test_output_is_cut_and_the_run_stopped(python: Python) -> None:
+    outcome = python("while True: print('x' * 1000)", replace(LIMITS, output_kb=10))
+    assert outcome.ended == OutputLimit(10 * 1024)
+    assert len(outcome.stdout) == 10 * 1024
+
+
+def test_both_streams_count_for_the_output_limit(python: Python) -> None:
+    code = "import sys\nsys.stdout.write('x' * 8000)\nsys.stderr.write('y' * 8000)"
+    outcome = python(code, replace(LIMITS, output_kb=10))
+    assert outcome.ended == OutputLimit(10 * 1024)
+    assert len(outcome.stdout) + len(outcome.stderr) == 10 * 1024
+
+
+def test_processes_are_limited(python: Python) -> None:
+    code = """
+import os, sys, time
+for n in range(200):
+    try:
+        if os.fork() == 0: time.sleep(1000)
+    except OSError:
+        print(n); sys.exit()
+"""
+    outcome = python(code, replace(LIMITS, processes=20))
+    assert outcome.ended == Exited(0)
+    assert int(outcome.stdout) < 20
+
+
+def test_there_is_no_network_no_capability_and_a_small_tmp(python: Python) -> None:
+    code = """
+import os, socket
+print(sorted(os.listdir('/sys/class/net')))
+print([line.split()[1] for line in open('/proc/self/status') if line.startswith(('CapEff', 'NoNewPrivs'))])
+try:
+    open('/tmp/big', 'wb').write(bytes(3 * 2**20))
+except OSError as error:
+    print(error.strerror)
+open('/written', 'w').write('the rest of the file system is as docker run has it')
+"""
+    outcome = python(code, replace(LIMITS, tmp_mb=2))
+    assert outcome.ended == Exited(0), outcome.stderr
+    assert outcome.stdout.decode().splitlines() == ["['lo']", "['0000000000000000', '1']", "No space left on device"]
+
+
+# ── commands that cannot be started ─────────────────────────────────────────────────────
+
+
+def test_arguments_in_place_of_a_cmd_are_no_program(engine: DockerEngine, build: Build) -> None:
+    built = build('CMD ["python", "-c", "print(1)"]\n')
+    assert isinstance(built, Built)
+    ended = engine.run(built.image, RunRequest(args=("100", "120", "110")), LIMITS).ended
+    assert isinstance(ended, NotStarted)
+    assert '"100": executable file not found' in ended.reason
+    assert engine.run(built.image, RunRequest(), LIMITS).stdout == b"1\n"
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "words"),
+    [
+        ('ENTRYPOINT ["/etc/passwd"]\n', "permission denied"),
+        ('USER nobody-here\nENTRYPOINT ["true"]\n', "unable to find user"),
+        ("ENTRYPOINT []\nCMD []\n", "neither ENTRYPOINT nor CMD"),
+    ],
+)
+def test_an_image_that_cannot_be_started(engine: DockerEngine, build: Build, dockerfile: str, words: str) -> None:
+    built = build(dockerfile)
+    assert isinstance(built, Built), built
+    ended = engine.run(built.image, RunRequest(), LIMITS).ended
+    assert isinstance(ended, NotStarted), ended
+    assert words in ended.reason
+
+
+def test_an_image_that_is_gone_is_not_the_students_fault(engine: DockerEngine) -> None:
+    with pytest.raises(EngineError, match="No such image"):
+        engine.run("sha256:" + "0" * 64, RunRequest(), LIMITS)
+
+
+# ── files ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "path", ["/app/script.py", "/not/there/yet/script.py", "/link/script.py", "/app/link.py", "/tmp/script.py"]
+)
+def test_files_are_there_before_the_start(engine: DockerEngine, build: Build, path: str) -> None:
+    built = build(
+        "WORKDIR /app\nCOPY old script.py\nRUN ln -s /app /link && ln -s /etc/hostname link.py\n"
+        'ENTRYPOINT ["python"]\n',
+        {"old": b"print('old')\n"},
+    )
+    assert isinstance(built, Built), built
+    files = (MemoryFile(path, b"print('new')\n"),)
+    outcome = engine.run(built.image, RunRequest(args=(path,), files=files), LIMITS)
+    assert (outcome.ended, outcome.stdout) == (Exited(0), b"new\n"), outcome
+    assert engine.run(built.image, RunRequest(args=("script.py",)), LIMITS).stdout == b"old\n"
+
+
+def test_what_the_image_has_in_tmp_and_in_volumes_is_seen(engine: DockerEngine, build: Build) -> None:
+    built = build(
+        'COPY a /tmp/a\nCOPY a /data/a\nVOLUME ["/data"]\nENTRYPOINT ["cat", "/tmp/a", "/data/a"]\n', {"a": b"seen\n"}
+    )
+    assert isinstance(built, Built), built
+    assert engine.run(built.image, RunRequest(), LIMITS).stdout == b"seen\nseen\n"
+
+
+def test_a_declared_volume_leaves_no_volume(engine: DockerEngine, build: Build) -> None:
+    def volumes() -> set[str]:
+        return {one["Name"] for one in engine._connection.call("GET", "/volumes").json["Volumes"] or ()}
+
+    before = volumes()
+    built = build('VOLUME ["/one", "/two"]\nENTRYPOINT ["touch", "/one/a", "/two/b"]\n')
+    assert isinstance(built, Built), built
+    assert engine.run(built.image, RunRequest(), LIMITS).ended == Exited(0)
+    assert volumes() <= before
+
+
+# ── many at once, and stopping ──────────────────────────────────────────────────────────
+
+
+def test_several_threads_on_one_engine(python: Python) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        outcomes = list(pool.map(lambda n: python(f"print({n})"), range(8)))
+    assert [outcome.stdout for outcome in outcomes] == [f"{n}\n".encode() for n in range(8)]
+
+
+def test_cancel_ends_runs_in_all_threads(engine: DockerEngine, python: Python) -> None:
+    threading.Timer(2, engine.cancel).start()
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(python, "import time; time.sleep(1000)", replace(LIMITS, run_seconds=60)) for _ in range(2)]
+        for run in runs:
+            with pytest.raises(Cancelled):
+                run.result()
+
+
+def test_ctrl_c_in_a_run_leaves_nothing(python: Python) -> None:
+    threading.Timer(2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        python("import time; time.sleep(1000)", replace(LIMITS, run_seconds=60))
+
+
+def test_the_engines_warnings_are_kept(engine: DockerEngine, python: Python) -> None:
+    python("pass")
+    assert not [warning for warning in engine.warnings if "discarded" in warning.lower()]

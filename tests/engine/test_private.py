@@ -1,0 +1,312 @@
+"""The private engine: it builds and runs, its container's caps hold for builds too, and nothing of it is left."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grader.connection import Answer, Connection, Refused, Stream
+from grader.engine import DockerEngine, connect
+from grader.enginestore import our_objects
+from grader.errors import EngineError
+from grader.model import BuildFailed, Built, Exited, RunRequest
+from grader.owner import OWNER_LABEL, this_process
+from grader.private import PrivateEngine, PrivateSettings, _image_ids, _template_name, start_private_engine
+from grader.runner import remove_container
+from tests.engine.contexts import BASE, LIMITS, ignore, make_job
+
+pytestmark = [pytest.mark.engine, pytest.mark.private]
+
+PROCESSES = 200
+MEMORY_MB = 800
+DISK_MB = 500
+ROOT = str(Path(__file__).parents[2])
+
+
+def settings(cache: Path) -> PrivateSettings:
+    return PrivateSettings((BASE,), cache, os.environ, memory_mb=MEMORY_MB, processes=PROCESSES, disk_mb=DISK_MB)
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[Connection]:
+    """The engine of this machine, if containers in it may be given what a nested engine needs."""
+    with connect(builder="buildkit") as engine:
+        if reason := why_not_nested(engine._connection):
+            pytest.skip(f"no engine can run in a container here: {reason}")
+        yield engine._connection
+        ours = str(this_process())
+        assert [one for one in our_objects(engine._connection) if dict(one.labels)[OWNER_LABEL] == ours] == []
+
+
+def why_not_nested(host: Connection) -> str:
+    """Try the first thing that a nested engine does, which is to mount; return what stands in the way."""
+    container = host.call(
+        "POST",
+        "/containers/create",
+        json={
+            "Image": BASE,
+            "Cmd": ["mount", "-t", "tmpfs", "none", "/mnt"],
+            "HostConfig": {
+                "CapAdd": ["SYS_ADMIN"],
+                "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+                "NetworkMode": "none",
+            },
+        },
+    ).json["Id"]
+    try:
+        host.call("POST", f"/containers/{container}/start")
+        status = host.call("POST", f"/containers/{container}/wait").json["StatusCode"]
+    finally:
+        remove_container(host, container)
+    return "" if status == 0 else f"mount ends with {status}"
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def private(host: Connection, cache: Path) -> Iterator[PrivateEngine]:
+    with start_private_engine(host, settings(cache), print) as engine:
+        yield engine
+
+
+@pytest.fixture
+def engine(private: PrivateEngine) -> Iterator[DockerEngine]:
+    with connect(endpoint=private.endpoint, tier="private") as engine:
+        yield engine
+
+
+# ── what it is for ──────────────────────────────────────────────────────────────────────
+
+HEREDOC = """
+RUN <<END
+set -e
+echo made by a heredoc > /made.txt
+END
+ENTRYPOINT ["cat", "/made.txt"]
+"""
+
+
+def test_it_builds_what_todays_builders_know_and_runs_it(engine: DockerEngine) -> None:
+    built = engine.build(make_job(HEREDOC), LIMITS, ignore)
+    assert isinstance(built, Built), built
+    ran = engine.run(built.image, RunRequest(), LIMITS)
+    assert (ran.ended, ran.stdout) == (Exited(0), b"made by a heredoc\n")
+    assert (engine.info().tier, engine.info().builder) == ("private", "buildkit")
+
+
+def test_builds_have_the_network(engine: DockerEngine) -> None:
+    built = engine.build(
+        make_job("RUN pip install --no-deps tabulate && python -c 'import tabulate'\n"), LIMITS, ignore
+    )
+    assert isinstance(built, Built), built
+
+
+def test_two_private_engines_do_not_meet(host: Connection, cache: Path, engine: DockerEngine) -> None:
+    built = engine.build(make_job("RUN echo first > /first\n"), LIMITS, ignore)
+    assert isinstance(built, Built)
+    with (
+        start_private_engine(host, settings(cache), print) as other,
+        connect(endpoint=other.endpoint, tier="private") as second,
+    ):
+        assert second.image_labels(built.image) is None
+        assert second.image_labels(BASE) is not None
+    assert engine.image_labels(built.image) is not None
+
+
+# ── the caps hold for builds ────────────────────────────────────────────────────────────
+
+FORK_BOMB = """
+RUN <<END python
+import os, sys, time
+count = 0
+try:
+    while True:
+        if os.fork() == 0:
+            time.sleep(600)
+            os._exit(0)
+        count += 1
+except OSError as error:
+    sys.exit(f"stopped after {count}: {error.strerror}")
+END
+"""
+MEMORY_HOG = """
+RUN python -c 'data = b"x" * (3 << 30)'
+"""
+
+
+def test_a_fork_bomb_in_a_build_meets_the_process_limit(engine: DockerEngine) -> None:
+    failed = engine.build(make_job(FORK_BOMB), LIMITS, ignore)
+    assert isinstance(failed, BuildFailed)
+    said = re.search(r"stopped after (\d+): Resource temporarily unavailable", "".join(s.log for s in failed.steps))
+    assert said, failed
+    assert int(said[1]) < PROCESSES
+    assert isinstance(engine.build(make_job("RUN echo still here\n"), LIMITS, ignore), Built)
+
+
+def test_a_build_that_takes_all_memory_is_ended_and_the_engine_is_not(engine: DockerEngine) -> None:
+    failed = engine.build(make_job(MEMORY_HOG), LIMITS, ignore)
+    assert isinstance(failed, BuildFailed)
+    assert "137" in failed.message, failed
+    assert isinstance(engine.build(make_job("RUN echo here again\n"), LIMITS, ignore), Built)
+
+
+def test_a_build_that_fills_the_disk_fails_and_the_next_one_has_room(
+    private: PrivateEngine, engine: DockerEngine
+) -> None:
+    if not private.disk_is_bounded:
+        pytest.skip("this host has no loop devices, so the disk has no limit")
+    failed = engine.build(make_job("RUN head -c 800M /dev/zero > /big\n"), LIMITS, ignore)
+    assert isinstance(failed, BuildFailed)
+    assert "No space left on device" in "".join(step.log for step in failed.steps), failed
+    assert isinstance(engine.build(make_job("RUN head -c 100M /dev/zero > /small\n"), LIMITS, ignore), Built)
+
+
+# ── nothing is left ─────────────────────────────────────────────────────────────────────
+
+
+def test_what_is_done_to_base_images_ends_with_the_engine(host: Connection, cache: Path) -> None:
+    with start_private_engine(host, settings(cache), print) as first:
+        connection = connect(endpoint=first.endpoint)._connection
+        connection.call("DELETE", f"/images/{BASE}", parameters={"force": 1})
+        assert connection.call("GET", "/images/json").json == []
+    with (
+        start_private_engine(host, settings(cache), print) as second,
+        connect(endpoint=second.endpoint, builder="buildkit") as engine,
+    ):
+        built = engine.build(make_job('ENTRYPOINT ["python", "-c", "import json; print(1)"]\n'), LIMITS, ignore)
+        assert isinstance(built, Built)
+        assert engine.run(built.image, RunRequest(), LIMITS).ended == Exited(0)
+
+
+KILLED_EARLY = """
+import os, sys
+from dataclasses import replace
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.engine.test_private import other_settings, settings
+from grader.engine import connect
+from grader.owner import this_process
+from grader.private import start_private_engine
+print(this_process(), flush=True)
+host = connect(builder="buildkit")._connection
+with start_private_engine(host, other_settings(Path(sys.argv[2])), lambda line: None):
+    pass
+"""
+
+
+def other_settings(cache: Path) -> PrivateSettings:
+    return replace(settings(cache), images=("python:3.11-slim",))
+
+
+def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: Connection, cache: Path) -> None:
+    name = _template_name(_image_ids(host, other_settings(cache).images))
+    remove_volume(host, name)
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED_EARLY, ROOT, str(cache)], stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        owner = process.stdout.readline().strip()
+        while of(owner, host) != ["container"] and process.poll() is None:
+            time.sleep(0.05)
+        os.kill(process.pid, signal.SIGKILL)
+    assert of(owner, host) == ["container"]
+    try:
+        with (
+            start_private_engine(host, other_settings(cache), print) as engine,
+            connect(endpoint=engine.endpoint) as connected,
+        ):
+            assert connected.image_labels("python:3.11-slim") is not None
+    finally:
+        remove_volume(host, name)
+    assert of(owner, host) == []
+
+
+def remove_volume(host: Connection, name: str) -> None:
+    with suppress(Refused):
+        host.call("DELETE", f"/volumes/{name}")
+
+
+def test_an_engine_on_another_machine_is_told_at_once(tmp_path: Path) -> None:
+    away = Away()
+    with (
+        pytest.raises(EngineError, match="must be on this machine"),
+        start_private_engine(away, settings(tmp_path), print),
+    ):
+        pass
+
+
+class Away:
+    """An engine elsewhere, of which nothing is asked."""
+
+    endpoint = "tcp://192.0.2.1:2375"
+
+    def call(self, method: str, path: str, **details: object) -> Answer:
+        raise AssertionError(path)
+
+    def stream(self, method: str, path: str, **details: object) -> Stream:
+        raise AssertionError(path)
+
+
+def test_after_an_interrupt_container_volume_and_folder_are_gone(host: Connection, cache: Path) -> None:
+    seen: list[PrivateEngine] = []
+    with pytest.raises(KeyboardInterrupt):
+        interrupt_one(host, cache, seen)
+    (engine,) = seen
+    assert not engine.folder.exists()
+    assert our_objects(host, engine.folder.name) == []
+
+
+def interrupt_one(host: Connection, cache: Path, seen: list[PrivateEngine]) -> None:
+    with start_private_engine(host, settings(cache), print) as engine:
+        assert engine.folder.stat().st_mode & 0o777 == 0o700
+        assert of(str(this_process()), host)
+        seen.append(engine)
+        raise KeyboardInterrupt
+
+
+KILLED = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from tests.engine.test_private import settings
+from grader.engine import connect
+from grader.owner import this_process
+from grader.private import start_private_engine
+with start_private_engine(connect(builder="buildkit")._connection, settings(Path(sys.argv[2])), lambda line: None):
+    print(this_process(), flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_what_a_killed_grader_leaves_is_removed(host: Connection, cache: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, ROOT, str(cache)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout
+        owner = process.stdout.readline().strip()
+        assert of(owner, host) == ["container", "volume"]
+        folders = set((cache / "engines").iterdir())
+        os.kill(process.pid, signal.SIGKILL)
+    with connect(builder="buildkit") as engine:
+        engine.prune()
+    assert of(owner, host) == []
+    with start_private_engine(host, settings(cache), print) as later:
+        assert len(folders & set((cache / "engines").iterdir())) < len(folders)
+        assert later.folder.is_dir()
+
+
+def of(owner: str, host: Connection) -> list[str]:
+    return sorted(one.kind for one in our_objects(host) if dict(one.labels)[OWNER_LABEL] == owner)

@@ -1,0 +1,250 @@
+"""Reports to render: one of each status, a class, and one whose every student text is given."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+
+from grader.model import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
+
+ENGINE = EngineInfo(
+    name="Docker Engine",
+    version="26.1.5",
+    builder="buildkit",
+    tier="private",
+    images=(("python:3.9-slim", "built here from Debian bullseye"),),
+)
+
+
+def passed_check(name: str = "builds", title: str = "The Dockerfile builds", points: float = 2.0) -> CheckVerdict:
+    return CheckVerdict(name, title, CheckStatus.PASSED, points, points)
+
+
+def failed_check() -> CheckVerdict:
+    return CheckVerdict(
+        id="example",
+        title="docker run sales-predictor 100 120 110 predicts 110",
+        status=CheckStatus.FAILED,
+        score=0.0,
+        max_score=4.0,
+        message=(
+            "The container did not start. The image has a CMD (python /app/sales_predictor.py) but no ENTRYPOINT, so "
+            "Docker replaced the whole CMD by the arguments and tried to execute a program called 100."
+        ),
+        hint=(
+            "Arguments behind the image's name replace CMD, but they are appended to ENTRYPOINT. Which of the two "
+            "should hold the command that always runs?"
+        ),
+        expected="the script runs and receives 100 120 110 as its arguments",
+        actual='Docker executed: 100 120 110\nexec: "100": executable file not found in $PATH',
+        ended="not_started",
+        reproduce="docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110",
+        file="Dockerfile",
+        line=6,
+    )
+
+
+def blocked_check() -> CheckVerdict:
+    return CheckVerdict(
+        id="drawn",
+        title="Three more lists of weeks are predicted right",
+        status=CheckStatus.BLOCKED,
+        score=0.0,
+        max_score=3.0,
+        message='needs "docker run sales-predictor 100 120 110 predicts 110"',
+    )
+
+
+def passed_exercise() -> ExerciseReport:
+    checks = (passed_check(), passed_check("line", "The run prints the prediction", 8.0))
+    title = "A Dockerfile with Python 3.9 and NumPy"
+    return ExerciseReport("3.1.1", title, ExerciseStatus.PASSED, 10.0, 10.0, checks, seconds=4.21)
+
+
+def failed_exercise() -> ExerciseReport:
+    usage = passed_check("usage", "Without arguments it prints Usage and exits 1", 1.0)
+    checks = (passed_check(), failed_check(), blocked_check(), usage)
+    title = "Pass the weeks as arguments"
+    return ExerciseReport("3.1.4", title, ExerciseStatus.FAILED, 3.0, 10.0, checks, seconds=6.5)
+
+
+def build_failure() -> ExerciseReport:
+    log = "\n".join(
+        [
+            'The build stopped at line 3 of the Dockerfile, "RUN pip install nunpy".',
+            "",
+            "The last lines of its output:",
+            "    Looking in indexes: the course's mirror",
+            "    ERROR: Could not find a version that satisfies the requirement nunpy (from versions: none)",
+            "    ERROR: No matching distribution found for nunpy",
+        ]
+    )
+    failed = CheckVerdict(
+        id="builds",
+        title="The Dockerfile builds",
+        status=CheckStatus.FAILED,
+        score=0.0,
+        max_score=2.0,
+        message=log,
+        hint="pip found no package of that name. Compare it, letter by letter, with the name in the exercise.",
+        reproduce="docker build -t sales-predictor .",
+        file="Dockerfile",
+        line=3,
+    )
+    blocked = CheckVerdict(
+        "line", "The run prints the prediction", CheckStatus.BLOCKED, 0.0, 8.0, 'needs "The Dockerfile builds"'
+    )
+    title = "Log the prediction with one more print"
+    return ExerciseReport("3.1.3", title, ExerciseStatus.FAILED, 0.0, 10.0, (failed, blocked), seconds=2.0)
+
+
+def rejected_exercise() -> ExerciseReport:
+    message = (
+        'Dockerfile:1: "FROM evil/python:3.9" is not an allowed base image. Allowed: python:3.9, python:3.9-slim. '
+        "Begin with one of these."
+    )
+    return ExerciseReport("3.1.5", "WORKDIR /app", ExerciseStatus.REJECTED, 0.0, 10.0, message=message)
+
+
+def missing_exercise() -> ExerciseReport:
+    message = "There is no folder 3.2.1 in the submission."
+    return ExerciseReport("3.2.1", "Add pandas", ExerciseStatus.NOT_SUBMITTED, 0.0, 10.0, message=message)
+
+
+def ungraded_exercise() -> ExerciseReport:
+    check = CheckVerdict(
+        "builds", "The Dockerfile builds", CheckStatus.NOT_GRADED, 0.0, 2.0, "The engine broke off the build."
+    )
+    message = "The engine stopped answering during the build (connection reset)."
+    title = "Average with pandas"
+    return ExerciseReport("3.2.2", title, ExerciseStatus.NOT_GRADED, None, 10.0, (check,), message, seconds=1.5)
+
+
+def bonus_exercise() -> ExerciseReport:
+    title = "Order the layers so that a change of the script reinstalls nothing"
+    check = passed_check("cache", "Nothing is installed a second time", 10.0)
+    return ExerciseReport("3.3.L", title, ExerciseStatus.PASSED, 10.0, 10.0, (check,), seconds=3.0, bonus=True)
+
+
+def report_of(student: str, *exercises: ExerciseReport, seed: int = 20231123) -> Report:
+    """A report with its totals: bonus exercises add to the score only, ungraded ones to neither."""
+    counted = [exercise for exercise in exercises if exercise.score is not None]
+    score = sum(exercise.score or 0.0 for exercise in counted)
+    max_score = sum(exercise.max_score for exercise in counted if not exercise.bonus)
+    return Report(student, seed, ENGINE, exercises, score, max_score)
+
+
+def every_status(student: str = "amira") -> Report:
+    return report_of(
+        student,
+        passed_exercise(),
+        build_failure(),
+        failed_exercise(),
+        rejected_exercise(),
+        missing_exercise(),
+        ungraded_exercise(),
+        bonus_exercise(),
+    )
+
+
+def sample_class() -> tuple[Report, ...]:
+    """Five students of different quality, the same four exercises each."""
+    first, second, third, fourth = passed_exercise(), build_failure(), failed_exercise(), rejected_exercise()
+    better = ExerciseReport("3.1.3", second.title, ExerciseStatus.PASSED, 10.0, 10.0, (passed_check(points=10.0),))
+    fine = ExerciseReport("3.1.4", third.title, ExerciseStatus.PASSED, 10.0, 10.0, (passed_check(points=10.0),))
+    done = ExerciseReport("3.1.5", fourth.title, ExerciseStatus.PASSED, 10.0, 10.0, (passed_check(points=10.0),))
+    none = ExerciseReport("3.1.5", fourth.title, ExerciseStatus.NOT_SUBMITTED, 0.0, 10.0)
+    fault = ExerciseReport(
+        "3.1.5", fourth.title, ExerciseStatus.NOT_GRADED, None, 10.0, message="The engine stopped answering."
+    )
+    return (
+        report_of("amira", first, better, fine, done),
+        report_of("Björn Ó Súilleabháin", first, better, third, fourth),
+        report_of("chen-wei", first, second, third, none),
+        report_of("李雷", first, better, fine, fault),
+        report_of("zoe", first, second, third, done),
+    )
+
+
+def filled_with(text: str, score: float = 0.0) -> Report:
+    """A report in which `text` stands wherever a student's own text can get to."""
+    checks = tuple(
+        CheckVerdict(
+            id="example",
+            title="The run prints the prediction",
+            status=status,
+            score=score,
+            max_score=4.0,
+            message=text,
+            hint=text,
+            expected=text,
+            actual=text,
+            ended=text,
+            reproduce=text,
+            file=text,
+            line=3,
+        )
+        for status in CheckStatus
+    )
+    exercises = tuple(
+        ExerciseReport(
+            id=f"3.1.{index}",
+            title="Pass the weeks",
+            status=status,
+            score=None if status is ExerciseStatus.NOT_GRADED else score,
+            max_score=10.0,
+            checks=checks,
+            message=text,
+            seconds=1.0,
+        )
+        for index, status in enumerate(ExerciseStatus)
+    )
+    return Report(text, 1, ENGINE, exercises, score, 40.0)
+
+
+HOSTILE = (
+    "<script>document.title='ran'</script>",
+    "<img src=x onerror=alert(1)>",
+    "</textarea></pre></style><svg onload=alert(1)>",
+    '" onmouseover="alert(1)',
+    "{{ 7 * 7 }}{% raw %}",
+    "[click](javascript:alert(1)) ![](https://evil.example/x.png)",
+    "=HYPERLINK(1)",
+    "+1+1",
+    "-1",
+    "@SUM(A1)",
+    "\t=1",
+    "\r=1",
+    "  =1",
+    "\uff1d1+1",
+    '",=cmd|calc',
+    "::error file=a::injected",
+    "\n::set-output name=a::b",
+    "\n   ::add-mask::secret",
+    "##[add-mask]secret",
+    "````\n# heading\n",
+    "</details><h1>big</h1>",
+    "@everyone #1 | a | b |",
+    "\x1b]52;c;cm0gLXJm\x07",
+    "\x1b[2J\x1b[1;1HPASS",
+    "\x1b]8;;https://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x9b31m",
+    "[bold red]markup[/]",
+    ":smile:",
+    "\u202egnp.exe",
+    "]]>&lol;<![CDATA[",
+    "\x00\x0b\x0c\x1c\x85\u2028\ufffe\uffff",
+    "\ud800",
+    "line\r\nline\rline\n",
+    "../../index.html",
+    "NaN",
+    "e\u0301 \u674e\u96f7 \U0001f469\u200d\U0001f4bb",
+)
+"""Texts that do harm somewhere, one kind each."""
+
+
+def hostile_text() -> st.SearchStrategy[str]:
+    """Any text, lone surrogates included, mixed with what is known to do harm."""
+    anything = st.text(st.characters(exclude_categories=()), max_size=30)
+    return st.lists(st.one_of(st.sampled_from(HOSTILE), anything), min_size=1, max_size=3).map(
+        lambda parts: "".join(parts) or "x"
+    )

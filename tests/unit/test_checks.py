@@ -1,0 +1,309 @@
+"""What each check concludes from what was seen, in fake worlds: a function from request to observation."""
+
+from collections.abc import Callable
+
+import pytest
+
+from grader.grade import grade_exercise
+from grader.model import (
+    BuildFailed,
+    BuildStep,
+    Built,
+    CheckStatus,
+    CheckVerdict,
+    ExerciseReport,
+    NotStarted,
+    OutOfMemory,
+    OutputLimit,
+    RunOutcome,
+    RunRequest,
+    TimedOut,
+)
+from tests.worlds import Program, brief, image, predictor, printed, probe_words, world
+
+LINE = "Predicted sales for next week: "
+
+
+def graded(exercise: str, built: Built | BuildFailed, program: Program, **files: bytes) -> ExerciseReport:
+    return grade_exercise(brief(exercise, {**files} or None), world(built, program))
+
+
+def statuses(report: ExerciseReport) -> dict[str, str]:
+    return {check.id: check.status.value for check in report.checks}
+
+
+def check(report: ExerciseReport, name: str) -> CheckVerdict:
+    return next(verdict for verdict in report.checks if verdict.id == name)
+
+
+# ── a right submission, and how blocking works ──────────────────────────────────────────
+
+
+def test_a_right_submission_gets_full_points() -> None:
+    report = graded("3.1.4", image(), predictor)
+    assert report.status == "passed"
+    assert report.score == 10
+    assert {verdict.status for verdict in report.checks} == {CheckStatus.PASSED}
+
+
+def test_what_needs_a_failed_check_is_blocked_and_names_it() -> None:
+    report = graded("3.1.1", BuildFailed("boom", line=2), predictor)
+    assert report.score == 0
+    assert statuses(report) == dict.fromkeys(["script", "python", "numpy", "prints"], "blocked") | {"builds": "failed"}
+    assert "The Dockerfile builds" in check(report, "script").message
+
+
+def test_nothing_is_run_for_blocked_checks() -> None:
+    asked: list[RunRequest] = []
+
+    def program(request: RunRequest) -> RunOutcome:
+        asked.append(request)
+        return printed("hello\n")
+
+    graded("3.1.4", image(), program)
+    assert [request for request in asked if not request.replaced and request.entrypoint is None] == []
+
+
+# ── the build ───────────────────────────────────────────────────────────────────────────
+
+
+def failed_step(name: str, log: str = "") -> BuildFailed:
+    return BuildFailed("exit code: 1", line=2, steps=(BuildStep(name, log=log, error="exit code: 1"),))
+
+
+@pytest.mark.parametrize(
+    ("built", "told"),
+    [
+        (failed_step("[2/3] RUN pip install nunpy", "ERROR: No matching distribution found for nunpy"), "spelling"),
+        (failed_step("[2/3] COPY ../x /app/"), "build context"),
+        (failed_step("[2/3] RUN make"), "while the image is being built"),
+        (BuildFailed("unknown instruction: FRM", line=1), "misspelt"),
+        (BuildFailed("stopped", ended="timed_out", seconds=300), "come to its end"),
+        (BuildFailed("no heredoc here", unsupported="heredoc", line=2), "Docker 23"),
+    ],
+)
+def test_a_failed_build_is_explained(built: BuildFailed, told: str) -> None:
+    verdict = check(graded("3.1.1", built, predictor), "builds")
+    assert verdict.status is CheckStatus.FAILED
+    assert told in verdict.hint
+    assert verdict.line == built.line
+    assert verdict.reproduce == "docker build -t sales-predictor ."
+
+
+def test_a_misnamed_dockerfile_is_named() -> None:
+    report = grade_exercise(brief("3.1.1", {"Dockerfile.txt": b"FROM x"}), world(image(), predictor))
+    assert "Dockerfile.txt" in check(report, "builds").message
+    assert "no extension" in check(report, "builds").hint
+
+
+# ── the probe ───────────────────────────────────────────────────────────────────────────
+
+
+def holding_weeks(request: RunRequest) -> RunOutcome:
+    return printed(probe_words() if request.replaced else f"{LINE}110.0\n")
+
+
+def test_an_echo_of_the_answer_is_not_the_script() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed("" if request.entrypoint else f"{LINE}110\n")
+
+    report = graded("3.1.1", image(None, ("echo", f"{LINE}110")), program)
+    assert statuses(report) == {"builds": "passed", "script": "failed"} | dict.fromkeys(
+        ["python", "numpy", "prints"], "blocked"
+    )
+    assert "nowhere in the image" in check(report, "script").message
+
+
+def test_words_without_the_nonce_do_not_count() -> None:
+    forged = "grader-probe " + "0" * 64 + ' {"version": "3.9.2"}\n'
+
+    def program(request: RunRequest) -> RunOutcome:
+        return printed("0  /app/sales_predictor.py\n" if request.entrypoint else forged)
+
+    assert statuses(graded("3.1.1", image(), program))["script"] == "failed"
+
+
+def test_a_renamed_copy_is_found_by_its_content() -> None:
+    source = b"print('mine')\n"
+    digest = "6f23d6a8ed7d8d4b8f9a2a4b5d5c1ce2c4f1a1e0f0f7e9a8c1b2d3e4f5a6b7c8"
+
+    def program(request: RunRequest) -> RunOutcome:
+        import hashlib
+
+        if request.entrypoint:
+            return printed(f"{hashlib.sha256(source).hexdigest()}  /srv/main.py\n{digest}  /usr/lib/other.py\n")
+        return printed(
+            probe_words(file="/srv/main.py") if [file.path for file in request.replaced] == ["/srv/main.py"] else ""
+        )
+
+    given = brief("3.1.1", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": source})
+    report = grade_exercise(given, world(image(("python", "/srv/main.py")), program))
+    assert statuses(report)["script"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("words", "failing", "told"),
+    [
+        ({"version": "3.11.2"}, "python", "Python 3.11.2"),
+        ({"version": "3.9.2", "numpy": ""}, "numpy", "cannot import numpy"),
+    ],
+)
+def test_the_probe_tells_python_and_modules(words: dict[str, str], failing: str, told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words(**words) if request.replaced else f"{LINE}110\n")
+
+    report = graded("3.1.1", image(), program)
+    assert check(report, failing).status is CheckStatus.FAILED
+    assert told in check(report, failing).message
+    assert check(report, "prints").status is CheckStatus.PASSED
+
+
+@pytest.mark.parametrize(
+    ("working_dir", "file", "command", "failing"),
+    [
+        ("/app", "/app/sales_predictor.py", ["python", "sales_predictor.py"], set()),
+        ("/app/", "/app/sales_predictor.py", ["python", "./sales_predictor.py"], set()),
+        ("/app", "/app/sales_predictor.py", ["python", "-m", "sales_predictor"], set()),
+        ("/app", "/app/src/sales_predictor.py", ["python", "src/sales_predictor.py"], set()),
+        ("/app", "/app/sales_predictor.py", ["python", "/app/sales_predictor.py"], {"relative-command"}),
+        ("/srv", "/srv/sales_predictor.py", ["python", "sales_predictor.py"], {"workdir", "script-in-workdir"}),
+        ("", "/app/sales_predictor.py", ["python", "app/sales_predictor.py"], {"workdir"}),
+        (
+            "/app",
+            "/application/sales_predictor.py",
+            ["python", "../application/sales_predictor.py"],
+            {"script-in-workdir"},
+        ),
+    ],
+)
+def test_the_working_directory(working_dir: str, file: str, command: list[str], failing: set[str]) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words(file=file, command=command)) if request.replaced else predictor(request)
+
+    report = graded("3.1.5", image(("python", "sales_predictor.py"), working_dir=working_dir), program)
+    assert {name for name, status in statuses(report).items() if status == "failed"} == failing
+
+
+# ── arguments ───────────────────────────────────────────────────────────────────────────
+
+
+def only_cmd(request: RunRequest) -> RunOutcome:
+    """An image with a CMD alone: any argument is taken for the program to execute."""
+    if request.args:
+        return RunOutcome(NotStarted('exec: "100": executable file not found in $PATH'))
+    return predictor(request)
+
+
+def test_cmd_instead_of_entrypoint_is_explained() -> None:
+    report = graded("3.1.4", image(None, ("python", "/app/sales_predictor.py")), only_cmd)
+    assert statuses(report) == {
+        "builds": "passed",
+        "script": "passed",
+        "example": "failed",
+        "drawn": "blocked",
+        "usage-none": "passed",
+        "usage-two": "failed",
+    }
+    verdict = check(report, "example")
+    assert "no ENTRYPOINT" in verdict.message
+    assert "ENTRYPOINT" in verdict.hint
+    assert verdict.ended == "not_started"
+    assert verdict.reproduce == "docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110"
+
+
+def test_a_shell_form_entrypoint_is_explained() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words()) if request.replaced else printed("Usage: …\n", code=1)
+
+    report = graded("3.1.4", image(("/bin/sh", "-c", "python /app/sales_predictor.py")), program)
+    assert check(report, "example").status is CheckStatus.FAILED
+    assert "square brackets" in check(report, "example").hint
+
+
+def averaging(change: Callable[[list[float]], float]) -> Program:
+    def program(request: RunRequest) -> RunOutcome:
+        if request.replaced or len(request.args) != 3:
+            return predictor(request)
+        return printed(f"{LINE}{change([float(week) for week in request.args])}\n")
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("change", "failing", "told"),
+    [
+        (lambda weeks: sum(weeks) / 3 + 0.5, "example", "pocket calculator"),
+        (lambda weeks: 110, "drawn", "whatever it is given"),
+        (lambda weeks: sum(int(week) for week in weeks) / 3, "drawn", "decimals"),
+        (lambda weeks: weeks[-1], "drawn", "pocket calculator"),
+        (lambda weeks: float("nan"), "example", "pocket calculator"),
+    ],
+)
+def test_wrong_numbers_are_told_apart(change: Callable[[list[float]], float], failing: str, told: str) -> None:
+    report = graded("3.1.4", image(), averaging(change))
+    assert check(report, failing).status is CheckStatus.FAILED
+    assert told in check(report, failing).hint
+
+
+# ── output ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (printed(stderr=f"{LINE}110\n"), "standard error"),
+        (printed("110\n"), "has the form"),
+        (printed(f"{LINE}110\n", code=3), "exit code is 3"),
+        (printed(code=1, stderr="Traceback …\nModuleNotFoundError: No module named 'numpy'\n"), "No module named"),
+        (printed(code=1, stderr="Traceback …\nEOFError: EOF when reading a line\n"), "keyboard input"),
+        (RunOutcome(TimedOut(10)), "still running after 10 seconds"),
+        (RunOutcome(OutOfMemory(512 * 2**20)), "512 MiB"),
+        (RunOutcome(OutputLimit(2**20), b"y\n" * 99), "1024 KiB"),
+        (RunOutcome(NotStarted("permission denied")), "could not execute"),
+    ],
+)
+def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words()) if request.replaced else outcome
+
+    verdict = check(graded("3.1.1", image(), program), "prints")
+    assert verdict.status is CheckStatus.FAILED
+    assert told in verdict.message
+    assert verdict.hint
+    assert verdict.reproduce.startswith("docker build -q -t sales-predictor . && docker run")
+
+
+@pytest.mark.parametrize(
+    ("output", "status"),
+    [
+        (f"{LINE}110.0\nlogged 110\n", "passed"),
+        (f"LOG prediction=110.00\n{LINE}110.0\n", "passed"),
+        (f"{LINE}110.0\n{LINE}110.0\n", "passed"),
+        (f"{LINE}110.0\n", "failed"),
+        (f"weeks [100, 120, 110]\n{LINE}110.0\n", "failed"),
+        (f"logged 100\n{LINE}110.0\n", "failed"),
+    ],
+)
+def test_one_more_line_carries_the_prediction(output: str, status: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words() if request.replaced else output)
+
+    assert statuses(graded("3.1.3", image(), program))["logs"] == status
+
+
+def test_a_log_line_on_stderr_counts() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words() if request.replaced else f"{LINE}110\n", stderr="INFO 110.0\n")
+
+    assert statuses(graded("3.1.3", image(), program))["logs"] == "passed"
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "told"),
+    [("usage: x\n", 1, "word Usage"), ("Usage: x\n", 0, "exit code is 0, not 1"), ("Usage: x\n", 2, "exit code is 2")],
+)
+def test_usage_word_and_exit_code(output: str, code: int, told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(output, code) if not request.args else predictor(request)
+
+    assert told in check(graded("3.1.4", image(), program), "usage-none").message

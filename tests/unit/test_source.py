@@ -1,0 +1,86 @@
+"""Reading a student's Python: imports under any name, uses through helpers, means of the library's own objects."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.model import ExerciseFiles, MemoryFile
+from grader.source import Uses, uses_of
+
+SCRIPT = "sales_predictor.py"
+
+
+def found(source: str, module: str = "pandas", **helpers: str) -> Uses:
+    files = [
+        MemoryFile(SCRIPT, source.encode()),
+        *(MemoryFile(f"{name}.py", text.encode()) for name, text in helpers.items()),
+    ]
+    return uses_of(ExerciseFiles("3.2.2", "folder", tuple(files), "digest"), SCRIPT, module)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pandas as pd\nprint(pd.Series([1, 2]).mean())",
+        "import pandas\ndf = pandas.DataFrame({'a': [1]})\nprint(df['a'].mean())",
+        "from pandas import Series as S\ns = S([1])\nprint(s.agg('mean'))",
+        "from pandas import read_csv\nprint(read_csv('x', header=None)[0].describe()['mean'])",
+        "import pandas as pd\ndef load():\n    return pd.read_csv('x')\nprint(load().x.mean())",
+        "import pandas as pd\ndef average(sales):\n    return sales.mean()\nprint(average(pd.Series([1])))",
+        "import pandas as p\nclass A:\n def __init__(self):\n  self.d = p.Series([1])\n def f(self):\n  self.d.mean()",
+        "import pandas as pd\nif (s := pd.Series([1])).any():\n    print((s * 2).mean())",
+        "import pandas as pd\ns: pd.Series = pd.Series([1])\nprint(s.aggregate(func='mean'))",
+    ],
+)
+def test_a_mean_with_pandas(source: str) -> None:
+    uses = found(source)
+    assert uses.imported
+    assert uses.used
+    assert uses.mean
+
+
+def test_a_mean_in_a_helper_module() -> None:
+    assert found(
+        "from helper import average\nprint(average())",
+        helper="import pandas as pd\ndef average():\n    return pd.Series([1]).mean()",
+    ).mean
+
+
+def test_a_file_that_nothing_imports_does_not_count() -> None:
+    assert not found("print(1)", helper="import pandas as pd\nprint(pd.Series([1]).mean())").imported
+    assert found("import a", a="from b import c", b="import pandas as pd\nc = pd.Series([1]).mean()").mean
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "import pandas as pd\nprint(sum([1, 2]) / 2)",
+        "import pandas as pd\nimport statistics\nprint(statistics.mean([1]))",
+        "import pandas as pd\nimport numpy as np\nprint(np.array(pd.Series([1]).tolist()).mean())",
+        "import pandas as pd\nimport numpy as np\nx = pd.Series([1])\nprint(np.mean([1]))",
+        "import pandas as pd\nx = pd.Series([1])\nprint(x.values.mean())",
+        "import pandas as pd\nx = pd.Series([1])\nprint(x.sum() / len(x))",
+        "# import pandas\nprint('pd.Series([1]).mean()')",
+    ],
+)
+def test_no_mean_with_pandas(source: str) -> None:
+    assert not found(source).mean
+
+
+def test_what_is_imported_and_never_used() -> None:
+    uses = found("import numpy as np\nprint(1)", "numpy")
+    assert uses.imported
+    assert not uses.used
+    assert uses.line == 1
+
+
+@pytest.mark.parametrize("source", ["print 'two'", "def", "x = '\0'", "(" * 5000])
+def test_what_cannot_be_read_is_said(source: str) -> None:
+    assert found(source).problem
+
+
+@given(st.text(max_size=200))
+def test_any_text_can_be_looked_at(source: str) -> None:
+    found(source)
