@@ -2,7 +2,7 @@
 
 Figures come from SHA-256 of a counter, not from `random`, whose methods may change between
 versions of Python. A drawn list is kept only if the usual mistakes (rounded weeks, the last
-week, the median, one week left out, a trend off by a week) give visibly different answers,
+week, the median, an extreme, one week left out, a trend off by a week) give visibly different answers,
 so that a wrong program cannot be right by luck.
 """
 
@@ -19,7 +19,7 @@ from grader.model import Case
 from grader.spec import DrawnCases, GivenCase
 
 if TYPE_CHECKING:
-    from grader.spec import CaseSpec, Exercise
+    from grader.spec import CaseSpec, Exercise, Shape
 
 __all__ = ["draw_cases", "draw_text", "probe_nonce"]
 
@@ -54,29 +54,38 @@ def _cases(exercise: str, spec: CaseSpec, seed: int) -> Iterator[Case]:
         case DrawnCases():
             for number in range(1, spec.count + 1):
                 name = spec.name if spec.count == 1 else f"{spec.name}-{number}"
-                yield Case(spec.name, name, _telling_weeks(seed, exercise, name, spec.length))
+                yield Case(spec.name, name, _telling_weeks(seed, f"{exercise}/{name}", spec))
         case _:
             assert_never(spec)
 
 
-def _telling_weeks(seed: int, exercise: str, name: str, length: int) -> tuple[str, ...]:
+def _telling_weeks(seed: int, label: str, spec: DrawnCases) -> tuple[str, ...]:
     for attempt in itertools.count():
-        weeks = [_cents(draw_text(seed, exercise, name, str(attempt), str(week))) for week in range(length)]
-        if _tells_mistakes_apart(weeks):
-            return tuple(f"{cents // 100}.{cents % 100:02d}" for cents in weeks)
+        drawn = [_cents(draw_text(seed, label, str(attempt), str(week))) for week in range(spec.length)]
+        cents = _shaped(drawn, spec.shape)
+        if _tells_mistakes_apart([value / 100 for value in cents], spec.shape):
+            return tuple(f"{value // 100}.{value % 100:02d}" for value in cents)
     raise AssertionError  # the loop above does not end otherwise
+
+
+def _shaped(cents: list[int], shape: Shape) -> list[int]:
+    return cents if shape == "noisy" else sorted(cents, reverse=shape == "falling")
 
 
 def _cents(digest: str) -> int:
     return int(digest[:15], 16) % (_HIGHEST_CENTS + 1)
 
 
-def _tells_mistakes_apart(cents: list[int]) -> bool:
-    weeks = [value / 100 for value in cents]
+def _tells_mistakes_apart(weeks: list[float], shape: Shape) -> bool:
     answers = [_mean(weeks), _trend(weeks, len(weeks)), weeks[-1]]
-    return _all_apart(answers) and all(
-        abs(answer - mistake) > _APART for answer in answers for mistake in _mistakes(weeks)
-    )
+    mistakes = _mistakes(weeks)
+    if shape == "noisy" and len(weeks) >= _EXTREMES_FROM:
+        mistakes += [max(weeks), min(weeks)]
+    return _all_apart(answers) and all(abs(answer - mistake) > _APART for answer in answers for mistake in mistakes)
+
+
+_EXTREMES_FROM = 4
+"""With three weeks, one of them is the largest, one the smallest and one the median, and the last one is among them."""
 
 
 def _all_apart(answers: list[float]) -> bool:

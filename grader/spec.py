@@ -39,6 +39,7 @@ __all__ = [
     "SavesPrediction",
     "ScriptIn",
     "ScriptRuns",
+    "Shape",
     "SourceUses",
     "Usage",
     "WorkingDir",
@@ -57,6 +58,7 @@ ImagePattern = Annotated[
 ]
 Figure = Annotated[float, Ge(0), Le(100_000)]
 """A weekly figure; the range is that of EXERCISES.md, "Weeks"."""
+Shape = Literal["rising", "falling", "noisy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +132,8 @@ class DrawnCases:
     """How many lists to draw."""
     length: Annotated[int, Ge(3), Le(52)] = 3
     """How many weeks each list has."""
+    shape: Shape = "noisy"
+    """Whether they rise from week to week, fall, or go up and down."""
 
 
 CaseSpec = Annotated[GivenCase | DrawnCases, Field(discriminator="kind")]
