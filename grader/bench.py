@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, assert_never
 
@@ -14,20 +16,35 @@ from grader.model import (
     BuildRequest,
     BuildStep,
     Built,
+    ComposeRequest,
     ExerciseFiles,
     Observation,
     Request,
     RunOutcome,
     RunRequest,
+    ScriptRequest,
+    ScriptSeen,
 )
-from grader.protocol import Engine
+from grader.protocol import Engine, Playground, Playgrounds
 from grader.spec import Limits
 
-__all__ = ["Bench", "NotObserved", "recall"]
+__all__ = ["Bench", "NotObserved", "Places", "recall"]
 
 
 class NotObserved(EnvironmentProblem):
     """A stored grading has no observation of what a check asks for now; it needs a new run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where gradings take place: the engine that builds and runs, and playgrounds for the students' own commands.
+
+    `look` looks at the student's own engine; None where that is nobody's business (other people's submissions).
+    """
+
+    engine: Engine
+    playgrounds: Playgrounds
+    look: Callable[[], ScriptSeen] | None = None
 
 
 class Bench:
@@ -37,9 +54,12 @@ class Bench:
     """
 
     def __init__(
-        self, engine: Engine, files: ExerciseFiles, limits: Limits, name: str, doing: Callable[[str], None]
+        self, places: Places, files: ExerciseFiles, limits: Limits, name: str, doing: Callable[[str], None]
     ) -> None:
-        self._engine = engine
+        self._places = places
+        self._engine = places.engine
+        self._stack = ExitStack()
+        self._playground: Playground | None = None
         self._files = files
         self._limits = limits
         self._name = name
@@ -52,9 +72,10 @@ class Bench:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for observation in self.seen.values():
-            if isinstance(observation, Built):
-                self._engine.remove_image(observation.image)
+        with self._stack:  # whatever happens below, the playground is given back
+            for observation in self.seen.values():
+                if isinstance(observation, Built):
+                    self._engine.remove_image(observation.image)
 
     def __call__(self, request: Request) -> Observation:
         """What is seen when the request is carried out. `NoImage` for a run of what did not build."""
@@ -68,6 +89,11 @@ class Bench:
                 return self._build(request)
             case RunRequest():
                 return self._run(request)
+            case ScriptRequest():
+                return self._script(request)
+            case ComposeRequest():
+                self._doing("docker compose up" if request.replaced else "docker compose config")
+                return self._place().compose(self._files, request, self._limits)
             case _:
                 assert_never(request)
 
@@ -77,6 +103,8 @@ class Bench:
         return job if isinstance(job, BuildFailed) else self._engine.build(job, self._limits, self._step_ended)
 
     def _run(self, request: RunRequest) -> RunOutcome:
+        if request.left:
+            return self._run_left(request)
         image = request.base
         if not image:
             made = self(request.build)
@@ -85,6 +113,23 @@ class Bench:
             image = made.image
         self._doing(_words(request))
         return self._engine.run(image, request, self._limits)
+
+    def _script(self, request: ScriptRequest) -> ScriptSeen:
+        if self._files.content(request.file) is None:
+            return self._places.look() if self._places.look else ScriptSeen("nothing")
+        self._doing(f"running {request.file}")
+        return self._place().script(self._files, request, self._limits)
+
+    def _run_left(self, request: RunRequest) -> RunOutcome:
+        """Run what the commands left, in the engine where they left it."""
+        self._doing(f"running {request.left}")
+        place = self._playground or self._engine
+        return place.run(request.left, request, self._limits)
+
+    def _place(self) -> Playground:
+        if self._playground is None:
+            self._playground = self._stack.enter_context(self._places.playgrounds())
+        return self._playground
 
     def _step_ended(self, step: BuildStep) -> None:
         self._doing(f"building: {step.name[:60]}")
@@ -96,7 +141,7 @@ def recall(seen: Mapping[Request, Observation]) -> Callable[[Request], Observati
     def observe(request: Request) -> Observation:
         if request in seen:
             return seen[request]
-        if isinstance(request, RunRequest) and not isinstance(seen.get(request.build), Built):
+        if isinstance(request, RunRequest) and not request.left and not isinstance(seen.get(request.build), Built):
             raise NoImage
         message = "What this check asks for was not observed when the submission was graded; grade it again."
         raise NotObserved(message)

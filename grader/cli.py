@@ -21,6 +21,7 @@ from grader import __version__
 from grader.errors import GraderError, SpecError, UsageError
 
 if TYPE_CHECKING:
+    from grader.app.opening import Tier
     from grader.scoring import Details
 
 __all__ = ["cli", "main"]
@@ -183,6 +184,16 @@ def _seed_option(command: Command) -> Command:
     )(command)
 
 
+def _engine_option(default: Tier) -> Callable[[Command], Command]:
+    return click.option(
+        "--engine",
+        type=click.Choice(["private", "host"]),
+        default=default,
+        show_default=True,
+        help="Which engine builds and runs: one of the grader's own, thrown away at the end, or the one `docker` uses.",
+    )
+
+
 def _exercises_option(command: Command) -> Command:
     return click.option(
         "--exercise", "exercises", metavar="ID", multiple=True, help="Only this exercise. Can be given several times."
@@ -268,12 +279,11 @@ def check(
 @click.option(
     "--resume", is_flag=True, help="Go on with an interrupted batch: what is graded already and unchanged stays."
 )
+@_engine_option("private")
 @click.option(
-    "--engine",
-    type=click.Choice(["host"]),
-    default="host",
-    show_default=True,
-    help="Which engine grades. `host` is the one `docker` talks to.",
+    "--accept-risk",
+    is_flag=True,
+    help="Also run commands.sh and Compose files of other people; see docs/private-engine.md for what that means.",
 )
 @click.option(
     "--details",
@@ -292,14 +302,17 @@ def batch(
     roster: Path | None,
     seed: int | None,
     resume: bool,
-    engine: str,
+    engine: Tier,
+    accept_risk: bool,
     details: Details,
 ) -> int:
     """Grade every student in a folder: one folder, zip or tar for each."""
     from grader.app.batch import BatchOptions, grade_batch
 
     return grade_batch(
-        BatchOptions(shared.course, submissions, out, jobs, exercises, roster, seed, resume, engine, details)
+        BatchOptions(
+            shared.course, submissions, out, jobs, exercises, roster, seed, resume, engine, accept_risk, details
+        )
     )
 
 
@@ -375,13 +388,16 @@ def ci(
 @click.option(
     "--jobs", type=click.IntRange(1, 64), help="Solutions graded side by side. Default: as many as there are cores."
 )
+@_engine_option("host")
 @click.option("--write", type=_ANY_PATH, help="Also write a page with every message a wrong solution produces.")
 @click.pass_obj
-def selftest(shared: Shared, exercises: tuple[str, ...], seed: int | None, jobs: int | None, write: Path | None) -> int:
+def selftest(
+    shared: Shared, exercises: tuple[str, ...], seed: int | None, jobs: int | None, engine: Tier, write: Path | None
+) -> int:
     """Prove the course: every right solution gets full points, every wrong one fails the check it must."""
     from grader.app.selftest import run_selftest
 
-    return run_selftest(shared.course, exercises, seed, jobs, write)
+    return run_selftest(shared.course, exercises, seed, jobs, write, tier=engine)
 
 
 @cli.command(short_help="Find out whether this machine can grade.", epilog=_examples("grader doctor"))

@@ -69,6 +69,16 @@ class DockerEngine:
                 raise
 
     @property
+    def connection(self) -> Connection:
+        """For what needs more of the engine than building and running: private engines, a look at what is in it."""
+        return self._connection
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """Trips with `cancel`, so that what works beside this object can end with it."""
+        return self._cancellation
+
+    @property
     def warnings(self) -> tuple[str, ...]:
         """What the engine warned of so far, each once: limits that it does not enforce, for example."""
         with self._lock:
@@ -107,7 +117,8 @@ class DockerEngine:
                 self._untag(tag)
         seconds = time.monotonic() - began
         if isinstance(result, BuildFailed):
-            self._check_health()
+            if self._tier == "host":  # a private engine's disk is its own, and a full one is the build's own doing
+                self._check_health()
             return replace(result, seconds=seconds)
         with self._lock:
             self._tags.setdefault(result.image, []).append(tag)

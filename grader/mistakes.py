@@ -11,7 +11,8 @@ import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from grader.spec import AbsolutePath, Course, Identifier, ImagePattern, MinorVersion
+from grader.spec import Course
+from grader.spectypes import AbsolutePath, Identifier, ImageName, ImagePattern, MinorVersion
 from grader.yamlpos import MAX_QUOTED, Document, Path, Position, Problem, quoted
 
 if TYPE_CHECKING:
@@ -211,6 +212,7 @@ _PATTERNS: Mapping[str, str] = {
         (Identifier, "letters, digits, dots and dashes, not beginning with a dot"),
         (AbsolutePath, "an absolute path such as /app: letters, digits, . _ -, no .. and no / at its end"),
         (MinorVersion, 'a major and a minor version such as "3.9"'),
+        (ImageName, "an image's name with its tag, such as sales-predictor:v1.0"),
         (ImagePattern, "an image's name such as python:3.9-slim, in which * stands for any characters"),
     )
 }

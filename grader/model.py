@@ -7,9 +7,18 @@ submission, stored under `grader.journal`, and can be judged again without an en
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from enum import StrEnum
+from dataclasses import dataclass
 from typing import Literal
+
+from grader.verdicts import (
+    CheckStatus,
+    CheckVerdict,
+    EngineInfo,
+    ExerciseReport,
+    ExerciseStatus,
+    Finding,
+    Report,
+)
 
 __all__ = [
     "BuildFailed",
@@ -19,14 +28,22 @@ __all__ = [
     "Case",
     "CheckStatus",
     "CheckVerdict",
+    "ComposeRequest",
+    "ComposeSeen",
+    "ContainerEnded",
+    "ContainerSeen",
     "EngineInfo",
+    "EngineRequest",
+    "EngineState",
     "ExerciseFiles",
     "ExerciseReport",
     "ExerciseStatus",
     "Exited",
+    "FailedCommand",
     "Finding",
     "FolderMount",
     "ImageConfig",
+    "ImageSeen",
     "MemoryFile",
     "NotStarted",
     "Observation",
@@ -39,6 +56,9 @@ __all__ = [
     "RunEnd",
     "RunOutcome",
     "RunRequest",
+    "ScriptRequest",
+    "ScriptSeen",
+    "ServiceSeen",
     "Submission",
     "TimedOut",
 ]
@@ -87,6 +107,7 @@ class RunRequest:
     one of these is missing, the container is not started. `folders` are mounted, writable, and read
     back after the run. `base` names a base image to run instead of the one that `build` makes.
     `entrypoint`, if given, replaces the image's (used to look around, never to prove what the image does).
+    `left` names an image that the student's commands left in the engine they worked in, to run there instead.
     """
 
     args: tuple[str, ...] = ()
@@ -97,10 +118,32 @@ class RunRequest:
     base: str = ""
     entrypoint: tuple[str, ...] | None = None
     build: BuildRequest = BuildRequest()
+    left: str = ""
     kind: Literal["run"] = "run"
 
 
-Request = BuildRequest | RunRequest
+@dataclass(frozen=True, slots=True)
+class ScriptRequest:
+    """Run the script of docker commands in an engine of its own, and look at that engine before and after.
+
+    With `prepared`, four containers are there before it: ended well, ended with an error, never started, running.
+    Where there is no such file and the student checks own work, the student's own engine is looked at instead.
+    """
+
+    file: str = "commands.sh"
+    prepared: bool = False
+    kind: Literal["script"] = "script"
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeRequest:
+    """Have Compose read the folder's file; with `replaced` also build, change these files, bring up and down."""
+
+    replaced: tuple[MemoryFile, ...] = ()
+    kind: Literal["compose"] = "compose"
+
+
+Request = BuildRequest | RunRequest | ScriptRequest | ComposeRequest
 
 
 # ── observations ────────────────────────────────────────────────────────────────────────
@@ -220,7 +263,116 @@ class BuildFailed:
     kind: Literal["build_failed"] = "build_failed"
 
 
-Observation = Built | BuildFailed | RunOutcome
+@dataclass(frozen=True, slots=True)
+class EngineRequest:
+    """A request that a script made to its engine; `path` without the API's version, `status` the answer's.
+
+    Of a request that creates a container: its id in `made`, and the image and the command that it asks for.
+    """
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    status: int = 0
+    made: str = ""
+    image: str = ""
+    command: tuple[str, ...] | None = None
+    entrypoint: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSeen:
+    """An image in an engine, with all its names (`sales-predictor:latest`)."""
+
+    id: str
+    tags: tuple[str, ...] = ()
+    config: ImageConfig = ImageConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerSeen:
+    """A container in an engine; `image` as it was asked for, `status` in the engine's word, `code` once it ended."""
+
+    id: str
+    name: str
+    image: str
+    image_id: str
+    status: str
+    code: int | None = None
+    command: tuple[str, ...] = ()
+    entrypoint: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ContainerEnded:
+    """The engine's news that a container has ended, also of one that is gone since."""
+
+    container: str
+    image: str
+    code: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineState:
+    """What is in an engine at one moment."""
+
+    images: tuple[ImageSeen, ...] = ()
+    containers: tuple[ContainerSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCommand:
+    """A command of a script that ended with a `code` other than 0, and the script's line that it begins in."""
+
+    line: int
+    code: int
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptSeen:
+    """What a script did to its engine; or what is in the student's own; or nothing, where there is no script."""
+
+    source: Literal["script", "own_engine", "nothing"]
+    outcome: RunOutcome = RunOutcome(Exited(0))
+    requests: tuple[EngineRequest, ...] = ()
+    before: EngineState = EngineState()
+    after: EngineState = EngineState()
+    ended: tuple[ContainerEnded, ...] = ()
+    failed: tuple[FailedCommand, ...] = ()
+    kind: Literal["script_seen"] = "script_seen"
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceSeen:
+    """One container of a service after `up`: how it ended (`running` if it did not), and what it printed."""
+
+    service: str
+    status: str
+    code: int
+    restarts: int = 0
+    stdout: bytes = b""
+    stderr: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class ComposeSeen:
+    """How Compose's commands ended; those that were not tried are None. `left` names what was there after `down`.
+
+    The output of `config` is the normalised configuration, in which the folder's path is `.`.
+    """
+
+    config: RunOutcome
+    build: RunOutcome | None = None
+    up: RunOutcome | None = None
+    services: tuple[ServiceSeen, ...] = ()
+    down: RunOutcome | None = None
+    left: tuple[str, ...] = ()
+    seconds: float = 0.0
+    kind: Literal["compose_seen"] = "compose_seen"
+
+
+Observation = Built | BuildFailed | RunOutcome | ScriptSeen | ComposeSeen
 
 
 # ── submissions ─────────────────────────────────────────────────────────────────────────
@@ -289,103 +441,3 @@ class Case:
     def expected(self, method: str) -> float:
         """The reference's prediction by `method`; `KeyError` if the reference gave none."""
         return dict(self.predictions)[method]
-
-
-# ── verdicts ────────────────────────────────────────────────────────────────────────────
-
-
-class CheckStatus(StrEnum):
-    """What became of one check."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    BLOCKED = "blocked"
-    NOT_GRADED = "not_graded"
-
-
-class ExerciseStatus(StrEnum):
-    """What became of one exercise. `passed` is full points."""
-
-    PASSED = "passed"
-    FAILED = "failed"
-    REJECTED = "rejected"
-    NOT_SUBMITTED = "not_submitted"
-    NOT_GRADED = "not_graded"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check concludes from observations, before points are given.
-
-    `reason` is a short code (`wrong_number`) that names the hint to show. `reproduce` is a
-    shell command for the exercise's folder. `line` is a line of `file`, from 1.
-    """
-
-    passed: bool
-    message: str = ""
-    reason: str = ""
-    expected: str = ""
-    actual: str = ""
-    ended: str = ""
-    reproduce: str = ""
-    file: str = ""
-    line: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class CheckVerdict:
-    """One check's line in a report. Scores are points of the exercise's scale."""
-
-    id: str
-    title: str
-    status: CheckStatus
-    score: float
-    max_score: float
-    message: str = ""
-    hint: str = ""
-    expected: str = ""
-    actual: str = ""
-    ended: str = ""
-    reproduce: str = ""
-    file: str = ""
-    line: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ExerciseReport:
-    """One exercise's part of a report. `score` is None when it could not be graded."""
-
-    id: str
-    title: str
-    status: ExerciseStatus
-    score: float | None
-    max_score: float
-    checks: tuple[CheckVerdict, ...] = ()
-    message: str = ""
-    seconds: float = 0.0
-    bonus: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class EngineInfo:
-    """Which engine graded. `tier` is `host` (the caller's own engine) or `private`."""
-
-    name: str
-    version: str
-    builder: str
-    tier: str = "host"
-    images: tuple[tuple[str, str], ...] = ()
-    """Where base images came from: (reference, origin)."""
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything one student is told. `schema` names the published JSON Schema."""
-
-    student: str
-    seed: int
-    engine: EngineInfo
-    exercises: tuple[ExerciseReport, ...]
-    score: float = 0.0
-    max_score: float = 0.0
-    schema: Literal["grader/report/v1"] = field(default="grader/report/v1")

@@ -26,6 +26,7 @@ import secrets
 import shutil
 import socket
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -49,6 +50,8 @@ _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
 _LOAD_SECONDS = 600.0
 _TEMPLATE_ATTEMPTS = 3
+_PATIENCE_SECONDS = 2.0
+"""Waiting that nobody needs to be told of."""
 _NO_TEMPLATE = 3
 """The exit code of `privateengine/start.sh` where the template is missing or half made."""
 _SOCKET = "engine.sock"
@@ -223,11 +226,13 @@ def _alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
     import fcntl  # not on Windows
 
     with (cache / "private.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            say("private engine: another grader is preparing it, waiting for it")
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        patience = threading.Timer(
+            _PATIENCE_SECONDS, say, ["private engine: another grader is preparing it, waiting for it"]
+        )
+        patience.daemon = True
+        patience.start()
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        patience.cancel()
         yield
 
 

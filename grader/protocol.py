@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from grader.model import BuildFailed, BuildStep, Built, EngineInfo, RunOutcome, RunRequest
+from grader.model import (
+    BuildFailed,
+    BuildStep,
+    Built,
+    ComposeRequest,
+    ComposeSeen,
+    EngineInfo,
+    ExerciseFiles,
+    RunOutcome,
+    RunRequest,
+    ScriptRequest,
+    ScriptSeen,
+)
 from grader.spec import Limits
 
-__all__ = ["BuildJob", "Engine", "OnStep"]
+__all__ = ["BuildJob", "Engine", "OnStep", "Playground", "Playgrounds"]
 
 OnStep = Callable[[BuildStep], None]
 """Called for each step of a build as it ends, from the thread that builds."""
@@ -51,3 +64,25 @@ class Engine(Protocol):
     def close(self) -> None:
         """Remove everything this engine object made and has not removed yet."""
         ...
+
+
+class Playground(Protocol):
+    """An engine in which one submission's own commands do as they like. What they leave there can be run."""
+
+    def script(self, files: ExerciseFiles, request: ScriptRequest, limits: Limits) -> ScriptSeen:
+        """Run the submission's script of docker commands, and see what it does. `EngineError` for our own faults."""
+        ...
+
+    def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
+        """Let Compose read the folder's file and, if the request says so, bring it up and down."""
+        ...
+
+    def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
+        """Run one container of what the commands left; `image` is a name or an id."""
+        ...
+
+
+Playgrounds = Callable[[], AbstractContextManager[Playground]]
+"""Gives a playground that nobody else has, and takes it back at the end of the block.
+
+Entering raises `EnvironmentProblem` where there can be none."""

@@ -28,6 +28,8 @@ _HEAD_LIMIT = 64 * 1024
 """Bytes of a request's head; Go's own limit is 1 MiB, the docker command's heads are a few hundred bytes."""
 _BODY_KEPT = 256 * 1024
 """Bytes of a body that are kept for the record. A container's settings are a few thousand."""
+_ANSWER_KEPT = 4096
+"""Bytes of an answer that are kept: the status, and the id of what was created."""
 _REQUESTS_KEPT = 10_000
 _CONNECTIONS = 64
 """Connections at once. More wait until one ends."""
@@ -39,7 +41,7 @@ class RecordedRequest:
     """One request. `path` is without the API's version (`/containers/json`), `status` is the engine's answer (0: none).
 
     `query` is in the order sent. `body` is the decoded JSON, or None where there was none or it was too large.
-    `began` is in seconds since the recording began.
+    `began` is in seconds since the recording began, `made` the id in the answer, where something was created.
     """
 
     method: str
@@ -48,6 +50,7 @@ class RecordedRequest:
     body: Any
     status: int
     began: float
+    made: str = ""
 
 
 @dataclass(slots=True)
@@ -94,6 +97,7 @@ def recorded_request(head: bytes, body: bytes, answer: bytes, began: float) -> R
     method, _, rest = head.partition(b"\r\n")[0].decode("latin-1").partition(" ")
     target = urlsplit(rest.rpartition(" ")[0])
     status = re.match(rb"HTTP/1\.[01] (\d{3})", answer)
+    made = re.search(rb'"Id":"([0-9a-f]{64})"', answer) if target.path.endswith("/create") else None
     return RecordedRequest(
         method=method,
         path=unquote(_VERSION.sub("", target.path)),
@@ -101,6 +105,7 @@ def recorded_request(head: bytes, body: bytes, answer: bytes, began: float) -> R
         body=_json(body),
         status=int(status[1]) if status else 0,
         began=began,
+        made=made[1].decode() if made else "",
     )
 
 
@@ -201,7 +206,7 @@ class _Handler(socketserver.BaseRequestHandler):
             engine.sendall(forwarded_head(head) + behind)
             upstream = threading.Thread(target=_pump, args=(self.request, engine, sent, _BODY_KEPT), daemon=True)
             upstream.start()
-            _pump(engine, self.request, answered, 64)
+            _pump(engine, self.request, answered, _ANSWER_KEPT)
             with contextlib.suppress(OSError):
                 self.request.shutdown(socket.SHUT_RDWR)  # the engine has closed, so nothing more is forwarded
             upstream.join()

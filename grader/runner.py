@@ -38,7 +38,15 @@ from grader.model import (
 from grader.spec import Limits
 from grader.watchdog import Cancellation, Reason, Watchdog
 
-__all__ = ["ContainerRun", "container_settings", "files_archive", "remove_container", "run_container", "split_frames"]
+__all__ = [
+    "ContainerRun",
+    "container_settings",
+    "files_archive",
+    "observe",
+    "remove_container",
+    "run_container",
+    "split_frames",
+]
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -189,7 +197,7 @@ def _carry_out(connection: Connection, container: str, run: ContainerRun, cancel
         if not _has(connection, container, file.path):
             return RunOutcome(NotStarted(f"The image has no file {file.path}."))
     _put_in(connection, container, run.request)
-    outcome = _observe(connection, container, run, cancellation)
+    outcome = observe(connection, container, run, cancellation)
     folders = tuple(_left_in(connection, container, folder) for folder in run.request.folders)
     return replace(outcome, folders=folders)
 
@@ -264,7 +272,8 @@ def remove_container(connection: Connection, container: str) -> None:
 _NOT_FOUND, _CONFLICT = 404, 409
 
 
-def _observe(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
+def observe(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
+    """Start a container that was created, and watch it to its end: output, deadline, limits. It is not removed."""
     silence = run.limits.run_seconds + _SLACK
     attached = {"stream": 1, "stdout": 1, "stderr": 1}
     with contextlib.ExitStack() as streams:

@@ -1,4 +1,4 @@
-"""Running a submission's `commands.sh` against a private engine, in a container with nothing but that engine's socket.
+"""Running what a student typed against a private engine, in a container with nothing but that engine's socket.
 
 The script container runs in the host engine, beside the private engine and not inside it: there, the script's own
 `docker rm -f $(docker ps -aq)` would end it. It has no network, no capabilities, a read-only root file system, and a
@@ -8,30 +8,30 @@ copy of the submission's folder, at a path that means the same in the private en
 from __future__ import annotations
 
 import os
+import re
 import secrets
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from grader.connection import Connection
-from grader.model import MemoryFile, RunOutcome, RunRequest
+from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.owner import labels, this_process
 from grader.private import PrivateEngine
 from grader.privaterecipe import image_name
-from grader.recorder import RecordedRequest, recorded
-from grader.runner import (
-    ContainerRun,
-    _observe,  # attaching, deadline, output limit and how it ended; a public name is asked for
-    container_settings,
-    remove_container,
-)
+from grader.recorder import RecordedRequest, Recording, recorded
+from grader.runner import ContainerRun, container_settings, observe, remove_container
 from grader.spec import Limits
 from grader.watchdog import Cancellation
 
-__all__ = ["ScriptOutcome", "run_script"]
+__all__ = ["ScriptOutcome", "Workshop", "failed_commands", "run_script", "workshop"]
 
 _SOCKET = "/var/run/docker.sock"
+_TRACED_AT = "/etc/script-trace"
+_ENVIRONMENT = (("BASH_ENV", _TRACED_AT), ("DOCKER_HOST", f"unix://{_SOCKET}"), ("HOME", "/tmp"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,95 @@ class ScriptOutcome:
     lost: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """A copy of a submission's folder, `work`, in which commands run; and the record of what they ask the engine."""
+
+    host: Connection
+    folder: Path
+    limits: Limits
+    cancellation: Cancellation
+    recording: Recording
+
+    @property
+    def work(self) -> Path:
+        """The folder in which commands run, with the same path everywhere."""
+        return self.folder / "work"
+
+    def run(self, command: tuple[str, ...], seconds: float) -> RunOutcome:
+        """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is."""
+        order = _order(secrets.token_hex(6), command, replace(self.limits, run_seconds=seconds))
+        outcome = _run(self.host, order, _settings(order, self.folder), self.cancellation)
+        return replace(outcome, stdout=self._anywhere(outcome.stdout), stderr=self._anywhere(outcome.stderr))
+
+    def run_file(self, name: str, seconds: float) -> tuple[RunOutcome, tuple[FailedCommand, ...]]:
+        """Run a shell script, as `run` does, and learn from the shell which of its commands failed, the first 20."""
+        mark = secrets.token_hex(16)
+        (self.folder / "trace").write_text(_TRACE.replace("@MARK@", mark), encoding="ascii")
+        outcome = self.run(("bash", name), seconds)
+        stderr, failed = failed_commands(outcome.stderr, mark)
+        return replace(outcome, stderr=stderr), failed
+
+    def put(self, files: tuple[MemoryFile, ...]) -> None:
+        """Write vetted files; their paths are relative and stay inside (that is what vetting is).
+
+        They replace what is there, also a link: nothing is followed. Scripts get the line ends of Unix: to bash, the
+        other half of an editor's CRLF is part of the last word.
+        """
+        for file in files:
+            target = self.work / PurePosixPath(file.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            target.write_bytes(file.content.replace(b"\r\n", b"\n") if file.path.endswith(".sh") else file.content)
+            target.chmod(file.mode)
+
+    def _anywhere(self, printed: bytes) -> bytes:
+        return printed.replace(os.fsencode(self.work), b".").replace(os.fsencode(self.folder), b"..")
+
+
+_TRACE = """\
+unset BASH_ENV
+trap 'printf "@MARK@ %d %d %s\\n" "$?" "$LINENO" "${BASH_COMMAND%%$'"'\\n'"'*}" >&2' ERR
+"""
+"""What bash reads before a script: to say each command that fails. For feedback only, since a script can undo it."""
+_KEPT = 20
+
+
+def failed_commands(stderr: bytes, mark: str) -> tuple[bytes, tuple[FailedCommand, ...]]:
+    """Take the shell's news of failed commands out of what a script printed. Pure."""
+    told = re.compile(rb"^%b (\d{1,3}) (\d{1,6}) (.*)\n" % mark.encode(), re.MULTILINE)
+    found = [
+        FailedCommand(int(line), int(code), command.decode("utf-8", "replace"))
+        for code, line, command in told.findall(stderr)
+    ]
+    return told.sub(b"", stderr), tuple(found[:_KEPT])
+
+
+@contextmanager
+def workshop(
+    host: Connection,
+    engine: PrivateEngine,
+    files: tuple[MemoryFile, ...],
+    limits: Limits,
+    cancellation: Cancellation | None = None,
+) -> Iterator[Workshop]:
+    """A new folder with `files`, and a socket to the engine; both are removed at the end.
+
+    What commands make in the private engine stays there. Of `limits`, `output_kb`, `memory_mb`, `processes` and `cpus`
+    bound a command itself; what it starts is bounded by the private engine.
+    """
+    folder = engine.folder / f"script-{secrets.token_hex(6)}"
+    try:
+        (folder / "work").mkdir(parents=True)
+        with recorded(Path(engine.endpoint.removeprefix("unix://")), folder / "s") as recording:
+            made = Workshop(host, folder, limits, cancellation or Cancellation(), recording)
+            (folder / "trace").touch()
+            made.put(files)
+            yield made
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 def run_script(
     host: Connection,
     engine: PrivateEngine,
@@ -52,36 +141,13 @@ def run_script(
     command: tuple[str, ...] = ("bash", "commands.sh"),
     cancellation: Cancellation | None = None,
 ) -> ScriptOutcome:
-    """Run `command` in a new folder with `files`, and remove the folder and the container afterwards.
+    """Run `command` in a new folder with `files`, for at most `limits.script_seconds`.
 
-    What the script made in the private engine stays there. Of `limits`, `run_seconds`, `output_kb`, `memory_mb`,
-    `processes` and `cpus` bound the script itself; what it starts is bounded by the private engine. Raises
-    `EngineError` for faults that are not the script's, `Cancelled` when told to stop.
+    Raises `EngineError` for faults that are not the script's, `Cancelled` when told to stop.
     """
-    run = secrets.token_hex(6)
-    folder = engine.folder / f"script-{run}"
-    work = folder / "work"
-    try:
-        work.mkdir(parents=True)
-        _write(files, work)
-        with recorded(Path(engine.endpoint.removeprefix("unix://")), folder / "s") as recording:
-            order = _order(run, command, limits)
-            outcome = _run(host, order, _settings(order, folder), cancellation or Cancellation())
-        return ScriptOutcome(outcome, recording.requests(), recording.lost)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def _write(files: tuple[MemoryFile, ...], work: Path) -> None:
-    """Write vetted files; their paths are relative and stay inside (that is what vetting is).
-
-    Scripts get the line ends of Unix: to bash, the other half of an editor's CRLF is part of the last word.
-    """
-    for file in files:
-        target = work / PurePosixPath(file.path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.content.replace(b"\r\n", b"\n") if file.path.endswith(".sh") else file.content)
-        target.chmod(file.mode)
+    with workshop(host, engine, files, limits, cancellation) as place:
+        outcome = place.run(command, limits.script_seconds)
+    return ScriptOutcome(outcome, place.recording.requests(), place.recording.lost)
 
 
 def _order(run: str, command: tuple[str, ...], limits: Limits) -> ContainerRun:
@@ -89,7 +155,7 @@ def _order(run: str, command: tuple[str, ...], limits: Limits) -> ContainerRun:
     return ContainerRun(
         image=image_name(),
         name=f"grader-script-{run}",
-        request=RunRequest(args=command, environment=(("HOME", "/tmp"), ("DOCKER_HOST", f"unix://{_SOCKET}"))),
+        request=RunRequest(args=command, environment=_ENVIRONMENT),
         limits=limits,
         labels=labels(run, ours, "container"),
         volume_labels=labels(run, ours, "volume"),
@@ -102,8 +168,9 @@ def _settings(order: ContainerRun, folder: Path) -> dict[str, Any]:
     settings = container_settings(order)
     settings["WorkingDir"] = str(folder / "work")
     settings["User"] = f"{os.getuid()}:{os.getgid()}"  # without capabilities, only the owner can use folder and socket
+    trace = f"{folder / 'trace'}:{_TRACED_AT}:ro"
     settings["HostConfig"] |= {
-        "Binds": [f"{folder / 'work'}:{folder / 'work'}", f"{folder / 's'}:{_SOCKET}"],
+        "Binds": [f"{folder / 'work'}:{folder / 'work'}", f"{folder / 's'}:{_SOCKET}", trace],
         "ReadonlyRootfs": True,
         "Init": True,  # a shell does not pass on signals, and leaves zombies
     }
@@ -115,6 +182,6 @@ def _run(host: Connection, order: ContainerRun, settings: dict[str, Any], cancel
     created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=settings)
     container = created.json["Id"]
     try:
-        return _observe(host, container, order, cancellation)
+        return observe(host, container, order, cancellation)
     finally:
         remove_container(host, container)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from grader import gate
-from grader.bench import Bench
+from grader.bench import Bench, Places
 from grader.checks import Brief
 from grader.draw import probe_nonce
 from grader.errors import EnvironmentProblem
@@ -29,7 +29,6 @@ from grader.model import (
     Request,
     Submission,
 )
-from grader.protocol import Engine
 from grader.scoring import with_totals
 from grader.spec import Course, Exercise
 
@@ -54,7 +53,7 @@ class Session:
     course: Course
     seed: int
     cases: Mapping[str, tuple[Case, ...]]
-    engine: Engine
+    places: Places
     ensure_image: Callable[[str], str]
     emit: Emit
     origins: dict[str, str] = field(default_factory=dict)
@@ -62,7 +61,7 @@ class Session:
 
     def engine_info(self) -> EngineInfo:
         """The engine, and where the base images used so far came from."""
-        return replace(self.engine.info(), images=tuple(sorted(self.origins.items())))
+        return replace(self.places.engine.info(), images=tuple(sorted(self.origins.items())))
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +139,6 @@ def _grade_files(session: Session, student: str, exercise: Exercise, files: Exer
 
 
 def _attempt(session: Session, brief: Brief, doing: Callable[[str], None]) -> Result:
-    with Bench(session.engine, brief.files, session.course.limits, f"ex-{brief.exercise.id}", doing) as bench:
+    with Bench(session.places, brief.files, session.course.limits, f"ex-{brief.exercise.id}", doing) as bench:
         report = grade_exercise(brief, bench, thorough=session.thorough)
     return Result(report, brief.files.digest, bench.seen, brief.files)

@@ -69,6 +69,8 @@ def world(built: Built | BuildFailed, program: Program) -> Observe:
             return built
         if isinstance(built, BuildFailed):
             return recall({BuildRequest(): built})(request)
+        if not isinstance(request, RunRequest):
+            raise TypeError(request)
         return program(request)
 
     return observe

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
-from grader.app.opening import open_session
+from grader.app.opening import Terms, Tier, open_session
 from grader.batch import Plan, plan_batch, read_roster, reports_in, run_batch
 from grader.bench import recall
 from grader.checks import Brief
@@ -48,7 +48,8 @@ class BatchOptions:
     roster: Path | None
     seed: int | None
     resume: bool
-    engine: str
+    engine: Tier
+    accept_risk: bool
     details: Details
 
 
@@ -58,6 +59,7 @@ class _Terms:
 
     seed: int
     jobs: int
+    session: Terms
 
 
 def grade_batch(options: BatchOptions) -> int:
@@ -71,7 +73,8 @@ def grade_batch(options: BatchOptions) -> int:
         before = _earlier(journal, options, folder)
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
         try:
-            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1))
+            on = Terms(options.engine, "known" if options.accept_risk else "strangers")
+            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on))
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
         console.write(class_lines(reports, console.width))
@@ -150,7 +153,7 @@ def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal,
     )
     with (
         console.batching(total) as emit,
-        open_session(folder, plan.exercises, terms.seed, emit, console.note) as session,
+        open_session(folder, plan.exercises, terms.seed, emit, console.note, terms=terms.session) as session,
     ):
         started = datetime.now(UTC).isoformat(timespec="seconds")
         info = BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, session.engine_info())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
-from grader.app.opening import open_session
+from grader.app.opening import Terms, open_session
 from grader.console import Console
 from grader.errors import EnvironmentProblem, UsageError
 from grader.model import ExerciseStatus, Report
@@ -51,7 +51,10 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Repor
     wanted = chosen_exercises(folder, options.exercises)
     target = find_target(options.path, folder.course, wanted, every=every)
     seed = fresh_seed() if options.seed is None else options.seed
-    with console.checking() as emit, open_session(folder, target.exercises, seed, emit, console.note) as session:
+    with (
+        console.checking() as emit,
+        open_session(folder, target.exercises, seed, emit, console.note, terms=Terms(whose="own")) as session,
+    ):
         report = grade_submission(session, target.submission, target.exercises)
     return for_student(report, options.details)
 

@@ -6,25 +6,34 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
+from grader.bench import Places
 from grader.course import CourseFolder
 from grader.engine import DockerEngine, connect
-from grader.errors import ImageUnavailable
+from grader.enginestore import copy_image
+from grader.errors import EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.images import BaseImages, base_of
+from grader.playground import OwnEngine, PrivatePlaygrounds
+from grader.private import PrivateSettings, start_private_engine
+from grader.protocol import Playground, Playgrounds
 from grader.reference import expected_cases
 from grader.session import Session
 from grader.spec import Exercise
 
-__all__ = ["base_images", "image_supply", "open_engine", "open_session"]
+__all__ = ["Terms", "Tier", "base_images", "image_supply", "open_engine", "open_session", "private_playgrounds"]
+
+Tier = Literal["host", "private"]
 
 
 @contextmanager
-def open_engine(tier: str = "host") -> Iterator[DockerEngine]:
+def open_engine() -> Iterator[DockerEngine]:
     """The engine, with everything of ours removed from it on the way out, also on Ctrl-C and SIGTERM."""
-    with _termination_as_interrupt(), connect(builder=os.environ.get("GRADER_BUILDER"), tier=tier) as engine:
+    with _termination_as_interrupt(), connect(builder=os.environ.get("GRADER_BUILDER")) as engine:
         try:
             yield engine
         except KeyboardInterrupt:
@@ -32,16 +41,128 @@ def open_engine(tier: str = "host") -> Iterator[DockerEngine]:
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """On what terms a session grades.
+
+    `tier` says which engine builds and runs. `whose` says whose work it is: the user's `own` (whose engine may then be
+    looked at), `known` (the course's, or a stranger's whose commands are run all the same), or `strangers`.
+    """
+
+    tier: Tier = "host"
+    whose: Literal["own", "known", "strangers"] = "known"
+
+
 @contextmanager
 def open_session(
-    folder: CourseFolder, exercises: Sequence[Exercise], seed: int, emit: Emit, say: Callable[[str], None]
+    folder: CourseFolder,
+    exercises: Sequence[Exercise],
+    seed: int,
+    emit: Emit,
+    say: Callable[[str], None],
+    *,
+    terms: Terms = Terms(),
 ) -> Iterator[Session]:
     """Everything that gradings share. Expected answers come first: a broken reference stops here."""
     cases = expected_cases(folder.predictor, exercises, seed)
-    with open_engine() as engine:
-        yield Session(folder.course, seed, cases, engine, image_supply(folder, engine, say), emit)
+    with open_engine() as host, ExitStack() as stack:
+        supply = image_supply(folder, host, say)
+        nest = _Nest(folder, host, supply, say)
+        engine: DockerEngine = host
+        if terms.tier == "private":
+            engine = stack.enter_context(_private_engine(nest))
+            supply = _copied(supply, host, engine)
+        places = Places(
+            engine, _playgrounds(nest, terms, stack), OwnEngine(host).look if terms.whose == "own" else None
+        )
+        yield Session(folder.course, seed, cases, places, supply, emit)
         for warning in engine.warnings:
             say(f"The engine warns: {warning}")
+
+
+# ── private engines ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Nest:
+    """What private engines are made from: the host engine, and its base images."""
+
+    folder: CourseFolder
+    host: DockerEngine
+    supply: Callable[[str], str]
+    say: Callable[[str], None]
+
+    def settings(self) -> PrivateSettings:
+        """The first name of each base image is made present in the host engine; others are taken if they are there."""
+        names: list[str] = []
+        for image in self.folder.course.images:
+            self.supply(image.names[0])
+            plain = [name for name in image.names if "*" not in name]
+            names += [name for name in plain if self.host.image_labels(name) is not None]
+        return PrivateSettings(tuple(names), cache_folder(), os.environ)
+
+
+@contextmanager
+def _private_engine(nest: _Nest) -> Iterator[DockerEngine]:
+    with (
+        start_private_engine(nest.host.connection, nest.settings(), nest.say) as private,
+        connect(endpoint=private.endpoint, tier="private") as engine,
+    ):
+        try:
+            yield engine
+        except KeyboardInterrupt:
+            engine.cancel()
+            raise
+
+
+def private_playgrounds(nest: _Nest) -> PrivatePlaygrounds:
+    """Engines for the commands of submissions, made as they are needed."""
+    return PrivatePlaygrounds(
+        nest.host, nest.settings(), lambda endpoint: connect(endpoint=endpoint, tier="private"), nest.say
+    )
+
+
+def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
+    """What gives playgrounds, made at the first request: most exercises need none."""
+    lock = threading.Lock()
+    made: list[PrivatePlaygrounds] = []
+
+    def take() -> AbstractContextManager[Playground]:
+        if terms.whose == "strangers":
+            raise EnvironmentProblem(_RISK)
+        with lock:
+            if not made:
+                playgrounds = private_playgrounds(nest)
+                made.append(playgrounds)
+                stack.callback(playgrounds.close)
+                stack.callback(playgrounds.cancel)
+        return made[0]()
+
+    return take
+
+
+_RISK = (
+    "Not graded: this exercise runs commands that the student wrote, and whoever may send any request to a Docker "
+    "engine is close to being root on the machine that it runs on. If you trust these students, or the machine is "
+    "nobody's, grade with `--accept-risk`."
+)
+
+
+def _copied(supply: Callable[[str], str], host: DockerEngine, engine: DockerEngine) -> Callable[[str], str]:
+    """A supply for the private engine: what it does not hold yet is copied from the host engine."""
+    lock = threading.Lock()
+
+    def ensure(reference: str) -> str:
+        origin = supply(reference)
+        with lock:
+            if engine.image_labels(reference) is None:
+                copy_image(host.connection, engine.connection, reference)
+        return origin
+
+    return ensure
+
+
+# ── base images ─────────────────────────────────────────────────────────────────────────
 
 
 def base_images(engine: DockerEngine, say: Callable[[str], None]) -> BaseImages:

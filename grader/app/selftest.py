@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
-from grader.app.opening import open_session
+from grader.app.opening import Terms, Tier, open_session
 from grader.console import Console
 from grader.errors import UsageError
 from grader.files import write_whole
@@ -24,7 +24,13 @@ __all__ = ["run_selftest"]
 
 
 def run_selftest(
-    option: Path | None, wanted: Sequence[str], seed: int | None, jobs: int | None, write: Path | None
+    option: Path | None,
+    wanted: Sequence[str],
+    seed: int | None,
+    jobs: int | None,
+    write: Path | None,
+    *,
+    tier: Tier = "host",
 ) -> int:
     """0 if the grader agrees with everything that `reference/` says, 1 on any disagreement."""
     folder = course_at(option)
@@ -40,7 +46,7 @@ def run_selftest(
     workers = jobs or os.cpu_count() or 1
     with (
         console.batching(len(expected)) as emit,
-        open_session(folder, exercises, drawn, emit, console.note) as session,
+        open_session(folder, exercises, drawn, emit, console.note, terms=Terms(tier)) as session,
         ThreadPoolExecutor(workers, thread_name_prefix="selftest") as pool,
     ):
         outcomes = _all(pool, replace(session, thorough=write is not None), expected)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from grader.checks import build, cache, library, mounted, output, packages, probe
+from grader.checks import build, cache, commands, compose, library, mounted, output, packages, probe
 from grader.checks.brief import Brief, NoImage, Steps
 from grader.checks.reasons import REASONS, Reason
 from grader.model import Finding
@@ -18,12 +18,21 @@ from grader.spec import (
     Builds,
     CachedInstalls,
     Check,
+    ComposeAccepts,
+    ComposeDown,
+    ComposePrints,
+    ComposeService,
+    ContainerRan,
     HasFiles,
     ImageEnvironment,
+    ImageLeft,
+    ImagesKept,
     Imports,
+    Listed,
     Loads,
     LockedVersions,
     NeedsFile,
+    NoContainers,
     NoPins,
     NotInBase,
     Predicts,
@@ -33,6 +42,7 @@ from grader.spec import (
     SavesPrediction,
     ScriptIn,
     ScriptRuns,
+    ScriptSucceeds,
     SourceUses,
     Usage,
     WorkingDir,
@@ -86,5 +96,25 @@ def examine(check: Check, brief: Brief) -> Steps[Finding]:
             return packages.no_pins(check, brief)
         case CachedInstalls():
             return cache.cached_installs(check, brief)
+        case ScriptSucceeds():
+            return commands.script_succeeds(check, brief)
+        case ImageLeft():
+            return commands.image_left(check, brief)
+        case ContainerRan():
+            return commands.container_ran(check, brief)
+        case Listed():
+            return commands.listed(check, brief)
+        case NoContainers():
+            return commands.no_containers(check, brief)
+        case ImagesKept():
+            return commands.images_kept(check, brief)
+        case ComposeAccepts():
+            return compose.compose_accepts(check, brief)
+        case ComposeService():
+            return compose.compose_service(check, brief)
+        case ComposePrints():
+            return compose.compose_prints(check, brief)
+        case ComposeDown():
+            return compose.compose_down(check, brief)
         case _:
             assert_never(check)

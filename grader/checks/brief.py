@@ -19,16 +19,21 @@ from grader.model import (
     BuildRequest,
     Built,
     Case,
+    ComposeRequest,
+    ComposeSeen,
     ExerciseFiles,
     Finding,
+    MemoryFile,
     Observation,
     Request,
     RunOutcome,
     RunRequest,
+    ScriptRequest,
+    ScriptSeen,
 )
 from grader.spec import Course, Exercise
 
-__all__ = ["Brief", "NoImage", "Steps", "build", "built", "run"]
+__all__ = ["Brief", "NoImage", "Steps", "build", "built", "compose", "left", "run", "script"]
 
 T = TypeVar("T")
 Steps = Generator[Request, Observation, T]
@@ -77,7 +82,7 @@ class Brief:
 def build(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built | BuildFailed]:
     """Ask for a build."""
     seen = yield request
-    if isinstance(seen, RunOutcome):
+    if not isinstance(seen, Built | BuildFailed):
         raise TypeError(seen)
     return seen
 
@@ -87,6 +92,31 @@ def built(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built]:
     seen = yield from build(request)
     if isinstance(seen, BuildFailed):
         raise NoImage
+    return seen
+
+
+def script(*, prepared: bool) -> Steps[ScriptSeen]:
+    """Ask for what the student's commands did."""
+    seen = yield ScriptRequest(prepared=prepared)
+    if not isinstance(seen, ScriptSeen):
+        raise TypeError(seen)
+    return seen
+
+
+def left(name: str) -> Steps[Built]:
+    """Ask for an image that the commands left, by its name; `NoImage` if there is none."""
+    seen = yield from script(prepared=False)
+    found = next((image for image in seen.after.images if name in image.tags), None)
+    if found is None:
+        raise NoImage
+    return Built(found.id, found.config)
+
+
+def compose(*replaced: MemoryFile) -> Steps[ComposeSeen]:
+    """Ask for what Compose makes of the folder."""
+    seen = yield ComposeRequest(replaced)
+    if not isinstance(seen, ComposeSeen):
+        raise TypeError(seen)
     return seen
 
 
@@ -117,7 +147,8 @@ def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
 
 def docker_run(request: RunRequest) -> str:
     """A shell line that builds the folder's image and runs it as `request` does, files and folders included."""
-    prepare, options = [_BUILD], []
+    prepare: list[str] = [] if request.left else [_BUILD]
+    options: list[str] = []
     for file in request.files:
         local = f"/tmp/{posixpath.basename(file.path)}"
         figures = shlex.join(file.content.decode("utf-8", "replace").split())
@@ -129,7 +160,16 @@ def docker_run(request: RunRequest) -> str:
         options += ["-v", f"{local}:{folder.path}"]
     for name, value in request.environment:
         options += ["-e", f"{name}={value}"]
-    return " && ".join([*prepare, shlex.join(["docker", "run", "--rm", *options, IMAGE_NAME, *request.args])])
+    command = ["docker", "run", "--rm", *options, request.left or IMAGE_NAME, *request.args]
+    return " && ".join([*prepare, shlex.join(command)])
+
+
+def after_script(brief: Brief, command: str) -> str:
+    """A shell line that runs the student's script, if there is one, and then shows what it left."""
+    return f"bash {_SCRIPT}; {command}" if brief.files.content(_SCRIPT) is not None else command
+
+
+_SCRIPT = ScriptRequest().file
 
 
 def docker_in_image(program: str, *words: str) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 from dataclasses import dataclass, replace
 
-from grader.checks.brief import Brief, Steps, built, docker_run, first_right, run
+from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
@@ -22,10 +22,10 @@ def predicts(check: Predicts, brief: Brief) -> Steps[Finding]:
 
 
 def _each_case(check: Predicts, brief: Brief) -> Steps[Finding]:
-    image = yield from built()
+    image = yield from (left(check.image) if check.image else built())
     finding = Finding(passed=True)
     for case in [case for name in check.cases for case in brief.group(name)]:
-        request = fed(check, case)
+        request = replace(fed(check, case), left=check.image)
         outcome = yield from run(request)
         finding = _prediction(check, brief, _Ran(image, case, request, outcome))
         if not finding.passed:
@@ -109,6 +109,8 @@ class _Ran:
 
 def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
     reproduce = docker_run(ran.request)
+    if check.image:
+        reproduce = after_script(brief, reproduce)
     stopped = not_finished(ran.image, ran.request, ran.outcome)
     if stopped is not None:
         return replace(placed(stopped, brief), reproduce=reproduce)
@@ -118,7 +120,7 @@ def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
     return Finding(
         passed=not reason,
         reason=reason,
-        message=message,
+        message=f"{check.image}: {message}" if check.image and message else message,
         expected=LINE_FORM.replace("<number>", f"{ran.case.expected(check.method):.10g}"),
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),

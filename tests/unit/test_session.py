@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
 
+from grader.bench import Places
 from grader.draw import draw_cases
 from grader.errors import EngineError, ImageUnavailable
 from grader.events import Event, ExerciseEnded, silent
 from grader.model import Built, ExerciseFiles, ExerciseStatus, MemoryFile, Refusal, RefusedFolder
-from grader.protocol import BuildJob
+from grader.protocol import BuildJob, Playground
 from grader.session import Handed, Session, grade_one
 from tests.fakes import FakeEngine
 from tests.worlds import COURSE, case_of, image
@@ -26,9 +28,14 @@ def files(dockerfile: str | None = GOOD) -> ExerciseFiles:
     return ExerciseFiles("3.1.4", "folder", found, "digest")
 
 
+def nowhere() -> AbstractContextManager[Playground]:
+    """No exercise of these tests needs a playground."""
+    raise AssertionError
+
+
 def session(engine: FakeEngine, ensure: Callable[[str], str] = lambda _reference: "local") -> Session:
     cases = {exercise.id: tuple(map(case_of, draw_cases(exercise, 1))) for exercise in COURSE.exercises}
-    return Session(COURSE, 1, cases, engine, ensure, silent)
+    return Session(COURSE, 1, cases, Places(engine, nowhere), ensure, silent)
 
 
 def status(handed: Handed, engine: FakeEngine, **options: Callable[[str], str]) -> ExerciseStatus:

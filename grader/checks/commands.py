@@ -1,0 +1,375 @@
+"""Checks of what `commands.sh` has done: the state of the engine afterwards, and what was asked of it on the way.
+
+Never what the script printed. Where a student checks own work and there is no script, the student's own engine was
+looked at instead; what only a script could show (that a list was asked for) is then taken for done.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from grader.checks.brief import Brief, Steps, after_script, built, run, script
+from grader.checks.reasons import Reason
+from grader.checks.tell import ended, excerpt, not_finished
+from grader.compare import LINE_FORM, agrees, lines, predicted
+from grader.model import (
+    Built,
+    ContainerSeen,
+    EngineRequest,
+    EngineState,
+    Exited,
+    FailedCommand,
+    Finding,
+    ImageSeen,
+    RunRequest,
+    ScriptSeen,
+)
+from grader.spec import ContainerRan, ImageLeft, ImagesKept, Listed, NoContainers, ScriptSucceeds
+
+__all__ = ["container_ran", "image_left", "images_kept", "listed", "no_containers", "script_succeeds"]
+
+_FILE = "commands.sh"
+_SHORT = 12
+"""Digits of an id, as `docker ps` shows them."""
+
+
+def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
+    """The script is there and ends with exit code 0."""
+    seen = yield from script(prepared=check.prepared)
+    reproduce = f"bash {_FILE}; echo exit code $?"
+    if seen.source == "own_engine":
+        return Finding(
+            passed=True, message=f"There is no {_FILE}: the Docker engine of this machine was asked instead."
+        )
+    if seen.source == "nothing":
+        return Finding(
+            passed=False,
+            reason=Reason.FILE_MISSING,
+            message=f"The exercise's folder has no {_FILE}.",
+            expected=_FILE,
+            actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
+            reproduce=f"ls {_FILE}",
+        )
+    stopped = not_finished(Built("", _NO_CONFIG), RunRequest(), seen.outcome)
+    if stopped is not None:
+        message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
+        return replace(stopped, reason=Reason.SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
+    code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
+    return Finding(
+        passed=code == 0,
+        reason="" if code == 0 else Reason.SCRIPT_FAILED,
+        message=_script_ended(code, seen.failed),
+        expected="every command works; exit code 0",
+        actual=f"{excerpt(seen.outcome)}\nexit code {code}",
+        ended=ended(seen.outcome.ended),
+        reproduce=reproduce,
+        file=_FILE,
+        line=seen.failed[0].line if seen.failed and code else None,
+    )
+
+
+def _script_ended(code: int, failed: Sequence[FailedCommand]) -> str:
+    """What is told of the exit code; also where it is 0 and yet a command failed on the way."""
+    which = " ".join(
+        f"Line {one.line} failed with exit code {one.code}: {one.command}" for one in failed[:_SHOWN_FAILED]
+    )
+    if code == 0:
+        return f"{which} (The script went on, and ended well.)" if which else ""
+    return f"{_FILE} ended with exit code {code}. {which}".strip()
+
+
+_SHOWN_FAILED = 3
+
+
+_NO_CONFIG = ImageSeen("").config
+
+
+# ── images ──────────────────────────────────────────────────────────────────────────────
+
+
+def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
+    """The image has the name asked for and, if that is asked too, comes from this folder."""
+    seen = yield from script(prepared=check.prepared)
+    image = _named(seen.after, check.image)
+    names = _our_names(seen.after, brief)
+    name = check.image.partition(":")[0]
+    told = Finding(
+        passed=image is not None,
+        expected=f"an image named {check.image}" + (", built from this folder" if check.from_folder else ""),
+        actual=f"images named {name}*: {', '.join(names) or 'none'}",
+        reproduce=after_script(brief, f"docker images '{name}*'"),
+        file=_file(seen),
+    )
+    if image is None:
+        return replace(told, reason=Reason.IMAGE_MISSING, message=_missing(check, seen, names))
+    if check.from_folder:
+        problem = yield from _not_from_folder(brief, check.image, image)
+        if problem:
+            return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=problem)
+    return replace(told, message=_same(check, seen.after, image))
+
+
+def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
+    where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
+    return f"There is no image {check.image} {where}." + (f" There is: {', '.join(names)}." if names else "")
+
+
+def _our_names(state: EngineState, brief: Brief) -> list[str]:
+    """Names of images that are not base images, each once."""
+    bases = {name.partition(":")[0] for image in brief.course.images for name in image.names}
+    names = [tag for image in state.images for tag in image.tags if tag.partition(":")[0] not in bases]
+    return sorted(tag for tag in names if not tag.startswith("grader-base"))
+
+
+def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[str]:
+    """Why the image cannot come from this folder: another command, or another script; "" if it can."""
+    own = yield from built()
+    if (own.config.entrypoint, own.config.command) != (image.config.entrypoint, image.config.command):
+        return f"The image {name} was not built from this folder: it has another command than the Dockerfile says."
+    content = brief.files.content(brief.script) or b""
+    find = ("find", "/", "-xdev", "-type", "f", "-size", f"{len(content)}c", "-exec", "sha256sum", "{}", "+")
+    outcome = yield from run(RunRequest(entrypoint=find, left=name))
+    digest = hashlib.sha256(content).hexdigest()
+    if any(line.startswith(f"{digest}  /") for line in lines(outcome.stdout)):
+        return ""
+    return f"The image {name} was not built from this folder: it does not hold this folder's {brief.script}."
+
+
+def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
+    other = _named(state, check.same_as) if check.same_as else None
+    if other is None:
+        return ""
+    if other.id == image.id:
+        return f"{check.image} and {check.same_as} are two names of the same image."
+    return f"{check.image} and {check.same_as} are two different images."
+
+
+def _named(state: EngineState, name: str) -> ImageSeen | None:
+    return next((image for image in state.images if name in image.tags), None)
+
+
+def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
+    """Every image that was there before is there with all its names; asked of the own engine, at least one is."""
+    seen = yield from script(prepared=check.prepared)
+    after = {image.id: image for image in seen.after.images}
+    if seen.source == "own_engine":
+        lost = [] if after else ["sales-predictor"]
+    else:
+        lost = sorted(name for image in seen.before.images for name in _names_lost(image, after.get(image.id)))
+    lost = [name for name in lost if not name.startswith("grader-base")]
+    return Finding(
+        passed=not lost,
+        reason=Reason.IMAGES_REMOVED if lost else "",
+        message=f"The images are gone too: {', '.join(lost)}. Only the containers were to be removed." if lost else "",
+        expected="the same images as before",
+        actual=f"{len(lost)} names of images are gone" if lost else "the same images as before",
+        reproduce=after_script(brief, "docker images"),
+        file=_file(seen),
+    )
+
+
+def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
+    return set(image.tags or (image.id[: _SHORT + len("sha256:")],)) - set(now.tags if now else ())
+
+
+# ── containers ──────────────────────────────────────────────────────────────────────────
+
+
+def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
+    """A container of the image ran the image's own command, or one that names the script, and exited 0."""
+    seen = yield from script(prepared=check.prepared)
+    image = _named(seen.after, check.image)
+    case = brief.group(check.case)[0]
+    expected = LINE_FORM.replace("<number>", f"{case.expected('average'):.10g}")
+    name = check.image.partition(":")[0]
+    told = Finding(
+        passed=False,
+        expected=f"a container of {check.image} that prints “{expected}” and exits 0",
+        actual=_containers(seen) or "no container at all",
+        reproduce=after_script(brief, f"docker run --rm {name}"),
+        file=_file(seen),
+    )
+    ended_well, problem = _ended_well(check, brief, seen, image)
+    if problem is not None:
+        return replace(told, reason=problem[0], message=problem[1])
+    request = RunRequest(args=ended_well, left=check.image)
+    outcome = yield from run(request)
+    number = predicted(outcome.stdout)
+    right = number is not None and agrees(number, case.expected("average")) and outcome.ended == Exited(0)
+    return Finding(
+        passed=right,
+        reason="" if right else Reason.CONTAINER_WRONG,
+        message="" if right else f"A container of {check.image} ran, but it did not print the prediction {expected}",
+        expected=told.expected,
+        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
+        ended=ended(outcome.ended),
+        reproduce=told.reproduce,
+        file=brief.script,
+    )
+
+
+def _ended_well(
+    check: ContainerRan, brief: Brief, seen: ScriptSeen, image: ImageSeen | None
+) -> tuple[tuple[str, ...], tuple[Reason, str] | None]:
+    """The arguments of a container of the image that ran and exited 0; or the reason and message why there is none."""
+    ends = {one.id: one.code for one in seen.after.containers if one.code is not None}
+    ends |= {one.container: one.code for one in seen.ended}
+    ours = [one for one in _runs_of(seen, image, check.image) if one.id in ends]
+    if not ours:
+        return (), (Reason.NOT_RUN, _not_run(check, seen, image))
+    good = [one for one in ours if ends[one.id] == 0]
+    if not good:
+        code = ends[ours[-1].id]
+        return (), (Reason.CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0.")
+    scripted = [one for one in good if _runs_script(one, image, brief.script)]
+    if not scripted:
+        command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
+        message = f"A container of {check.image} ran, but not {brief.script}: it executed {command}"
+        return (), (Reason.CONTAINER_WRONG, message)
+    own = image.config.command if image else None
+    words = scripted[-1].command
+    return (() if words == (own or ()) else words), None
+
+
+def _runs_of(seen: ScriptSeen, image: ImageSeen | None, name: str) -> list[ContainerSeen]:
+    """Every container of the image that is there, was asked for, or has ended, as far as it is known."""
+    found = {one.id: one for one in seen.after.containers}
+    config = image.config if image else _NO_CONFIG
+    for asked in seen.requests:
+        if asked.made and asked.made not in found:
+            found[asked.made] = _as_asked(asked, image)
+    for one in seen.ended:
+        if one.container not in found:
+            unknown = ContainerSeen(one.container, "", one.image, "", "gone", one.code, config.command or ())
+            found[one.container] = replace(unknown, entrypoint=config.entrypoint)
+    return [one for one in found.values() if _is_of(one, image, name)]
+
+
+def _as_asked(asked: EngineRequest, image: ImageSeen | None) -> ContainerSeen:
+    """A container that is gone, from the request that created it; what it left out came from the image."""
+    config = image.config if image else _NO_CONFIG
+    command = asked.command if asked.command or asked.entrypoint else config.command
+    return ContainerSeen(
+        asked.made, "", asked.image, "", "gone", None, command or (), asked.entrypoint or config.entrypoint
+    )
+
+
+def _is_of(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool:
+    if image is None:
+        return False
+    if container.image_id:
+        return container.image_id == image.id
+    asked = container.image
+    tagged = asked if ":" in asked.rpartition("/")[2] else f"{asked}:latest"
+    return tagged in {name, *image.tags} or image.id.removeprefix("sha256:").startswith(asked.removeprefix("sha256:"))
+
+
+def _runs_script(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool:
+    words = (*(container.entrypoint or ()), *container.command)
+    own = (*(image.config.entrypoint or ()), *(image.config.command or ())) if image else ()
+    if image and image.config.entrypoint and container.entrypoint == image.config.entrypoint:
+        return True  # arguments are added to what the image always runs
+    return words == own or any(name in word for word in words)
+
+
+def _not_run(check: ContainerRan, seen: ScriptSeen, image: ImageSeen | None) -> str:
+    others = {one.image for one in seen.ended if image is None or not _is_named(one.image, image)}
+    created = any(
+        one.status == "created" and one.image_id == (image.id if image else "") for one in seen.after.containers
+    )
+    if created:
+        return f"A container of {check.image} was created, but it was never started."
+    if others:
+        return f"No container of {check.image} has run to its end; a container of {', '.join(sorted(others))} has."
+    if seen.source == "own_engine":
+        return (
+            f"Your engine knows of no container of {check.image} that has run to its end. It forgets, after a while, "
+            "those that were run with --rm."
+        )
+    return f"No container of {check.image} has run to its end."
+
+
+def _is_named(asked: str, image: ImageSeen) -> bool:
+    return any(asked in {tag, tag.removesuffix(":latest")} for tag in image.tags)
+
+
+def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
+    """No container is left, running or not."""
+    seen = yield from script(prepared=check.prepared)
+    left = seen.after.containers
+    count = f"{len(left)} container{'s are' if len(left) != 1 else ' is'}"
+    whose = " of images named sales-predictor*" if seen.source == "own_engine" else ""
+    return Finding(
+        passed=not left,
+        reason=Reason.CONTAINERS_LEFT if left else "",
+        message=f"{count} still there{whose}: {_statuses(left)}." if left else "",
+        expected=f"no container{whose}",
+        actual=_containers(seen) or "no container at all",
+        reproduce=after_script(brief, "docker ps -a"),
+        file=_file(seen),
+    )
+
+
+def _statuses(containers: Sequence[ContainerSeen]) -> str:
+    return ", ".join(sorted(_status(one) for one in containers))
+
+
+def _status(container: ContainerSeen) -> str:
+    return f"exited with {container.code}" if container.code is not None else container.status
+
+
+def _containers(seen: ScriptSeen) -> str:
+    return "\n".join(f"{one.id[:_SHORT]}  {one.image}  {_status(one)}" for one in seen.after.containers)
+
+
+# ── requests ────────────────────────────────────────────────────────────────────────────
+
+
+def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+    """The engine was asked for the list, and gave it."""
+    seen = yield from script(prepared=check.prepared)
+    command = "docker images" if check.what == "images" else "docker ps -a"
+    if seen.source == "own_engine":
+        told = f"Nobody saw what you typed, so `{command}` is taken for done; with a {_FILE} it would be checked."
+        return Finding(passed=True, message=told)
+    right = any(_lists(request, check.what) for request in seen.requests)
+    half = check.what == "containers" and any(request.path == "/containers/json" for request in seen.requests)
+    return Finding(
+        passed=right,
+        reason="" if right else Reason.NOT_LISTED,
+        message="" if right else _not_listed(check.what, half=half),
+        expected=f"the script asks Docker for the list, as `{command}` does",
+        actual="asked for the list" if right else _asked(seen),
+        reproduce=command,
+        file=_FILE,
+    )
+
+
+def _lists(request: EngineRequest, what: str) -> bool:
+    if request.method != "GET" or request.status >= _ERROR:
+        return False
+    if what == "images":
+        return request.path == "/images/json"
+    return request.path == "/containers/json" and dict(request.query).get("all") in {"1", "true"}
+
+
+_ERROR = 400
+
+
+def _not_listed(what: str, *, half: bool) -> str:
+    if half:
+        return f"{_FILE} listed the running containers, but not all of them: `docker ps -a` shows the stopped ones too."
+    if what == "images":
+        return f"{_FILE} did not ask Docker for the list of images (`docker images`)."
+    return f"{_FILE} did not ask Docker for the list of all containers (`docker ps -a`)."
+
+
+def _asked(seen: ScriptSeen) -> str:
+    names = dict.fromkeys(f"{one.method} {one.path}" for one in seen.requests if one.path not in {"/_ping", "/version"})
+    return "requests to the engine: " + (", ".join(list(names)[:8]) or "none")
+
+
+def _file(seen: ScriptSeen) -> str:
+    return _FILE if seen.source == "script" else ""

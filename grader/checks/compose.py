@@ -1,0 +1,242 @@
+"""Checks of a Compose file: as Compose itself normalises it, and by what its services do when they are brought up."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from grader.checks.brief import Brief, NoImage, Steps, compose
+from grader.checks.feed import sales_file
+from grader.checks.reasons import Reason
+from grader.checks.tell import excerpt
+from grader.compare import LINE_FORM, agrees, lines, predicted
+from grader.model import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen
+from grader.spec import ComposeAccepts, ComposeDown, ComposePrints, ComposeService
+
+__all__ = ["compose_accepts", "compose_down", "compose_prints", "compose_service"]
+
+_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+"""In the order in which Compose looks for them (https://docs.docker.com/reference/cli/docker/compose/)."""
+_TOLD_NAME = "docker-compose.yml"
+_ERROR_LINES = 4
+
+
+def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+    """There is a Compose file, and Compose can read it."""
+    name = _file_of(brief)
+    if not name:
+        return Finding(
+            passed=False,
+            reason=Reason.FILE_MISSING,
+            message=f"The exercise's folder has no {_TOLD_NAME}.",
+            expected=_TOLD_NAME,
+            actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
+            reproduce=f"ls {_TOLD_NAME}",
+        )
+    seen = yield from compose()
+    services = _configuration(seen).get("services")
+    accepted = seen.config.ended == Exited(0) and bool(services)
+    return Finding(
+        passed=accepted,
+        reason="" if accepted else Reason.COMPOSE_INVALID,
+        message="" if accepted else f"Compose does not accept {name}: {_said(seen.config) or 'it has no services.'}",
+        expected="`docker compose config` shows the services and exits 0",
+        actual=excerpt(replace(seen.config, stdout=b"")),
+        reproduce="docker compose config",
+        file=name,
+        line=None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Service:
+    """A service of the normalised configuration. `mounted` is the file's path in the folder, "" for no mount."""
+
+    name: str
+    builds_here: bool
+    builds: str
+    mounted: str
+    profiles: tuple[str, ...]
+
+
+def compose_service(check: ComposeService, brief: Brief) -> Steps[Finding]:
+    """One service does both: it builds from this folder, and mounts the file from the host."""
+    seen = yield from compose()
+    services = _services(seen, check.file)
+    right = any(service.builds_here and service.mounted for service in services)
+    reason, message = ("", "") if right else _lacking(services, check.file)
+    return Finding(
+        passed=right,
+        reason=reason,
+        message=message,
+        expected=f"a service with `build` for this folder and a mount of ./{check.file}",
+        actual="\n".join(_described(service) for service in services),
+        reproduce="docker compose config",
+        file=_file_of(brief),
+    )
+
+
+def _lacking(services: Sequence[_Service], file: str) -> tuple[Reason, str]:
+    here = [service.name for service in services if service.builds_here]
+    if not here:
+        return Reason.NOT_BUILT_HERE, "No service has a `build` that names this folder."
+    elsewhere = [service.name for service in services if service.mounted]
+    also = f" The service {elsewhere[0]} does, but it is not built from this folder." if elsewhere else ""
+    return Reason.NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}.{also}"
+
+
+def _described(service: _Service) -> str:
+    builds = f"builds {service.builds}" if service.builds else "builds nothing"
+    return f"{service.name}: {builds}; mounts {service.mounted or 'no such file of this folder'}"
+
+
+def compose_prints(check: ComposePrints, brief: Brief) -> Steps[Finding]:
+    """Brought up with the drawn file, a service that builds here and mounts it prints the right line and exits 0."""
+    seen, wanted = yield from _brought_up(check, brief)
+    case = brief.group(check.case)[0]
+    expected = case.expected("average")
+    told = Finding(
+        passed=False,
+        expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
+        reproduce=f"printf '%s\\n' {' '.join(case.weeks)} > {check.file} && docker compose up --build",
+        file=_file_of(brief),
+    )
+    failed = next((step for step in (seen.build, seen.up) if step is not None and step.ended != Exited(0)), None)
+    ours = [service for service in seen.services if service.service in {one.name for one in wanted}]
+    if failed is not None and not ours and not any(service.profiles for service in wanted):
+        what = "build" if failed is seen.build else "up"
+        message = f"`docker compose {what}` did not work: {_said(failed)}"
+        return replace(told, reason=Reason.COMPOSE_FAILED, message=message, actual=excerpt(failed))
+    if not ours:
+        return replace(told, **_not_started(wanted))
+    told_each = [replace(told, **_service_said(service, seen, expected)) for service in ours]
+    return next((finding for finding in told_each if not finding.reason), told_each[-1])
+
+
+def _not_started(wanted: Sequence[_Service]) -> dict[str, Any]:
+    profiles = [name for service in wanted for name in service.profiles]
+    names = ", ".join(service.name for service in wanted)
+    behind = (
+        f" It stands behind the profile {profiles[0]}, so it starts only when that is asked for." if profiles else ""
+    )
+    message = f"`docker compose up` did not start the service {names}.{behind}"
+    return {"reason": Reason.SERVICE_NOT_STARTED, "message": message, "actual": "no container of that service"}
+
+
+def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> dict[str, Any]:
+    """The fields of the finding about one container; without a `reason`, it passed."""
+    outcome = RunOutcome(Exited(service.code), service.stdout, service.stderr)
+    number = predicted(service.stdout)
+    said = {
+        "actual": excerpt(outcome),
+        "ended": f"exited {service.code}" if service.status == "exited" else service.status,
+    }
+    if service.restarts or service.status == "restarting":
+        message = f"The container of {service.service} is started again whenever it ends (`restart`), without end."
+        return {**said, "reason": Reason.RESTARTED, "message": message}
+    if service.status != "exited":
+        message = f"The container of {service.service} was {service.status} still after {seen.seconds:.0f} seconds."
+        return {
+            **said,
+            "reason": Reason.TIMED_OUT if service.status == "running" else Reason.SERVICE_NOT_STARTED,
+            "message": message,
+        }
+    if number is None:
+        last = next((line.strip() for line in reversed(lines(service.stderr)) if line.strip()), "")
+        why = f" Its last message is: {last}" if last else ""
+        message = f"The service {service.service} printed no prediction line; its exit code is {service.code}.{why}"
+        return {**said, "reason": Reason.NO_LINE, "message": message}
+    if not agrees(number, expected):
+        message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
+        return {**said, "reason": Reason.WRONG_NUMBER, "message": message}
+    if service.code:
+        message = f"The prediction of {service.service} is right, but the exit code is {service.code}, not 0."
+        return {**said, "reason": Reason.EXIT_CODE, "message": message}
+    return {**said, "passed": True, "message": f"The service {service.service} printed the right line."}
+
+
+def compose_down(check: ComposeDown, brief: Brief) -> Steps[Finding]:
+    """After `down`, no container, network or volume of the project is there."""
+    seen, _ = yield from _brought_up(check, brief)
+    down = seen.down
+    worked = down is not None and down.ended == Exited(0) and not seen.left
+    return Finding(
+        passed=worked,
+        reason="" if worked else Reason.COMPOSE_LEFT,
+        message="" if worked else f"After `docker compose down` there is still: {', '.join(seen.left) or 'something'}.",
+        expected="no container, network or volume of the project",
+        actual=", ".join(seen.left) or (excerpt(down) if down and down.ended != Exited(0) else "nothing is left"),
+        reproduce="docker compose up -d && docker compose down --volumes && docker compose ps -a",
+        file=_file_of(brief),
+    )
+
+
+# ── the configuration ───────────────────────────────────────────────────────────────────
+
+
+def _brought_up(check: ComposePrints | ComposeDown, brief: Brief) -> Steps[tuple[ComposeSeen, list[_Service]]]:
+    """What came of bringing it up with the drawn weeks in the file that the services mount."""
+    read = yield from compose()
+    wanted = [service for service in _services(read, check.file) if service.builds_here and service.mounted]
+    if not wanted:
+        raise NoImage
+    weeks = sales_file("", brief.group(check.case)[0])
+    files = dict.fromkeys(service.mounted for service in wanted)
+    seen = yield from compose(*(MemoryFile(path, weeks.content) for path in files))
+    return seen, wanted
+
+
+def _file_of(brief: Brief) -> str:
+    return next((name for name in _NAMES if brief.files.content(name) is not None), "")
+
+
+def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
+    try:
+        found = json.loads(seen.config.stdout)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _services(seen: ComposeSeen, file: str) -> list[_Service]:
+    services = _configuration(seen).get("services") or {}
+    return [_service(name, details, file) for name, details in sorted(services.items())]
+
+
+def _service(name: str, details: Mapping[str, Any], file: str) -> _Service:
+    build = details.get("build") or {}
+    context = str(build.get("context", "")) if build else ""
+    dockerfile = str(build.get("dockerfile", "")) if build else ""
+    return _Service(
+        name=name,
+        builds_here=bool(build) and posixpath.normpath(context or "x") == "." and _plain(dockerfile),
+        builds=context,
+        mounted=next(iter(_mounted(details.get("volumes") or (), file)), ""),
+        profiles=tuple(details.get("profiles") or ()),
+    )
+
+
+def _plain(dockerfile: str) -> bool:
+    return posixpath.basename(dockerfile) in {"", "Dockerfile"}
+
+
+def _mounted(volumes: Iterable[Mapping[str, Any]], file: str) -> Iterable[str]:
+    """The paths of the file in the folder, for each mount of it or of the folder that it is in."""
+    for volume in volumes:
+        source = posixpath.normpath(str(volume.get("source") or "/"))
+        if volume.get("type") != "bind" or source.startswith(("/", "..")):
+            continue
+        if posixpath.basename(source) == file:
+            yield source
+        elif source == ".":
+            yield file
+
+
+def _said(outcome: RunOutcome) -> str:
+    """What a command of Compose said last, without its progress."""
+    told = [line.strip() for line in lines(outcome.stderr) if line.strip()]
+    errors = [line for line in told if "error" in line.lower() or "failed" in line.lower()] or told
+    return " ".join(errors[-_ERROR_LINES:])[-600:]

@@ -1,0 +1,205 @@
+"""Playgrounds: private engines in which a submission's own commands do as they like, one submission at a time.
+
+An engine is used again after everything in it was removed, if it then holds exactly what it held at its start; else
+it is thrown away. What stays is the builder's cache, which is addressed by content.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from typing import Any
+
+from grader.connection import Connection
+from grader.dockerengine import DockerEngine
+from grader.enginelook import asked_for, containers_ended, engine_state, settled
+from grader.errors import EngineError
+from grader.model import (
+    ComposeRequest,
+    ComposeSeen,
+    EngineState,
+    ExerciseFiles,
+    RunOutcome,
+    RunRequest,
+    ScriptRequest,
+    ScriptSeen,
+)
+from grader.private import PrivateEngine, PrivateSettings, start_private_engine
+from grader.protocol import Playground
+from grader.scriptcompose import compose_up
+from grader.scriptrun import workshop
+from grader.spec import Limits
+from grader.watchdog import Cancellation
+
+__all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds"]
+
+Connect = Callable[[str], DockerEngine]
+"""Makes an engine object for an endpoint."""
+
+_PREPARED_IMAGE = "sales-predictor"
+
+
+@dataclass(frozen=True, slots=True)
+class PrivatePlayground:
+    """One private engine with nothing but base images in it, for one submission."""
+
+    host: Connection
+    private: PrivateEngine
+    engine: DockerEngine
+    base: str
+    cancellation: Cancellation
+
+    def script(self, files: ExerciseFiles, request: ScriptRequest, limits: Limits) -> ScriptSeen:
+        """As in `Playground`."""
+        if files.content(request.file) is None:
+            return ScriptSeen("nothing")
+        nested = self.engine.connection
+        prepared = _prepare(nested, self.base) if request.prepared else ()
+        before, began = engine_state(nested), time.time()
+        with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
+            outcome, failed = place.run_file(request.file, limits.script_seconds)
+            requests = asked_for(place.recording.requests())
+        settled(nested, limits.run_seconds, besides=prepared)
+        ended = containers_ended(nested, began, time.time())
+        return ScriptSeen("script", outcome, requests, before, engine_state(nested), ended, failed)
+
+    def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
+        """As in `Playground`."""
+        with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
+            return compose_up(place, self.engine.connection, request, limits)
+
+    def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
+        """As in `Playground`."""
+        return self.engine.run(image, request, limits)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnEngine:
+    """The student's own engine, looked at where there is no script; nothing but images named `prefix*` counts."""
+
+    engine: DockerEngine
+    prefix: str = _PREPARED_IMAGE
+
+    def look(self) -> ScriptSeen:
+        """What is there now, and which containers of those images ended lately."""
+        connection = self.engine.connection
+        now = engine_state(connection, self._counts)
+        ended = containers_ended(connection, 1, time.time())
+        return ScriptSeen("own_engine", after=now, ended=tuple(one for one in ended if self._counts(one.image)))
+
+    def _counts(self, image: str) -> bool:
+        return image.startswith(self.prefix)
+
+
+class PrivatePlaygrounds:
+    """Gives playgrounds, each to one taker at a time. Thread-safe; `close` removes all their engines."""
+
+    def __init__(
+        self, host: DockerEngine, settings: PrivateSettings, connect: Connect, say: Callable[[str], None]
+    ) -> None:
+        self._host = host
+        self._settings = settings
+        self._connect = connect
+        self._say = say
+        self._lock = threading.Lock()
+        self._idle: list[tuple[PrivatePlayground, EngineState, ExitStack]] = []
+        self._busy: list[DockerEngine] = []
+
+    @contextmanager
+    def __call__(self) -> Iterator[Playground]:
+        """A playground for one submission, clean at the beginning."""
+        playground, pristine, stack = self._take()
+        clean = False
+        try:
+            yield playground
+            with suppress(EngineError):  # an engine that cannot be cleaned is thrown away
+                clean = _reset(playground.engine.connection, pristine)
+        finally:
+            with self._lock:
+                self._busy.remove(playground.engine)
+                if clean:
+                    self._idle.append((playground, pristine, stack))
+            if not clean:
+                stack.close()
+
+    def cancel(self) -> None:
+        """End what runs in playgrounds, at once."""
+        with self._lock:
+            for engine in self._busy:
+                engine.cancel()
+
+    def close(self) -> None:
+        """Remove the engines that nobody has taken. Harmless when repeated."""
+        with self._lock:
+            idle, self._idle = self._idle, []
+        for _, _, stack in idle:
+            stack.close()
+
+    def _take(self) -> tuple[PrivatePlayground, EngineState, ExitStack]:
+        with self._lock:
+            taken = self._idle.pop() if self._idle else None
+        if taken is None:
+            taken = self._new()
+        with self._lock:
+            self._busy.append(taken[0].engine)
+        return taken
+
+    def _new(self) -> tuple[PrivatePlayground, EngineState, ExitStack]:
+        with ExitStack() as stack:
+            private = stack.enter_context(start_private_engine(self._host.connection, self._settings, self._say))
+            engine = self._connect(private.endpoint)
+            playground = PrivatePlayground(
+                self._host.connection, private, engine, self._settings.images[0], self._host.cancellation
+            )
+            return playground, engine_state(engine.connection), stack.pop_all()
+
+
+def _prepare(engine: Connection, base: str) -> tuple[str, ...]:
+    """An image `sales-predictor` and four containers of it: ended well, ended with an error, never started, running."""
+    command = json.dumps(["python3", "-c", "print('Predicted sales for next week: 110.0')"])
+    first = _create(engine, base, ["true"])
+    repository = {"container": first, "repo": _PREPARED_IMAGE, "tag": "latest", "changes": f"CMD {command}"}
+    engine.call("POST", "/commit", parameters=repository, json={})
+    engine.call("DELETE", f"/containers/{first}", parameters={"force": 1})
+    good, bad, created, running = (
+        _create(engine, _PREPARED_IMAGE, command) for command in ([], ["false"], [], ["sleep", "100000"])
+    )
+    for container in (good, bad):
+        waiting = engine.stream(
+            "POST", f"/containers/{container}/wait", parameters={"condition": "next-exit"}, silence=60
+        )
+        engine.call("POST", f"/containers/{container}/start")
+        list(waiting)
+        waiting.close()
+    engine.call("POST", f"/containers/{running}/start")
+    return good, bad, created, running
+
+
+def _create(engine: Connection, image: str, command: list[str]) -> str:
+    # Stopped at once: `sleep` as first process does not heed the signal that `docker stop` sends first.
+    body: dict[str, Any] = {"Image": image, "StopSignal": "SIGKILL", "HostConfig": {"NetworkMode": "none"}}
+    if command:
+        body["Cmd"] = command
+    return str(engine.call("POST", "/containers/create", json=body).json["Id"])
+
+
+def _reset(engine: Connection, pristine: EngineState) -> bool:
+    """Remove everything that was not there at the start; whether the engine is then as it was."""
+    for container in engine.call("GET", "/containers/json", parameters={"all": 1}).json:
+        engine.call("DELETE", f"/containers/{container['Id']}", parameters={"force": 1, "v": 1})
+    engine.call("POST", "/networks/prune")
+    engine.call("POST", "/volumes/prune", parameters={"filters": json.dumps({"all": ["true"]})})
+    known = {image.id: set(image.tags) for image in pristine.images}
+    for image in engine.call("GET", "/images/json").json:
+        names = set(image.get("RepoTags") or ()) - known.get(image["Id"], set())
+        for name in names:
+            engine.call("DELETE", f"/images/{name}", parameters={"force": 1})
+        if not names and image["Id"] not in known:
+            engine.call("DELETE", f"/images/{image['Id']}", parameters={"force": 1})
+    volumes = engine.call("GET", "/volumes").json.get("Volumes")
+    networks = {network["Name"] for network in engine.call("GET", "/networks").json}
+    return engine_state(engine) == pristine and not volumes and networks <= {"bridge", "host", "none"}

@@ -1,0 +1,105 @@
+"""Compose, carried out: read the file, build the image, exchange a file, bring all up, watch it, bring it down."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from grader.connection import Connection
+from grader.model import ComposeRequest, ComposeSeen, Exited, ServiceSeen
+from grader.runner import split_frames
+from grader.scriptrun import Workshop
+from grader.spec import Limits
+
+__all__ = ["PROJECT", "compose_up"]
+
+PROJECT = "exercise"
+"""The project's name, ours and always the same: each submission has an engine of its own."""
+_COMPOSE = ("docker", "compose", "--ansi", "never", "--progress", "plain", "--project-name", PROJECT)
+_EVERY_PROFILE = ("--profile", "*")
+_LABEL = "com.docker.compose"
+_UP_SECONDS = 20.0
+"""What Compose itself may take besides the services, making a network and waiting for what others depend on."""
+_DOWN_SECONDS = 60.0
+_POLL_SECONDS = 0.1
+
+
+def compose_up(place: Workshop, engine: Connection, request: ComposeRequest, limits: Limits) -> ComposeSeen:
+    """Read the file; with `replaced` also build, exchange those files, bring up, wait `run_seconds`, bring down.
+
+    Built before the files are exchanged, so that what is copied into the image is the student's own.
+    """
+    configured = place.run((*_COMPOSE, *_EVERY_PROFILE, "config", "--format", "json"), _UP_SECONDS)
+    if not request.replaced or configured.ended != Exited(0):
+        return ComposeSeen(configured)
+    built = place.run((*_COMPOSE, "build"), limits.build_seconds)
+    if built.ended != Exited(0):
+        return ComposeSeen(configured, built)
+    place.put(request.replaced)
+    began = time.monotonic()
+    up = place.run((*_COMPOSE, "up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
+    services = _watched(engine, began + limits.run_seconds, limits)
+    seconds = time.monotonic() - began
+    down = place.run(
+        (*_COMPOSE, *_EVERY_PROFILE, "down", "--volumes", "--remove-orphans", "--timeout", "1"), _DOWN_SECONDS
+    )
+    return ComposeSeen(configured, built, up, services, down, _left(engine), seconds)
+
+
+def _watched(engine: Connection, deadline: float, limits: Limits) -> tuple[ServiceSeen, ...]:
+    """Every container of the project once all have ended, or when the time is over."""
+    while True:
+        containers = [engine.call("GET", f"/containers/{one}/json").json for one in _of_project(engine)]
+        going = [one for one in containers if one["State"]["Status"] in {"running", "restarting", "paused"}]
+        if not going or time.monotonic() > deadline:
+            return tuple(_service(engine, one, limits.output_kb * 1024) for one in containers)
+        time.sleep(_POLL_SECONDS)
+
+
+def _of_project(engine: Connection) -> list[str]:
+    found = engine.call("GET", "/containers/json", parameters={"all": 1, "filters": _filters()}).json
+    return sorted(str(one["Id"]) for one in found)
+
+
+def _filters() -> str:
+    return json.dumps({"label": [f"{_LABEL}.project={PROJECT}"]})
+
+
+def _service(engine: Connection, container: Mapping[str, Any], limit: int) -> ServiceSeen:
+    stdout, stderr = _printed(engine, str(container["Id"]), limit)
+    return ServiceSeen(
+        service=str((container["Config"].get("Labels") or {}).get(f"{_LABEL}.service", "")),
+        status=str(container["State"]["Status"]),
+        code=int(container["State"].get("ExitCode") or 0),
+        restarts=int(container.get("RestartCount") or 0),
+        stdout=stdout,
+        stderr=stderr,
+    )
+
+
+def _printed(engine: Connection, container: str, limit: int) -> tuple[bytes, bytes]:
+    """Standard output and standard error so far, of at most `limit` bytes together."""
+    parts: dict[int, list[bytes]] = {1: [], 2: []}
+    stream = engine.stream("GET", f"/containers/{container}/logs", parameters={"stdout": 1, "stderr": 1}, silence=30)
+    with contextlib.closing(stream):
+        for number, data in split_frames(stream):
+            parts.get(number, []).append(data[:limit])
+            limit -= len(data)
+            if limit <= 0:
+                break
+    return b"".join(parts[1]), b"".join(parts[2])
+
+
+def _left(engine: Connection) -> tuple[str, ...]:
+    """What of the project is still there, in words."""
+    containers = [f"container {one[:12]}" for one in _of_project(engine)]
+    networks = engine.call("GET", "/networks", parameters={"filters": _filters()}).json
+    volumes = engine.call("GET", "/volumes", parameters={"filters": _filters()}).json.get("Volumes") or ()
+    return (
+        *containers,
+        *(f"network {one['Name']}" for one in networks),
+        *(f"volume {one['Name']}" for one in volumes),
+    )
