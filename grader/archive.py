@@ -21,7 +21,7 @@ from typing import BinaryIO, Protocol
 
 from grader.vetting import MEGABYTE, Room, is_skipped, path_problem, permissions, shown
 
-__all__ = ["READABLE", "UNREADABLE", "Member", "Unreadable", "archive_suffix", "read_archive"]
+__all__ = ["READABLE", "UNREADABLE", "Member", "Unreadable", "archive_suffix", "names_in_zip", "read_archive"]
 
 READABLE = (".zip", ".tar", ".tar.gz", ".tgz")
 """Ends of the names of archives that can be read."""
@@ -65,13 +65,21 @@ class _Readable(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
+Place = Callable[[str], str | None]
+"""Where a zip's member belongs: a path instead of the one that the zip gives it, or None to pass it over unread."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a header says. `read` gives at most so many bytes of the content, and may be called once."""
+    """What a header says. `read` gives at most so many bytes of the content, and may be called once.
+
+    There are never more than `size` bytes, whatever is packed.
+    """
 
     name: str
     kind: str  # "file", "folder", or what else it is, in words
     mode: int
+    size: int
     read: Callable[[int], bytes]
 
 
@@ -82,31 +90,50 @@ def archive_suffix(name: str) -> str:
     return next((name[-len(suffix) :] for suffix in suffixes if lower.endswith(suffix)), "")
 
 
-def read_archive(stream: BinaryIO, suffix: str, room: Room) -> tuple[Member, ...] | Unreadable:
+# Whatever the two libraries make of nonsense, found by fuzzing and in their source.
+_NONSENSE = (
+    zipfile.BadZipFile,
+    tarfile.HeaderError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+)
+_SAID_OF_NONSENSE = "the archive is damaged, or is not of the kind that its name says. Pack it anew."
+
+
+def read_archive(
+    stream: BinaryIO, suffix: str, room: Room, place: Place = lambda name: name
+) -> tuple[Member, ...] | Unreadable:
     """All files of an archive but those that tools leave behind, in the archive's order.
 
     Reads no more than `room` has. A path that leads out of the archive makes all of it `Unreadable`.
+    Of a zip, what `place` gives no path is passed over, whatever may be wrong with it.
     """
     try:
-        entries = _zip_entries(stream) if suffix.lower() == ".zip" else _tar_entries(stream, room)
+        entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, room)
         members = tuple(_members(entries, room))
     except _Damaged as error:
         return Unreadable(str(error))
-    except (
-        # Whatever the two libraries make of nonsense, found by fuzzing and in their source.
-        zipfile.BadZipFile,
-        tarfile.HeaderError,
-        zlib.error,
-        struct.error,
-        EOFError,
-        OSError,
-        ValueError,
-        OverflowError,
-        RuntimeError,
-        NotImplementedError,
-    ):
-        return Unreadable("the archive is damaged, or is not of the kind that its name says. Pack it anew.")
+    except _NONSENSE:
+        return Unreadable(_SAID_OF_NONSENSE)
     return Unreadable(room.spent) if room.spent else _without_clashes(members)
+
+
+def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
+    """The paths that a zip gives its members, as they are: they may lead anywhere. Folders end in `/`."""
+    try:
+        _check_directory(stream)
+        with zipfile.ZipFile(stream) as archive:
+            return tuple(_zip_name(info) for info in archive.infolist())
+    except _Damaged as error:
+        return Unreadable(str(error))
+    except _NONSENSE:
+        return Unreadable(_SAID_OF_NONSENSE)
 
 
 def _members(entries: Iterator[_Entry], room: Room) -> Iterator[Member]:
@@ -121,7 +148,10 @@ def _members(entries: Iterator[_Entry], room: Room) -> Iterator[Member]:
         if problem or entry.kind != "file":
             yield Member(path, problem=problem or f"it is {entry.kind}. Put an ordinary file there.")
             continue
-        content = entry.read(room.bytes_left() + 1)
+        if entry.size > room.bytes_left():  # so a bomb is not unpacked at all
+            room.take_bytes(entry.size)
+            return
+        content = entry.read(entry.size)
         if not room.take_bytes(len(content)):
             return
         yield Member(path, content, permissions(entry.mode))
@@ -157,13 +187,16 @@ _END = b"PK\x05\x06"
 _END_64 = b"PK\x06\x07"
 _END_SIZE = 22
 _END_REACH = _END_SIZE + 65_535
+_LOCATOR_SIZE = 20
 
 
-def _zip_entries(stream: BinaryIO) -> Iterator[_Entry]:
+def _zip_entries(stream: BinaryIO, place: Place) -> Iterator[_Entry]:
     _check_directory(stream)
     with zipfile.ZipFile(stream) as archive:
         for info in archive.infolist():
-            yield _zip_entry(archive, info)
+            name = place(_zip_name(info))
+            if name is not None:
+                yield _zip_entry(archive, info, name)
 
 
 def _check_directory(stream: BinaryIO) -> None:
@@ -172,31 +205,38 @@ def _check_directory(stream: BinaryIO) -> None:
     stream.seek(max(0, size - _END_REACH))
     tail = stream.read(_END_REACH)
     stream.seek(0)
-    if _END_64 in tail:
+    if tail[-_END_SIZE:].startswith(_END) and tail.endswith(b"\0\0"):
+        # As `zipfile` does: a record without a comment at the very end is the one. What looks like another one
+        # before it is a member's content, and one student's file must not spoil the download of a class.
+        tail = tail[-_END_SIZE - _LOCATOR_SIZE :]
+        ends, locator = [len(tail) - _END_SIZE], tail[:-_END_SIZE]
+    else:
+        ends, locator = [match.start() for match in re.finditer(re.escape(_END), tail)], tail
+    if _END_64 in locator:
         raise _Damaged("the archive is a zip of the kind for more than 4 GiB. Pack it anew with fewer files.")
-    for match in re.finditer(re.escape(_END), tail):
-        if (
-            len(tail) - match.start() >= _END_SIZE
-            and struct.unpack_from("<L", tail, match.start() + 12)[0] > _MAX_DIRECTORY
-        ):
+    for end in ends:
+        if len(tail) - end >= _END_SIZE and struct.unpack_from("<L", tail, end + 12)[0] > _MAX_DIRECTORY:
             raise _Damaged("the archive has too many files. Hand in only what the exercises ask for.")
 
 
-def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Entry:
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    return info.filename.replace("\\", "/")  # so does PowerShell 5 separate folders
+
+
+def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Entry:
     if info.flag_bits & 0x1:
         raise _Damaged("the archive is encrypted. Pack it without a password.")
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise _Damaged("the archive is packed by a method that is not common. Pack it as an ordinary zip.")
     if "\0" in info.orig_filename:
         raise _Damaged("the archive has a name with a zero byte in it. Pack it anew.")
-    name = info.filename.replace("\\", "/")  # so does PowerShell 5 separate folders
     mode = info.external_attr >> 16
 
     def read(limit: int) -> bytes:
         with archive.open(info) as member:
             return _up_to(member, limit)
 
-    return _Entry(name, "folder" if name.endswith("/") else _kind(mode), mode, read)
+    return _Entry(name, "folder" if name.endswith("/") else _kind(mode), mode, info.file_size, read)
 
 
 def _kind(mode: int) -> str:
@@ -339,5 +379,5 @@ def _tar_entry(limited: _Limited, header: tarfile.TarInfo, said: _Next) -> Itera
         left[0] -= count
         return limited.exactly(count)
 
-    yield _Entry(name, "folder" if kind == "file" and name.endswith("/") else kind, header.mode, read)
+    yield _Entry(name, "folder" if kind == "file" and name.endswith("/") else kind, header.mode, size, read)
     limited.skip(left[0] + -size % _BLOCK)

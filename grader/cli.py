@@ -257,9 +257,10 @@ def check(
         "grader batch submissions/ --out results/",
         "grader batch submissions/ --out results/ --roster class.csv --jobs 4",
         "grader batch submissions/ --out results/ --resume",
+        "grader batch moodle-download.zip --out results/",
     ),
 )
-@click.argument("submissions", type=_FOLDER)
+@click.argument("submissions", type=_ANY_PATH)
 @click.option(
     "--out",
     required=True,
@@ -306,7 +307,7 @@ def batch(
     accept_risk: bool,
     details: Details,
 ) -> int:
-    """Grade every student in a folder: one folder, zip or tar for each."""
+    """Grade every student in a folder (one folder, zip or tar for each), or in a bulk download of Moodle or Canvas."""
     from grader.app.batch import BatchOptions, grade_batch
 
     return grade_batch(

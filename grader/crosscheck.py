@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from grader.mistakes import MAX_NAMES, did_you_mean, place
+from grader.render.clean import inert_line
 from grader.yamlpos import Document, Path, Problem, quoted
 
 if TYPE_CHECKING:
@@ -151,7 +152,7 @@ def _case_names(exercise: _Node) -> Iterator[Problem]:
 
 def _unknown(noun: str, name: str, known: list[str]) -> str:
     names = [word for word in dict.fromkeys(known) if word][:MAX_NAMES]
-    choices = f"one of: {', '.join(names)}" if names else f"no name, since there is no {noun} to name"
+    choices = f"one of: {', '.join(map(inert_line, names))}" if names else f"no name, since there is no {noun} to name"
     return f"there is no {noun} {quoted(name)}{did_you_mean(name, names)}; expected {choices}"
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import tempfile
 import os
 import tarfile
+import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
@@ -59,16 +59,19 @@ def subfolders(folder: int) -> list[str]:
     return [name for name in names_in(folder) if stat.S_IFMT(_stat(folder, name).st_mode) in wanted]
 
 
-def read_files(folder: int, room: Room) -> Iterator[MemoryFile | Refusal]:
+def read_files(folder: int, room: Room, only: Container[str] | None = None) -> Iterator[MemoryFile | Refusal]:
     """Every file below a folder, by name, or why one may not be graded. Ends early where `room` does.
 
+    Of the files and folders that stand in it directly, `only` names those that are read, if not all are.
     `OSError` if the folder itself cannot be read.
     """
-    return _walk(folder, (), room)
+    return _walk(folder, (), room, only)
 
 
-def _walk(folder: int, above: tuple[str, ...], room: Room) -> Iterator[MemoryFile | Refusal]:
-    names = names_in(folder)
+def _walk(
+    folder: int, above: tuple[str, ...], room: Room, only: Container[str] | None = None
+) -> Iterator[MemoryFile | Refusal]:
+    names = [name for name in names_in(folder) if only is None or name in only]
     if above and _VIRTUAL_ENVIRONMENT in names:
         return
     for name in names:

@@ -18,11 +18,13 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from grader.connection import Connection
+from grader.errors import EngineError
+from grader.guard.proxy import guarded
 from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.owner import labels, this_process
 from grader.private import PrivateEngine
 from grader.privaterecipe import image_name
-from grader.recorder import RecordedRequest, Recording, recorded
+from grader.recorder import RecordedRequest, Recording
 from grader.runner import ContainerRun, container_settings, observe, remove_container
 from grader.spec import Limits
 from grader.watchdog import Cancellation
@@ -81,6 +83,10 @@ class Workshop:
         for file in files:
             target = self.work / PurePosixPath(file.path)
             target.parent.mkdir(parents=True, exist_ok=True)
+            if not target.parent.resolve().is_relative_to(self.work.resolve()):
+                raise EngineError(
+                    f"{file.path}: its folder has become a link that leads out of the submission's folder."
+                )
             target.unlink(missing_ok=True)
             target.write_bytes(file.content.replace(b"\r\n", b"\n") if file.path.endswith(".sh") else file.content)
             target.chmod(file.mode)
@@ -114,6 +120,8 @@ def workshop(
     files: tuple[MemoryFile, ...],
     limits: Limits,
     cancellation: Cancellation | None = None,
+    *,
+    buildkit: bool = True,
 ) -> Iterator[Workshop]:
     """A new folder with `files`, and a socket to the engine; both are removed at the end.
 
@@ -123,7 +131,8 @@ def workshop(
     folder = engine.folder / f"script-{secrets.token_hex(6)}"
     try:
         (folder / "work").mkdir(parents=True)
-        with recorded(Path(engine.endpoint.removeprefix("unix://")), folder / "s") as recording:
+        socket = Path(engine.endpoint.removeprefix("unix://"))
+        with guarded(socket, folder / "s", folder / "work", buildkit=buildkit) as recording:
             made = Workshop(host, folder, limits, cancellation or Cancellation(), recording)
             (folder / "trace").touch()
             made.put(files)

@@ -21,9 +21,23 @@ from grader.render.clean import inert_line
 from grader.spec import Limits
 from grader.vetting import MEGABYTE, Room, is_skipped, shown, vetted, whole_room
 
-__all__ = ["find_submissions", "is_archive", "read_exercise", "read_submission", "student_of"]
+__all__ = [
+    "Handed",
+    "exercise_at",
+    "exercises_in",
+    "find_submissions",
+    "folders_at",
+    "is_archive",
+    "packed_members",
+    "prefix_of",
+    "read_exercise",
+    "read_submission",
+    "refused_folder",
+    "student_of",
+]
 
 Handed = ExerciseFiles | RefusedFolder
+"""What was handed in for one exercise."""
 
 _NESTED = 3
 """Folders that may stand around the exercises: a zip is often made of a folder, and unpacked into another."""
@@ -64,7 +78,7 @@ def read_exercise(folder: Path, exercise_id: str, limits: Limits) -> ExerciseFil
     try:
         opened = open_folder(str(folder))
     except OSError as error:
-        return _refused(exercise_id, str(folder), _why(error))
+        return refused_folder(exercise_id, str(folder), _why(error))
     return _read_opened(opened, exercise_id, str(folder), _room(limits))
 
 
@@ -101,7 +115,8 @@ def _matches(folders: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[str, 
 _AMBIGUOUS = "several folders have this name, in upper and lower case. Keep one."
 
 
-def _refused(exercise: str, folder: str, problem: str) -> RefusedFolder:
+def refused_folder(exercise: str, folder: str, problem: str) -> RefusedFolder:
+    """An exercise that may not be graded, with one message: where, and what is wrong."""
     told = shown(folder)
     return RefusedFolder(exercise, told, (Refusal(f"{told}: {problem}"),))
 
@@ -119,7 +134,7 @@ def _read_folder(path: Path, ids: Sequence[str], limits: Limits) -> tuple[Handed
     try:
         opened, inner = _open_exercises(path, ids)
     except OSError as error:
-        return tuple(_refused(identifier, str(path), _why(error)) for identifier in ids)
+        return tuple(refused_folder(identifier, str(path), _why(error)) for identifier in ids)
     try:
         whole = whole_room(limits)
         return tuple(
@@ -149,11 +164,11 @@ def _open_exercises(path: Path, ids: Sequence[str]) -> tuple[int, Path]:
 def _read_one(within: int, path: Path, exercise: str, names: list[str], room: Room) -> Handed:
     folder = str(path / names[0])
     if len(names) > 1:
-        return _refused(exercise, folder, _AMBIGUOUS)
+        return refused_folder(exercise, folder, _AMBIGUOUS)
     try:
         opened = open_folder(names[0], within)
     except OSError as error:
-        return _refused(exercise, folder, _why(error))
+        return refused_folder(exercise, folder, _why(error))
     return _read_opened(opened, exercise, folder, room)
 
 
@@ -161,7 +176,7 @@ def _read_opened(opened: int, exercise: str, folder: str, room: Room) -> Handed:
     try:
         return vetted(exercise, folder, read_files(opened, room), room)
     except OSError as error:
-        return _refused(exercise, folder, _why(error))
+        return refused_folder(exercise, folder, _why(error))
     finally:
         os.close(opened)
 
@@ -173,47 +188,56 @@ def _read_archive(path: Path, ids: Sequence[str], limits: Limits) -> tuple[Hande
     suffix = archive_suffix(path.name)
     try:
         with open_file(path) as stream:
-            members = _members(stream, suffix, limits)
+            members = packed_members(stream, suffix, whole_room(limits))
     except OSError as error:
         members = Unreadable(_why(error))
     if isinstance(members, Unreadable):
-        return tuple(_refused(identifier, path.name, members.message) for identifier in ids)
-    prefix = _prefix([member.path.split("/") for member in members], ids)
-    folders = _folders_below([member.path.split("/") for member in members], prefix)
-    return tuple(
-        _pick(members, "/".join([path.name, *prefix, names[0]]), exercise, names, _room(limits))
-        for exercise, names in _matches(folders, ids)
-    )
+        return tuple(refused_folder(identifier, path.name, members.message) for identifier in ids)
+    return exercises_in(members, path.name, prefix_of(members, ids), ids, limits)
 
 
-def _members(stream: BinaryIO, suffix: str, limits: Limits) -> tuple[Member, ...] | Unreadable:
+def packed_members(stream: BinaryIO, suffix: str, room: Room) -> tuple[Member, ...] | Unreadable:
+    """The files of an archive by the end of its name, or why it is not taken."""
     if suffix.lower() not in READABLE:
         return Unreadable(f"{suffix} is not read here. Hand in a folder, or one of {', '.join(READABLE)}.")
-    return read_archive(stream, suffix, whole_room(limits))
+    return read_archive(stream, suffix, room)
 
 
-def _prefix(paths: Sequence[Sequence[str]], ids: Sequence[str]) -> list[str]:
-    """The folders around the exercises."""
-    prefix: list[str] = []
+def prefix_of(members: Sequence[Member], ids: Sequence[str]) -> tuple[str, ...]:
+    """The folders, within each other, that stand around the exercises `ids`."""
+    prefix: tuple[str, ...] = ()
     for _ in range(_NESTED):
-        inner = _inner_folder(_folders_below(paths, prefix), ids)
+        inner = _inner_folder(folders_at(members, prefix), ids)
         if inner is None:
             break
-        prefix.append(inner)
+        prefix = (*prefix, inner)
     return prefix
 
 
-def _folders_below(paths: Sequence[Sequence[str]], prefix: Sequence[str]) -> list[str]:
+def folders_at(members: Sequence[Member], prefix: Sequence[str]) -> list[str]:
+    """The names of the folders that stand in a folder."""
     depth = len(prefix)
-    return sorted({path[depth] for path in paths if len(path) > depth + 1 and list(path[:depth]) == list(prefix)})
+    paths = (member.path.split("/") for member in members)
+    return sorted({path[depth] for path in paths if len(path) > depth + 1 and path[:depth] == list(prefix)})
 
 
-def _pick(members: Sequence[Member], folder: str, exercise: str, names: list[str], room: Room) -> Handed:
-    """One exercise's members: those in `folder`, a path that begins with the archive's own name."""
-    if len(names) > 1:
-        return _refused(exercise, folder, _AMBIGUOUS)
-    inside = folder.partition("/")[2] + "/"
-    return vetted(exercise, folder, _fitting(members, inside, room), room)
+def exercises_in(
+    members: Sequence[Member], root: str, prefix: Sequence[str], ids: Sequence[str], limits: Limits
+) -> tuple[Handed, ...]:
+    """Those of the exercises `ids` whose folders stand in `prefix`. Messages call the whole `root`."""
+    return tuple(
+        exercise_at(members, root, (*prefix, names[0]), exercise, limits)
+        if len(names) == 1
+        else refused_folder(exercise, "/".join([root, *prefix, names[0]]), _AMBIGUOUS)
+        for exercise, names in _matches(folders_at(members, prefix), ids)
+    )
+
+
+def exercise_at(members: Sequence[Member], root: str, parts: Sequence[str], exercise: str, limits: Limits) -> Handed:
+    """The members in one folder, as those of one exercise."""
+    inside = "".join(f"{part}/" for part in parts)
+    room = _room(limits)
+    return vetted(exercise, f"{root}/{inside}".rstrip("/"), _fitting(members, inside, room), room)
 
 
 def _fitting(members: Iterable[Member], inside: str, room: Room) -> Iterator[MemoryFile | Refusal]:

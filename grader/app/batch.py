@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +21,9 @@ from grader.draw import probe_nonce
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import make_folder, write_whole
 from grader.grade import grade_exercise
+from grader.intake import Intake, Wanted, open_intake
 from grader.journal import BatchInfo, Graded, Journal
-from grader.model import ExerciseStatus, Report
+from grader.model import ExerciseStatus, Report, Submission
 from grader.reference import expected_cases
 from grader.render.clean import safe_name
 from grader.render.to_csv import gradebook_csv, grades_csv
@@ -31,7 +32,6 @@ from grader.render.to_junit import to_junit
 from grader.render.to_text import class_lines
 from grader.scoring import Details, for_student
 from grader.spec import Exercise
-from grader.submission import find_submissions, read_submission, student_of
 
 __all__ = ["BatchOptions", "grade_batch", "regrade_results", "write_report"]
 
@@ -55,26 +55,31 @@ class BatchOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """On what terms a batch is graded: the seed of its cases, how many students at once."""
+    """On what terms a batch is graded: the seed of its cases, how many students at once, how submissions are read."""
 
     seed: int
     jobs: int
     session: Terms
+    read: Callable[[Path], Submission]
 
 
 def grade_batch(options: BatchOptions) -> int:
     """Grade everyone; 0 when every submission was graded, whatever the marks, else 3."""
     folder = course_at(options.course)
     exercises = chosen_exercises(folder, options.exercises)
-    plan = _plan(options, exercises)
+    intake = open_intake(options.submissions)
+    plan = _plan(options, intake, exercises)
     make_folder(options.out)
     console = terminal()
+    for note in intake.notes:
+        console.note(note)
+    read = functools.partial(intake.read, wanted=_wanted(folder, exercises))
     with Journal.open(options.out, create=True) as journal:
         before = _earlier(journal, options, folder)
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
         try:
             on = Terms(options.engine, "known" if options.accept_risk else "strangers")
-            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on))
+            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, read))
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
         console.write(class_lines(reports, console.width))
@@ -118,13 +123,17 @@ def write_report(option: Path | None, results: Path, details: Details) -> int:
     return _told(console, reports, results)
 
 
-def _plan(options: BatchOptions, exercises: Sequence[Exercise]) -> Plan:
+def _plan(options: BatchOptions, intake: Intake, exercises: Sequence[Exercise]) -> Plan:
     roster = read_roster(options.roster) if options.roster else ()
-    paths = find_submissions(options.submissions)
-    if not paths and not roster:
+    if not intake.paths and not roster:
         message = f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
         raise UsageError(message)
-    return plan_batch(paths, student_of, roster, exercises)
+    return plan_batch(intake.paths, intake.student_of, roster, exercises)
+
+
+def _wanted(folder: CourseFolder, exercises: Sequence[Exercise]) -> Wanted:
+    known = [exercise.id for exercise in folder.course.exercises]
+    return Wanted([exercise.id for exercise in exercises], known, folder.course.limits)
 
 
 def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> BatchInfo | None:
@@ -148,9 +157,6 @@ def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> B
 
 def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
     total = len(plan.students) * len(plan.exercises)
-    read = functools.partial(
-        read_submission, ids=[exercise.id for exercise in plan.exercises], limits=folder.course.limits
-    )
     with (
         console.batching(total) as emit,
         open_session(folder, plan.exercises, terms.seed, emit, console.note, terms=terms.session) as session,
@@ -159,7 +165,7 @@ def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal,
         info = BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, session.engine_info())
         journal.begin(info, tuple(plan.students))
         try:
-            run_batch(session, plan, journal, read, terms.jobs)
+            run_batch(session, plan, journal, terms.read, terms.jobs)
         finally:
             journal.begin(BatchInfo(terms.seed, info.course, info.title, started, session.engine_info()), ())
 

@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Literal
 
 from grader.bench import Places
+from grader.context import make_job
 from grader.course import CourseFolder
 from grader.engine import DockerEngine, connect
 from grader.enginestore import copy_image
 from grader.errors import EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.images import BaseImages, base_of
+from grader.model import BuildFailed, Built, ExerciseFiles, MemoryFile
 from grader.playground import OwnEngine, PrivatePlaygrounds
 from grader.private import PrivateSettings, start_private_engine
 from grader.protocol import Playground, Playgrounds
 from grader.reference import expected_cases
 from grader.session import Session
-from grader.spec import Exercise
+from grader.spec import Exercise, Limits
 
 __all__ = ["Terms", "Tier", "base_images", "image_supply", "open_engine", "open_session", "private_playgrounds"]
 
@@ -149,17 +151,34 @@ _RISK = (
 
 
 def _copied(supply: Callable[[str], str], host: DockerEngine, engine: DockerEngine) -> Callable[[str], str]:
-    """A supply for the private engine: what it does not hold yet is copied from the host engine."""
+    """A supply for the private engine: what it does not hold yet is copied from the host engine, and built on once.
+
+    Where the first two builds on a base image run side by side in a new engine, its builder (BuildKit of 26.1) may take
+    their base for two different ones, and then finds nothing of either build in its cache.
+    """
     lock = threading.Lock()
+    ready: set[str] = set()
 
     def ensure(reference: str) -> str:
         origin = supply(reference)
         with lock:
-            if engine.image_labels(reference) is None:
-                copy_image(host.connection, engine.connection, reference)
+            if reference not in ready:
+                if engine.image_labels(reference) is None:
+                    copy_image(host.connection, engine.connection, reference)
+                _build_on(engine, reference)
+                ready.add(reference)
         return origin
 
     return ensure
+
+
+def _build_on(engine: DockerEngine, reference: str) -> None:
+    files = (MemoryFile("Dockerfile", f"FROM {reference}\n".encode()),)
+    job = make_job(ExerciseFiles("", "", files, ""), (), "base")
+    if not isinstance(job, BuildFailed):
+        made = engine.build(job, Limits(), lambda _: None)
+        if isinstance(made, Built):
+            engine.remove_image(made.image)
 
 
 # ── base images ─────────────────────────────────────────────────────────────────────────

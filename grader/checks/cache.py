@@ -8,7 +8,7 @@ from pathlib import PurePosixPath
 
 from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built
 from grader.checks.reasons import Reason
-from grader.model import BuildFailed, BuildRequest, BuildStep, Finding, MemoryFile
+from grader.model import BuildFailed, BuildRequest, BuildStep, Built, Finding, MemoryFile
 from grader.spec import CachedInstalls
 
 __all__ = ["INSTALLS", "INSTRUCTION", "cached_installs"]
@@ -23,20 +23,58 @@ INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z
 def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
     """Build, change only the script, build again: what the builder itself says was cached decides."""
     yield from built()
-    changed = (brief.files.content(brief.script) or b"") + f"\n# {brief.nonce}\n".encode()
-    again = yield from build(BuildRequest(replaced=(MemoryFile(brief.script, changed),)))
+    again = yield from _changed(brief, 1)
+    repeated = _repeated(again, brief)
+    if repeated and not _explained(repeated[0], again.steps, brief.script):
+        again = yield from _changed(brief, 2)
+        repeated = _repeated(again, brief)
     if isinstance(again, BuildFailed):
         return Finding(
             passed=False, reason=Reason.BUILD_FAILED,
             message="After a comment was added to the script, the image does not build.",
             actual=again.message, file="Dockerfile", line=again.line, reproduce=_REPRODUCE,
         )  # fmt: skip
-    repeated = [step for step in again.steps if not step.cached and _installs(step, brief)]
     if not repeated:
         return Finding(
             passed=True, message="After a change of the script, no package was installed again.", reproduce=_REPRODUCE
         )
     return _told(repeated, again.steps)
+
+
+def _changed(brief: Brief, number: int) -> Steps[Built | BuildFailed]:
+    """The build after the script got one more line."""
+    content = (brief.files.content(brief.script) or b"") + f"\n# {brief.nonce} {number}\n".encode()
+    return (yield from build(BuildRequest(replaced=(MemoryFile(brief.script, content),))))
+
+
+def _repeated(seen: Built | BuildFailed, brief: Brief) -> list[BuildStep]:
+    return [step for step in seen.steps if not step.cached and _installs(step, brief)]
+
+
+def _explained(install: BuildStep, steps: tuple[BuildStep, ...], script: str) -> bool:
+    """Whether the first step of that stage that was not cached is a COPY or ADD that may hold the script.
+
+    If not, the builder has lost what it had: where the same step of two builds runs side by side for the first time,
+    BuildKit (26.1) may file it twice, and a later build then looks under the wrong one. Then one more build tells.
+    """
+    stage = _stage(install)
+    ran = [step for step in steps if not step.cached and step.line and _stage(step) == stage]
+    first = min(ran, key=lambda step: step.line or 0)
+    if _word(first) not in {"COPY", "ADD"}:
+        return False
+    sources = [word for word in _instruction(first).split()[1:-1] if not word.startswith("--") or "--from" in word]
+    return any(_may_hold(source, script) for source in sources)
+
+
+def _stage(step: BuildStep) -> str:
+    """`builder` of `[builder 2/3] RUN …`; "" where the builder names none."""
+    return step.name.partition("]")[0].rpartition(" ")[0]
+
+
+def _may_hold(source: str, script: str) -> bool:
+    """Whether a source of COPY may stand for the script: all but the plain name of another file."""
+    name = PurePosixPath(source).name
+    return name == script or "." not in name or any(sign in source for sign in "*?[$") or source.startswith("--")
 
 
 def _told(repeated: list[BuildStep], steps: tuple[BuildStep, ...]) -> Finding:

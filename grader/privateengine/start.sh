@@ -29,8 +29,16 @@ else
     parent=$(awk -F: '$2 ~ /(^|,)memory(,|$)/ { print $3 }' /proc/self/cgroup)/inner
 fi
 
+# Left alone, the engine keeps a tenth of its disk as build cache, which here is so little that a second build may find
+# nothing of the first. Half of it leaves room for images and containers. And no build gets the engine's own network.
+settings=/run/engine.json
+cat >$settings <<END
+{"builder": {"gc": {"enabled": true, "defaultKeepStorage": "$((DISK_MB / 2))MB"},
+             "entitlements": {"network-host": false, "security-insecure": false}}}
+END
+
 engine() {
-    exec dockerd --host "unix://$SOCKET" --group "$GROUP" --cgroup-parent "$parent" \
+    exec dockerd --config-file $settings --host "unix://$SOCKET" --group "$GROUP" --cgroup-parent "$parent" \
         --exec-opt native.cgroupdriver=cgroupfs --storage-driver overlay2 --data-root "$data" --log-level warn
 }
 

@@ -1,0 +1,13 @@
+"""The guard before a private engine: a proxy that passes on only requests that it knows, each written anew.
+
+::
+
+    http, strictjson   bytes to a request that has one meaning          pure
+    shape              small checks that larger ones are made of        pure
+    container, mounts  the settings of a container                      pure
+    endpoints, rules   which requests there are, and how they go on     pure
+    proxy              sockets
+
+Why it writes anew instead of looking for what is forbidden: see `strictjson`, `http` and `mounts`. What it cannot do:
+see `rules`.
+"""

@@ -1,0 +1,385 @@
+"""The guard's sockets: listening where scripts connect, and forwarding what the rules have written anew.
+
+Each connection carries one request. The engine is told to close it afterwards, and nothing of the client's bytes goes
+to the engine but the decoded body of a build, and what follows once the engine itself has said that the connection is
+taken over (status 101).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from grader.errors import EngineError
+from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, serialise
+from grader.guard.mounts import work_volume
+from grader.guard.refusal import Refusal, answer
+from grader.guard.rules import CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
+from grader.guard.strictjson import BODY_LIMIT
+from grader.recorder import RecordedRequest, Recording, recorded_request
+
+__all__ = ["GuardedRecording", "guarded"]
+
+_CONNECTIONS = 64
+"""Connections at once. More wait until one ends."""
+_PIECE = 65_536
+_ANSWER_KEPT = 4096
+"""Bytes of an answer that are kept: the status, and the id of what was created."""
+_BODIES_KEPT = 32 * 1024 * 1024
+"""Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand."""
+_PATIENCE = 30.0
+"""Seconds of silence after which a client that has begun a request is given up."""
+_DRAIN_SECONDS = 5.0
+_SWITCHED = re.compile(rb"HTTP/1\.1 101 ")
+
+
+@dataclass(slots=True)
+class GuardedRecording(Recording):
+    """All requests, and besides, in `refusals`, those that the guard refused; they have status 403."""
+
+    refusals: Recording = field(default_factory=Recording)
+    _reasons: list[tuple[float, str]] = field(default_factory=list)
+    _room: int = _BODIES_KEPT
+
+    def record(self, head: bytes, body: bytes, said: bytes, began: float) -> RecordedRequest:
+        """What is kept of a request; without its body, once the record holds enough of them."""
+        with self._lock:
+            kept = body if len(body) <= self._room else b""
+            self._room -= len(kept)
+        return recorded_request(head, kept, said, began)
+
+    def refuse(self, request: RecordedRequest, reason: str) -> None:
+        """Keep a refused request with what its sender was told."""
+        self.add(request)
+        self.refusals.add(request)
+        if not self.refusals.lost:
+            with self._lock:
+                self._reasons.append((request.began, reason))
+
+    def reasons(self) -> tuple[str, ...]:
+        """What was said of the refused requests, in the order in which they began."""
+        with self._lock:
+            return tuple(reason for _, reason in sorted(self._reasons, key=lambda one: one[0]))
+
+
+@contextmanager
+def guarded(engine: Path, path: Path, work: Path, *, buildkit: bool = True) -> Iterator[GuardedRecording]:
+    """Listen at `path` and guard the engine's socket until the block ends; then all connections are cut.
+
+    `work` is the submission's folder, an absolute path that means the same to the engine. It must not be possible for
+    a script to replace it or a folder above it. Without `buildkit`, `/grpc` and `/session` are refused. What containers
+    were given of the work folder stays with them; the volume that stands for it is removed if none has it any more.
+    """
+    recording = GuardedRecording()
+    policy = Policy(PurePosixPath(work), buildkit)
+    with _Server(engine, path, policy, recording) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield recording
+        finally:
+            server.shutdown()
+            server.cut_all()
+            path.unlink(missing_ok=True)
+            if server.work_was_used:
+                with contextlib.suppress(EngineError):
+                    _ask(engine, "DELETE", f"/volumes/{work_volume(policy.work)['Name']}")
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    daemon_threads = True
+    request_queue_size = 128
+
+    def __init__(self, engine: Path, path: Path, policy: Policy, recording: GuardedRecording) -> None:
+        self.engine = engine
+        self.policy = policy
+        self.recording = recording
+        self.slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self.work_was_used = False
+        self._is_over = False
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(str(path), _Handler)
+        path.chmod(0o600)
+
+    @contextmanager
+    def holding(self, connection: socket.socket) -> Iterator[None]:
+        """Keep a connection among those that `cut_all` ends; one that comes later is of no use any more."""
+        with self._lock:
+            self._open.add(connection)
+            if self._is_over:
+                raise ConnectionError("the guard has ended")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+    def cut_all(self) -> None:
+        with self._lock:
+            self._is_over = True
+            for connection in self._open:
+                _cut(connection)
+
+    def prepare(self, request: Rebuilt) -> None:
+        """Make what a container's mounts need. An error of the engine is the client's to see."""
+        if request.work_is_used:
+            self.work_was_used = True
+            for folder in request.folders:
+                _make_folder(Path(self.policy.work), PurePosixPath(folder))
+            try:
+                _ask(self.engine, "POST", "/volumes/create", json.dumps(work_volume(self.policy.work)).encode())
+            except EngineError as problem:
+                raise Refusal(f"the folder of the submission could not be mounted: {problem}") from problem
+
+
+@dataclass(slots=True)
+class _Exchange:
+    """One request while it is under way, for the record. `body` is the decoded one, if it was JSON."""
+
+    began: float
+    head: bytes = b""
+    body: bytes = b""
+    answered: bytearray = field(default_factory=bytearray)
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    server: _Server
+    request: socket.socket
+
+    def handle(self) -> None:
+        exchange = _Exchange(time.monotonic() - self.server.recording.began)
+        with contextlib.suppress(OSError), self.server.holding(self.request), self.server.slots:
+            try:
+                self._serve(exchange)
+            except Refusal as refusal:
+                self._refuse(exchange, str(refusal))
+
+    def _serve(self, exchange: _Exchange) -> None:
+        self.request.settimeout(_PATIENCE)
+        exchange.head, behind = _read_head(self.request)
+        if not exchange.head:
+            return
+        planned = plan(parse_head(exchange.head), self.server.policy)
+        body = Body(parse_head(exchange.head), CONTEXT_LIMIT if planned.kind == "tar" else BODY_LIMIT)
+        if planned.kind == "tar":
+            rebuilt = planned.rebuilt(b"")
+        else:
+            exchange.body = b"".join(_pieces(self.request, body, behind))
+            rebuilt, behind = planned.rebuilt(exchange.body), b""
+        self.server.prepare(rebuilt)
+        self.request.settimeout(None)
+        self._forward(exchange, planned, rebuilt, _Upload(body, behind))
+
+    def _forward(self, exchange: _Exchange, planned: Plan, rebuilt: Rebuilt, upload: _Upload) -> None:
+        with socket.socket(socket.AF_UNIX) as engine, self.server.holding(engine):
+            try:
+                engine.connect(str(self.server.engine))
+                engine.sendall(_sent_head(rebuilt) + (rebuilt.body or b""))
+                if planned.upgrade:
+                    self._take_over(engine, exchange.answered)
+                else:
+                    self._exchange(engine, exchange.answered, upload if rebuilt.body is None else None)
+            finally:
+                if upload.refusal is None:
+                    kept = bytes(exchange.answered)
+                    record = self.server.recording.record(exchange.head, exchange.body, kept, exchange.began)
+                    self.server.recording.add(record)
+        if upload.refusal is not None:
+            raise upload.refusal
+
+    def _take_over(self, engine: socket.socket, answered: bytearray) -> None:
+        """Forward the answer; the client's bytes only if the engine has agreed to the other protocol."""
+        answer_head, behind = _read_head(engine)
+        answered += answer_head
+        self.request.sendall(answer_head + behind)
+        if not _SWITCHED.match(answer_head):
+            engine.shutdown(socket.SHUT_WR)
+            self._exchange(engine, answered, None)
+            return
+        upstream = threading.Thread(target=_splice, args=(self.request, engine), daemon=True)
+        upstream.start()
+        _splice(engine, self.request)
+        _cut(self.request)
+        upstream.join()
+
+    def _exchange(self, engine: socket.socket, answered: bytearray, upload: _Upload | None) -> None:
+        """Forward the engine's answer, while the client is watched: if it goes or says more, the request is over."""
+        upstream = threading.Thread(target=_watch, args=(self.request, engine, upload), daemon=True)
+        upstream.start()
+        _pump(engine, self.request, answered)
+        if upload is None or upload.refusal is None:
+            _cut(self.request)
+        upstream.join()
+
+    def _refuse(self, exchange: _Exchange, reason: str) -> None:
+        head = _readable(exchange.head)
+        said = answer(reason, with_body=head.method != "HEAD")
+        # What cannot be read as a request has nothing to record but that it was there.
+        line = serialise(head) if head.method else b"? / HTTP/1.1\r\n\r\n"
+        record = self.server.recording.record(line, exchange.body, said, exchange.began)
+        self.server.recording.refuse(record, reason)
+        if not exchange.answered:
+            self.request.sendall(said)
+            _drain(self.request)
+
+
+@dataclass(slots=True)
+class _Upload:
+    """The rest of a body that is streamed: `behind` came with the head."""
+
+    body: Body
+    behind: bytes
+    refusal: Refusal | None = None
+
+    def send(self, client: socket.socket, engine: socket.socket) -> bool:
+        """Send the body on in chunks of our own. Returns whether it came to its end; see `refusal` if not."""
+        try:
+            for payload in _pieces(client, self.body, self.behind):
+                engine.sendall(chunk(payload))
+        except Refusal as refusal:
+            self.refusal = refusal
+            return False
+        engine.sendall(chunk(b""))
+        return True
+
+
+def _watch(client: socket.socket, engine: socket.socket, upload: _Upload | None) -> None:
+    """Send the rest of the body, then wait until the client goes, or sends what it should not; then end the request."""
+    with contextlib.suppress(OSError):
+        if upload is None or upload.send(client, engine):
+            client.recv(1)
+    _cut(engine)
+
+
+# ── sockets ─────────────────────────────────────────────────────────────────────────────
+
+
+def _read_head(connection: socket.socket) -> tuple[bytes, bytes]:
+    """Read up to the empty line. Returns the head with it, and what came behind; both empty if there is nothing."""
+    data = b""
+    while b"\r\n\r\n" not in data:
+        if len(data) > HEAD_LIMIT:
+            return data, b""
+        piece = connection.recv(_PIECE)
+        if not piece:
+            return data, b""
+        data += piece
+    head, end, behind = data.partition(b"\r\n\r\n")
+    return head + end, behind
+
+
+def _pieces(client: socket.socket, body: Body, behind: bytes) -> Iterator[bytes]:
+    """A body up to its end, none of the pieces empty. `behind` came with the head."""
+    if payload := body.feed(behind):
+        yield payload
+    while not body.done:
+        piece = client.recv(_PIECE)
+        if not piece:
+            raise ConnectionError("the client has gone")
+        if payload := body.feed(piece):
+            yield payload
+
+
+def _sent_head(request: Rebuilt) -> bytes:
+    framing = (("transfer-encoding", "chunked"),) if request.body is None else ()
+    head = request.head
+    return serialise(Head(head.method, head.path, head.query, (*head.headers, *framing)))
+
+
+def _readable(data: bytes) -> Head:
+    """The head of a refused request as far as it can be read; without a method if it cannot."""
+    try:
+        return parse_head(data)
+    except Refusal:
+        return Head("", "/")
+
+
+def _pump(source: socket.socket, target: socket.socket, kept: bytearray | None = None) -> None:
+    """Copy until the source ends, and keep the beginning."""
+    with contextlib.suppress(OSError):
+        while piece := source.recv(_PIECE):
+            if kept is not None and len(kept) < _ANSWER_KEPT:
+                kept += piece[: _ANSWER_KEPT - len(kept)]
+            target.sendall(piece)
+
+
+def _splice(source: socket.socket, target: socket.socket) -> None:
+    """Copy until the source ends, and tell the target so."""
+    _pump(source, target)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def _cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _drain(client: socket.socket) -> None:
+    """Read what the client still sends: closing with unread bytes would take our answer away from it."""
+    deadline = time.monotonic() + _DRAIN_SECONDS
+    client.shutdown(socket.SHUT_WR)
+    while (left := deadline - time.monotonic()) > 0:
+        client.settimeout(left)
+        if not client.recv(_PIECE):
+            return
+
+
+def _make_folder(work: Path, below: PurePosixPath) -> None:
+    """Make a folder for a bind mount, as the engine does where there is none. Links are not followed.
+
+    What stands in the way is for the engine to complain about, in words that students find elsewhere too.
+    """
+    parent = os.open(work, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        for part in below.parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, dir_fd=parent)
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            os.close(parent)
+            parent = inner
+    except OSError:
+        return
+    finally:
+        os.close(parent)
+
+
+class _EngineConnection(http.client.HTTPConnection):
+    """HTTP over the engine's socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("docker", timeout=_PATIENCE)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect to the path instead of a host."""
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+def _ask(engine: Path, method: str, path: str, body: bytes = b"") -> None:
+    """A request of the guard's own. Raises `EngineError` unless it succeeds."""
+    connection = _EngineConnection(engine)
+    try:
+        connection.request(method, f"/v1.45{path}", body or None, {"Content-Type": "application/json"} if body else {})
+        response = connection.getresponse()
+        said = response.read().decode(errors="replace")
+    except (OSError, http.client.HTTPException) as problem:
+        raise EngineError(f"{method} {path} had no answer: {problem}") from problem
+    finally:
+        connection.close()
+    if response.status >= http.HTTPStatus.BAD_REQUEST:
+        raise EngineError(f"{method} {path} was refused (status {response.status}): {said.strip()}")

@@ -1,0 +1,311 @@
+"""Whatever is handed in, and however it was packed, gives a submission or a refusal; nothing is written, nothing leaks.
+
+`.venv/bin/python -m tests.fuzz.fuzz_intake --seconds 600 --seed 1`
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import io
+import os
+import random
+import resource
+import shutil
+import socket
+import stat
+import sys
+import tarfile
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from grader.archive import names_in_zip, read_archive
+from grader.errors import UsageError
+from grader.intake import Wanted, open_intake
+from grader.model import ExerciseFiles, RefusedFolder, Submission
+from grader.spec import Limits
+from grader.submission import read_exercise
+from grader.vetting import MEGABYTE, whole_room
+from tests.fuzz.harness import Found, main, mutated_bytes
+
+KNOWN = ("3.1.1", "3.1.3", "3.1.4", "3.2.P")
+LIMITS = Limits(context_files=30, context_mb=1)
+SECRET = b"what no submission may show"
+MOST_MEMORY = 200 * MEGABYTE
+
+Tree = dict[str, bytes]
+"""Paths and contents. What begins with the mark of a kind is no file but that."""
+
+LINK, PIPE, SOCKET, HOLES = b"<link>", b"<pipe>", b"<socket>", b"<holes>"
+
+NAMES = (
+    "Dockerfile", "dockerfile", "sales_predictor.py", "README", ".dockerignore", "a", "b", "3.1.1", "3.1.4", "3.2.p",
+    "3.1.1.zip", "work.zip", "work-1.zip", "work (2).zip", "work.tar.gz", "w.tgz", "x.rar", "x.tar", "__MACOSX", ".git",
+    "venv", "pyvenv.cfg", "..", ".", "", "-rf", "a\\b", "C:", "CON", "x" * 199, "x" * 230, "\u202e\x07", "a\nb",
+    "e\u0301", "\N{SNAKE}",
+)  # fmt: skip
+STUDENTS = ("Ada King", "ada", "Zo\u00eb", "", "a_b", "Ada (1)", "x" * 90, "\x1b[2J", "LATE", "7", "Group 1-Ada")
+
+
+def once(draw: random.Random) -> str:
+    """One folder, or one archive, of one student or of many."""
+    with tempfile.TemporaryDirectory() as made:
+        root = Path(made)
+        (root / "outside").mkdir()
+        (root / "outside/secret").write_bytes(SECRET)
+        source = handed_in(draw, root)
+        before = listing(root)
+        ids = KNOWN if draw.random() < 0.7 else (draw.choice(KNOWN),)
+        word = draw.choice([whole, whole, whole, single])(draw, source, Wanted(ids, KNOWN, LIMITS))
+        if listing(root) != before:
+            raise Found("something was written")
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        if peak > MOST_MEMORY:
+            raise Found(f"{peak // MEGABYTE} MiB of memory")
+        return word
+
+
+def listing(root: Path) -> list[str]:
+    """Everything that is below a folder and where it stands."""
+    return sorted(str(path) for path in root.rglob("*"))
+
+
+# ── what is asked of it ─────────────────────────────────────────────────────────────────
+
+
+def whole(_draw: random.Random, source: Path, wanted: Wanted) -> str:
+    """As `grader batch` reads it."""
+    try:
+        intake = open_intake(source)
+    except UsageError as error:
+        str(error).encode("utf-8", "surrogateescape")
+        return "no submissions here"
+    words = set()
+    for path in intake.paths:
+        student = intake.student_of(path)
+        submission = intake.read(path, wanted)
+        if submission.student != student or "\n" in student or not student:
+            raise Found(f"{student!r} is called {submission.student!r}")
+        words.add(judged(submission, wanted))
+    for note in intake.notes:
+        note.encode()
+    how = intake.download.platform if intake.download else "folder"
+    return f"{how}: {', '.join(sorted(words)) or 'nobody'}"
+
+
+def single(draw: random.Random, source: Path, wanted: Wanted) -> str:
+    """As `grader check` reads one folder, or its archives are read, or their names."""
+    if source.is_dir():
+        return "one folder: " + judged(Submission("me", (read_exercise(source, "3.1.1", LIMITS),)), wanted)
+    with source.open("rb") as stream:
+        if draw.random() < 0.3:
+            return f"names: {type(names_in_zip(stream)).__name__}"
+        suffix = draw.choice([".zip", ".tar", source.suffix])
+        return f"one archive: {type(read_archive(stream, suffix, whole_room(LIMITS))).__name__}"
+
+
+def judged(submission: Submission, wanted: Wanted) -> str:
+    """Whether a submission is what may be graded or refused."""
+    exercises = [item.exercise for item in submission.exercises]
+    if len(set(exercises)) != len(exercises):
+        raise Found(f"an exercise twice: {exercises}")
+    for item in submission.exercises:
+        if isinstance(item, RefusedFolder):
+            judge_refusal(item)
+        else:
+            judge_files(item)
+    kinds = {type(item).__name__ for item in submission.exercises}
+    return "+".join(sorted(kinds)) or "nothing"
+
+
+def judge_refusal(item: RefusedFolder) -> None:
+    """A refusal says something, on lines that can be written anywhere."""
+    if not item.refusals:
+        raise Found("refused without a word")
+    for refusal in item.refusals:
+        refusal.message.encode()
+        if not refusal.message or "\n" in refusal.message or "\x1b" in refusal.message:
+            raise Found(f"a refusal is not one inert line: {refusal.message!r}")
+
+
+def judge_files(item: ExerciseFiles) -> None:
+    """What is taken is within the limits, stands inside, and came from inside."""
+    paths = [file.path for file in item.files]
+    size = sum(len(file.content) for file in item.files)
+    if len(paths) > LIMITS.context_files or size > LIMITS.context_mb * MEGABYTE or len(set(paths)) != len(paths):
+        raise Found(f"{len(paths)} files, {size} bytes")
+    for file in item.files:
+        parts = file.path.split("/")
+        if "" in parts or ".." in parts or "." in parts or len(file.path.encode()) > 500 or len(parts) > 20:
+            raise Found(f"a path: {file.path!r}")
+        if SECRET in file.content:
+            raise Found(f"{file.path}: came from outside")
+
+
+# ── what is handed in ───────────────────────────────────────────────────────────────────
+
+
+def handed_in(draw: random.Random, root: Path) -> Path:
+    """A folder or an archive below `root`, good or bad."""
+    tree = draw.choice([moodle] * 4 + [canvas] * 4 + [ordinary, share])(draw)
+    if draw.random() < 0.35:
+        write(tree, root / "in")
+        return root / "in"
+    suffix = draw.choice([".zip"] * 12 + [".tar", ".tar.gz", ".tgz", ".rar"])
+    path = root / f"in{suffix}"
+    path.write_bytes(packed(draw, tree, suffix, outer=True))
+    if draw.random() < 0.15:
+        (root / "class").mkdir()
+        return Path(shutil.move(path, root / "class" / f"ada{suffix}")).parent
+    return path
+
+
+def moodle(draw: random.Random) -> Tree:
+    """Parts of several students, in folders or not."""
+    tree: Tree = {}
+    for _ in range(draw.randint(1, 4)):
+        kind = draw.choice(["file", "file", "file", "onlinetext", "x"])
+        mark = f"{draw.choice(STUDENTS)}_{draw.choice([1, 2, 77])}_assignsubmission_{kind}"
+        joint = draw.choice(["_/", "_/", "/", "_", ""])
+        tree |= {mark + joint + path: content for path, content in share(draw).items()}
+    return tree
+
+
+def canvas(draw: random.Random) -> Tree:
+    """Files of several students."""
+    tree: Tree = {}
+    for number in range(draw.randint(1, 6)):
+        user, name = draw.choice([(11, "ada"), (12, "bob"), (13, "li_eve")])
+        name = draw.choice(["odd", "a_1_b", "Eve"]) if draw.random() < 0.03 else name
+        late, file = draw.choice(["", "", "_LATE"]), draw.choice([1000] * 20 + [9, 100]) + 10 * number
+        path, content = next(iter(share(draw).items()), ("x.zip", b""))
+        path = path if draw.random() < 0.02 else path.rpartition("/")[2]
+        tree[f"{name}{late}_{user}_{file}_{path}"] = content
+    return tree
+
+
+def ordinary(draw: random.Random) -> Tree:
+    """A folder with folders of students."""
+    return {f"{draw.choice(STUDENTS)}/{path}": content for _ in range(3) for path, content in share(draw).items()}
+
+
+def share(draw: random.Random, depth: int = 0) -> Tree:
+    """What one student may hand in: exercises' folders, files, archives of such."""
+    tree: Tree = {}
+    around = draw.choice([""] * 6 + ["work/"] * 4 + ["a/b/", "a/b/c/d/", "../", "/", "./"])
+    for _ in range(draw.choice([0, 1, 1, 2, 2, 3, 4 if depth else 5, 2 if depth else 20])):
+        deep = "d/" * draw.choice([1, 1, 1, 25, 40])
+        folder = draw.choice(
+            ["", "", f"{draw.choice(KNOWN)}/", f"{draw.choice(KNOWN)}/", f"{draw.choice(NAMES)}/", deep]
+        )
+        name = draw.choice(NAMES)
+        tree[around + folder + name] = content_of(draw, name, depth)
+    return tree
+
+
+def content_of(draw: random.Random, name: str, depth: int) -> bytes:
+    """The content of a file of this name."""
+    if "." in name and depth < 2 and name.endswith(("zip", "gz", "tar")):
+        return packed(draw, share(draw, depth + 1), "." + name.partition(".")[2].rpartition(".")[2], outer=False)
+    match draw.randrange(60):
+        case 0:
+            return draw.choice([LINK, LINK, PIPE, SOCKET, HOLES])
+        case 1:
+            return bytes(draw.choice([2**16, 2**16, 2**20, 2**20 + 1, 5 * 2**20]))
+        case _:
+            return b"FROM python:3.9\n" * draw.choice([0, 1, 1, 3])
+
+
+# ── packing ─────────────────────────────────────────────────────────────────────────────
+
+
+def packed(draw: random.Random, tree: Mapping[str, bytes], suffix: str, *, outer: bool) -> bytes:
+    """An archive of a tree, often damaged."""
+    if suffix == ".zip":
+        data = a_zip(draw, tree)
+    else:
+        data = a_tar(draw, tree)
+        if suffix != ".tar":
+            data = gzip.compress(mutated_bytes(draw, data) if draw.random() < 0.3 else data, 1)
+    return mutated_bytes(draw, data) if draw.random() < (0.25 if outer else 0.2) else data
+
+
+def a_zip(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
+    """A zip; names that are no text are left out."""
+    buffer = io.BytesIO()
+    method = draw.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2])
+    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+        warnings.simplefilter("ignore")  # of names that come twice
+        for name, content in tree.items():
+            entry = zipfile.ZipInfo(name or "x")
+            kind = stat.S_IFLNK if content == LINK else stat.S_IFIFO if content == PIPE else stat.S_IFREG
+            entry.create_system = 3
+            entry.external_attr = (kind | 0o644) << 16 if draw.random() < 0.8 else 0
+            with contextlib.suppress(UnicodeEncodeError):
+                archive.writestr(entry, b"../outside/secret" if content == LINK else content, method, 1)
+        archive.comment = draw.choice([b"", b"", b"PK\x05\x06" + b"\xff" * 18, b"PK\x06\x07" + bytes(16)])
+    return buffer.getvalue()
+
+
+TAR_KINDS = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XGLTYPE, b"?")
+
+
+def a_tar(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
+    """A tar of one of the three forms."""
+    buffer = io.BytesIO()
+    form = draw.choice([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
+    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
+        for name, content in tree.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            if content in {LINK, PIPE, SOCKET, HOLES}:
+                entry.type, entry.linkname, entry.size = draw.choice(TAR_KINDS), "../outside/secret", 0
+            if draw.random() < 0.1:
+                entry.pax_headers = {draw.choice(["path", "size", "GNU.sparse.major"]): draw.choice(["../x", "9" * 12])}
+            with contextlib.suppress(ValueError):  # too long a name for ustar
+                archive.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def write(tree: Mapping[str, bytes], folder: Path) -> None:
+    """A tree as a folder; what the file system does not take is left out."""
+    folder.mkdir()
+    for name, content in tree.items():
+        parts = [part for part in name.split("/") if part not in {"", ".", ".."}]
+        path = folder.joinpath(*parts)
+        with contextlib.suppress(OSError, ValueError):
+            if os.path.lexists(path):  # it may be a pipe, which would wait for a reader
+                continue
+            path.parent.mkdir(parents=True, exist_ok=True)
+            put(path, content)
+
+
+def put(path: Path, content: bytes) -> None:
+    """One file, or what stands for one."""
+    if content == LINK:
+        path.symlink_to("../" * 3 + "outside")
+    elif content == PIPE:
+        os.mkfifo(path)
+    elif content == SOCKET:
+        with listening(path):
+            pass
+    elif content == HOLES:
+        with path.open("wb") as file:
+            file.truncate(2**36)
+    else:
+        path.write_bytes(content)
+
+
+@contextlib.contextmanager
+def listening(path: Path) -> Iterator[None]:
+    """A socket's file; it stays when the socket is closed."""
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(path))
+        yield
+
+
+if __name__ == "__main__":
+    sys.exit(main(once))
