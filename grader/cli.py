@@ -284,7 +284,7 @@ def check(
 @click.option(
     "--accept-risk",
     is_flag=True,
-    help="Also run commands.sh and Compose files of other people; see docs/private-engine.md for what that means.",
+    help="With --engine host: run commands.sh and Compose files of other people all the same, in a private engine.",
 )
 @click.option(
     "--details",

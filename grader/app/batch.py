@@ -78,7 +78,8 @@ def grade_batch(options: BatchOptions) -> int:
         before = _earlier(journal, options, folder)
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
         try:
-            on = Terms(options.engine, "known" if options.accept_risk else "strangers")
+            trusted = options.engine == "private" or options.accept_risk
+            on = Terms(options.engine, "known" if trusted else "strangers")
             _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, read))
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from grader.app.common import course_at, terminal
-from grader.app.opening import open_engine
+from grader.app.opening import open_engine, trial_engine
+from grader.checks.tell import excerpt
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.engine import DockerEngine
 from grader.errors import EnvironmentProblem
 from grader.limits import prove
+from grader.privaterecipe import RELEASE
 
 __all__ = ["examine_machine"]
 
@@ -19,6 +22,7 @@ Line = tuple[str, str, str]
 """What, how it stands (`ok`, `warning`, `FAILS`), and what was seen."""
 
 _GIB = 2**30
+_COMPOSE_SECONDS = 30.0
 _ROOM_NEEDED = 5 * _GIB
 """Base images, a class's layers and the builder's cache, with room to spare."""
 
@@ -29,7 +33,7 @@ def examine_machine(option: Path | None) -> int:
     console = terminal()
     lines: list[Line] = []
     with open_engine() as engine:
-        for line in _findings(engine, folder):
+        for line in (*_findings(engine, folder), *_private(engine, folder, console)):
             lines.append(line)
             console.note(f"{line[1]:8} {line[0]}: {line[2]}", "failed" if line[1] == "FAILS" else "plain")
     failing = [name for name, state, _ in lines if state == "FAILS"]
@@ -50,6 +54,23 @@ def _findings(engine: DockerEngine, folder: CourseFolder) -> Iterator[Line]:
     yield from _limits(engine, folder)
     for warning in engine.warnings:
         yield "the engine warns", "warning", warning
+
+
+def _private(engine: DockerEngine, folder: CourseFolder, console: Console) -> Iterator[Line]:
+    """Whether commands.sh and Compose can be graded: a private engine, and which Compose is in its image."""
+    began = time.monotonic()
+    try:
+        with trial_engine(folder, engine, console.note) as (private, place):
+            seconds = time.monotonic() - began
+            yield "private engine", "ok", f"Docker {private.version}, up in {seconds:.1f} s, preparing included"
+            bounded = "of its own size" if private.disk_is_bounded else "not bounded: the host gives no loop devices"
+            yield "private engine's disk", "ok" if private.disk_is_bounded else "warning", bounded
+            outcome = place.run(("docker", "compose", "version", "--short"), _COMPOSE_SECONDS)
+            version = outcome.stdout.decode("utf-8", "replace").strip()
+            origin = f"{version}, the package docker-compose of Debian {RELEASE}, in the private engine's image"
+            yield "compose", "ok" if version else "FAILS", origin if version else excerpt(outcome)
+    except EnvironmentProblem as problem:
+        yield "private engine", "FAILS", str(problem)
 
 
 def _engine(engine: DockerEngine) -> Iterator[Line]:

@@ -21,13 +21,14 @@ from grader.events import Emit
 from grader.images import BaseImages, base_of
 from grader.model import BuildFailed, Built, ExerciseFiles, MemoryFile
 from grader.playground import OwnEngine, PrivatePlaygrounds
-from grader.private import PrivateSettings, start_private_engine
+from grader.private import PrivateEngine, PrivateSettings, start_private_engine
 from grader.protocol import Playground, Playgrounds
 from grader.reference import expected_cases
+from grader.scriptrun import Workshop, workshop
 from grader.session import Session
 from grader.spec import Exercise, Limits
 
-__all__ = ["Terms", "Tier", "base_images", "image_supply", "open_engine", "open_session", "private_playgrounds"]
+__all__ = ["Terms", "Tier", "base_images", "image_supply", "open_engine", "open_session", "trial_engine"]
 
 Tier = Literal["host", "private"]
 
@@ -48,7 +49,7 @@ class Terms:
     """On what terms a session grades.
 
     `tier` says which engine builds and runs. `whose` says whose work it is: the user's `own` (whose engine may then be
-    looked at), `known` (the course's, or a stranger's whose commands are run all the same), or `strangers`.
+    looked at), `known` (the course's, or such as may be run behind the guard), or `strangers`, whose commands are not.
     """
 
     tier: Tier = "host"
@@ -117,11 +118,17 @@ def _private_engine(nest: _Nest) -> Iterator[DockerEngine]:
             raise
 
 
-def private_playgrounds(nest: _Nest) -> PrivatePlaygrounds:
-    """Engines for the commands of submissions, made as they are needed."""
-    return PrivatePlaygrounds(
-        nest.host, nest.settings(), lambda endpoint: connect(endpoint=endpoint, tier="private"), nest.say
-    )
+@contextmanager
+def trial_engine(
+    folder: CourseFolder, host: DockerEngine, say: Callable[[str], None]
+) -> Iterator[tuple[PrivateEngine, Workshop]]:
+    """A private engine with nothing in it, and a folder to run commands in, to find out whether that works here."""
+    settings = _Nest(folder, host, image_supply(folder, host, say), say).settings()
+    with (
+        start_private_engine(host.connection, settings, say) as private,
+        workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
+    ):
+        yield private, place
 
 
 def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
@@ -134,7 +141,9 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
             raise EnvironmentProblem(_RISK)
         with lock:
             if not made:
-                playgrounds = private_playgrounds(nest)
+                playgrounds = PrivatePlaygrounds(
+                    nest.host, nest.settings(), lambda endpoint: connect(endpoint=endpoint, tier="private"), nest.say
+                )
                 made.append(playgrounds)
                 stack.callback(playgrounds.close)
                 stack.callback(playgrounds.cancel)
@@ -144,9 +153,9 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
 
 
 _RISK = (
-    "Not graded: this exercise runs commands that the student wrote, and whoever may send any request to a Docker "
-    "engine is close to being root on the machine that it runs on. If you trust these students, or the machine is "
-    "nobody's, grade with `--accept-risk`."
+    "Not graded: this exercise runs commands that the student wrote, and with `--engine host` no commands of other "
+    "people are run. Leave `--engine host` out, so that they get an engine of their own behind a guard; or allow just "
+    "that for these exercises with `--accept-risk`."
 )
 
 

@@ -299,12 +299,12 @@ def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
     """No container is left, running or not."""
     seen = yield from script(prepared=check.prepared)
     left = seen.after.containers
-    count = f"{len(left)} container{'s are' if len(left) != 1 else ' is'}"
     whose = " of images named sales-predictor*" if seen.source == "own_engine" else ""
+    count = f"{len(left)} container{'' if len(left) == 1 else 's'}{whose} {'is' if len(left) == 1 else 'are'}"
     return Finding(
         passed=not left,
         reason=Reason.CONTAINERS_LEFT if left else "",
-        message=f"{count} still there{whose}: {_statuses(left)}." if left else "",
+        message=f"{count} still there: {_statuses(left)}." if left else "",
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
         reproduce=after_script(brief, "docker ps -a"),
