@@ -73,7 +73,7 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
 def _script_ended(code: int, failed: Sequence[FailedCommand]) -> str:
     """What is told of the exit code; also where it is 0 and yet a command failed on the way."""
     which = " ".join(
-        f"Line {one.line} failed with exit code {one.code}: {one.command}" for one in failed[:_SHOWN_FAILED]
+        f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in failed[:_SHOWN_FAILED]
     )
     if code == 0:
         return f"{which} (The script went on, and ended well.)" if which else ""
