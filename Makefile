@@ -8,10 +8,10 @@ help: ## list the targets
 demo: ## grade the example class, from nothing: installs and starts what is missing
 	@scripts/demo.sh
 
-test: ## run every test, from nothing: unit, engine, browser, selftest
+test: ## run the tests, from nothing: unit, engine, browser, selftest
 	@scripts/test.sh
 
-test-private: ## run the tests of the private engine, which no command uses yet
+test-private: ## run the tests of the private engine and its guard by themselves (90 s; make test meets them through selftest)
 	@scripts/setup.sh
 	@.venv/bin/python -m pytest -m private
 

@@ -66,7 +66,7 @@ def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmissi
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="grade") as pool:
         futures = [pool.submit(grade, student, path) for student, path in plan.students.items()]
-        _wait(futures, pool)
+        _wait(futures, pool, session.stop)
 
 
 def reports_in(journal: Journal, course: Course) -> list[Report]:
@@ -120,9 +120,12 @@ def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> 
     return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
 
 
-def _wait(futures: Sequence[Future[None]], pool: ThreadPoolExecutor) -> None:
+def _wait(futures: Sequence[Future[None]], pool: ThreadPoolExecutor, stop: Callable[[], None]) -> None:
     try:
         wait(futures, return_when=FIRST_EXCEPTION)
+    except BaseException:  # the pool's own end would wait for whole students
+        stop()
+        raise
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     for future in futures:

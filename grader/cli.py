@@ -404,7 +404,7 @@ def selftest(
 @cli.command(short_help="Find out whether this machine can grade.", epilog=_examples("grader doctor"))
 @click.pass_obj
 def doctor(shared: Shared) -> int:
-    """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits."""
+    """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, private engine, Compose."""
     from grader.app.doctor import examine_machine
 
     return examine_machine(shared.course)

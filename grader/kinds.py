@@ -128,6 +128,8 @@ class Predicts(Fed):
     """Names of the exercise's cases."""
     image: ImageName = ""
     """An image that commands.sh leaves, to be run instead of one that is built for the check."""
+    folder: AbsolutePath | None = None
+    """Where an empty folder is mounted, writable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -40,6 +40,8 @@ __all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds"]
 Connect = Callable[[str], DockerEngine]
 """Makes an engine object for an endpoint."""
 
+_GIVING_BACK_SECONDS = 30.0
+"""What those at work may take to give their engines back, once they have been told to stop."""
 _PREPARED_IMAGE = "sales-predictor"
 
 
@@ -105,7 +107,8 @@ class PrivatePlaygrounds:
         self._settings = settings
         self._connect = connect
         self._say = say
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
+        self._cancellation = Cancellation()
         self._idle: list[tuple[PrivatePlayground, EngineState, ExitStack]] = []
         self._busy: list[DockerEngine] = []
 
@@ -119,27 +122,27 @@ class PrivatePlaygrounds:
             with suppress(EngineError):  # an engine that cannot be cleaned is thrown away
                 clean = _reset(playground.engine.connection, pristine)
         finally:
+            if not clean:
+                stack.close()
             with self._lock:
                 self._busy.remove(playground.engine)
                 if clean:
                     self._idle.append((playground, pristine, stack))
-            if not clean:
-                stack.close()
+                self._lock.notify_all()
 
-    def cancel(self) -> None:
-        """End what runs in playgrounds, at once."""
+    def close(self) -> None:
+        """End what still runs in playgrounds, at once, and remove all their engines. Harmless when repeated."""
+        self._cancellation.cancel()
         with self._lock:
             for engine in self._busy:
                 engine.cancel()
-
-    def close(self) -> None:
-        """Remove the engines that nobody has taken. Harmless when repeated."""
-        with self._lock:
+            self._lock.wait_for(lambda: not self._busy, _GIVING_BACK_SECONDS)
             idle, self._idle = self._idle, []
         for _, _, stack in idle:
             stack.close()
 
     def _take(self) -> tuple[PrivatePlayground, EngineState, ExitStack]:
+        self._cancellation.check()
         with self._lock:
             taken = self._idle.pop() if self._idle else None
         if taken is None:
@@ -153,7 +156,7 @@ class PrivatePlaygrounds:
             private = stack.enter_context(start_private_engine(self._host.connection, self._settings, self._say))
             engine = self._connect(private.endpoint)
             playground = PrivatePlayground(
-                self._host.connection, private, engine, self._settings.images[0], self._host.cancellation
+                self._host.connection, private, engine, self._settings.images[0], self._cancellation
             )
             return playground, engine_state(engine.connection), stack.pop_all()
 

@@ -109,7 +109,7 @@ def start_private_engine(
     if not host.endpoint.startswith(("unix://", "http+unix://")):
         raise EngineError(
             f"A private engine shares a folder with the grader, so the engine it runs in must be on this machine; "
-            f"{host.endpoint} is not. Grade there, or use the engine itself (`--engine host`)."
+            f"{host.endpoint} is not. Grade on that machine, or set DOCKER_HOST to an engine of this one."
         )
     settings.cache.mkdir(parents=True, exist_ok=True)
     image, template = _prepare(host, settings, say)

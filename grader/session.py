@@ -47,7 +47,8 @@ class Session:
 
     `cases` are the expected answers by exercise id, made before any student's code runs.
     `ensure_image` makes a base image present and says where it came from (`ImageUnavailable` if it
-    cannot). `thorough` is that of `grade_exercise`.
+    cannot). `thorough` is that of `grade_exercise`. `stop` ends, from any thread, everything under way; what is
+    asked for after it raises `Cancelled`.
     """
 
     course: Course
@@ -58,6 +59,7 @@ class Session:
     emit: Emit
     origins: dict[str, str] = field(default_factory=dict)
     thorough: bool = True
+    stop: Callable[[], None] = lambda: None
 
     def engine_info(self) -> EngineInfo:
         """The engine, and where the base images used so far came from."""

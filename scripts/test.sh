@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs every test, from nothing: make test. All parts run, also after one is red; any red makes the exit code 1.
+# Runs the tests, from nothing: make test. All parts run, also after one is red; any red makes the exit code 1.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
 cd "$ROOT"

@@ -18,6 +18,8 @@ from grader.model import (
     BuildRequest,
     Built,
     Case,
+    ComposeRequest,
+    ComposeSeen,
     ExerciseFiles,
     Exited,
     ImageConfig,
@@ -26,6 +28,8 @@ from grader.model import (
     Request,
     RunOutcome,
     RunRequest,
+    ScriptRequest,
+    ScriptSeen,
 )
 from grader.spec import Course
 
@@ -72,6 +76,23 @@ def world(built: Built | BuildFailed, program: Program) -> Observe:
         if not isinstance(request, RunRequest):
             raise TypeError(request)
         return program(request)
+
+    return observe
+
+
+def commanded(seen: ScriptSeen, program: Program, built: Built | BuildFailed | None = None) -> Observe:
+    """The script did what `seen` says; builds give `built`, runs give what `program` does."""
+    other = world(built or image(), program)
+    return lambda request: seen if isinstance(request, ScriptRequest) else other(request)
+
+
+def composed(compose: Callable[[ComposeRequest], ComposeSeen]) -> Observe:
+    """Compose does what the function says, and nothing else is asked for."""
+
+    def observe(request: Request) -> Observation:
+        if not isinstance(request, ComposeRequest):
+            raise TypeError(request)
+        return compose(request)
 
     return observe
 

@@ -1,4 +1,4 @@
-"""`grader check`: a student's own work, on the student's own engine."""
+"""`grader check`: a student's own work, on the student's own engine (commands.sh and Compose in a private one)."""
 
 from __future__ import annotations
 

@@ -78,7 +78,13 @@ def open_session(
         places = Places(
             engine, _playgrounds(nest, terms, stack), OwnEngine(host).look if terms.whose == "own" else None
         )
-        yield Session(folder.course, seed, cases, places, supply, emit)
+
+        def stop() -> None:
+            host.cancel()
+            engine.cancel()
+            stack.close()
+
+        yield Session(folder.course, seed, cases, places, supply, emit, stop=stop)
         for warning in engine.warnings:
             say(f"The engine warns: {warning}")
 
@@ -146,7 +152,6 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
                 )
                 made.append(playgrounds)
                 stack.callback(playgrounds.close)
-                stack.callback(playgrounds.cancel)
         return made[0]()
 
     return take

@@ -61,6 +61,7 @@ def _all(pool: ThreadPoolExecutor, session: Session, expected: Sequence[Expectat
     try:
         return [future.result() for future in futures]
     except BaseException:
+        session.stop()
         pool.shutdown(wait=False, cancel_futures=True)
         raise
 

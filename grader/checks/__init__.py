@@ -1,6 +1,6 @@
 """The kinds of check. Each is a generator that asks for observations and returns a finding.
 
-To add a kind: a frozen dataclass in `grader.spec` (its parameters), a function of the shape
+To add a kind: a frozen dataclass in `grader.kinds` (its parameters), a function of the shape
 `(check, brief) -> Steps[Finding]` in a module here, a case in `examine`, and hints for its
 reasons in `exercises.yaml`. mypy and the tests point at whatever is forgotten.
 """

@@ -22,7 +22,14 @@ INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z
 
 def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
     """Build, change only the script, build again: what the builder itself says was cached decides."""
-    yield from built()
+    first = yield from built()
+    if not any(_installs(step, brief) for step in first.steps):
+        return Finding(
+            passed=False, reason=Reason.NOTHING_INSTALLED,
+            message="No instruction of the Dockerfile installs packages, so there is nothing that could stay cached.",
+            expected="an instruction that installs the script's libraries, before the script is copied",
+            actual="\n".join(_instruction(step) for step in first.steps), file="Dockerfile", reproduce=_REPRODUCE,
+        )  # fmt: skip
     again = yield from _changed(brief, 1)
     repeated = _repeated(again, brief)
     if repeated and not _explained(repeated[0], again.steps, brief.script):

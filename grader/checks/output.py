@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from dataclasses import dataclass, replace
 
@@ -10,7 +11,7 @@ from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
 from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
-from grader.model import Built, Case, Exited, Finding, RunOutcome, RunRequest
+from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 from grader.spec import AlsoLogged, Predicts, Usage
 
 __all__ = ["also_logged", "predicts", "usage"]
@@ -25,7 +26,8 @@ def _each_case(check: Predicts, brief: Brief) -> Steps[Finding]:
     image = yield from (left(check.image) if check.image else built())
     finding = Finding(passed=True)
     for case in [case for name in check.cases for case in brief.group(name)]:
-        request = replace(fed(check, case), left=check.image)
+        folders = (FolderMount(check.folder),) if check.folder else ()
+        request = replace(fed(check, case, *folders), left=check.image)
         outcome = yield from run(request)
         finding = _prediction(check, brief, _Ran(image, case, request, outcome))
         if not finding.passed:
@@ -67,7 +69,7 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
         return replace(placed(stopped, brief), reproduce=reproduce)
-    told = any(check.word in line for line in [*lines(outcome.stdout), *lines(outcome.stderr)])
+    told = any(check.word in line for line in [*lines(outcome.stdout), *_said(outcome)])
     code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
     right = told and code == check.exit_code
     return Finding(
@@ -80,6 +82,11 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
         reproduce=reproduce,
         file=brief.script,
     )
+
+
+def _said(outcome: RunOutcome) -> list[str]:
+    """Standard error without the report of a crash, which quotes lines of the script, also one that was not reached."""
+    return list(itertools.takewhile(lambda line: not line.startswith("Traceback "), lines(outcome.stderr)))
 
 
 def _usage_message(check: Usage, code: int, *, told: bool) -> str:

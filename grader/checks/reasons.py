@@ -153,6 +153,8 @@ class Reason(StrEnum):
     """The container is started again and again."""
     COMPOSE_LEFT = "compose_left"
     """Something is there after `down`."""
+    NOTHING_INSTALLED = "nothing_installed"
+    """No instruction installs packages."""
     INSTALLED_AGAIN = "installed_again"
     """After a change of the script alone, packages were installed again."""
 

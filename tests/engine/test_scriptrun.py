@@ -125,9 +125,9 @@ def test_compose_is_there(host: Connection, private: PrivateEngine) -> None:
 
 
 def test_a_script_is_bounded(host: Connection, private: PrivateEngine) -> None:
-    slow = run(host, private, "sleep 100 & setsid sleep 100", Limits(run_seconds=1))
+    slow = run(host, private, "sleep 100 & setsid sleep 100", Limits(script_seconds=1))
     assert slow.outcome.ended == TimedOut(1)
-    loud = run(host, private, "yes", Limits(run_seconds=30, output_kb=16))
+    loud = run(host, private, "yes", Limits(script_seconds=30, output_kb=16))
     assert loud.outcome.ended == OutputLimit(16 * 1024)
     assert len(loud.outcome.stdout) == 16 * 1024
     assert list(private.folder.glob("script-*")) == []

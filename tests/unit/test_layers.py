@@ -16,7 +16,7 @@ MODULES = sorted(path for path in PACKAGE.rglob("*.py") if "_course" not in path
 ONLY = {"docker": {"engine.py"}, "rich": {"console.py"}}
 PURE = [
     "compare.py", "draw.py", "events.py", "grade.py", "model.py", "protocol.py", "scoring.py", "selftest.py", "spec.py",
-    "dockerfile.py", "context.py", "gate.py", "trace.py", "checks", "render",
+    "dockerfile.py", "context.py", "gate.py", "trace.py", "checks", "render", "verdicts.py", "kinds.py", "spectypes.py",
 ]  # fmt: skip
 IMPURE_IMPORTS = {
     "os",
