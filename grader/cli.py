@@ -21,6 +21,7 @@ from grader import __version__
 from grader.errors import GraderError, SpecError, UsageError
 
 if TYPE_CHECKING:
+    from grader.app.export import Target
     from grader.app.opening import Tier
     from grader.scoring import Details
 
@@ -345,6 +346,38 @@ def report(shared: Shared, results: Path, details: Details) -> int:
 
 
 @cli.command(
+    short_help="Write a batch's scores for a gradebook.",
+    epilog=_examples(
+        "grader export results/ --to canvas --sheet Grades.csv --column 'Docker exercises'",
+        "grader export results/ --to moodle --sheet Grades.csv --exercise 3.1.4",
+        "grader export results/ --to gradescope --details none --out gradescope/",
+    ),
+)
+@click.argument("results", type=_FOLDER)
+@click.option("--to", type=click.Choice(["csv", "canvas", "moodle", "gradescope", "junit"]), required=True)
+@click.option("--sheet", type=_ANY_PATH, help="The CSV file that Canvas or Moodle gave you; a copy of it is filled in.")
+@click.option("--column", metavar="NAME", help="Canvas: the assignment to fill in; added if there is none so called.")
+@_exercises_option
+@click.option("--out", type=_ANY_PATH, help="The file or folder to write. Default: in the folder of results.")
+@click.option("--details", type=_DETAILS, default="full", show_default=True, help="What Gradescope tells students.")
+@click.pass_obj
+def export(
+    shared: Shared,
+    results: Path,
+    to: Target,
+    sheet: Path | None,
+    column: str | None,
+    exercises: tuple[str, ...],
+    out: Path | None,
+    details: Details,
+) -> int:
+    """Write a batch's scores for a gradebook, from its journal: the total, or one exercise's. Says who is not in it."""
+    from grader.app.export import ExportOptions, export_results
+
+    return export_results(ExportOptions(shared.course, results, to, sheet, column, exercises, out, details))
+
+
+@cli.command(
     short_help="Check one submission in CI.",
     epilog=_examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"),
 )
@@ -404,7 +437,7 @@ def selftest(
 @cli.command(short_help="Find out whether this machine can grade.", epilog=_examples("grader doctor"))
 @click.pass_obj
 def doctor(shared: Shared) -> int:
-    """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, private engine, Compose."""
+    """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, Compose."""
     from grader.app.doctor import examine_machine
 
     return examine_machine(shared.course)

@@ -100,9 +100,9 @@ def _unmet(checks: Sequence[Check], check: Check, findings: dict[str, Finding], 
 def _carry_out(check: Check, brief: Brief, observe: Observe, stopped: dict[str, CheckStatus]) -> Finding:
     try:
         return _converse(check, brief, observe)
-    except NoImage:
+    except NoImage as nothing:
         stopped[check.id] = CheckStatus.BLOCKED
-        return Finding(passed=False, message="Not checked: the image could not be built.")
+        return Finding(passed=False, message=str(nothing) or "Not checked: the image could not be built.")
 
 
 def _converse(check: Check, brief: Brief, observe: Observe) -> Finding:

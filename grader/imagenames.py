@@ -8,7 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-__all__ = ["is_allowed", "normalised", "reference_problem"]
+from grader.model import ImageSeen
+
+__all__ = ["is_allowed", "is_called", "normalised", "reference_problem"]
 
 _MAX_NAME = 255
 """Characters of a name without tag and digest (`NameTotalLengthMax` there)."""
@@ -50,6 +52,17 @@ def normalised(reference: str) -> str:
         name = f"{domain}/{path}"
     tag = match["tag"] or ("" if match["digest"] else ":latest")
     return f"{name}{tag}{match['digest'] or ''}"
+
+
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+
+
+def is_called(text: str, image: ImageSeen) -> bool:
+    """Whether `text` names that image: by any form of one of its names, by its id, or by the beginning of the id."""
+    if normalised(text) in {normalised(tag) for tag in image.tags}:
+        return True
+    match = _ID.fullmatch(text)
+    return match is not None and image.id.removeprefix("sha256:").startswith(match[1])
 
 
 def is_allowed(reference: str, patterns: Sequence[str]) -> bool:

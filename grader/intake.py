@@ -200,7 +200,7 @@ def _handed(parcel: Parcel, members: tuple[Member, ...] | Unreadable, wanted: Wa
         if exercise in found:
             yield _one_of(found[exercise], parcel.student)
         elif problems:
-            yield RefusedFolder(exercise, parcel.student, tuple(Refusal(told) for told in problems[:_MAX_PROBLEMS]))
+            yield RefusedFolder(exercise, parcel.student, tuple(Refusal(told) for told in sorted(problems)[:_MAX_PROBLEMS]))
 
 
 def _one_of(several: Sequence[_Found], student: str) -> Handed:

@@ -18,6 +18,7 @@ from grader.connection import Connection
 from grader.dockerengine import DockerEngine
 from grader.enginelook import asked_for, containers_ended, engine_state, settled
 from grader.errors import EngineError
+from grader.imagenames import is_called
 from grader.model import (
     ComposeRequest,
     ComposeSeen,
@@ -90,8 +91,12 @@ class OwnEngine:
         """What is there now, and which containers of those images ended lately."""
         connection = self.engine.connection
         now = engine_state(connection, self._counts)
-        ended = containers_ended(connection, 1, time.time())
-        return ScriptSeen("own_engine", after=now, ended=tuple(one for one in ended if self._counts(one.image)))
+        ended = [
+            one
+            for one in containers_ended(connection, 1, time.time())
+            if self._counts(one.image) or any(is_called(one.image, image) for image in now.images)
+        ]
+        return ScriptSeen("own_engine", after=now, ended=tuple(ended))
 
     def _counts(self, image: str) -> bool:
         return image.startswith(self.prefix)

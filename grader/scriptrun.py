@@ -105,7 +105,7 @@ _KEPT = 20
 
 def failed_commands(stderr: bytes, mark: str) -> tuple[bytes, tuple[FailedCommand, ...]]:
     """Take the shell's news of failed commands out of what a script printed. Pure."""
-    told = re.compile(rb"^%b (\d{1,3}) (\d{1,6}) (.*)\n" % mark.encode(), re.MULTILINE)
+    told = re.compile(rb"%b (\d{1,3}) (\d{1,6}) (.*)\n" % mark.encode())
     found = [
         FailedCommand(int(line), int(code), command.decode("utf-8", "replace"))
         for code, line, command in told.findall(stderr)

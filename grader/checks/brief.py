@@ -41,7 +41,10 @@ Steps = Generator[Request, Observation, T]
 
 
 class NoImage(Exception):  # noqa: N818 - a signal between two of our own functions, not an error
-    """Thrown into a check that asks for an image which could not be built: the check is blocked."""
+    """Thrown into a check that asks for what is not there (an image that was not built): the check is blocked.
+
+    Its text, if it has one, is told instead of that the image could not be built.
+    """
 
 
 _AS_SUBMITTED = BuildRequest()
@@ -100,6 +103,14 @@ def script(*, prepared: bool) -> Steps[ScriptSeen]:
     seen = yield ScriptRequest(prepared=prepared)
     if not isinstance(seen, ScriptSeen):
         raise TypeError(seen)
+    return seen
+
+
+def carried_out(*, prepared: bool) -> Steps[ScriptSeen]:
+    """Ask for what the student's commands did, or what is in the student's engine; `NoImage` if there is neither."""
+    seen = yield from script(prepared=prepared)
+    if seen.source == "nothing":
+        raise NoImage(f"Not checked: there is no {_SCRIPT}.")
     return seen
 
 

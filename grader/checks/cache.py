@@ -65,8 +65,7 @@ def _explained(install: BuildStep, steps: tuple[BuildStep, ...], script: str) ->
     BuildKit (26.1) may file it twice, and a later build then looks under the wrong one. Then one more build tells.
     """
     stage = _stage(install)
-    ran = [step for step in steps if not step.cached and step.line and _stage(step) == stage]
-    first = min(ran, key=lambda step: step.line or 0)
+    first = _in_order([step for step in steps if not step.cached and _stage(step) == stage])[0]
     if _word(first) not in {"COPY", "ADD"}:
         return False
     sources = [word for word in _instruction(first).split()[1:-1] if not word.startswith("--") or "--from" in word]
@@ -74,8 +73,17 @@ def _explained(install: BuildStep, steps: tuple[BuildStep, ...], script: str) ->
 
 
 def _stage(step: BuildStep) -> str:
-    """`builder` of `[builder 2/3] RUN …`; "" where the builder names none."""
-    return step.name.partition("]")[0].rpartition(" ")[0]
+    """`builder` of `[builder  2/13] RUN …`; "" where the builder names none."""
+    match = _STAGE.match(step.name)
+    return match["stage"] if match else ""
+
+
+_STAGE = re.compile(r"\[(?P<stage>\S*?)\s*\d+/\d+\]")
+
+
+def _in_order(steps: list[BuildStep]) -> list[BuildStep]:
+    """By their lines; a builder that tells none tells the steps in order."""
+    return sorted(steps, key=lambda step: step.line or 0)
 
 
 def _may_hold(source: str, script: str) -> bool:
@@ -110,9 +118,10 @@ _REPRODUCE = (
 
 
 def _breaker(install: BuildStep, steps: tuple[BuildStep, ...]) -> BuildStep | None:
-    """The first COPY or ADD that was not cached before the installation: it is what changed."""
-    before = steps[: steps.index(install)]
-    return next((step for step in before if not step.cached and _word(step) in {"COPY", "ADD"}), None)
+    """The COPY or ADD that was not cached before the installation, of its own stage if there is one: what changed."""
+    before = [step for step in steps[: steps.index(install)] if not step.cached and _word(step) in {"COPY", "ADD"}]
+    own = [step for step in before if _stage(step) == _stage(install)]
+    return next(iter(own or before), None)
 
 
 def _place(step: BuildStep) -> str:

@@ -10,10 +10,11 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from grader.checks.brief import Brief, Steps, after_script, built, run, script
+from grader.checks.brief import Brief, Steps, after_script, built, carried_out, run, script
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished
 from grader.compare import LINE_FORM, agrees, lines, predicted
+from grader.imagenames import is_called, normalised
 from grader.model import (
     Built,
     ContainerSeen,
@@ -22,6 +23,7 @@ from grader.model import (
     Exited,
     FailedCommand,
     Finding,
+    ImageConfig,
     ImageSeen,
     RunRequest,
     ScriptSeen,
@@ -91,7 +93,7 @@ _NO_CONFIG = ImageSeen("").config
 
 def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
     """The image has the name asked for and, if that is asked too, comes from this folder."""
-    seen = yield from script(prepared=check.prepared)
+    seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
     names = _our_names(seen.after, brief)
     name = check.image.partition(":")[0]
@@ -152,7 +154,7 @@ def _named(state: EngineState, name: str) -> ImageSeen | None:
 
 def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
     """Every image that was there before is there with all its names; asked of the own engine, at least one is."""
-    seen = yield from script(prepared=check.prepared)
+    seen = yield from carried_out(prepared=check.prepared)
     after = {image.id: image for image in seen.after.images}
     if seen.source == "own_engine":
         lost = [] if after else ["sales-predictor"]
@@ -171,7 +173,9 @@ def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
 
 
 def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
-    return set(image.tags or (image.id[: _SHORT + len("sha256:")],)) - set(now.tags if now else ())
+    if not image.tags:
+        return () if now else (image.id[: _SHORT + len("sha256:")],)
+    return set(image.tags) - set(now.tags if now else ())
 
 
 # ── containers ──────────────────────────────────────────────────────────────────────────
@@ -179,7 +183,7 @@ def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
 
 def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
     """A container of the image ran the image's own command, or one that names the script, and exited 0."""
-    seen = yield from script(prepared=check.prepared)
+    seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
     case = brief.group(check.case)[0]
     expected = LINE_FORM.replace("<number>", f"{case.expected('average'):.10g}")
@@ -191,10 +195,10 @@ def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
         reproduce=after_script(brief, f"docker run --rm {name}"),
         file=_file(seen),
     )
-    ended_well, problem = _ended_well(check, brief, seen, image)
-    if problem is not None:
-        return replace(told, reason=problem[0], message=problem[1])
-    request = RunRequest(args=ended_well, left=check.image)
+    again = _ended_well(check, brief, seen, image)
+    if not isinstance(again, RunRequest):
+        return replace(told, reason=again[0], message=again[1])
+    request = replace(again, left=check.image)
     outcome = yield from run(request)
     number = predicted(outcome.stdout)
     right = number is not None and agrees(number, case.expected("average")) and outcome.ended == Exited(0)
@@ -212,25 +216,30 @@ def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
 
 def _ended_well(
     check: ContainerRan, brief: Brief, seen: ScriptSeen, image: ImageSeen | None
-) -> tuple[tuple[str, ...], tuple[Reason, str] | None]:
-    """The arguments of a container of the image that ran and exited 0; or the reason and message why there is none."""
+) -> RunRequest | tuple[Reason, str]:
+    """How to run again a container of the image that ran and exited 0; or the reason and message why there is none."""
     ends = {one.id: one.code for one in seen.after.containers if one.code is not None}
     ends |= {one.container: one.code for one in seen.ended}
     ours = [one for one in _runs_of(seen, image, check.image) if one.id in ends]
     if not ours:
-        return (), (Reason.NOT_RUN, _not_run(check, seen, image))
+        return Reason.NOT_RUN, _not_run(check, seen, image)
     good = [one for one in ours if ends[one.id] == 0]
     if not good:
         code = ends[ours[-1].id]
-        return (), (Reason.CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0.")
+        return Reason.CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0."
     scripted = [one for one in good if _runs_script(one, image, brief.script)]
     if not scripted:
         command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
         message = f"A container of {check.image} ran, but not {brief.script}: it executed {command}"
-        return (), (Reason.CONTAINER_WRONG, message)
-    own = image.config.command if image else None
-    words = scripted[-1].command
-    return (() if words == (own or ()) else words), None
+        return Reason.CONTAINER_WRONG, message
+    return _same_again(scripted[-1], image.config if image else _NO_CONFIG)
+
+
+def _same_again(container: ContainerSeen, own: ImageConfig) -> RunRequest:
+    """A run with the same command; what is the image's own is left to the image."""
+    if container.entrypoint != own.entrypoint:
+        return RunRequest(args=container.command, entrypoint=container.entrypoint or ())
+    return RunRequest(args=() if container.command == (own.command or ()) else container.command)
 
 
 def _runs_of(seen: ScriptSeen, image: ImageSeen | None, name: str) -> list[ContainerSeen]:
@@ -261,9 +270,7 @@ def _is_of(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool
         return False
     if container.image_id:
         return container.image_id == image.id
-    asked = container.image
-    tagged = asked if ":" in asked.rpartition("/")[2] else f"{asked}:latest"
-    return tagged in {name, *image.tags} or image.id.removeprefix("sha256:").startswith(asked.removeprefix("sha256:"))
+    return is_called(container.image, image) or normalised(container.image) == name
 
 
 def _runs_script(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool:
@@ -275,7 +282,7 @@ def _runs_script(container: ContainerSeen, image: ImageSeen | None, name: str) -
 
 
 def _not_run(check: ContainerRan, seen: ScriptSeen, image: ImageSeen | None) -> str:
-    others = {one.image for one in seen.ended if image is None or not _is_named(one.image, image)}
+    others = {one.image for one in seen.ended if image is None or not is_called(one.image, image)}
     created = any(
         one.status == "created" and one.image_id == (image.id if image else "") for one in seen.after.containers
     )
@@ -291,13 +298,9 @@ def _not_run(check: ContainerRan, seen: ScriptSeen, image: ImageSeen | None) -> 
     return f"No container of {check.image} has run to its end."
 
 
-def _is_named(asked: str, image: ImageSeen) -> bool:
-    return any(asked in {tag, tag.removesuffix(":latest")} for tag in image.tags)
-
-
 def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
     """No container is left, running or not."""
-    seen = yield from script(prepared=check.prepared)
+    seen = yield from carried_out(prepared=check.prepared)
     left = seen.after.containers
     whose = " of images named sales-predictor*" if seen.source == "own_engine" else ""
     count = f"{len(left)} container{'' if len(left) == 1 else 's'}{whose} {'is' if len(left) == 1 else 'are'}"
@@ -329,7 +332,7 @@ def _containers(seen: ScriptSeen) -> str:
 
 def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
     """The engine was asked for the list, and gave it."""
-    seen = yield from script(prepared=check.prepared)
+    seen = yield from carried_out(prepared=check.prepared)
     command = "docker images" if check.what == "images" else "docker ps -a"
     if seen.source == "own_engine":
         told = f"Nobody saw what you typed, so `{command}` is taken for done; with a {_FILE} it would be checked."
@@ -348,14 +351,14 @@ def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - eve
 
 
 def _lists(request: EngineRequest, what: str) -> bool:
-    if request.method != "GET" or request.status >= _ERROR:
+    if request.method != "GET" or request.status != _OK:
         return False
     if what == "images":
         return request.path == "/images/json"
     return request.path == "/containers/json" and dict(request.query).get("all") in {"1", "true"}
 
 
-_ERROR = 400
+_OK = 200
 
 
 def _not_listed(what: str, *, half: bool) -> str:

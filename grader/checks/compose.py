@@ -65,7 +65,7 @@ class _Service:
 def compose_service(check: ComposeService, brief: Brief) -> Steps[Finding]:
     """One service does both: it builds from this folder, and mounts the file from the host."""
     seen = yield from compose()
-    services = _services(seen, check.file)
+    services = _services(seen, brief, check.file)
     right = any(service.builds_here and service.mounted for service in services)
     reason, message = ("", "") if right else _lacking(services, check.file)
     return Finding(
@@ -161,6 +161,8 @@ def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> d
 def compose_down(check: ComposeDown, brief: Brief) -> Steps[Finding]:
     """After `down`, no container, network or volume of the project is there."""
     seen, _ = yield from _brought_up(check, brief)
+    if seen.up is None:
+        raise NoImage("Not checked: it could not be brought up.")
     down = seen.down
     worked = down is not None and down.ended == Exited(0) and not seen.left
     return Finding(
@@ -180,7 +182,7 @@ def compose_down(check: ComposeDown, brief: Brief) -> Steps[Finding]:
 def _brought_up(check: ComposePrints | ComposeDown, brief: Brief) -> Steps[tuple[ComposeSeen, list[_Service]]]:
     """What came of bringing it up with the drawn weeks in the file that the services mount."""
     read = yield from compose()
-    wanted = [service for service in _services(read, check.file) if service.builds_here and service.mounted]
+    wanted = [service for service in _services(read, brief, check.file) if service.builds_here and service.mounted]
     if not wanted:
         raise NoImage
     weeks = sales_file("", brief.group(check.case)[0])
@@ -201,29 +203,24 @@ def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _services(seen: ComposeSeen, file: str) -> list[_Service]:
+def _services(seen: ComposeSeen, brief: Brief, file: str) -> list[_Service]:
     services = _configuration(seen).get("services") or {}
-    return [_service(name, details, file) for name, details in sorted(services.items())]
+    return [_service(name, details, brief, file) for name, details in sorted(services.items())]
 
 
-def _service(name: str, details: Mapping[str, Any], file: str) -> _Service:
+def _service(name: str, details: Mapping[str, Any], brief: Brief, file: str) -> _Service:
     build = details.get("build") or {}
     context = str(build.get("context", "")) if build else ""
-    dockerfile = str(build.get("dockerfile", "")) if build else ""
     return _Service(
         name=name,
-        builds_here=bool(build) and posixpath.normpath(context or "x") == "." and _plain(dockerfile),
+        builds_here=bool(build) and posixpath.normpath(context or "x") == ".",
         builds=context,
-        mounted=next(iter(_mounted(details.get("volumes") or (), file)), ""),
+        mounted=next(iter(_mounted(details.get("volumes") or (), brief, file)), ""),
         profiles=tuple(details.get("profiles") or ()),
     )
 
 
-def _plain(dockerfile: str) -> bool:
-    return posixpath.basename(dockerfile) in {"", "Dockerfile"}
-
-
-def _mounted(volumes: Iterable[Mapping[str, Any]], file: str) -> Iterable[str]:
+def _mounted(volumes: Iterable[Mapping[str, Any]], brief: Brief, file: str) -> Iterable[str]:
     """The paths of the file in the folder, for each mount of it or of the folder that it is in."""
     for volume in volumes:
         source = posixpath.normpath(str(volume.get("source") or "/"))
@@ -231,8 +228,8 @@ def _mounted(volumes: Iterable[Mapping[str, Any]], file: str) -> Iterable[str]:
             continue
         if posixpath.basename(source) == file:
             yield source
-        elif source == ".":
-            yield file
+        elif source == "." or brief.files.content(f"{source}/{file}") is not None:
+            yield posixpath.normpath(f"{source}/{file}")
 
 
 def _said(outcome: RunOutcome) -> str:

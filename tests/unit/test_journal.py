@@ -183,12 +183,12 @@ def judged(exercise: str, script: ScriptSeen, judge: Callable[[Result], Result])
     [
         ("3.1.2", commands.script(commands.gone()), set()),
         ("3.1.2", commands.script(commands.gone(code=1)), {"container"}),
-        ("3.1.2", ScriptSeen("nothing"), {"runs", "image"}),
+        ("3.1.2", ScriptSeen("nothing"), {"runs"}),
         ("3.3.1", commands.tagged([commands.ours(commands.COMMAND, commands.V1)]), {"prediction"}),
         ("3.3.1", commands.tagged([commands.ours()]), {"tag"}),
         ("3.3.3", ScriptSeen("nothing"), {"down"}),
         ("3.3.5", commands.cleaned(), set()),
-        ("3.3.5", commands.cleaned(commands.FOUR[2:], ()), {"removed", "images"}),
+        ("3.3.5", commands.cleaned(commands.FOUR[2:], ()), {"removed"}),
     ],
 )
 def test_commands_and_compose_are_judged_again_without_an_engine(

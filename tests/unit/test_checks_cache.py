@@ -1,0 +1,201 @@
+"""Whether a change of the script installs packages again (3.3.L), judged by what the builder calls cached."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from grader.grade import grade_exercise
+from grader.model import BuildFailed, BuildRequest, BuildStep, Built, CheckVerdict, Observation, Request
+from tests.unit.test_checks import check
+from tests.worlds import brief, image
+
+RUN = "RUN pip install numpy pandas"
+
+
+def steps(*names: str, ran_from: int = 99, lines: bool = True) -> tuple[BuildStep, ...]:
+    """The steps of a Dockerfile, one a line; those from the number `ran_from` on (1: the first) were not cached."""
+    return tuple(
+        BuildStep(name, number < ran_from, 1.5, line=number if lines else None) for number, name in enumerate(names, 1)
+    )
+
+
+def numbered(*instructions: str) -> list[str]:
+    """Names of a single stage's steps, as builders write them."""
+    return [f"[{number}/{len(instructions)}] {text}" for number, text in enumerate(instructions, 1)]
+
+
+RIGHT = numbered("FROM python:3.9", "WORKDIR /app", "COPY requirements.txt .", RUN, "COPY sales_predictor.py .")
+
+
+def verdict(*after: Sequence[BuildStep] | BuildFailed, **files: bytes) -> tuple[CheckVerdict, int]:
+    """What is concluded, and how often was built, in a world where builds with a changed script go like this."""
+    asked: list[BuildRequest] = []
+
+    def observe(request: Request) -> Observation:
+        assert isinstance(request, BuildRequest)
+        if request not in asked:
+            asked.append(request)
+        if not request.replaced:
+            return replace(image(), steps=steps(*RIGHT) if isinstance(after[0], BuildFailed) else tuple(after[0]))
+        (script,) = request.replaced
+        assert script.path == "sales_predictor.py"
+        assert script.content.startswith(b"print()\n")
+        went = after[asked.index(request) - 1]
+        return went if isinstance(went, BuildFailed) else Built("sha256:2", image().config, tuple(went))
+
+    given = {"Dockerfile": b"FROM x\n", "sales_predictor.py": b"print()\n", **files}
+    return check(grade_exercise(brief("3.3.L", given), observe), "cached"), len(asked)
+
+
+def test_only_what_follows_the_install_ran() -> None:
+    found, builds = verdict(steps(*RIGHT, ran_from=5))
+    assert (found.status, found.score, builds) == ("passed", 8, 2)
+
+
+@pytest.mark.parametrize("first", [1, 2, 3, 4])
+def test_a_builder_that_lost_what_it_had_is_asked_once_more(first: int) -> None:
+    found, builds = verdict(steps(*RIGHT, ran_from=first), steps(*RIGHT, ran_from=5))
+    assert (found.status, builds) == ("passed", 3)
+
+
+def test_a_cache_that_stays_lost_fails() -> None:
+    found, builds = verdict(steps(*RIGHT, ran_from=2), steps(*RIGHT, ran_from=4))
+    assert (found.status, builds) == ("failed", 3)
+    assert "pip install" in found.message
+    assert "after a change" not in found.message.lower()
+
+
+@pytest.mark.parametrize(
+    ("before", "builds"),
+    [
+        ("COPY . .", 2),
+        ("COPY . /app/", 2),
+        ("ADD . /app", 2),
+        ("COPY *.py /app/", 2),
+        ("COPY sales_predictor.py /app/", 2),
+        ("COPY requirements.txt sales_predictor.py ./", 2),
+        ("COPY --chown=1000:1000 ./sales_predictor.py /app/", 2),
+        ("COPY src/ /app/", 2),
+        ('COPY ["sales_predictor.py", "/app/"]', 2),
+        ("COPY requirements.txt ./", 3),
+        ("COPY --chown=1000:1000 requirements.txt ./", 3),
+        ("ADD requirements.txt ./", 3),
+        ("WORKDIR /app", 3),
+        ("RUN useradd app", 3),
+    ],
+)
+def test_a_copy_that_may_hold_the_script_needs_no_second_try(before: str, builds: int) -> None:
+    names = numbered("FROM python:3.9", before, RUN)
+    lost = steps(*names, ran_from=2)
+    found, tried = verdict(lost, lost)
+    assert (found.status, found.score, tried) == ("failed", 0, builds)
+    assert "RUN pip install" in found.message
+    assert found.hint
+
+
+def test_the_copy_that_broke_the_cache_is_named() -> None:
+    found, _ = verdict(steps(*numbered("FROM python:3.9", "WORKDIR /app", "COPY . .", RUN), ran_from=3))
+    assert "line 3 (COPY . .)" in found.message
+    assert (found.file, found.line) == ("Dockerfile", 3)
+
+
+@pytest.mark.parametrize(
+    ("text", "installs"),
+    [
+        ("RUN pip install numpy", True),
+        ("RUN python -m pip install -r requirements.txt", True),
+        ("RUN apt-get update && apt-get install -y gcc", True),
+        ("RUN --mount=type=cache,target=/root/.cache poetry install", True),
+        ("RUN sh setup.sh", True),
+        ("RUN echo hello", False),
+        ("RUN python sales_predictor.py", False),
+        ("COPY pip-install.txt .", False),
+    ],
+)
+def test_what_installs_packages(text: str, installs: bool) -> None:
+    names = numbered("FROM python:3.9", RUN, "COPY . .", text)
+    found, _ = verdict(steps(*names, ran_from=3), **{"setup.sh": b"set -e\npip install numpy\n"})
+    assert found.status == ("failed" if installs else "passed")
+
+
+def test_where_nothing_is_installed_nothing_is_in_order() -> None:
+    found, builds = verdict(steps(*numbered("FROM python:3.9", "COPY . .", "RUN echo hello"), ran_from=2))
+    assert (found.status, builds) == ("failed", 1)
+    assert "installs packages" in found.message
+    assert "RUN echo hello" in found.actual
+    assert found.hint
+
+
+def test_a_builder_that_names_no_lines() -> None:
+    """Lines are for messages; without them the verdict is the same."""
+    names = numbered("FROM python:3.9", "COPY . .", RUN)
+    found, _ = verdict(*[steps(*names, ran_from=2, lines=False)] * 2)
+    assert found.status == "failed"
+    assert "COPY . ." in found.message
+
+
+def test_a_changed_script_with_which_nothing_builds() -> None:
+    found, _ = verdict(BuildFailed("the linter found a comment", line=4))
+    assert (found.status, found.line) == ("failed", 4)
+    assert "does not build" in found.message
+
+
+# ── several stages ──────────────────────────────────────────────────────────────────────
+
+
+def stages(*named: tuple[str, bool]) -> tuple[BuildStep, ...]:
+    return tuple(BuildStep(name, cached, 1.0, line=line) for line, (name, cached) in enumerate(named, 1))
+
+
+def test_a_copy_of_another_stage_explains_nothing() -> None:
+    first = [("[builder 1/2] FROM python:3.9", True), (f"[builder 2/2] {RUN}", False)]
+    last = [("[stage-1 1/2] FROM python:3.9", True), ("[stage-1 2/2] COPY . .", False)]
+    lost = stages(*last, *first)
+    found, builds = verdict(lost, stages(*last, first[0], (first[1][0], True)))
+    assert (found.status, builds) == ("passed", 3)
+
+
+def test_a_copy_of_its_own_stage_explains_it_and_is_named() -> None:
+    found, builds = verdict(
+        stages(
+            ("[stage-1 1/2] FROM python:3.9", True),
+            ("[stage-1 2/2] COPY . .", False),
+            ("[builder 1/3] FROM python:3.9", True),
+            ("[builder 2/3] COPY sales_predictor.py .", False),
+            (f"[builder 3/3] {RUN}", False),
+        )
+    )
+    assert (found.status, builds) == ("failed", 2)
+    assert "line 5 (RUN pip install" in found.message
+    assert "line 4 (COPY sales_predictor.py .)" in found.message
+    assert found.line == 4
+
+
+def test_a_copy_of_the_stage_that_it_begins_with_is_named() -> None:
+    lost = stages(("[base 1/2] FROM python:3.9", True), ("[base 2/2] COPY . .", False), (f"[stage-1 1/1] {RUN}", False))
+    found, _ = verdict(lost, lost)
+    assert found.status == "failed"
+    assert "line 2 (COPY . .)" in found.message
+
+
+def test_what_comes_from_a_stage_that_changed_explains_it() -> None:
+    found, builds = verdict(
+        stages(
+            ("[stage-1 1/3] FROM python:3.9", True),
+            ("[stage-1 2/3] COPY --from=builder /app/made.txt /app/", False),
+            (f"[stage-1 3/3] {RUN}", False),
+        )
+    )
+    assert (found.status, builds) == ("failed", 2)
+
+
+def test_numbers_that_are_padded_belong_to_one_stage() -> None:
+    """With ten steps or more, BuildKit writes `[ 2/11]` and `[builder  2/11]`."""
+    texts = ["FROM python:3.9", "COPY . .", *["RUN true"] * 8, RUN]
+    for stage in ("", "builder "):
+        names = [f"[{stage}{number:>2}/{len(texts)}] {text}" for number, text in enumerate(texts, 1)]
+        found, builds = verdict(*[steps(*names, ran_from=2)] * 2)
+        assert (found.status, found.line, builds) == ("failed", 2, 2)
