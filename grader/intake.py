@@ -200,11 +200,14 @@ def _handed(parcel: Parcel, members: tuple[Member, ...] | Unreadable, wanted: Wa
         if exercise in found:
             yield _one_of(found[exercise], parcel.student)
         elif problems:
-            yield RefusedFolder(exercise, parcel.student, tuple(Refusal(told) for told in sorted(problems)[:_MAX_PROBLEMS]))
+            yield RefusedFolder(
+                exercise, parcel.student, tuple(Refusal(told) for told in sorted(problems)[:_MAX_PROBLEMS])
+            )
 
 
 def _one_of(several: Sequence[_Found], student: str) -> Handed:
     """What was handed in for one exercise, if that is one thing."""
+    several = sorted(several, key=lambda found: found.archive)  # packed or unpacked, the files' order tells nothing
     handed = [found.handed for found in several]
     if len(handed) == 1 or len({item.digest if isinstance(item, ExerciseFiles) else "" for item in handed}) == 1:
         return handed[0]
