@@ -29,11 +29,16 @@ _MODES = 0o755
 """Permission bits that a file may have in the context; the others depend on the umask of whoever unpacked it."""
 
 
+_CACHES = 16
+"""Hexadecimal digits of a submission's digest that name its cache mounts."""
+
+
 def make_job(files: ExerciseFiles, replaced: tuple[MemoryFile, ...], name: str) -> BuildJob | BuildFailed:
     """All that an engine needs to build an exercise; or why Docker would not, when no engine is needed to tell.
 
     That is so when the Dockerfile is missing or cannot be read, or `.dockerignore` cannot. The
-    job's Dockerfile has the student's lines in the student's places, only `# syntax=` is a plain comment.
+    job's caches are those of the submission as it was handed in. Its Dockerfile has the student's lines in
+    the student's places, only `# syntax=` is a plain comment.
     """
     file = dockerfile_of(_with(files, replaced))
     if file is None:
@@ -42,7 +47,11 @@ def make_job(files: ExerciseFiles, replaced: tuple[MemoryFile, ...], name: str) 
     if isinstance(parsed, Unparsable):
         return BuildFailed(parsed.message, line=parsed.line)
     context = make_context(files, replaced)
-    return context if isinstance(context, BuildFailed) else BuildJob(context, as_built(file.content), name)
+    return (
+        context
+        if isinstance(context, BuildFailed)
+        else BuildJob(context, as_built(file.content), name, files.digest[:_CACHES])
+    )
 
 
 def make_context(files: ExerciseFiles, replaced: tuple[MemoryFile, ...] = ()) -> bytes | BuildFailed:

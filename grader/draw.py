@@ -2,8 +2,8 @@
 
 Figures come from SHA-256 of a counter, not from `random`, whose methods may change between
 versions of Python. A drawn list is kept only if the usual mistakes (rounded weeks, the last
-week, the median, an extreme, one week left out, a trend off by a week) give visibly different answers,
-so that a wrong program cannot be right by luck.
+week, the median, an extreme, one week left out, a trend off by a week, an answer without its
+decimals) give visibly different answers, so that a wrong program cannot be right by luck.
 """
 
 from __future__ import annotations
@@ -81,7 +81,16 @@ def _tells_mistakes_apart(weeks: list[float], shape: Shape) -> bool:
     mistakes = _mistakes(weeks)
     if shape == "noisy" and len(weeks) >= _EXTREMES_FROM:
         mistakes += [max(weeks), min(weeks)]
-    return _all_apart(answers) and all(abs(answer - mistake) > _APART for answer in answers for mistake in mistakes)
+    return (
+        _all_apart(answers)
+        and not any(_nearly_whole(answer) for answer in answers)
+        and all(abs(answer - mistake) > _APART for answer in answers for mistake in mistakes)
+    )
+
+
+def _nearly_whole(answer: float) -> bool:
+    """Whether cutting off the decimals, or rounding them, hardly shows."""
+    return abs(answer - round(answer)) <= _APART
 
 
 _EXTREMES_FROM = 4

@@ -34,12 +34,14 @@ class BuildJob:
 
     The Dockerfile stands in the tar under the name `Dockerfile`; its text is given besides,
     so that steps can be matched with its lines. `name` is a readable part for tags and names
-    (letters, digits, `-`), never taken from a student.
+    (letters, digits, `-`), never taken from a student. Jobs with the same `caches` share what
+    `RUN --mount=type=cache` keeps, others do not; "" stands for the engine's own.
     """
 
     context: bytes
     dockerfile: bytes
     name: str
+    caches: str = ""
 
 
 class Engine(Protocol):

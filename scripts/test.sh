@@ -29,10 +29,11 @@ with_engine .venv/bin/grader images
 
 pytest=(.venv/bin/python -m pytest)
 part "unit" "${pytest[@]}" -n 2 -m "not engine and not browser"
-part "engine" with_engine "${pytest[@]}" -m "engine and not browser and not private"
+part "engine" with_engine "${pytest[@]}" -m "engine and not browser and not private and not long"
 part "browser" with_engine "${pytest[@]}" -m browser
-# One seed, so that red means a change, not a draw; `make selftest` draws a new one each time.
-part "selftest" with_engine .venv/bin/grader selftest --seed 20240229
+# One seed, so that red means a change, not a draw; `make selftest` draws a new one each time. One job more than the
+# usual two cores, since installations wait for the network.
+part "selftest" with_engine .venv/bin/grader selftest --seed 20240229 --jobs 3
 
 if [ ${#red[@]} -gt 0 ]; then
     fail 1 "red: ${red[*]} (after $(seconds_since "$start") s)."

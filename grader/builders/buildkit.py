@@ -9,10 +9,21 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import json
 from dataclasses import dataclass
 from typing import Any
 
-from grader.builders.order import SILENCE, BuildOrder, Made, after, api_parameters, error_of, json_messages, outcome
+from grader.builders.order import (
+    SILENCE,
+    BuildOrder,
+    Made,
+    after,
+    api_parameters,
+    build_arguments,
+    error_of,
+    json_messages,
+    outcome,
+)
 from grader.connection import Connection
 from grader.errors import EngineError
 from grader.model import BuildFailed
@@ -30,7 +41,8 @@ def build_with_buildkit(
     connection: Connection, order: BuildOrder, cancellation: Cancellation, on_step: OnStep
 ) -> Made | BuildFailed:
     """A `Builder`: the image's id and the steps come from messages that no student can write."""
-    parameters = {**api_parameters(order), "version": "2", "buildid": order.tag}
+    arguments = json.dumps(build_arguments(order))
+    parameters = {**api_parameters(order), "version": "2", "buildid": order.tag, "buildargs": arguments}
     silence = order.seconds + SILENCE
     stream = connection.stream("POST", "/build", parameters=parameters, data=order.job.context, silence=silence)
 

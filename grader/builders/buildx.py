@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grader.builders.order import BuildOrder, Made, outcome
+from grader.builders.order import BuildOrder, Made, build_arguments, outcome
 from grader.connection import Connection, parse_time
 from grader.errors import EngineError
 from grader.model import BuildFailed
@@ -87,6 +87,8 @@ def _started(order: BuildOrder, endpoint: str, folder: str, image_file: Path) ->
         "--file",
         "Dockerfile",
     ]
+    for name, value in build_arguments(order).items():
+        options += ["--build-arg", f"{name}={value}"]
     context = Path(folder, "context.tar")
     context.write_bytes(order.job.context)
     plugins = str(Path.home() / ".docker" / "cli-plugins")

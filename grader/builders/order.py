@@ -23,6 +23,7 @@ __all__ = [
     "Made",
     "after",
     "api_parameters",
+    "build_arguments",
     "error_of",
     "json_messages",
     "outcome",
@@ -117,6 +118,14 @@ def api_parameters(order: BuildOrder) -> Parameters:
         "rm": 1,
         "forcerm": 1,
     }
+
+
+def build_arguments(order: BuildOrder) -> dict[str, str]:
+    """Arguments for BuildKit itself, which no Dockerfile sees: the namespace of cache mounts.
+
+    https://docs.docker.com/build/building/variables/#buildkit-built-in-build-args
+    """
+    return {"BUILDKIT_CACHE_MOUNT_NS": order.job.caches} if order.job.caches else {}
 
 
 def json_messages(stream: Stream, watchdog: Watchdog) -> Iterator[dict[str, Any]]:

@@ -69,12 +69,17 @@ class Brief:
         return self.course.script
 
     def line_of(self, *keywords: str) -> int | None:
-        """The Dockerfile's line of the last of these instructions, for a finding that is about it."""
+        """The line of the last of these instructions, of the Dockerfile's last stage, for a finding about it.
+
+        An earlier stage's instructions are not those of the image.
+        """
         file = dockerfile_of(self.files)
         parsed = parse(file.content) if file else None
         if not isinstance(parsed, Dockerfile):
             return None
-        found = [instruction.first_line for instruction in parsed.instructions if instruction.keyword in keywords]
+        stages = [index for index, one in enumerate(parsed.instructions) if one.keyword == "FROM"]
+        last_stage = parsed.instructions[stages[-1] :] if stages else parsed.instructions
+        found = [instruction.first_line for instruction in last_stage if instruction.keyword in keywords]
         return found[-1] if found else None
 
     def group(self, name: str) -> tuple[Case, ...]:
@@ -131,16 +136,18 @@ def compose(*replaced: MemoryFile) -> Steps[ComposeSeen]:
     return seen
 
 
-def first_right(attempts: Sequence[Steps[Finding]]) -> Steps[Finding]:
-    """The finding of the first attempt that passes; if none does, of the last whose container started."""
-    findings: list[Finding] = []
+def first_right(attempts: Sequence[Steps[tuple[Finding, bool]]]) -> Steps[Finding]:
+    """The finding of the first attempt that passes; if none does, of the first whose run printed a prediction line.
+
+    An attempt tells that with its finding. Where no run did, it is the first attempt's.
+    """
+    tried: list[tuple[Finding, bool]] = []
     for attempt in attempts:
-        finding = yield from attempt
+        finding, predicted = yield from attempt
         if finding.passed:
             return finding
-        findings.append(finding)
-    started = [finding for finding in findings if finding.ended != "not_started"]
-    return (started or findings)[-1]
+        tried.append((finding, predicted))
+    return next((finding for finding, predicted in tried if predicted), tried[0][0])
 
 
 def run(request: RunRequest) -> Steps[RunOutcome]:
@@ -158,21 +165,44 @@ def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
 
 def docker_run(request: RunRequest) -> str:
     """A shell line that builds the folder's image and runs it as `request` does, files and folders included."""
-    prepare: list[str] = [] if request.left else [_BUILD]
+    prepare = [] if request.left else [_BUILD]
+    prepare += [f"mkdir -p -m 777 {_local(folder.path)}" for folder in request.folders]
+    return " && ".join([*prepare, _run_line(request)])
+
+
+def docker_runs(requests: Sequence[RunRequest]) -> str:
+    """A shell line that builds the folder's image and runs it as each request does, all on one fresh `$folder`."""
+    runs = " ; ".join(_run_line(request, folder='"$folder"') for request in requests)
+    return f'{_BUILD} && folder=$(mktemp -d) && chmod 777 "$folder" && {runs}'
+
+
+def _run_line(request: RunRequest, *, folder: str = "") -> str:
+    """A run, and before it the files that it is given; `folder`, as a shell's text, stands for what is mounted."""
+    prepare: list[str] = []
     options: list[str] = []
     for file in request.files:
-        local = f"/tmp/{posixpath.basename(file.path)}"
-        figures = shlex.join(file.content.decode("utf-8", "replace").split())
-        prepare.append(f"printf '%s\\n' {figures} > {local}")
-        options += ["-v", f"{local}:{file.path}:ro"]
-    for folder in request.folders:
-        local = f"/tmp/{posixpath.basename(folder.path)}"
-        prepare.append(f"mkdir -p -m 777 {local}")
-        options += ["-v", f"{local}:{folder.path}"]
+        prepare.append(f"printf {_printf_form(file.content)} > {shlex.quote(_local(file.path))}")
+        options += ["-v", shlex.quote(f"{_local(file.path)}:{file.path}:ro")]
+    for mount in request.folders:
+        options += ["-v", f"{folder}:{mount.path}" if folder else shlex.quote(f"{_local(mount.path)}:{mount.path}")]
     for name, value in request.environment:
-        options += ["-e", f"{name}={value}"]
-    command = ["docker", "run", "--rm", *options, request.left or IMAGE_NAME, *request.args]
-    return " && ".join([*prepare, shlex.join(command)])
+        options += ["-e", shlex.quote(f"{name}={value}")]
+    command = ["docker run --rm", *options, shlex.join([request.left or IMAGE_NAME, *request.args])]
+    return " && ".join([*prepare, " ".join(command)])
+
+
+def _local(path: str) -> str:
+    return f"/tmp/{posixpath.basename(path.rstrip('/'))}"
+
+
+def _printf_form(content: bytes) -> str:
+    """A quoted text of which `printf` makes just these bytes; a `-` at its begin would be taken for an option."""
+    shown = "".join(_ESCAPED.get(byte) or (chr(byte) if byte in _PLAIN else f"\\{byte:03o}") for byte in content)
+    return "'" + (f"\\055{shown[1:]}" if shown.startswith("-") else shown) + "'"
+
+
+_ESCAPED = {ord("\n"): "\\n", ord("\\"): "\\\\", ord("%"): "%%", ord("'"): "\\047"}
+_PLAIN = range(0x20, 0x7F)
 
 
 def after_script(brief: Brief, command: str) -> str:
@@ -188,10 +218,14 @@ def docker_in_image(program: str, *words: str) -> str:
     return f"{_BUILD} && {shlex.join(['docker', 'run', '--rm', '--entrypoint', program, IMAGE_NAME, *words])}"
 
 
-def docker_inspect(*fields: str) -> str:
-    """A shell line that builds the folder's image and shows parts of its configuration."""
+def docker_inspect(*fields: str, after: str = "") -> str:
+    """A shell line that builds the folder's image and shows parts of its configuration.
+
+    `after` is a line that builds it too, to come first.
+    """
     form = " ".join(f"{{{{.Config.{field}}}}}" for field in fields)
-    return f"{_BUILD} && docker inspect -f '{form}' {IMAGE_NAME}"
+    inspect = f"docker inspect -f '{form}' {IMAGE_NAME}"
+    return f"{after} ; {inspect}" if after else f"{_BUILD} && {inspect}"
 
 
 IMAGE_NAME = "sales-predictor"

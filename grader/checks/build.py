@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 
 from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built, docker_inspect
 from grader.checks.cache import INSTALLS, INSTRUCTION
@@ -69,7 +70,7 @@ def _build_failed(seen: BuildFailed) -> Finding:
     return Finding(
         passed=False,
         reason=_reason(seen, keyword, instruction),
-        message=f"{where} {_verb(seen)}{what}",
+        message=f"{where} {_verb(seen)}{what or '.'}",
         actual=_told_by_builder(seen, step),
         ended="" if seen.ended == "failed" else seen.ended,
         reproduce=_REPRODUCE,
@@ -109,4 +110,16 @@ def _instruction(step: BuildStep | None) -> tuple[str, str]:
 
 def _told_by_builder(seen: BuildFailed, step: BuildStep | None) -> str:
     log = [line for line in (step.log if step else "").splitlines() if line.strip()]
-    return "\n".join(log[-_LOG_LINES:]) or seen.message
+    return "\n".join(log[-_LOG_LINES:]) or _NOT_IN_CONTEXT.sub(_named_in_context, seen.message)
+
+
+_NOT_IN_CONTEXT = re.compile(
+    r"(?:failed to (?:compute cache key|calculate checksum)\b[^\n]*?)?"
+    r"failed to walk (?P<context>/\S*?/buildkit-mount\d+)\S*: "
+    r"lstat (?P=context)/(?P<path>[^\n]*?): no such file or directory"
+)
+"""How BuildKit says that a source of COPY is not there: by a path of its own machine."""
+
+
+def _named_in_context(told: re.Match[str]) -> str:
+    return f'"{told["path"]}" not found in the build context'

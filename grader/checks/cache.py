@@ -45,7 +45,7 @@ def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # n
         return Finding(
             passed=True, message="After a change of the script, no package was installed again.", reproduce=_REPRODUCE
         )
-    return _told(repeated, again.steps)
+    return _told(repeated, again.steps, brief.script)
 
 
 def _changed(brief: Brief, number: int) -> Steps[Built | BuildFailed]:
@@ -92,18 +92,19 @@ def _may_hold(source: str, script: str) -> bool:
     return name == script or "." not in name or any(sign in source for sign in "*?[$") or source.startswith("--")
 
 
-def _told(repeated: list[BuildStep], steps: tuple[BuildStep, ...]) -> Finding:
+def _told(repeated: list[BuildStep], steps: tuple[BuildStep, ...], script: str) -> Finding:
     first = repeated[0]
     breaker = _breaker(first, steps)
     seconds = sum(step.seconds for step in repeated)
-    because = f" {_place(breaker)}, which holds the script, stands before it." if breaker else ""
     return Finding(
         passed=False,
         reason=Reason.INSTALLED_AGAIN,
-        message=f"Only the script was changed, but {_place(first)} ran again and took {seconds:.1f} seconds.{because}",
+        message=f"Only the script was changed, but {_place(first)} ran again; "
+        f"installing took {seconds:.1f} seconds in all.{_because(first, breaker, script)}",
         expected="CACHED for every instruction that installs packages",
         actual="\n".join(
-            f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}" for step in steps
+            f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}"
+            for step in _in_order([step for step in steps if _word(step) != "FROM"])
         ),
         file="Dockerfile",
         line=(breaker or first).line,
@@ -115,6 +116,28 @@ _REPRODUCE = (
     f"docker build -t {IMAGE_NAME} . && echo '# a change' >> sales_predictor.py && docker build -t {IMAGE_NAME} . "
     "  # then remove the added line"
 )
+
+
+def _because(install: BuildStep, breaker: BuildStep | None, script: str) -> str:
+    """Why the installation was not cached, as a sentence behind another; "" where that is not known."""
+    if breaker is not None:
+        how = "was made again too" if "--from=" in breaker.name else "takes the script along"
+        place = _place(breaker)
+        return f" {place[:1].upper()}{place[1:]} {how}, and it stands before the installation."
+    return " It mounts the folder, and the script with it." if _mounts(install, script) else ""
+
+
+def _mounts(step: BuildStep, script: str) -> bool:
+    """Whether a RUN has `--mount=type=bind` (which is what it is without a type) of what may hold the script."""
+    for match in _MOUNT.finditer(step.name):
+        options = dict(part.partition("=")[::2] for part in match["options"].split(","))
+        source = options.get("source") or options.get("src") or "."
+        if options.get("type", "bind") == "bind" and "from" not in options and _may_hold(source, script):
+            return True
+    return False
+
+
+_MOUNT = re.compile(r"--mount=(?P<options>\S+)")
 
 
 def _breaker(install: BuildStep, steps: tuple[BuildStep, ...]) -> BuildStep | None:

@@ -7,6 +7,7 @@ looked at instead; what only a script could show (that a list was asked for) is 
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -14,7 +15,7 @@ from grader.checks.brief import Brief, Steps, after_script, built, carried_out, 
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished
 from grader.compare import LINE_FORM, agrees, lines, predicted
-from grader.imagenames import is_called, normalised
+from grader.imagenames import is_allowed, is_called, normalised
 from grader.model import (
     Built,
     ContainerSeen,
@@ -64,12 +65,21 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
         reason="" if code == 0 else Reason.SCRIPT_FAILED,
         message=_script_ended(code, seen.failed),
         expected="every command works; exit code 0",
-        actual=f"{excerpt(seen.outcome)}\nexit code {code}",
+        actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
         line=seen.failed[0].line if seen.failed and code else None,
     )
+
+
+def _without_progress(stderr: bytes) -> bytes:
+    """Without the builder's progress and the help that the docker command adds to its errors."""
+    kept = [line for line in stderr.splitlines() if not _PROGRESS.match(line)]
+    return b"\n".join(kept)
+
+
+_PROGRESS = re.compile(rb"#\d+ |\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
 def _script_ended(code: int, failed: Sequence[FailedCommand]) -> str:
@@ -164,12 +174,24 @@ def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
     return Finding(
         passed=not lost,
         reason=Reason.IMAGES_REMOVED if lost else "",
-        message=f"The images are gone too: {', '.join(lost)}. Only the containers were to be removed." if lost else "",
+        message=f"{_gone(lost, brief)} Only the containers were to be removed." if lost else "",
         expected="the same images as before",
         actual=f"{len(lost)} names of images are gone" if lost else "the same images as before",
-        reproduce=after_script(brief, "docker images"),
+        reproduce=_LOOK_ONLY if seen.source == "script" else "docker images",
         file=_file(seen),
     )
+
+
+_LOOK_ONLY = f"grep -nE 'rmi|image rm|prune' {_FILE}  # look only: to run it would remove your own images too"
+
+
+def _gone(lost: Sequence[str], brief: Brief) -> str:
+    """What is gone, the base images only by their number."""
+    own = [name for name in lost if not is_allowed(name, [one for image in brief.course.images for one in image.names])]
+    if len(own) in {0, len(lost)}:
+        return f"The images are gone too: {', '.join(lost)}."
+    bases = len(lost) - len(own)
+    return f"The images are gone too: {', '.join(own)}, and {bases} name{'s' if bases > 1 else ''} of base images."
 
 
 def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
@@ -205,13 +227,18 @@ def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
     return Finding(
         passed=right,
         reason="" if right else Reason.CONTAINER_WRONG,
-        message="" if right else f"A container of {check.image} ran, but it did not print the prediction {expected}",
+        message="" if right else _printed_other(check, number, expected),
         expected=told.expected,
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
         reproduce=told.reproduce,
         file=brief.script,
     )
+
+
+def _printed_other(check: ContainerRan, number: float | None, expected: str) -> str:
+    what = "no prediction line" if number is None else f"{number:.10g}"
+    return f"A container of {check.image} ran, but it printed {what}, where this was expected: {expected}"
 
 
 def _ended_well(
@@ -230,7 +257,7 @@ def _ended_well(
     scripted = [one for one in good if _runs_script(one, image, brief.script)]
     if not scripted:
         command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
-        message = f"A container of {check.image} ran, but not {brief.script}: it executed {command}"
+        message = f"A container of {check.image} ran, but not {brief.script}: it executed `{command}`."
         return Reason.CONTAINER_WRONG, message
     return _same_again(scripted[-1], image.config if image else _NO_CONFIG)
 
@@ -324,7 +351,10 @@ def _status(container: ContainerSeen) -> str:
 
 
 def _containers(seen: ScriptSeen) -> str:
-    return "\n".join(f"{one.id[:_SHORT]}  {one.image}  {_status(one)}" for one in seen.after.containers)
+    there = {one.id for one in seen.after.containers}
+    lines = [f"{one.image}  {one.name}  {_status(one)}" for one in seen.after.containers]
+    gone = [f"{one.image}  exited with {one.code}  (removed since)" for one in seen.ended if one.container not in there]
+    return "\n".join(lines + gone)
 
 
 # ── requests ────────────────────────────────────────────────────────────────────────────
@@ -342,10 +372,10 @@ def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - eve
     return Finding(
         passed=right,
         reason="" if right else Reason.NOT_LISTED,
-        message="" if right else _not_listed(check.what, half=half),
+        message="" if right else _not_listed(check.what, seen, half=half),
         expected=f"the script asks Docker for the list, as `{command}` does",
         actual="asked for the list" if right else _asked(seen),
-        reproduce=command,
+        reproduce=f"bash {_FILE}",
         file=_FILE,
     )
 
@@ -361,17 +391,44 @@ def _lists(request: EngineRequest, what: str) -> bool:
 _OK = 200
 
 
-def _not_listed(what: str, *, half: bool) -> str:
+def _not_listed(what: str, seen: ScriptSeen, *, half: bool) -> str:
     if half:
         return f"{_FILE} listed the running containers, but not all of them: `docker ps -a` shows the stopped ones too."
+    failed = seen.outcome.ended != Exited(0) and bool(seen.failed)
+    stopped = f" It failed in line {seen.failed[-1].line}; did it come that far?" if failed else ""
     if what == "images":
-        return f"{_FILE} did not ask Docker for the list of images (`docker images`)."
-    return f"{_FILE} did not ask Docker for the list of all containers (`docker ps -a`)."
+        return f"{_FILE} did not ask Docker for the list of images (`docker images`).{stopped}"
+    return f"{_FILE} did not ask Docker for the list of all containers (`docker ps -a`).{stopped}"
 
 
 def _asked(seen: ScriptSeen) -> str:
-    names = dict.fromkeys(f"{one.method} {one.path}" for one in seen.requests if one.path not in {"/_ping", "/version"})
-    return "requests to the engine: " + (", ".join(list(names)[:8]) or "none")
+    asked = dict.fromkeys(word for one in seen.requests for word in [_in_words(one)] if word)
+    return f"{_FILE} asked Docker to: {', '.join(asked)}" if asked else f"{_FILE} asked Docker for nothing"
+
+
+def _in_words(request: EngineRequest) -> str:
+    """What a request is about, as a command says it; "" for what the docker command does by itself."""
+    told = ((method, re.fullmatch(path, request.path), words) for method, path, words in _WORDS)
+    return next((words for method, match, words in told if match and request.method == method), "")
+
+
+_WORDS = (
+    ("POST", "/build|/grpc", "build"),
+    ("POST", "/images/.+/tag", "tag an image"),
+    ("GET", "/images/.+/json", "inspect an image"),
+    ("GET", "/images/json", "list images"),
+    ("DELETE", "/images/.+", "remove an image"),
+    ("POST", "/images/prune", "prune images"),
+    ("POST", "/images/create", "fetch an image"),
+    ("POST", "/containers/create", "create a container"),
+    ("POST", "/containers/.+/start", "start a container"),
+    ("POST", "/containers/.+/stop", "stop a container"),
+    ("POST", "/containers/.+/kill", "kill a container"),
+    ("POST", "/containers/prune", "prune containers"),
+    ("DELETE", "/containers/.+", "remove a container"),
+    ("GET", "/containers/json", "list containers"),
+    ("GET", "/containers/.+/logs", "show a container's output"),
+)
 
 
 def _file(seen: ScriptSeen) -> str:

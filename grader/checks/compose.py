@@ -41,7 +41,9 @@ def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # n
     accepted = seen.config.ended == Exited(0) and bool(services)
     return Finding(
         passed=accepted,
-        reason="" if accepted else Reason.COMPOSE_INVALID,
+        reason=""
+        if accepted
+        else (Reason.NOT_MOUNTED if b"undefined volume" in seen.config.stderr else Reason.COMPOSE_INVALID),
         message="" if accepted else f"Compose does not accept {name}: {_said(seen.config) or 'it has no services.'}",
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
@@ -90,7 +92,7 @@ def _lacking(services: Sequence[_Service], file: str) -> tuple[Reason, str]:
 
 def _described(service: _Service) -> str:
     builds = f"builds {service.builds}" if service.builds else "builds nothing"
-    return f"{service.name}: {builds}; mounts {service.mounted or 'no such file of this folder'}"
+    return f"{service.name}: {builds}; {f'mounts {service.mounted}' if service.mounted else 'mounts no such file'}"
 
 
 def compose_prints(check: ComposePrints, brief: Brief) -> Steps[Finding]:
@@ -101,7 +103,7 @@ def compose_prints(check: ComposePrints, brief: Brief) -> Steps[Finding]:
     told = Finding(
         passed=False,
         expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
-        reproduce=f"printf '%s\\n' {' '.join(case.weeks)} > {check.file} && docker compose up --build",
+        reproduce=_with_other_weeks(check.file, case.weeks),
         file=_file_of(brief),
     )
     failed = next((step for step in (seen.build, seen.up) if step is not None and step.ended != Exited(0)), None)
@@ -114,6 +116,13 @@ def compose_prints(check: ComposePrints, brief: Brief) -> Steps[Finding]:
         return replace(told, **_not_started(wanted))
     told_each = [replace(told, **_service_said(service, seen, expected)) for service in ours]
     return next((finding for finding in told_each if not finding.reason), told_each[-1])
+
+
+def _with_other_weeks(file: str, weeks: Sequence[str]) -> str:
+    """A shell line that brings it up with these weeks in the file, and then puts the student's own file back."""
+    saved = f"/tmp/{posixpath.basename(file)}.before"
+    put = f"printf '%s\\n' {' '.join(weeks)} > {file}"
+    return f"cp {file} {saved} && {put} && docker compose up --build; cp {saved} {file}"
 
 
 def _not_started(wanted: Sequence[_Service]) -> dict[str, Any]:
@@ -138,7 +147,7 @@ def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> d
         message = f"The container of {service.service} is started again whenever it ends (`restart`), without end."
         return {**said, "reason": Reason.RESTARTED, "message": message}
     if service.status != "exited":
-        message = f"The container of {service.service} was {service.status} still after {seen.seconds:.0f} seconds."
+        message = f"The container of {service.service} was still {service.status} after {seen.seconds:.0f} seconds."
         return {
             **said,
             "reason": Reason.TIMED_OUT if service.status == "running" else Reason.SERVICE_NOT_STARTED,
@@ -148,7 +157,8 @@ def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> d
         last = next((line.strip() for line in reversed(lines(service.stderr)) if line.strip()), "")
         why = f" Its last message is: {last}" if last else ""
         message = f"The service {service.service} printed no prediction line; its exit code is {service.code}.{why}"
-        return {**said, "reason": Reason.NO_LINE, "message": message}
+        missing = last.startswith(("FileNotFoundError", "NotADirectoryError", "IsADirectoryError"))
+        return {**said, "reason": Reason.MOUNTED_ELSEWHERE if missing else Reason.NO_LINE, "message": message}
     if not agrees(number, expected):
         message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
         return {**said, "reason": Reason.WRONG_NUMBER, "message": message}

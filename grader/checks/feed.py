@@ -38,11 +38,15 @@ def sales_file(path: str, case: Case, *, untidy: bool = False) -> MemoryFile:
 
 
 def given(check: Fed, case: Case) -> str:
-    """What was given, as part of a sentence: ` for the weeks 1 2 3 in /app/sales.txt`; nothing if nothing was."""
+    """What was given, as part of a sentence that goes on: ` for the weeks 1 2 3 in /app/sales.txt, with NAME=value,`.
+
+    Nothing if nothing was given.
+    """
     if not (check.arguments or check.file or check.environment):
         return ""
     shown = " ".join(case.weeks[:_MANY]) + (f" … ({len(case.weeks)} weeks)" if len(case.weeks) > _MANY else "")
     weeks = f" for the weeks {shown}" if check.arguments or check.file else ""
-    file = f" in {check.file}" if check.file and not check.arguments else ""
-    variables = "".join(f" and {name}={value}" for name, value in sorted(check.environment.items()))
-    return weeks + file + variables
+    untidy = " (with a blank line in it, and no line end at its end)" if check.untidy else ""
+    file = f" in {check.file}{untidy}" if check.file and not check.arguments else ""
+    variables = " and ".join(f"{name}={value}" for name, value in sorted(check.environment.items()))
+    return weeks + file + (f", with {variables}," if variables else "")

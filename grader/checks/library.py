@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shlex
+from dataclasses import replace
 from importlib import resources
 
 from grader import gate
@@ -12,7 +14,7 @@ from grader.checks.brief import Brief, Steps, built, docker_in_image, docker_run
 from grader.checks.feed import fed
 from grader.checks.probe import Probed, probe
 from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt
+from grader.checks.tell import ended, excerpt, python_error
 from grader.compare import lines
 from grader.model import Finding, MemoryFile, RunOutcome, RunRequest
 from grader.source import Uses, uses_of
@@ -67,18 +69,36 @@ def loads(check: Loads, brief: Brief) -> Steps[Finding]:
     )
     outcome = yield from run(request)
     loaded = _told(brief, outcome)
+    outcome = _without_words(outcome)
     missing = [module for module in check.modules if module not in (loaded or ())]
-    names = ", ".join(missing)
+    reason, message = _not_loaded(missing, outcome)
     return Finding(
         passed=not missing,
-        reason=Reason.NOT_LOADED if missing else "",
-        message=f"When the script runs, {names} is not loaded." if missing else "",
+        reason=reason,
+        message=message,
         expected=f"a run that loads {', '.join(check.modules)}",
         actual=f"loaded: {', '.join(loaded)}" if loaded else excerpt(outcome),
         ended=ended(outcome.ended),
-        reproduce=docker_run(plain),
+        reproduce=_shows_imports(plain, missing or list(check.modules)),
         file=brief.script,
     )
+
+
+def _not_loaded(missing: list[str], outcome: RunOutcome) -> tuple[str, str]:
+    """The reason and the message of a failure; two empty texts where nothing is missing."""
+    if not missing:
+        return "", ""
+    names, error = ", ".join(missing), python_error(outcome)
+    if error.startswith(("ModuleNotFoundError", "ImportError")):
+        return Reason.MODULE_MISSING, f"The script stopped before {names} was loaded. Python says: {error}"
+    return Reason.NOT_LOADED, f"When the script runs, {names} is not loaded."
+
+
+def _shows_imports(plain: RunRequest, modules: list[str]) -> str:
+    """A shell line in which Python itself tells what it loads."""
+    telling = replace(plain, environment=(*plain.environment, ("PYTHONPROFILEIMPORTTIME", "1")))
+    shown = shlex.join(["grep", *(word for module in modules for word in ("-we", module))])
+    return f"{docker_run(telling)} 2>&1 | {shown} || echo '{', '.join(modules)} is not loaded'"
 
 
 def _source(check: Loads, brief: Brief) -> bytes:
@@ -92,6 +112,12 @@ def _told(brief: Brief, outcome: RunOutcome) -> list[str] | None:
         if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
             return [str(name) for name in json.loads(match["text"])]
     return None
+
+
+def _without_words(outcome: RunOutcome) -> RunOutcome:
+    """What the student's script itself wrote."""
+    own = [line for line in lines(outcome.stderr) if not _WORDS.search(line)]
+    return replace(outcome, stderr="\n".join(own).encode())
 
 
 def not_in_base(check: NotInBase, brief: Brief) -> Steps[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, first_right, run
+from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished, placed
@@ -100,39 +100,46 @@ def saves_prediction(check: SavesPrediction, brief: Brief) -> Steps[Finding]:
     return (yield from first_right([_run_after_run(way, brief) for way in ways(check)]))
 
 
-def _run_after_run(check: SavesPrediction, brief: Brief) -> Steps[Finding]:
+def _run_after_run(check: SavesPrediction, brief: Brief) -> Steps[tuple[Finding, bool]]:
+    """The finding, and whether its run printed a prediction line."""
     image = yield from built()
     folder = FolderMount(check.folder)
     finding = Finding(passed=True)
     earlier: list[str] = []
+    requests: list[RunRequest] = []
     replaced: float | None = None
     for case in [case for name in check.cases for case in brief.group(name)]:
         request = fed(check, case, folder)
         outcome = yield from run(request)
-        finding = _saved(check, brief, image, _Saving(case, request, outcome, tuple(earlier), replaced))
+        requests.append(request)
+        finding = _saved(check, brief, image, _Saving(case, tuple(requests), outcome, tuple(earlier), replaced))
         if not finding.passed:
-            return finding
+            return finding, predicted(outcome.stdout) is not None
         folder = outcome.folders[0]
         earlier = [line for file in _named(check, folder) for line in _lines_of(file)]
         replaced = case.expected(check.method)
-    return finding
+    return finding, True
 
 
 @dataclass(frozen=True, slots=True)
 class _Saving:
-    """One run of several on the same folder; the lines that the file had before it, and the prediction in them."""
+    """One run of several on the same folder: the requests up to its own, what was seen of it, and what was before.
+
+    That is the lines that the file had, and the prediction in them.
+    """
 
     case: Case
-    request: RunRequest
+    requests: tuple[RunRequest, ...]
     outcome: RunOutcome
     earlier: tuple[str, ...]
     replaced: float | None
 
 
 def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) -> Finding:
-    stopped = not_finished(image, saving.request, saving.outcome)
+    reproduce = f'{docker_runs(saving.requests)} ; ls -l "$folder"; cat "$folder"/{check.name}'
+    stopped = not_finished(image, saving.requests[-1], saving.outcome)
     if stopped is not None:
-        return replace(placed(stopped, brief), reproduce=docker_run(saving.request))
+        return replace(placed(stopped, brief), reproduce=reproduce)
     files = _named(check, saving.outcome.folders[0])
     reason, message = _in_file(check, saving, files)
     number = f"{saving.case.expected(check.method):.10g}"
@@ -144,7 +151,7 @@ def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) 
         + (" in a new line" if check.appends else " as its last number"),
         actual=_shown(saving, files),
         ended=ended(saving.outcome.ended),
-        reproduce=f"{docker_run(saving.request)} && ls -l {_local(check)} && cat {_local(check)}/{check.name}",
+        reproduce=reproduce,
         file=brief.script,
     )
 
@@ -152,7 +159,10 @@ def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) 
 def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, ...]) -> tuple[str, str]:
     """The reason and the message of a failure; two empty texts where the file is as it must be."""
     if not files:
-        return Reason.FILE_NOT_WRITTEN, f"After the run there is no {check.name} in the mounted folder {check.folder}."
+        return (
+            Reason.FILE_NOT_WRITTEN,
+            f"After the run there is no file {check.name} in the mounted folder {check.folder}.",
+        )
     found = [line for file in files for line in _lines_of(file)]
     return _appended(check, saving, found) if check.appends else _replaced(check, saving, found)
 
@@ -163,24 +173,32 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     new = found[len(saving.earlier) :]
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
-        told = f"No new line of {where} carries the prediction{given(check, saving.case)}, {expected:.10g}."
-        return Reason.NOT_IN_FILE, told
+        told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
+        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}"
     return "", ""
 
 
 def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
-    where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
+    expected = saving.case.expected(check.method)
     every = [number for line in found for number in numbers(line)]
     if not every or not agrees(every[-1], expected):
         reason = Reason.FILE_NOT_REPLACED if saving.earlier else Reason.NOT_IN_FILE
-        told = f"The last number in {where} is not the prediction{given(check, saving.case)}, {expected:.10g}."
-        return reason, told
+        seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else _NO_NUMBER.format(check.name)
+        return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}"
     if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
         return (
             Reason.FILE_NOT_REPLACED,
-            f"After the second run, {where} still holds the first run's prediction as well.",
+            f"After the second run, {check.name} still holds the first run's prediction as well.",
         )
     return "", ""
+
+
+_NO_NUMBER = "There is no number in {}; it has to hold"
+
+
+def _closing(check: SavesPrediction, saving: _Saving) -> str:
+    """What was given, at the end of a sentence."""
+    return given(check, saving.case).rstrip(",") + "."
 
 
 def _named(check: SavesPrediction, folder: FolderMount) -> tuple[MemoryFile, ...]:
@@ -198,11 +216,7 @@ def _shown(saving: _Saving, files: tuple[MemoryFile, ...]) -> str:
     if not files:
         there = ", ".join(file.path for file in saving.outcome.folders[0].files) or "nothing"
         return f"in the folder: {there}\n{excerpt(saving.outcome)}"
-    return (
-        "\n".join([f"{file.path}: {line}" for file in files for line in _lines_of(file)][-_SHOWN_LINES:])
-        or "an empty file"
-    )
-
-
-def _local(check: SavesPrediction) -> str:
-    return f"/tmp/{check.folder.rstrip('/').rpartition('/')[2]}"
+    held = [f"{file.path}: {line}" for file in files for line in _lines_of(file)][-_SHOWN_LINES:] or ["an empty file"]
+    end = saving.outcome.ended
+    printed = [] if end == Exited(0) else [f"the run ({ended(end)}) printed:", excerpt(saving.outcome)]
+    return "\n".join([*held, *printed])

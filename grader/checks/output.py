@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import re
+import shlex
 import statistics
 from dataclasses import dataclass, replace
 
 from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
+from grader.checks.tell import ended, excerpt, not_finished, placed, python_error, shown_command
 from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 from grader.spec import AlsoLogged, Predicts, Usage
@@ -22,7 +24,8 @@ def predicts(check: Predicts, brief: Brief) -> Steps[Finding]:
     return (yield from first_right([_each_case(way, brief) for way in ways(check)]))
 
 
-def _each_case(check: Predicts, brief: Brief) -> Steps[Finding]:
+def _each_case(check: Predicts, brief: Brief) -> Steps[tuple[Finding, bool]]:
+    """The finding, and whether its run printed a prediction line."""
     image = yield from (left(check.image) if check.image else built())
     finding = Finding(passed=True)
     for case in [case for name in check.cases for case in brief.group(name)]:
@@ -31,8 +34,8 @@ def _each_case(check: Predicts, brief: Brief) -> Steps[Finding]:
         outcome = yield from run(request)
         finding = _prediction(check, brief, _Ran(image, case, request, outcome))
         if not finding.passed:
-            return finding
-    return finding
+            return finding, predicted(outcome.stdout) is not None
+    return finding, True
 
 
 def also_logged(check: AlsoLogged, brief: Brief) -> Steps[Finding]:
@@ -122,9 +125,9 @@ def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
     if stopped is not None:
         return replace(placed(stopped, brief), reproduce=reproduce)
     reason, message = _compared(check, brief, ran)
-    if reason and check.arguments:
-        reason, message = _arguments_lost(brief, ran.image, ran.request) or (reason, message)
-    return Finding(
+    lost = _arguments_lost(brief, ran.image, ran.request) if reason and check.arguments else None
+    reason, message = lost or (reason, message)
+    finding = Finding(
         passed=not reason,
         reason=reason,
         message=f"{check.image}: {message}" if check.image and message else message,
@@ -134,6 +137,13 @@ def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
         reproduce=reproduce,
         file=brief.script,
     )
+    return _about_the_command(finding, brief, ran.request) if lost else finding
+
+
+def _about_the_command(finding: Finding, brief: Brief, request: RunRequest) -> Finding:
+    """The finding where it is not the script that is to be changed."""
+    expected = f"the script gets {shlex.join(request.args)}"
+    return replace(finding, expected=expected, file="Dockerfile", line=brief.line_of("CMD", "ENTRYPOINT"))
 
 
 def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
@@ -145,31 +155,49 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
     if not agrees(number, expected):
         told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
         return _wrong_reason(check, brief, ran.case, number), told
+    if ran.code != 0 and (error := python_error(ran.outcome)):
+        told = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
+        return Reason.CRASHED, told
     if ran.code != 0:
         return Reason.EXIT_CODE, f"The prediction{weeks} is right, but the container's exit code is {ran.code}, not 0."
     return "", ""
 
 
 def _no_line(ran: _Ran) -> tuple[str, str]:
-    errors, code = lines(ran.outcome.stderr), ran.code
-    if any(is_prediction_line(line) for line in errors):
+    if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
         return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
-    last = next((line.strip() for line in reversed(errors) if line.strip()), "")
-    if code == 0:
+    if ran.code == 0:
         return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}"
-    message = f"The container ended with exit code {code} and printed no prediction line."
-    if last.startswith("EOFError"):
+    message = f"The container ended with exit code {ran.code} and printed no prediction line."
+    error = python_error(ran.outcome)
+    if error.startswith("EOFError"):
         return Reason.WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
-    if last.startswith(("ModuleNotFoundError", "ImportError")):
-        return Reason.MODULE_MISSING, f"{message} Python says: {last}"
-    if any(line.startswith("Traceback") for line in errors):
-        return Reason.CRASHED, f"{message} Python says: {last}"
-    return Reason.NO_LINE, message
+    if error.startswith(("ModuleNotFoundError", "ImportError")):
+        return Reason.MODULE_MISSING, f"{message} Python says: {error}"
+    if error:
+        return Reason.CRASHED, f"{message} Python says: {error}"
+    said = _last_words(ran.outcome)
+    on_purpose = said and ran.code < _NOT_THE_SCRIPTS_OWN and not _NOT_THE_SCRIPT.match(said)
+    return Reason.GAVE_UP if on_purpose else Reason.NO_LINE, f"{message} It says: {said}" if said else message
+
+
+_NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
+"""How Python and the shells begin a line of their own, as where there is no such script."""
+_NOT_THE_SCRIPTS_OWN = 126
+"""From here on a shell tells by the exit code that it could not execute a program, or that a signal ended it."""
+
+
+def _last_words(outcome: RunOutcome) -> str:
+    """The last line of standard error, or, if there is none, of standard output."""
+    said = [line.strip() for line in [*lines(outcome.stdout), *lines(outcome.stderr)] if line.strip()]
+    return said[-1] if said else ""
 
 
 def _wrong_reason(check: Predicts, brief: Brief, case: Case, number: float) -> Reason:
     others = (other for other in brief.cases if other.weeks != case.weeks)
     if (check.arguments or check.file) and any(agrees(number, other.expected(check.method)) for other in others):
+        return Reason.CONSTANT_NUMBER
+    if (check.arguments or check.file) and agrees(number, _EXAMPLE) and not _another_name(case, number):
         return Reason.CONSTANT_NUMBER
     weeks = [float(week) for week in case.weeks]
     rounded = ([round(week) for week in weeks], [int(week) for week in weeks])
@@ -178,19 +206,30 @@ def _wrong_reason(check: Predicts, brief: Brief, case: Case, number: float) -> R
     return Reason.WRONG_NUMBER
 
 
+_EXAMPLE = 110.0
+"""What the chapter's own weeks, 100, 120 and 110, give."""
+
+
 def _another_name(case: Case, number: float) -> str:
-    """What the wrong number is, if it is something well known."""
+    """What the wrong number is, if it is something well known: ` That is the first of the weeks, and the largest`."""
+    names = [name for name, value in _known(case).items() if agrees(number, value)]
+    if not names:
+        return ""
+    first, *others = names
+    return f" That is the {first} of the weeks{''.join(f', and the {name}' for name in others)}."
+
+
+def _known(case: Case) -> dict[str, float]:
     weeks = [float(week) for week in case.weeks]
-    known = {
+    return {
+        "first": weeks[0],
         "last": weeks[-1],
+        "average": statistics.fmean(weeks),
         "median": statistics.median(weeks),
-        "sum": sum(weeks),
         "largest": max(weeks),
         "smallest": min(weeks),
-        "first": weeks[0],
+        "sum": sum(weeks),
     }
-    name = next((name for name, value in known.items() if agrees(number, value)), None)
-    return f" That is the {name} of the weeks." if name else ""
 
 
 def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[str, str] | None:

@@ -24,11 +24,11 @@ _PIN = re.compile(
 def has_files(check: HasFiles, brief: Brief) -> Steps[Finding]:
     """The folder has each of the files."""
     missing = [path for path in check.files if brief.files.content(path) is None]
-    names = " and ".join(missing)
+    lacks = f"neither {' nor '.join(missing)}" if len(missing) > 1 else f"no {''.join(missing)}"
     return Finding(
         passed=not missing,
         reason=Reason.FILE_MISSING if missing else "",
-        message=f"The exercise's folder has no {names}." if missing else "",
+        message=f"The exercise's folder has {lacks}." if missing else "",
         expected=", ".join(check.files),
         actual=", ".join(file.path for file in brief.files.files[:12]),
         reproduce=f"ls {' '.join(check.files)}",
@@ -71,7 +71,8 @@ def _found(seen: Probed, package: Locked) -> str:
 
 def _difference(package: Locked, found: str, wrong: int, wanted: int) -> str:
     instead = f"{found} is installed" if found else "it is not installed"
-    return f"poetry.lock has {package.name} {package.version}, but {instead} ({wrong} of {wanted} packages differ)."
+    differ = f"{wrong} of {wanted} package{'s' if wanted > 1 else ''} differ{'s' if wrong == 1 else ''}"
+    return f"poetry.lock has {package.name} {package.version}, but {instead} ({differ})."
 
 
 def no_pins(check: NoPins, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape

@@ -13,10 +13,20 @@ import json
 import posixpath
 import re
 import shlex
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 
-from grader.checks.brief import IMAGE_NAME, Brief, Steps, built, command_of, docker_in_image, docker_inspect, run
+from grader.checks.brief import (
+    IMAGE_NAME,
+    Brief,
+    Steps,
+    built,
+    command_of,
+    docker_in_image,
+    docker_inspect,
+    docker_run,
+    run,
+)
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
 from grader.compare import lines
@@ -134,33 +144,36 @@ def probe(brief: Brief, *, arguments: bool) -> Steps[Probed | Finding]:
     """Run the probe in the script's place: first where the command names it, else wherever it is found."""
     image = yield from built()
     args = brief.cases[0].weeks if arguments and brief.cases else ()
-    outcome: RunOutcome | None = None
+    ran: tuple[RunRequest, RunOutcome] | None = None
     named = _named_paths(image, brief.script)
     if named:
-        outcome = yield from _run_probe(brief, named, args)
-        if (told := _told(brief, outcome)) is not None:
+        ran = yield from _run_probe(brief, named, args)
+        if (told := _told(brief, ran[1])) is not None:
             return told
     found = yield from _find(brief)
     if not found:
         return _script_absent(brief)
-    if set(found) != set(named):
-        outcome = yield from _run_probe(brief, found, args)
-        if (told := _told(brief, outcome)) is not None:
+    if ran is None or set(found) != set(named):
+        ran = yield from _run_probe(brief, found, args)
+        if (told := _told(brief, ran[1])) is not None:
             return told
-    return _script_not_run(brief, image, args, outcome)
+    elsewhere = found if named and not set(named) & set(found) else ()
+    return _script_not_run(brief, image, *ran, _where(brief, image, named, elsewhere))
 
 
-def _run_probe(brief: Brief, paths: tuple[str, ...], args: tuple[str, ...]) -> Steps[RunOutcome]:
+def _run_probe(brief: Brief, paths: tuple[str, ...], args: tuple[str, ...]) -> Steps[tuple[RunRequest, RunOutcome]]:
     """One run with the probe over `paths`; if it fails because of its arguments, one without them.
 
     That arguments are not passed on is for the checks of the output to say.
     """
     content = probe_script(brief)
     files = tuple(MemoryFile(path, content, 0o755) for path in paths)
-    outcome = yield from run(RunRequest(args=args, replaced=files))
+    request = RunRequest(args=args, replaced=files)
+    outcome = yield from run(request)
     if args and outcome.ended != Exited(0):
-        outcome = yield from run(RunRequest(replaced=files))
-    return outcome
+        request = RunRequest(replaced=files)
+        outcome = yield from run(request)
+    return request, outcome
 
 
 def probe_script(brief: Brief) -> bytes:
@@ -257,28 +270,56 @@ def _script_absent(brief: Brief) -> Finding:
     )
 
 
-def _script_not_run(brief: Brief, image: Built, args: tuple[str, ...], outcome: RunOutcome | None) -> Finding:
-    request = RunRequest(args=args)
-    if outcome is not None and (stopped := not_finished(image, request, outcome)) is not None:
-        return placed(stopped, brief)
-    command = shown_command(image, args)
+def _script_not_run(brief: Brief, image: Built, request: RunRequest, outcome: RunOutcome, message: str) -> Finding:
+    as_is = RunRequest(args=request.args)
+    reproduce = docker_inspect("Entrypoint", "Cmd", after=docker_run(as_is))
+    stopped = not_finished(image, as_is, outcome)
+    if stopped is not None:
+        return replace(placed(stopped, brief), reproduce=reproduce)
     return Finding(
         passed=False,
         reason=Reason.SCRIPT_NOT_RUN,
-        message=f"{brief.script} was exchanged for a probe, but the container did not run it.",
+        message=message,
         expected=f"a command that runs {brief.script}",
-        actual=f"Docker executed: {command}\n{excerpt(outcome) if outcome else ''}".strip(),
-        ended=ended(outcome.ended) if outcome else "",
+        actual=f"Docker executed: {shown_command(image, request.args)}\n{excerpt(outcome)}",
+        ended=ended(outcome.ended),
         line=brief.line_of("CMD", "ENTRYPOINT"),
-        reproduce=docker_inspect("Entrypoint", "Cmd"),
+        reproduce=reproduce,
         file="Dockerfile",
     )
 
 
+def _where(brief: Brief, image: Built, named: tuple[str, ...], elsewhere: tuple[str, ...]) -> str:
+    """What is wrong with a command that does not run the script, as far as its own words tell."""
+    told = f"The container's command does not run {brief.script}."
+    if elsewhere:
+        told = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
+    if brief.line_of("CMD", "ENTRYPOINT") is None:
+        return (
+            f"{told} Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
+            "so the command is that of the image that FROM names."
+        )
+    quoted = _quoted_wrongly(image)
+    if quoted:
+        return (
+            f"{told} The list of {quoted} is not a valid one, because it has single quotes; "
+            "so Docker gave it to a shell as text."
+        )
+    return told
+
+
+def _quoted_wrongly(image: Built) -> str:
+    """The instruction whose list with single quotes became text for a shell."""
+    for keyword, words in (("ENTRYPOINT", image.config.entrypoint), ("CMD", image.config.command)):
+        if words and words[:2] == ("/bin/sh", "-c") and words[-1].lstrip().startswith("[") and "'" in words[-1]:
+            return keyword
+    return ""
+
+
 def _reproduce(path: str) -> str:
     probe = "import sys; print(sys.version, sys.argv)"
-    mount = shlex.quote(f"/tmp/probe.py:{path}:ro")
+    mount = shlex.quote(f"/tmp/other.py:{path}:ro")
     return (
-        f"docker build -q -t {IMAGE_NAME} . && echo {shlex.quote(probe)} > /tmp/probe.py"
+        f"docker build -q -t {IMAGE_NAME} . && echo {shlex.quote(probe)} > /tmp/other.py"
         f" && docker run --rm -v {mount} {IMAGE_NAME}"
     )

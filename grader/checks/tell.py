@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from dataclasses import replace
 from typing import assert_never
@@ -22,9 +23,10 @@ from grader.model import (
     TimedOut,
 )
 
-__all__ = ["ended", "excerpt", "not_finished", "placed", "shown_command"]
+__all__ = ["ended", "excerpt", "not_finished", "placed", "python_error", "shown_command"]
 
 _EXCERPT_LINES = 8
+_ERROR = re.compile(r"\w+Error:")
 
 
 def ended(end: RunEnd) -> str:
@@ -44,6 +46,17 @@ def excerpt(outcome: RunOutcome) -> str:
         *(f"(stderr) {line}" for line in lines(outcome.stderr) if line.strip()),
     ]
     return "\n".join(printed[-_EXCERPT_LINES:]) or "(no output)"
+
+
+def python_error(outcome: RunOutcome) -> str:
+    """The last line of the error that Python reported on standard error, at its end; "" if there is none.
+
+    An error of syntax comes without a `Traceback`.
+    """
+    errors = [line.strip() for line in lines(outcome.stderr) if line.strip()]
+    if not errors or not (_ERROR.match(errors[-1]) or any(line.startswith("Traceback") for line in errors)):
+        return ""
+    return errors[-1]
 
 
 def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Finding | None:

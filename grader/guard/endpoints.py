@@ -295,12 +295,11 @@ def refusal_for(method: str, path: str, query: tuple[tuple[str, str], ...]) -> R
 
 
 def _no_registry(query: Mapping[str, str]) -> Refusal:
-    """An image is asked for that is not there. The first part is how an engine without a network says it."""
+    """An image is asked for that is not there."""
     if query.get("fromSrc"):
         return Refusal("`docker import` is not available here: images are built from the submission")
     name = query.get("fromImage", "") + (f":{query['tag']}" if query.get("tag") else "")
     return Refusal(
-        'Get "https://registry-1.docker.io/v2/": dial tcp: lookup registry-1.docker.io: no such host '
-        f"({name[:200] or 'the image'} cannot be fetched: there is no registry here. What can be used are the base "
-        "images of the exercise and images that were built or tagged before; is the name written right?)"
+        f"there is no image {name[:200] or 'of that name'} here, and no registry to fetch it from. What can be used "
+        "are the base images of the exercise, and images that were built or tagged before. Is the name written right?"
     )

@@ -181,6 +181,7 @@ def workplace(cache: Path, tell: Callable[[str], None] = lambda _: None) -> Work
 
 
 @able_to_build
+@pytest.mark.long
 def test_a_file_system_is_made_from_packages(tmp_path: Path) -> None:
     with tempfile.TemporaryFile() as archive:
         version = make_file_system(TRIXIE, archive, workplace(tmp_path))

@@ -1,6 +1,7 @@
 """What each check concludes from what was seen, in fake worlds: a function from request to observation."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -96,6 +97,15 @@ def test_a_misnamed_dockerfile_is_named() -> None:
     assert "no extension" in check(report, "builds").hint
 
 
+def test_a_path_of_the_builder_itself_is_not_shown() -> None:
+    mounted = "/var/lib/docker/tmp/buildkit-mount1234567890"
+    walk = f"failed to walk {mounted}/src: lstat {mounted}/src/a b.py: no such file or directory"
+    built = BuildFailed(
+        f"failed to compute cache key: {walk}", line=2, steps=(BuildStep("[2/3] COPY src /app/", error=walk),)
+    )
+    assert check(graded("3.1.1", built, predictor), "builds").actual == '"src/a b.py" not found in the build context'
+
+
 # ── the probe ───────────────────────────────────────────────────────────────────────────
 
 
@@ -184,6 +194,56 @@ def test_the_working_directory(working_dir: str, file: str, command: list[str], 
     assert {name for name, status in statuses(report).items() if status == "failed"} == failing
 
 
+@pytest.mark.parametrize(
+    ("built", "dockerfile", "told"),
+    [
+        (
+            image(None, ("python", "sales_predictor.py"), "/app"),
+            'FROM x\nCMD ["python", "sales_predictor.py"]\n',
+            "The command looks for /app/sales_predictor.py, but in the image the script is /sales_predictor.py.",
+        ),
+        (
+            image(None, ("/bin/sh", "-c", "['python', '/sales_predictor.py']")),
+            "FROM x\nCMD ['python', '/sales_predictor.py']\n",
+            "does not run sales_predictor.py. The list of CMD is not a valid one, because it has single quotes",
+        ),
+        (
+            image(None, ("python3",)),
+            'FROM x AS y\nCMD ["python", "/sales_predictor.py"]\nFROM z\n',
+            "does not run sales_predictor.py. Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT",
+        ),
+        (
+            image(None, ("echo", "110")),
+            "FROM x\nCMD echo 110\n",
+            "The container's command does not run sales_predictor.py.",
+        ),
+    ],
+)
+def test_why_the_script_is_not_what_runs(built: Built, dockerfile: str, told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed("0  /sales_predictor.py\n") if request.entrypoint else printed(code=2, stderr="no\n")
+
+    files = {"Dockerfile": dockerfile.encode(), "sales_predictor.py": b""}
+    verdict = check(graded("3.1.1", built, program, **files), "script")
+    assert verdict.status is CheckStatus.FAILED
+    assert told in verdict.message
+    assert "probe" not in f"{verdict.message}{verdict.expected}{verdict.actual}{verdict.reproduce}"
+    assert verdict.line == (None if "FROM z" in dockerfile else 2)
+
+
+def test_what_is_told_of_a_command_is_the_run_that_was_seen() -> None:
+    """The second, without the arguments that the first one could not take."""
+
+    def program(request: RunRequest) -> RunOutcome:
+        if request.entrypoint:
+            return printed("0  /sales_predictor.py\n")
+        return RunOutcome(NotStarted("no program 100")) if request.args else printed("hello\n")
+
+    verdict = check(graded("3.1.4", image(None, ("echo", "hello")), program), "script")
+    assert verdict.actual == "Docker executed: echo hello\nhello"
+    assert "docker run --rm sales-predictor ; docker inspect" in verdict.reproduce
+
+
 # ── arguments ───────────────────────────────────────────────────────────────────────────
 
 
@@ -215,9 +275,34 @@ def test_a_shell_form_entrypoint_is_explained() -> None:
     def program(request: RunRequest) -> RunOutcome:
         return printed(probe_words()) if request.replaced else printed("Usage: …\n", code=1)
 
-    report = graded("3.1.4", image(("/bin/sh", "-c", "python /app/sales_predictor.py")), program)
-    assert check(report, "example").status is CheckStatus.FAILED
-    assert "square brackets" in check(report, "example").hint
+    dockerfile = b"FROM python:3.9\nENTRYPOINT python /app/sales_predictor.py\n"
+    report = graded(
+        "3.1.4",
+        image(("/bin/sh", "-c", "python /app/sales_predictor.py")),
+        program,
+        **{"Dockerfile": dockerfile, "sales_predictor.py": b""},
+    )
+    verdict = check(report, "example")
+    assert verdict.status is CheckStatus.FAILED
+    assert "square brackets" in verdict.hint
+    assert (verdict.file, verdict.line) == ("Dockerfile", 2)
+    assert verdict.expected == "the script gets 100 120 110"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda weeks: weeks[0], "the first of the weeks, and the smallest."),
+        (lambda weeks: weeks[1], "the largest of the weeks."),
+        (lambda weeks: weeks[2], "the last of the weeks, and the median."),
+        (sum, "the sum of the weeks."),
+    ],
+)
+def test_all_names_of_a_wrong_number_are_told_if_they_fit(change: Callable[[list[float]], float], told: str) -> None:
+    found = brief("3.1.4")
+    changed = replace(found, cases=tuple(replace(case, weeks=("100", "120", "110.5")) for case in found.cases))
+    verdict = check(grade_exercise(changed, world(image(), averaging(change))), "example")
+    assert told in verdict.message
 
 
 def averaging(change: Callable[[list[float]], float]) -> Program:
@@ -256,6 +341,13 @@ def test_wrong_numbers_are_told_apart(change: Callable[[list[float]], float], fa
         (printed(f"{LINE}110\n", code=3), "exit code is 3"),
         (printed(code=1, stderr="Traceback …\nModuleNotFoundError: No module named 'numpy'\n"), "No module named"),
         (printed(code=1, stderr="Traceback …\nEOFError: EOF when reading a line\n"), "keyboard input"),
+        (
+            printed(code=1, stderr='  File "x"\n    print("a"\nSyntaxError: never closed\n'),
+            "Python says: SyntaxError: nev",
+        ),
+        (printed("no such type: best\n", code=2), "It says: no such type: best"),
+        (printed(code=2, stderr="python: can't open file 'x'\n"), "It says: python: can't open file"),
+        (printed(f"{LINE}110\n", code=1, stderr="Traceback …\nTypeError: no\n"), "Python says: TypeError: no"),
         (RunOutcome(TimedOut(10)), "still running after 10 seconds"),
         (RunOutcome(OutOfMemory(512 * 2**20)), "512 MiB"),
         (RunOutcome(OutputLimit(2**20), b"y\n" * 99), "1024 KiB"),
@@ -271,6 +363,24 @@ def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
     assert told in verdict.message
     assert verdict.hint
     assert verdict.reproduce.startswith("docker build -q -t sales-predictor . && docker run")
+
+
+@pytest.mark.parametrize(
+    ("outcome", "told"),
+    [
+        (printed("no such type: best\n", code=2), "on purpose"),
+        (printed(code=1, stderr="  x\nSyntaxError: never closed\n"), "stopped with an error"),
+        (printed(f"{LINE}110\n", code=1, stderr="Traceback …\nTypeError: no\n"), "stopped with an error"),
+        (printed(code=2, stderr="/usr/bin/python3: can't open file 'x'\n"), "word for word"),
+        (printed("Segmentation fault\n", code=139), "word for word"),
+        (printed(code=1), "word for word"),
+    ],
+)
+def test_a_script_that_gave_up_is_told_from_one_that_crashed(outcome: RunOutcome, told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words()) if request.replaced else outcome
+
+    assert told in check(graded("3.1.1", image(), program), "prints").hint
 
 
 @pytest.mark.parametrize(

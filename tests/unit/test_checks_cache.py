@@ -98,7 +98,7 @@ def test_a_copy_that_may_hold_the_script_needs_no_second_try(before: str, builds
 
 def test_the_copy_that_broke_the_cache_is_named() -> None:
     found, _ = verdict(steps(*numbered("FROM python:3.9", "WORKDIR /app", "COPY . .", RUN), ran_from=3))
-    assert "line 3 (COPY . .)" in found.message
+    assert "Line 3 (COPY . .)" in found.message
     assert (found.file, found.line) == ("Dockerfile", 3)
 
 
@@ -143,6 +143,30 @@ def test_a_changed_script_with_which_nothing_builds() -> None:
     assert "does not build" in found.message
 
 
+@pytest.mark.parametrize(
+    ("mount", "told"),
+    [
+        ("--mount=type=bind,target=/src", True),
+        ("--mount=target=.", True),
+        ("--mount=type=bind,source=sales_predictor.py,target=/src/sales_predictor.py", True),
+        ("--mount=type=bind,source=requirements.txt,target=/src/requirements.txt", False),
+        ("--mount=type=bind,from=builder,target=/src", False),
+        ("--mount=type=cache,target=/root/.cache", False),
+    ],
+)
+def test_an_installation_that_mounts_the_folder(mount: str, told: bool) -> None:
+    lost = steps(*numbered("FROM python:3.9", f"RUN {mount} pip install numpy"), ran_from=2)
+    found, _ = verdict(lost, lost)
+    assert ("It mounts the folder, and the script with it." in found.message) is told
+
+
+def test_the_steps_are_shown_in_the_order_of_the_file() -> None:
+    lost = steps(*numbered("FROM python:3.9", "COPY . .", RUN), ran_from=2)
+    found, _ = verdict(lost[::-1], lost[::-1])
+    assert found.actual == f"ran 1.5 s  COPY . .\nran 1.5 s  {RUN}"
+    assert "installing took 1.5 seconds in all" in found.message
+
+
 # ── several stages ──────────────────────────────────────────────────────────────────────
 
 
@@ -170,7 +194,7 @@ def test_a_copy_of_its_own_stage_explains_it_and_is_named() -> None:
     )
     assert (found.status, builds) == ("failed", 2)
     assert "line 5 (RUN pip install" in found.message
-    assert "line 4 (COPY sales_predictor.py .)" in found.message
+    assert "Line 4 (COPY sales_predictor.py .)" in found.message
     assert found.line == 4
 
 
@@ -178,7 +202,7 @@ def test_a_copy_of_the_stage_that_it_begins_with_is_named() -> None:
     lost = stages(("[base 1/2] FROM python:3.9", True), ("[base 2/2] COPY . .", False), (f"[stage-1 1/1] {RUN}", False))
     found, _ = verdict(lost, lost)
     assert found.status == "failed"
-    assert "line 2 (COPY . .)" in found.message
+    assert "Line 2 (COPY . .)" in found.message
 
 
 def test_what_comes_from_a_stage_that_changed_explains_it() -> None:

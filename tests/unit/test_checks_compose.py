@@ -178,7 +178,7 @@ def seen(stdout: str = "", code: int = 0, stderr: str = "", status: str = "exite
         (seen(code=1, stderr="Traceback\nFileNotFoundError: sales.txt\n\n"), "FileNotFoundError: sales.txt"),
         (seen("M\n"), "no prediction line; its exit code is 0"),
         (seen(stderr=f"{LINE}M\n"), "no prediction line"),
-        (seen(f"{LINE}M\n", status="running"), "running still after 10 seconds"),
+        (seen(f"{LINE}M\n", status="running"), "still running after 10 seconds"),
         (seen(f"{LINE}M\n", status="exited", restarts=3), "started again"),
         (seen(f"{LINE}M\n", status="restarting"), "started again"),
         (seen(status="created"), "created"),

@@ -42,6 +42,7 @@ def test_figures_are_in_range_and_mistakes_show(seed: int, length: int) -> None:
     mean = statistics.fmean(weeks)
     assert len(weeks) == length
     assert all(0 <= week <= 100_000 for week in weeks)
+    assert not any(agrees(round(answer), answer) for answer in (mean, weeks[-1]))
     mistakes = [
         statistics.fmean(round(week) for week in weeks),
         statistics.fmean(int(week) for week in weeks),

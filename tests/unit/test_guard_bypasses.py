@@ -186,7 +186,7 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "image from an address": ("POST /images/create?fromSrc=http://x/", "", "`docker import` is not available here"),
     "image from a registry": (
         *("POST /images/create?fromImage=alpine&tag=latest", ""),
-        r"^Get .*no such host \(alpine:latest cannot be fetched",
+        "^there is no image alpine:latest here, and no registry",
     ),
     "images to a registry": ("POST /images/app/push", "", "`docker push` is not available here"),
     "all images as a tar": ("GET /images/get?names=app", "", "`docker save` is not available here"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -12,6 +13,8 @@ from grader.model import (
     BuildRequest,
     BuildStep,
     Built,
+    CheckVerdict,
+    Exited,
     FolderMount,
     ImageConfig,
     MemoryFile,
@@ -62,6 +65,12 @@ def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
 
     found = statuses("3.2.3", image(), baked)
     assert (found["file"], found["other-file"], found["no-file"]) == ("passed", "failed", "failed")
+
+
+def test_the_chapters_own_answer_for_other_weeks_is_a_constant() -> None:
+    verdict = saved("3.2.3", lambda request: probed(request) or printed(f"{LINE}110.0\n"), "file")
+    assert " is 110, not " in verdict.message
+    assert "whatever it is given" in verdict.hint
 
 
 # ── variables ───────────────────────────────────────────────────────────────────────────
@@ -164,6 +173,39 @@ def test_a_folder_goes_into_a_tar_and_comes_back() -> None:
     assert left_in(FolderMount("/app/logs"), b"no tar at all").files == ()
     many = FolderMount("/f", tuple(MemoryFile(f"{number:04}", b"x") for number in range(FILES_LIMIT + 9)))
     assert len(left_in(FolderMount("/f"), folder_archive(many)).files) == FILES_LIMIT
+
+
+def saved(exercise: str, program: Callable[[RunRequest], RunOutcome], name: str) -> CheckVerdict:
+    report = grade_exercise(brief(exercise), world(image(), program))
+    return next(check for check in report.checks if check.id == name)
+
+
+def test_a_second_run_that_does_not_replace_is_shown_with_the_first() -> None:
+    verdict = saved(
+        "3.2.5", saving("prediction.txt", lambda before, weeks: before or "1\n" + f"{mean(weeks)}\n"), "replaced"
+    )
+    assert verdict.message.startswith("The last number in prediction.txt is ")
+    assert ", the prediction for the weeks " in verdict.message
+    assert verdict.reproduce.count("docker run --rm ") == 2
+    assert verdict.reproduce.count('"$folder":/app/output') == 2
+    assert verdict.reproduce.endswith('; ls -l "$folder"; cat "$folder"/prediction.txt')
+
+
+def test_a_file_without_a_number_and_a_run_that_ended_with_an_error() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        outcome = saving("prediction.txt", lambda before, weeks: "")(request)
+        failed = bool(request.folders) and not request.replaced
+        return replace(outcome, ended=Exited(1), stderr=b"cannot write\n") if failed else outcome
+
+    verdict = saved("3.2.5", program, "written")
+    assert "There is no number in prediction.txt; it has to hold " in verdict.message
+    assert "(exited 1) printed:" in verdict.actual
+    assert "cannot write" in verdict.actual
+
+
+def test_a_log_without_the_prediction() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}started\n"), "logged")
+    assert verdict.message.startswith("No line that this run added to /app/logs/*.log carries ")
 
 
 # ── layers ──────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,63 @@
+"""What a run tells of the libraries that it loads, in fake worlds."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+import pytest
+
+from grader.grade import grade_exercise
+from grader.model import CheckVerdict, RunOutcome, RunRequest
+from tests.worlds import NONCE, brief, image, predictor, printed, world
+
+
+@pytest.mark.parametrize(
+    ("files", "told"),
+    [
+        ({}, "The exercise's folder has neither pyproject.toml nor poetry.lock."),
+        ({"pyproject.toml": b""}, "The exercise's folder has no poetry.lock."),
+    ],
+)
+def test_files_that_are_not_there(files: dict[str, bytes], told: str) -> None:
+    given = brief("3.2.P", {"Dockerfile": b"FROM x\n", **files})
+    report = grade_exercise(given, world(image(), predictor))
+    assert next(check.message for check in report.checks if check.id == "files") == told
+
+
+def loaded_words(modules: str) -> str:
+    return f"\ngrader-loaded {hashlib.sha256((NONCE + modules).encode()).hexdigest()} {modules}\n"
+
+
+def loaded(stderr: str, modules: str = "[]", stdout: str = "hello\n") -> CheckVerdict:
+    def program(request: RunRequest) -> RunOutcome:
+        if dict(request.environment).get("PYTHONPATH"):
+            return printed(stdout, stderr=stderr + loaded_words(modules))
+        return predictor(request)
+
+    report = grade_exercise(brief("3.2.2"), world(image(), program))
+    return next(check for check in report.checks if check.id == "loaded")
+
+
+def test_what_is_loaded_passes() -> None:
+    assert loaded("", '["pandas"]').status == "passed"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "told"),
+    [
+        ("", "When the script runs, pandas is not loaded."),
+        (
+            "Traceback …\nModuleNotFoundError: No module named 'pandas'\n",
+            "The script stopped before pandas was loaded. Python says: ModuleNotFoundError: No module named 'pandas'",
+        ),
+        ("Traceback …\nValueError: 1.5\n", "When the script runs, pandas is not loaded."),
+    ],
+)
+def test_what_is_not_loaded(stderr: str, told: str) -> None:
+    verdict = loaded(stderr)
+    assert verdict.message == told
+    assert "grader-loaded" not in verdict.actual
+    assert not re.search(r"[0-9a-f]{64}", verdict.actual)
+    assert "-e PYTHONPROFILEIMPORTTIME=1 " in verdict.reproduce
+    assert verdict.reproduce.endswith(" 2>&1 | grep -we pandas || echo 'pandas is not loaded'")
