@@ -83,11 +83,14 @@ class MemoryFile:
 class BuildRequest:
     """Build the submission's Dockerfile in the submission's own files.
 
-    `replaced` files take the place of the student's in the build context.
+    `replaced` files take the place of the student's in the build context. `changed` names a file that first gets
+    a comment line at its end, one that no builder has seen before; `time` tells such builds apart.
     """
 
     replaced: tuple[MemoryFile, ...] = ()
     kind: Literal["build"] = "build"
+    changed: str = ""
+    time: int = 0
 
 
 @dataclass(frozen=True, slots=True)

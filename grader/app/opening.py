@@ -74,7 +74,7 @@ def open_session(
         engine: DockerEngine = host
         if terms.tier == "private":
             engine = stack.enter_context(_private_engine(nest))
-            supply = _copied(supply, host, engine)
+        supply = _built_on_once(supply, host, engine)
         places = Places(
             engine, _playgrounds(nest, terms, stack), OwnEngine(host).look if terms.whose == "own" else None
         )
@@ -164,11 +164,12 @@ _RISK = (
 )
 
 
-def _copied(supply: Callable[[str], str], host: DockerEngine, engine: DockerEngine) -> Callable[[str], str]:
-    """A supply for the private engine: what it does not hold yet is copied from the host engine, and built on once.
+def _built_on_once(supply: Callable[[str], str], host: DockerEngine, engine: DockerEngine) -> Callable[[str], str]:
+    """A supply for the engine that builds: what a private one does not hold yet is copied to it; each is built on once.
 
-    Where the first two builds on a base image run side by side in a new engine, its builder (BuildKit of 26.1) may take
-    their base for two different ones, and then finds nothing of either build in its cache.
+    Where the first builds on a base image run side by side, and the builder has nothing of it in its cache, BuildKit
+    (seen in 20.10 and 26.1) may take their base for different ones. Then it finds nothing of those builds in its cache,
+    however often they are built again.
     """
     lock = threading.Lock()
     ready: set[str] = set()

@@ -36,6 +36,14 @@ def test_a_right_solution_has_full_marks(grader: Grader, solution: Solution) -> 
     assert "10 / 10" in done.stdout
 
 
+def test_what_was_graded_before_is_judged_the_same(grader: Grader, solution: Solution) -> None:
+    """The builder still has all that it built the first time, when the same seed comes again."""
+    folder = solution("3.3.L", "script-copied-before-the-installs", "wrong")
+    told = [json.loads(grader("check", str(folder), "--seed", "7", "--format", "json").stdout) for _ in range(2)]
+    assert [report["exercises"][0]["status"] for report in told] == ["failed", "failed"]
+    assert [report["score"] for report in told] == [2, 2]
+
+
 def test_json_follows_the_published_schema(grader: Grader, solution: Solution) -> None:
     folder = solution("3.1.4", "usage-exits-zero", "wrong")
     done = grader("check", str(folder), "--format", "json", "--seed", "7")

@@ -164,6 +164,20 @@ def test_it_is_said_what_is_being_done() -> None:
     ]
 
 
+def test_a_file_is_changed_in_a_way_that_no_builder_has_seen_before() -> None:
+    """Else a builder that has met the change in an earlier grading would have all of it in its cache."""
+    contexts: list[bytes] = []
+    for _ in range(2):
+        engine = FakeEngine()
+        with bench(FakePlaygrounds(), engine=engine) as observe:
+            observe(BuildRequest())
+            observe(BuildRequest(changed="sales_predictor.py", time=1))
+        contexts += [job.context for job in engine.builds]
+    plain, changed, plain_again, changed_again = contexts
+    assert plain == plain_again
+    assert len({plain, changed, changed_again}) == 3
+
+
 # ── giving back ─────────────────────────────────────────────────────────────────────────
 
 

@@ -217,7 +217,8 @@ INSTALL = BuildStep("[3/3] RUN pip install numpy", line=3, seconds=9.5)
 def cached(*steps: BuildStep) -> str:
     def observe(request: Request) -> Observation:
         assert isinstance(request, BuildRequest)
-        return Built("sha256:1", ImageConfig(), steps)
+        seen = steps if request.changed else tuple(replace(step, cached=True) for step in steps)
+        return Built("sha256:1", ImageConfig(), seen)
 
     report = grade_exercise(brief("3.3.L"), observe)
     verdict = report.checks[1]
