@@ -8,7 +8,7 @@ killed goes on where it was with `--resume`.
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from grader.scoring import with_totals
 from grader.session import Handed, Session, digest_of, grade_one
 from grader.spec import Course, Exercise
 
-__all__ = ["Plan", "plan_batch", "read_roster", "reports_in", "run_batch"]
+__all__ = ["Plan", "open_work", "plan_batch", "read_roster", "reports_in", "run_batch"]
 
 ReadSubmission = Callable[[Path], Submission]
 
@@ -58,15 +58,22 @@ def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmissi
     done = journal.digests()
 
     def grade(student: str, path: Path | None) -> None:
-        handed = _handed(read, path)
-        for exercise in plan.exercises:
-            if not _is_final(done.get((student, exercise.id)), handed.get(exercise.id)):
-                result = grade_one(session, student, exercise, handed.get(exercise.id))
-                journal.record(Graded(student, result))
+        for exercise, handed in _open(plan, done, student, _handed(read, path)):
+            journal.record(Graded(student, grade_one(session, student, exercise, handed)))
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="grade") as pool:
         futures = [pool.submit(grade, student, path) for student, path in plan.students.items()]
         _wait(futures, pool, session.stop)
+
+
+def open_work(
+    plan: Plan, journal: Journal, read: ReadSubmission
+) -> Iterator[tuple[str, list[tuple[Exercise, Handed]]]]:
+    """Each student of whom the journal does not have everything yet, and what is to be graded; read when it is due."""
+    done = journal.digests()
+    for student, path in plan.students.items():
+        if work := _open(plan, done, student, _handed(read, path)):
+            yield student, work
 
 
 def reports_in(journal: Journal, course: Course) -> list[Report]:
@@ -110,6 +117,17 @@ def read_roster(path: Path) -> tuple[str, ...]:
 
 def _handed(read: ReadSubmission, path: Path | None) -> dict[str, Handed]:
     return {item.exercise: item for item in read(path).exercises} if path is not None else {}
+
+
+def _open(
+    plan: Plan, done: Mapping[tuple[str, str], tuple[str, str]], student: str, handed: Mapping[str, Handed]
+) -> list[tuple[Exercise, Handed]]:
+    """What of a student is to be graded still."""
+    return [
+        (exercise, handed.get(exercise.id))
+        for exercise in plan.exercises
+        if not _is_final(done.get((student, exercise.id)), handed.get(exercise.id))
+    ]
 
 
 def _is_final(stored: tuple[str, str] | None, handed: Handed) -> bool:

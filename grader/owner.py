@@ -107,10 +107,15 @@ def _read(path: str) -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """Field 22 of /proc/PID/stat (proc(5)), or None. The command's name before it may hold spaces and parentheses."""
+    """Field 22 of /proc/PID/stat (proc(5)), or None. The command's name before it may hold spaces and parentheses.
+
+    "" of a process that has ended, and that its parent has not asked about yet.
+    """
     text = _read(f"/proc/{pid}/stat")
     fields = text.rpartition(")")[2].split()
-    return fields[19] if len(fields) > 19 else None  # noqa: PLR2004 - the field's place behind the name
+    if len(fields) <= 19:  # noqa: PLR2004 - the field's place behind the name
+        return None
+    return "" if fields[0] in {"Z", "X"} else fields[19]
 
 
 def _exists(pid: int) -> bool:

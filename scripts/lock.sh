@@ -12,7 +12,7 @@ options=(--quiet --generate-hashes --universal --python-version 3.11 --custom-co
 say "Locking requirements/runtime.txt, build.txt, dev.txt"
 "$UV" pip compile "${options[@]}" pyproject.toml --extra watch -o requirements/runtime.txt
 "$UV" pip compile "${options[@]}" --group build -c requirements/runtime.txt -o requirements/build.txt
-"$UV" pip compile "${options[@]}" pyproject.toml --extra watch --group dev \
+"$UV" pip compile "${options[@]}" pyproject.toml --extra watch --extra cluster --group dev \
     -c requirements/runtime.txt -c requirements/build.txt -o requirements/dev.txt
 
 # A lock that names an index or a folder would bind everybody to one machine's.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -12,13 +13,14 @@ from pathlib import Path
 
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
 from grader.app.opening import Terms, Tier, open_session
-from grader.batch import Plan, plan_batch, read_roster, reports_in, run_batch
+from grader.batch import Plan, open_work, plan_batch, read_roster, reports_in, run_batch
 from grader.bench import recall
 from grader.checks import Brief
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.draw import probe_nonce
 from grader.errors import EnvironmentProblem, UsageError
+from grader.events import ExerciseEnded
 from grader.files import make_folder, write_whole
 from grader.grade import grade_exercise
 from grader.intake import Intake, Wanted, open_intake
@@ -31,6 +33,7 @@ from grader.render.to_html import class_page, student_page
 from grader.render.to_junit import to_junit
 from grader.render.to_text import class_lines
 from grader.scoring import Details, for_student
+from grader.session import Result
 from grader.spec import Exercise
 
 __all__ = ["BatchOptions", "grade_batch", "regrade_results", "write_report"]
@@ -51,20 +54,27 @@ class BatchOptions:
     engine: Tier
     accept_risk: bool
     details: Details
+    scheduler: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class _Terms:
-    """On what terms a batch is graded: the seed of its cases, how many students at once, how submissions are read."""
+    """On what terms a batch is graded: the seed of its cases, how many students at once, how submissions are read.
+
+    `scheduler` is the address of a Dask scheduler whose workers grade, "" for this machine.
+    """
 
     seed: int
     jobs: int
     session: Terms
     read: Callable[[Path], Submission]
+    scheduler: str = ""
 
 
 def grade_batch(options: BatchOptions) -> int:
     """Grade everyone; 0 when every submission was graded, whatever the marks, else 3."""
+    if options.scheduler and options.jobs:
+        raise UsageError("--jobs counts for this machine; with --scheduler, each worker's --nthreads say how many.")
     folder = course_at(options.course)
     exercises = chosen_exercises(folder, options.exercises)
     intake = open_intake(options.submissions)
@@ -80,7 +90,8 @@ def grade_batch(options: BatchOptions) -> int:
         try:
             trusted = options.engine == "private" or options.accept_risk
             on = Terms(options.engine, "known" if trusted else "strangers")
-            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, read))
+            terms = _Terms(seed, options.jobs or os.cpu_count() or 1, on, read, options.scheduler)
+            (_grade_elsewhere if options.scheduler else _grade)(console, folder, plan, journal, terms)
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
         console.write(class_lines(reports, console.width))
@@ -169,6 +180,31 @@ def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal,
             run_batch(session, plan, journal, terms.read, terms.jobs)
         finally:
             journal.begin(BatchInfo(terms.seed, info.course, info.title, started, session.engine_info()), ())
+
+
+def _grade_elsewhere(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
+    """As `_grade`, by the workers of a scheduler."""
+    from grader.app import cluster
+
+    cases = expected_cases(folder.predictor, plan.exercises, terms.seed)
+    shared = cluster.BatchTerms(secrets.token_hex(8), folder, tuple(plan.exercises), terms.seed, cases, terms.session)
+    tasks = (
+        cluster.Task(student, tuple((exercise.id, handed) for exercise, handed in work))
+        for student, work in open_work(plan, journal, terms.read)
+    )
+    with cluster.connected(terms.scheduler) as client, cluster.working(client, shared) as engine:
+        started = datetime.now(UTC).isoformat(timespec="seconds")
+        journal.begin(
+            BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, engine), tuple(plan.students)
+        )
+        with console.batching(len(plan.students) * len(plan.exercises)) as emit:
+
+            def done(student: str, results: Sequence[Result]) -> None:
+                for result in results:
+                    journal.record(Graded(student, result))
+                    emit(ExerciseEnded(student, result.report))
+
+            cluster.grade_tasks(client, shared, tasks, done)
 
 
 def _course_digest(folder: CourseFolder) -> str:

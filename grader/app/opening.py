@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +19,7 @@ from grader.enginestore import copy_image
 from grader.errors import EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.images import BaseImages, base_of
-from grader.model import BuildFailed, Built, ExerciseFiles, MemoryFile
+from grader.model import BuildFailed, Built, Case, ExerciseFiles, MemoryFile
 from grader.playground import OwnEngine, PrivatePlaygrounds
 from grader.private import PrivateEngine, PrivateSettings, start_private_engine
 from grader.protocol import Playground, Playgrounds
@@ -65,9 +65,10 @@ def open_session(
     say: Callable[[str], None],
     *,
     terms: Terms = Terms(),
+    cases: Mapping[str, tuple[Case, ...]] | None = None,
 ) -> Iterator[Session]:
-    """Everything that gradings share. Expected answers come first: a broken reference stops here."""
-    cases = expected_cases(folder.predictor, exercises, seed)
+    """Everything that gradings share. Expected answers come first, unless given: a broken reference stops here."""
+    cases = cases or expected_cases(folder.predictor, exercises, seed)
     with open_engine() as host, ExitStack() as stack:
         supply = image_supply(folder, host, say)
         nest = _Nest(folder, host, supply, say)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -37,6 +38,16 @@ def test_a_process_that_has_ended_is_dead() -> None:
     assert owner
     assert owner.host == this_process().host
     assert is_dead(owner)
+
+
+def test_a_process_that_its_parent_has_not_buried_yet_is_dead() -> None:
+    code = "from grader.owner import this_process; print(this_process())"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        owner = Owner.parse(process.stdout.read().strip())
+        assert owner
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # has ended, and stays as it is
+        assert is_dead(owner)
 
 
 HERE = this_process()
