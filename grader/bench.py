@@ -165,5 +165,5 @@ def _words(request: RunRequest) -> str:
     if request.entrypoint is not None:
         return f"looking into the image with {request.entrypoint[0]}"
     if request.replaced:
-        return "running a probe in the script's place"
+        return "finding out what runs the script"
     return f"running with {' '.join(request.args)}" if request.args else "running without arguments"
