@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -33,7 +34,14 @@ __all__ = ["ScriptOutcome", "Workshop", "failed_commands", "run_script", "worksh
 
 _SOCKET = "/var/run/docker.sock"
 _TRACED_AT = "/etc/script-trace"
-_ENVIRONMENT = (("BASH_ENV", _TRACED_AT), ("DOCKER_HOST", f"unix://{_SOCKET}"), ("HOME", "/tmp"))
+_ENVIRONMENT = (
+    ("BASH_ENV", _TRACED_AT),
+    ("DOCKER_HOST", f"unix://{_SOCKET}"),
+    ("HOME", "/tmp"),
+    ("TERM", "xterm"),  # for `clear`, which is in many a history
+)
+_TOOLS = ("docker", "sudo")
+"""Programs of ours that stand before those of the image: for commands that were typed at a terminal, as root or not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,10 +143,18 @@ def workshop(
         with guarded(socket, folder / "s", folder / "work", buildkit=buildkit) as recording:
             made = Workshop(host, folder, limits, cancellation or Cancellation(), recording)
             (folder / "trace").touch()
+            _put_tools(folder)
             made.put(files)
             yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _put_tools(folder: Path) -> None:
+    for name in _TOOLS:
+        target = folder / f"tool-{name}"
+        target.write_bytes((resources.files("grader") / "scripttools" / name).read_bytes())
+        target.chmod(0o755)
 
 
 def run_script(
@@ -177,9 +193,10 @@ def _settings(order: ContainerRun, folder: Path) -> dict[str, Any]:
     settings = container_settings(order)
     settings["WorkingDir"] = str(folder / "work")
     settings["User"] = f"{os.getuid()}:{os.getgid()}"  # without capabilities, only the owner can use folder and socket
-    trace = f"{folder / 'trace'}:{_TRACED_AT}:ro"
+    ours = [f"{folder / 'trace'}:{_TRACED_AT}:ro"]
+    ours += [f"{folder / f'tool-{name}'}:/usr/local/bin/{name}:ro" for name in _TOOLS]
     settings["HostConfig"] |= {
-        "Binds": [f"{folder / 'work'}:{folder / 'work'}", f"{folder / 's'}:{_SOCKET}", trace],
+        "Binds": [f"{folder / 'work'}:{folder / 'work'}", f"{folder / 's'}:{_SOCKET}", *ours],
         "ReadonlyRootfs": True,
         "Init": True,  # a shell does not pass on signals, and leaves zombies
     }

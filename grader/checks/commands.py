@@ -62,7 +62,7 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
     code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
     return Finding(
         passed=code == 0,
-        reason="" if code == 0 else Reason.SCRIPT_FAILED,
+        reason="" if code == 0 else _why_failed(seen.failed),
         message=_script_ended(code, seen.failed),
         expected="every command works; exit code 0",
         actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
@@ -71,6 +71,11 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
         file=_FILE,
         line=seen.failed[0].line if seen.failed and code else None,
     )
+
+
+def _why_failed(failed: Sequence[FailedCommand]) -> Reason:
+    prompts = any(one.command.startswith(("$ ", "> ", "% ")) for one in failed)
+    return Reason.PROMPT_COPIED if prompts else Reason.SCRIPT_FAILED
 
 
 def _without_progress(stderr: bytes) -> bytes:

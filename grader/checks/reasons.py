@@ -123,6 +123,8 @@ class Reason(StrEnum):
     """A package is not installed, or in another version than the locked one."""
     VERSION_BY_HAND = "version_by_hand"
     """A RUN names a locked package's version."""
+    PROMPT_COPIED = "prompt_copied"
+    """A line of the script begins with the terminal's prompt."""
     SCRIPT_FAILED = "script_failed"
     """commands.sh ended with an error."""
     SCRIPT_STOPPED = "script_stopped"

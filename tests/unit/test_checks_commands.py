@@ -141,6 +141,11 @@ def test_the_line_that_ended_the_script_is_pointed_at() -> None:
     assert check(graded("3.1.2", seen), "runs").line == 4
 
 
+def test_a_copied_prompt_is_told_as_that() -> None:
+    seen = replace(script(), outcome=printed(code=127), failed=(FailedCommand(1, 127, "$ docker build ."),))
+    assert "prompt" in check(graded("3.1.2", seen), "runs").hint
+
+
 @pytest.mark.parametrize("exercise", ["3.1.2", "3.3.1", "3.3.5"])
 def test_without_commands_there_are_no_points(exercise: str) -> None:
     """In a batch, nobody's own engine is looked at: what no script has done is not done."""
