@@ -17,7 +17,7 @@ import pytest
 from tests.e2e.conftest import ROOT, Grader, left, made_by
 from tests.e2e.test_batch import marks, until
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.long]
 _ENVIRONMENT = {
     **os.environ,
     "PYTHONPATH": str(ROOT),
