@@ -50,9 +50,10 @@ class Seen:
 
     @property
     def addresses(self) -> frozenset[str]:
-        """What was fetched, or was to be."""
-        found = (re.match(r"(?:\[[^\]]*\] )?((?:https?|git|ssh)(?:://|@)\S+|git \S+)", name) for name in self.vertices)
-        return frozenset(match[1] for match in found if match)
+        """What was fetched, or was to be: there is nothing at the addresses that are used, and the engine complains."""
+        found = (re.match(r"(?:https?|git|ssh)(?:://|@)\S+$", name) for name in self.vertices)
+        failed = re.findall(r'failed to load cache key: (Get "[^"]+"|failed to init repo|[^:]*git)', self.error)
+        return frozenset([*(match[0] for match in found if match), *failed])
 
     @property
     def steps(self) -> tuple[tuple[str, int, int, str], ...]:
