@@ -37,13 +37,15 @@ _MEBIBYTE = 2**20
 class WorkArea:
     """The area at `root`, and the container by way of which it is written to.
 
-    `mount` is the area as an entry of `HostConfig.Mounts`, for containers in which commands run in `work`.
+    `mount` is the area as an entry of `HostConfig.Mounts`, for containers in which commands run in `work`; `engine` the
+    container of the private engine, which keeps the area mounted.
     """
 
     host: Connection
     keeper: str
     root: Path
     mount: Mapping[str, object]
+    engine: str
 
     @property
     def work(self) -> Path:
@@ -73,6 +75,15 @@ class WorkArea:
             if missing:
                 self._unpack(_archive(sorted(missing), ()))
 
+    def check(self) -> None:
+        """Raise `EngineError` if the private engine has ended: its area is empty then, and no command is to blame."""
+        state = self.host.call("GET", f"/containers/{self.engine}/json").json["State"]
+        if not state.get("Running"):
+            raise EngineError(
+                f"The private engine ended while commands were run (exit code {state.get('ExitCode')}), so what they "
+                "came to says nothing."
+            )
+
     def _unpack(self, archive: bytes) -> None:
         self.host.call("PUT", f"/containers/{self.keeper}/archive", parameters={"path": str(self.root)}, data=archive)
 
@@ -89,7 +100,7 @@ def work_area(host: Connection, engine: PrivateEngine) -> Iterator[WorkArea]:
     created = host.call(
         "POST", "/containers/create", parameters={"name": f"grader-script-{run}-area"}, json=_keeper(run, root, mount)
     )
-    area = WorkArea(host, str(created.json["Id"]), root, mount)
+    area = WorkArea(host, str(created.json["Id"]), root, mount, engine.container)
     try:
         if has_path(host, area.keeper, str(area.work)):
             _clear(host, area.keeper)

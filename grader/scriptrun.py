@@ -60,9 +60,13 @@ class Workshop:
     recording: Recording
 
     def run(self, command: tuple[str, ...], seconds: float) -> RunOutcome:
-        """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is."""
+        """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is.
+
+        Raises `EngineError` also where the private engine has ended by then.
+        """
         order = _order(secrets.token_hex(6), command, replace(self.limits, run_seconds=seconds))
         outcome = _run(self.host, order, self._settings(order), self.cancellation)
+        self.area.check()
         return replace(outcome, stdout=self._anywhere(outcome.stdout), stderr=self._anywhere(outcome.stderr))
 
     def run_file(self, name: str, seconds: float) -> tuple[RunOutcome, tuple[FailedCommand, ...]]:

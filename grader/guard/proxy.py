@@ -40,8 +40,9 @@ _CONNECTIONS = 64
 _PIECE = 65_536
 _ANSWER_KEPT = 4096
 """Bytes of an answer that are kept: the status, and the id of what was created."""
-_BODIES_KEPT = 32 * 1024 * 1024
-"""Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand."""
+_BODIES_KEPT = 4 * 1024 * 1024
+"""Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand; decoded,
+JSON may take 25 times its bytes."""
 _PATIENCE = 30.0
 """Seconds of silence after which a client that has begun a request is given up."""
 _DRAIN_SECONDS = 5.0

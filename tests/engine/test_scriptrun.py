@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from grader.connection import Connection
 from grader.engine import connect
 from grader.enginestore import our_objects
+from grader.errors import EngineError
 from grader.model import Exited, MemoryFile, OutputLimit, TimedOut
 from grader.owner import OWNER_LABEL, this_process
 from grader.private import PrivateEngine, PrivateSettings, start_private_engine
@@ -178,3 +180,12 @@ def test_a_script_has_nothing_but_the_engine(host: Connection, private: PrivateE
         *("lo", "CapEff:", "0000000000000000", "read-only"),
         *("Dockerfile", "commands.sh", "work"),
     ]
+
+
+def test_a_script_that_ends_its_engine_is_no_result(host: Connection, tmp_path: Path) -> None:
+    settings = PrivateSettings((BASE,), tmp_path, os.environ, memory_mb=1000, processes=400, disk_mb=1000)
+    files = (MemoryFile("Dockerfile", b"ARG X=y\n"),)  # Docker 26.1 ends in a panic
+    with start_private_engine(host, settings, print) as engine:
+        for command in (("docker", "build", "."), ("ls", "Dockerfile")):
+            with pytest.raises(EngineError, match="private engine ended"):
+                run_script(host, engine, files, LIMITS, command=command)
