@@ -11,6 +11,7 @@ Time is bounded: a file of at most 256 KiB is read in at most a few seconds, wha
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -105,6 +106,8 @@ def _encoding_problem(content: bytes) -> Unparsable | None:
         return problem_in(
             1, "the file is saved as UTF-16 (PowerShell's `>` does that). Save it as UTF-8 in the editor."
         )
+    if content.startswith(2 * codecs.BOM_UTF8):
+        return problem_in(1, "the file begins with two byte order marks. Save it as UTF-8 without one in the editor.")
     return None
 
 

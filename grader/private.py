@@ -41,10 +41,16 @@ from grader.images import LABEL_BASE, LABEL_RECIPE
 from grader.owner import Kind, Owner, is_dead, labels, leftovers, this_process
 from grader.privaterecipe import engine_image, recipe_digest
 
-__all__ = ["LABEL_IMAGES", "PrivateEngine", "PrivateSettings", "start_private_engine"]
+__all__ = ["AREA", "LABEL_IMAGES", "PrivateEngine", "PrivateSettings", "start_private_engine"]
 
 LABEL_IMAGES = "io.grader.images"
 """On a template volume: the ids of the base images in it, separated by commas."""
+
+AREA = "area"
+"""The folder, in that of a private engine, that its volume `area` is mounted at."""
+
+_AREA_OPTIONS = "size=128m,nr_inodes=20000,mode=0700"
+"""Four times the files that a submission may have, in bytes and in number. Bytes count as memory of whoever writes."""
 
 _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
@@ -85,8 +91,9 @@ class PrivateEngine:
     """A running private engine.
 
     `endpoint` is as in DOCKER_HOST. `folder` is mounted at the same path on the host and in the engine's container,
-    so a bind mount below it means the same to both; only the user who grades may enter it. `disk_is_bounded` is false
-    where the host has no loop devices.
+    so a bind mount below it means the same to both; only the user who grades may enter it. `area` is a volume of the
+    host engine, of limited size, that is mounted in it as `AREA`: what scripts write goes there, and not to the host's
+    disk. `disk_is_bounded` is false where the host has no loop devices.
     """
 
     endpoint: str
@@ -94,6 +101,7 @@ class PrivateEngine:
     version: str
     folder: Path
     disk_is_bounded: bool = False
+    area: str = ""
 
 
 @contextmanager
@@ -288,6 +296,7 @@ def _shared_folder(parent: Path, run: str) -> Iterator[Path]:
     try:
         if len(os.fsencode(folder / _SOCKET)) > _SOCKET_PATH_LIMIT:
             raise EngineError(f"{folder / _SOCKET} is too long for a socket. Set XDG_CACHE_HOME to a shorter path.")
+        (folder / AREA).mkdir()  # else the engine makes it, as root
         (folder / _OWNER_NOTE).write_text(str(this_process()), encoding="ascii")
         yield folder
     finally:
@@ -301,7 +310,8 @@ def _start(host: Connection, body: Mapping[str, Any], run: str, folder: Path) ->
     endpoint = f"unix://{folder / _SOCKET}"
     engine = PrivateEngine(endpoint, container, "", folder)
     version = _wait_until_up(host, engine)
-    return replace(engine, version=version, disk_is_bounded=(folder / "disk-is-bounded").exists())
+    bounded = (folder / "disk-is-bounded").exists()
+    return replace(engine, version=version, disk_is_bounded=bounded, area=_area_name(run))
 
 
 def _container(host: Connection, settings: PrivateSettings, order: _Order, run: str, folder: Path) -> dict[str, Any]:
@@ -316,7 +326,12 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
     else:
         data = f"grader-private-{run}"
         host.call("POST", "/volumes/create", json={"Name": data, "Labels": own("volume")})
-        mounts = [_volume(data, "/volume"), _volume(order.template, "/template", read_only=True)]
+        host.call("POST", "/volumes/create", json=_area(run, own("volume")))
+        mounts = [
+            _volume(data, "/volume"),
+            _volume(order.template, "/template", read_only=True),
+            _volume(_area_name(run), str(folder / AREA)),
+        ]
     cgroups_are_new = str(host.call("GET", "/info", seconds=10).json.get("CgroupVersion")) == "2"
     shared = [] if cgroups_are_new else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"]
     return {
@@ -345,6 +360,21 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
             "DeviceCgroupRules": ["c 10:237 rwm", "b 7:* rwm"],  # loop devices, for a disk of limited size
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
         },
+    }
+
+
+def _area_name(run: str) -> str:
+    return f"grader-private-{run}-{AREA}"
+
+
+def _area(run: str, own: Mapping[str, str]) -> dict[str, object]:
+    """The volume for what scripts write: a file system of its own, in memory, so no disk of the host fills up."""
+    options = f"{_AREA_OPTIONS},uid={os.getuid()},gid={os.getgid()}"
+    return {
+        "Name": _area_name(run),
+        "Labels": own,
+        "Driver": "local",
+        "DriverOpts": {"type": "tmpfs", "device": "tmpfs", "o": options},
     }
 
 

@@ -42,6 +42,7 @@ __all__ = [
     "ContainerRun",
     "container_settings",
     "files_archive",
+    "has_path",
     "observe",
     "remove_container",
     "run_container",
@@ -194,7 +195,7 @@ def run_container(
 
 def _carry_out(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
     for file in run.request.replaced:
-        if not _has(connection, container, file.path):
+        if not has_path(connection, container, file.path):
             return RunOutcome(NotStarted(f"The image has no file {file.path}."))
     _put_in(connection, container, run.request)
     outcome = observe(connection, container, run, cancellation)
@@ -207,7 +208,7 @@ def _remove(connection: Connection, container: str, run: ContainerRun) -> None:
     _remove_folders(connection, run)
 
 
-def _has(connection: Connection, container: str, path: str) -> bool:
+def has_path(connection: Connection, container: str, path: str) -> bool:
     """Whether the container's file system has something at `path`."""
     try:
         connection.call("HEAD", f"/containers/{container}/archive", parameters={"path": path})

@@ -15,11 +15,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from grader.connection import Connection
-from grader.errors import EngineError
 from grader.guard.proxy import guarded
 from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.owner import labels, this_process
@@ -27,6 +26,7 @@ from grader.private import PrivateEngine
 from grader.privaterecipe import image_name
 from grader.recorder import RecordedRequest, Recording
 from grader.runner import ContainerRun, container_settings, observe, remove_container
+from grader.scriptarea import WorkArea, work_area
 from grader.spec import Limits
 from grader.watchdog import Cancellation
 
@@ -55,23 +55,26 @@ class ScriptOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Workshop:
-    """A copy of a submission's folder, `work`, in which commands run; and the record of what they ask the engine."""
+    """A copy of a submission's folder, in `area`, in which commands run; and the record of what they ask the engine.
+
+    `folder` is this machine's, for the socket.
+    """
 
     host: Connection
     folder: Path
+    area: WorkArea
     limits: Limits
     cancellation: Cancellation
     recording: Recording
 
-    @property
-    def work(self) -> Path:
-        """The folder in which commands run, with the same path everywhere."""
-        return self.folder / "work"
-
     def run(self, command: tuple[str, ...], seconds: float) -> RunOutcome:
-        """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is."""
+        """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is.
+
+        Raises `EngineError` also where the private engine has ended by then.
+        """
         order = _order(secrets.token_hex(6), command, replace(self.limits, run_seconds=seconds))
-        outcome = _run(self.host, order, _settings(order, self.folder), self.cancellation)
+        outcome = _run(self.host, order, self._settings(order), self.cancellation)
+        self.area.check()
         return replace(outcome, stdout=self._anywhere(outcome.stdout), stderr=self._anywhere(outcome.stderr))
 
     def run_file(self, name: str, seconds: float) -> tuple[RunOutcome, tuple[FailedCommand, ...]]:
@@ -83,24 +86,25 @@ class Workshop:
         return replace(outcome, stderr=stderr), failed
 
     def put(self, files: tuple[MemoryFile, ...]) -> None:
-        """Write vetted files; their paths are relative and stay inside (that is what vetting is).
-
-        They replace what is there, also a link: nothing is followed. Scripts get the line ends of Unix: to bash, the
-        other half of an editor's CRLF is part of the last word.
-        """
-        for file in files:
-            target = self.work / PurePosixPath(file.path)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            if not target.parent.resolve().is_relative_to(self.work.resolve()):
-                raise EngineError(
-                    f"{file.path}: its folder has become a link that leads out of the submission's folder."
-                )
-            target.unlink(missing_ok=True)
-            target.write_bytes(file.content.replace(b"\r\n", b"\n") if file.path.endswith(".sh") else file.content)
-            target.chmod(file.mode)
+        """Write vetted files into the folder, where they replace what is there."""
+        self.area.put(files)
 
     def _anywhere(self, printed: bytes) -> bytes:
-        return printed.replace(os.fsencode(self.work), b".").replace(os.fsencode(self.folder), b"..")
+        return printed.replace(os.fsencode(self.area.work), b".").replace(os.fsencode(self.area.root), b"..")
+
+    def _settings(self, order: ContainerRun) -> dict[str, Any]:
+        """The settings of a hardened run, and what a script needs besides."""
+        settings = container_settings(order)
+        settings["WorkingDir"] = str(self.area.work)
+        settings["User"] = f"{os.getuid()}:{os.getgid()}"  # without capabilities, only the owner can use the socket
+        tools = [f"{self.folder / f'tool-{name}'}:/usr/local/bin/{name}:ro" for name in _TOOLS]
+        settings["HostConfig"] |= {
+            "Binds": [f"{self.folder / 's'}:{_SOCKET}", f"{self.folder / 'trace'}:{_TRACED_AT}:ro", *tools],
+            "Mounts": [self.area.mount],
+            "ReadonlyRootfs": True,
+            "Init": True,  # a shell does not pass on signals, and leaves zombies
+        }
+        return settings
 
 
 _TRACE = """\
@@ -131,21 +135,24 @@ def workshop(
     *,
     buildkit: bool = True,
 ) -> Iterator[Workshop]:
-    """A new folder with `files`, and a socket to the engine; both are removed at the end.
+    """An empty folder with `files`, and a socket to the engine. One at a time for an engine.
 
+    The folder is of limited size, and in memory: who writes more than the area holds is told that no space is left.
     What commands make in the private engine stays there. Of `limits`, `output_kb`, `memory_mb`, `processes` and `cpus`
     bound a command itself; what it starts is bounded by the private engine.
     """
     folder = engine.folder / f"script-{secrets.token_hex(6)}"
+    socket = Path(engine.endpoint.removeprefix("unix://"))
     try:
-        (folder / "work").mkdir(parents=True)
-        socket = Path(engine.endpoint.removeprefix("unix://"))
-        with guarded(socket, folder / "s", folder / "work", buildkit=buildkit) as recording:
-            made = Workshop(host, folder, limits, cancellation or Cancellation(), recording)
-            (folder / "trace").touch()
-            _put_tools(folder)
-            made.put(files)
-            yield made
+        folder.mkdir()
+        (folder / "trace").touch()
+        _put_tools(folder)
+        with (
+            work_area(host, engine) as area,
+            guarded(socket, folder / "s", area.work, buildkit=buildkit, make_folder=area.make_folder) as recording,
+        ):
+            area.put(files)
+            yield Workshop(host, folder, area, limits, cancellation or Cancellation(), recording)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -186,21 +193,6 @@ def _order(run: str, command: tuple[str, ...], limits: Limits) -> ContainerRun:
         volume_labels=labels(run, ours, "volume"),
         cpus=float(os.cpu_count() or 1),
     )
-
-
-def _settings(order: ContainerRun, folder: Path) -> dict[str, Any]:
-    """The settings of a hardened run, and what a script needs besides."""
-    settings = container_settings(order)
-    settings["WorkingDir"] = str(folder / "work")
-    settings["User"] = f"{os.getuid()}:{os.getgid()}"  # without capabilities, only the owner can use folder and socket
-    ours = [f"{folder / 'trace'}:{_TRACED_AT}:ro"]
-    ours += [f"{folder / f'tool-{name}'}:/usr/local/bin/{name}:ro" for name in _TOOLS]
-    settings["HostConfig"] |= {
-        "Binds": [f"{folder / 'work'}:{folder / 'work'}", f"{folder / 's'}:{_SOCKET}", *ours],
-        "ReadonlyRootfs": True,
-        "Init": True,  # a shell does not pass on signals, and leaves zombies
-    }
-    return settings
 
 
 def _run(host: Connection, order: ContainerRun, settings: dict[str, Any], cancellation: Cancellation) -> RunOutcome:

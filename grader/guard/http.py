@@ -187,8 +187,10 @@ class Body:
 
     def feed(self, piece: bytes) -> bytes:
         """Take the next piece of the stream, and return the part of the body in it. Raises `Refusal`."""
-        if self.done and piece:
-            raise Refusal("a connection to this engine carries one request")
+        if self.done:
+            if piece:
+                raise Refusal("a connection to this engine carries one request")
+            return b""
         payload = self._chunks(self._rest + piece) if self._chunked else self._plain(piece)
         self._size += len(payload)
         if self._size > self._limit:

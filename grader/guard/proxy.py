@@ -16,9 +16,10 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from grader.errors import EngineError
@@ -29,15 +30,19 @@ from grader.guard.rules import CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
 from grader.guard.strictjson import BODY_LIMIT
 from grader.recorder import RecordedRequest, Recording, recorded_request
 
-__all__ = ["GuardedRecording", "guarded"]
+__all__ = ["GuardedRecording", "MakeFolder", "guarded"]
+
+MakeFolder = Callable[[PurePosixPath], None]
+"""Makes a folder below the work folder unless something is there. It follows no links, and raises nothing."""
 
 _CONNECTIONS = 64
 """Connections at once. More wait until one ends."""
 _PIECE = 65_536
 _ANSWER_KEPT = 4096
 """Bytes of an answer that are kept: the status, and the id of what was created."""
-_BODIES_KEPT = 32 * 1024 * 1024
-"""Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand."""
+_BODIES_KEPT = 4 * 1024 * 1024
+"""Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand; decoded,
+JSON may take 25 times its bytes."""
 _PATIENCE = 30.0
 """Seconds of silence after which a client that has begun a request is given up."""
 _DRAIN_SECONDS = 5.0
@@ -74,16 +79,20 @@ class GuardedRecording(Recording):
 
 
 @contextmanager
-def guarded(engine: Path, path: Path, work: Path, *, buildkit: bool = True) -> Iterator[GuardedRecording]:
+def guarded(
+    engine: Path, path: Path, work: Path, *, buildkit: bool = True, make_folder: MakeFolder | None = None
+) -> Iterator[GuardedRecording]:
     """Listen at `path` and guard the engine's socket until the block ends; then all connections are cut.
 
     `work` is the submission's folder, an absolute path that means the same to the engine. It must not be possible for
-    a script to replace it or a folder above it. Without `buildkit`, `/grpc` and `/session` are refused. What containers
-    were given of the work folder stays with them; the volume that stands for it is removed if none has it any more.
+    a script to replace it or a folder above it. `make_folder` makes what bind mounts need below it, where it is none of
+    this machine's folders. Without `buildkit`, `/grpc` and `/session` are refused. What containers were given of the
+    work folder stays with them; the volume that stands for it is removed if none has it any more.
     """
     recording = GuardedRecording()
     policy = Policy(PurePosixPath(work), buildkit)
-    with _Server(engine, path, policy, recording) as server:
+    make = make_folder or partial(_make_folder, work)
+    with _Server(engine, path, policy, recording, make) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -101,8 +110,11 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, engine: Path, path: Path, policy: Policy, recording: GuardedRecording) -> None:
+    def __init__(
+        self, engine: Path, path: Path, policy: Policy, recording: GuardedRecording, make_folder: MakeFolder
+    ) -> None:
         self.engine = engine
+        self.make_folder = make_folder
         self.policy = policy
         self.recording = recording
         self.slots = threading.BoundedSemaphore(_CONNECTIONS)
@@ -137,7 +149,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         if request.work_is_used:
             self.work_was_used = True
             for folder in request.folders:
-                _make_folder(Path(self.policy.work), PurePosixPath(folder))
+                self.make_folder(PurePosixPath(folder))
             try:
                 _ask(self.engine, "POST", "/volumes/create", json.dumps(work_volume(self.policy.work)).encode())
             except EngineError as problem:

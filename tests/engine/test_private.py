@@ -297,7 +297,7 @@ def test_what_a_killed_grader_leaves_is_removed(host: Connection, cache: Path) -
     ) as process:
         assert process.stdout
         owner = process.stdout.readline().strip()
-        assert of(owner, host) == ["container", "volume"]
+        assert of(owner, host) == ["container", "volume", "volume"]
         folders = set((cache / "engines").iterdir())
         os.kill(process.pid, signal.SIGKILL)
     with connect(builder="buildkit") as engine:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from grader.connection import Connection
 from grader.engine import connect
 from grader.enginestore import our_objects
+from grader.errors import EngineError
 from grader.model import Exited, MemoryFile, OutputLimit, TimedOut
 from grader.owner import OWNER_LABEL, this_process
 from grader.private import PrivateEngine, PrivateSettings, start_private_engine
-from grader.scriptrun import ScriptOutcome, run_script
+from grader.scriptrun import ScriptOutcome, run_script, workshop
 from grader.spec import Limits
 from tests.engine.contexts import BASE
 from tests.engine.test_private import why_not_nested
@@ -133,6 +135,44 @@ def test_a_script_is_bounded(host: Connection, private: PrivateEngine) -> None:
     assert list(private.folder.glob("script-*")) == []
 
 
+FILL = f"""
+head -c 200M /dev/zero > big
+ls -l big
+docker run --rm -v "$PWD:/x" {BASE} sh -c 'head -c 200M /dev/zero > /x/y; umask 077; mkdir /x/z; touch /x/z/a'
+rm big
+exec 3> unseen; rm unseen; head -c 200M /dev/zero >&3
+exec 3>&-
+i=0; while [ $i -lt 30000 ] && : > file-$i; do i=$((i + 1)); done
+echo files: $i
+"""
+
+
+def test_a_script_that_writes_without_end_is_told_so_and_the_next_one_finds_nothing(
+    host: Connection, private: PrivateEngine
+) -> None:
+    outcome = run(host, private, FILL, Limits(script_seconds=120))
+    assert said(outcome).count("No space left on device") == 4, said(outcome)
+    assert int(said(outcome).partition("files: ")[2].split()[0]) < 20_000
+    assert list((private.folder / "area").iterdir()) == [], "nothing is written to this machine's disk"
+    outcome = run(host, private, "ls -A")
+    assert outcome.outcome.stdout.decode().split() == ["Dockerfile", "commands.sh"]
+
+
+def test_a_folder_that_is_missing_is_made_for_a_mount(host: Connection, private: PrivateEngine) -> None:
+    script = f'docker run --rm -v "$PWD/a/b:/b" {BASE} touch /b/made && ls a/b && ls -ld a | cut -c1-10'
+    outcome = run(host, private, script)
+    assert outcome.outcome.stdout.decode().split() == ["made", "drwxr-xr-x"], said(outcome)
+
+
+def test_a_link_leads_out_of_nothing(host: Connection, private: PrivateEngine) -> None:
+    limits = Limits(script_seconds=60)
+    with workshop(host, private, (MemoryFile("a/b.txt", b"old"),), limits) as place:
+        place.run(("sh", "-c", "rm -r a && ln -s /etc a && ln -s /etc/passwd c"), 20)
+        place.put((MemoryFile("a/b.txt", b"new"), MemoryFile("c", b"plain")))
+        seen = place.run(("sh", "-c", "cat a/b.txt c; ls -A a; ls /etc/b.txt"), 20)
+    assert seen.stdout.decode().split() == ["newplainb.txt"], seen
+
+
 def test_a_script_has_nothing_but_the_engine(host: Connection, private: PrivateEngine) -> None:
     look = 'ls /sys/class/net; grep CapEff /proc/self/status; touch /file || echo read-only; ls -A; ls -A "$PWD/.."'
     outcome = run(host, private, look)
@@ -140,3 +180,12 @@ def test_a_script_has_nothing_but_the_engine(host: Connection, private: PrivateE
         *("lo", "CapEff:", "0000000000000000", "read-only"),
         *("Dockerfile", "commands.sh", "work"),
     ]
+
+
+def test_a_script_that_ends_its_engine_is_no_result(host: Connection, tmp_path: Path) -> None:
+    settings = PrivateSettings((BASE,), tmp_path, os.environ, memory_mb=1000, processes=400, disk_mb=1000)
+    files = (MemoryFile("Dockerfile", b"ARG X=y\n"),)  # Docker 26.1 ends in a panic
+    with start_private_engine(host, settings, print) as engine:
+        for command in (("docker", "build", "."), ("ls", "Dockerfile")):
+            with pytest.raises(EngineError, match="private engine ended"):
+                run_script(host, engine, files, LIMITS, command=command)

@@ -146,6 +146,11 @@ def test_chunks_are_put_together_however_they_arrive(pieces: list[bytes], step: 
     assert read_body(CHUNKED, stream[:-1], step) == (b"".join(pieces), False)
 
 
+def test_a_whole_body_stays_whole() -> None:  # found by fuzz_guard: an empty piece behind the end took it back
+    body = Body(CHUNKED, 1000)
+    assert (body.feed(chunk(b"abc") + chunk(b"")), body.feed(b""), body.done) == (b"abc", b"", True)
+
+
 @given(st.binary(max_size=60), st.integers(1, 70))
 def test_any_bytes_are_refused_or_chunks(data: bytes, step: int) -> None:
     """Whatever is taken for a whole body is one, to the last byte: written anew it reads the same."""
