@@ -288,6 +288,12 @@ def check(
     help="With --engine host: run commands.sh and Compose files of other people all the same, in a private engine.",
 )
 @click.option(
+    "--waive",
+    metavar="LIMIT",
+    multiple=True,
+    help='Grade although this limit (such as "run memory") is not enforced here. Can be given several times.',
+)
+@click.option(
     "--details",
     type=_DETAILS,
     default="full",
@@ -306,6 +312,7 @@ def batch(
     resume: bool,
     engine: Tier,
     accept_risk: bool,
+    waive: tuple[str, ...],
     details: Details,
 ) -> int:
     """Grade every student in a folder (one folder, zip or tar for each), or in a bulk download of Moodle or Canvas."""
@@ -313,7 +320,7 @@ def batch(
 
     return grade_batch(
         BatchOptions(
-            shared.course, submissions, out, jobs, exercises, roster, seed, resume, engine, accept_risk, details
+            shared.course, submissions, out, jobs, exercises, roster, seed, resume, engine, accept_risk, waive, details
         )
     )
 

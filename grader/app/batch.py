@@ -12,18 +12,20 @@ from pathlib import Path
 
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
 from grader.app.opening import Terms, Tier, open_session
+from grader.app.proving import prove_for_batch
 from grader.batch import Plan, plan_batch, read_roster, reports_in, run_batch
 from grader.bench import recall
 from grader.checks import Brief
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.draw import probe_nonce
+from grader.enforced import waivers
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import make_folder, write_whole
 from grader.grade import grade_exercise
 from grader.intake import Intake, Wanted, open_intake
 from grader.journal import BatchInfo, Graded, Journal
-from grader.model import ExerciseStatus, Report, Submission
+from grader.model import ExerciseStatus, LimitsRecord, Report, Submission
 from grader.reference import expected_cases
 from grader.render.clean import safe_name
 from grader.render.to_csv import gradebook_csv, grades_csv
@@ -50,6 +52,7 @@ class BatchOptions:
     resume: bool
     engine: Tier
     accept_risk: bool
+    waive: tuple[str, ...]
     details: Details
 
 
@@ -60,12 +63,14 @@ class _Terms:
     seed: int
     jobs: int
     session: Terms
+    limits: LimitsRecord
     read: Callable[[Path], Submission]
 
 
 def grade_batch(options: BatchOptions) -> int:
     """Grade everyone; 0 when every submission was graded, whatever the marks, else 3."""
     folder = course_at(options.course)
+    waived = waivers(options.waive)
     exercises = chosen_exercises(folder, options.exercises)
     intake = open_intake(options.submissions)
     plan = _plan(options, intake, exercises)
@@ -80,7 +85,8 @@ def grade_batch(options: BatchOptions) -> int:
         try:
             trusted = options.engine == "private" or options.accept_risk
             on = Terms(options.engine, "known" if trusted else "strangers")
-            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, read))
+            limits = prove_for_batch(folder, on, waived, console)
+            _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, limits, read))
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
         console.write(class_lines(reports, console.width))
@@ -163,12 +169,16 @@ def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal,
         open_session(folder, plan.exercises, terms.seed, emit, console.note, terms=terms.session) as session,
     ):
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        info = BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, session.engine_info())
-        journal.begin(info, tuple(plan.students))
+
+        def info() -> BatchInfo:
+            engine = replace(session.engine_info(), limits=terms.limits)
+            return BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, engine)
+
+        journal.begin(info(), tuple(plan.students))
         try:
             run_batch(session, plan, journal, terms.read, terms.jobs)
         finally:
-            journal.begin(BatchInfo(terms.seed, info.course, info.title, started, session.engine_info()), ())
+            journal.begin(info(), ())
 
 
 def _course_digest(folder: CourseFolder) -> str:

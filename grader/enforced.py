@@ -1,0 +1,124 @@
+"""Whether the limits that a batch needs hold on this machine: what to ask, what is known already, and what follows."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from grader import __version__
+from grader.errors import EnvironmentProblem, UsageError
+from grader.files import write_whole
+from grader.limits import Gap, Proof, Proved, names
+from grader.privaterecipe import recipe_digest
+from grader.verdicts import LimitsRecord
+
+__all__ = ["Memory", "NotEnforced", "engine_key", "limits_record", "needed", "waivers"]
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_FILE = "limits.json"
+_TELLING = (
+    *("ID", "ServerVersion", "KernelVersion", "NCPU", "CgroupVersion", "CgroupDriver", "Driver", "DockerRootDir"),
+    *("DefaultRuntime", "SecurityOptions", "Warnings"),
+)
+"""What of the engine's account of itself (`GET /info`) tells it from others, and bears on what it enforces."""
+
+
+class NotEnforced(EnvironmentProblem):
+    """Limits that a batch needs do not hold here, and nobody has waived them."""
+
+
+def waivers(given: Sequence[str]) -> frozenset[str]:
+    """The names of proofs that `--waive` gives, whatever their case. `UsageError` for a name that is none."""
+    known = {name.casefold(): name for name in names()}
+    unknown = [name for name in given if name.casefold() not in known]
+    if unknown:
+        raise UsageError(f"There is no limit {', '.join(map(repr, unknown))}. --waive knows: {', '.join(names())}.")
+    return frozenset(known[name.casefold()] for name in given)
+
+
+def needed(tried: Iterable[Proof], phases: Collection[str]) -> tuple[Proof, ...]:
+    """Those proofs that a batch asks for, of these phases (`run`, `build`, `script`)."""
+    return tuple(proof for proof in tried if proof.needed and proof.name.partition(" ")[0] in phases)
+
+
+def limits_record(
+    held: Collection[str], results: Iterable[Proved], waived: Collection[str], open_ones: Iterable[Gap]
+) -> LimitsRecord:
+    """What a report says of limits: `held` was known before, `results` is new. `NotEnforced` where one is missing."""
+    tried = tuple(results)
+    failing = [one for one in tried if not one.holds]
+    missing = [one for one in failing if one.proof.name not in waived]
+    if missing:
+        raise NotEnforced(_refusal(missing))
+    proved = (*held, *(one.proof.name for one in tried if one.holds))
+    order = names()
+    return LimitsRecord(
+        tuple(sorted(proved, key=order.index)),
+        tuple(one.proof.name for one in failing),
+        tuple(gap.name for gap in open_ones),
+    )
+
+
+def _refusal(missing: Sequence[Proved]) -> str:
+    seen = "".join(f"\n  {one.proof.name}: {one.proof.attempt}: {one.seen}" for one in missing)
+    by_name = " ".join(f'--waive "{one.proof.name}"' for one in missing)
+    return (
+        f"This machine does not enforce limits that a batch needs, so nothing was graded:{seen}\n"
+        f"`grader doctor` tries all of them. Grade on another machine; or, if you trust these submissions, "
+        f"without these limits: {by_name}"
+    )
+
+
+# ── what is known already ───────────────────────────────────────────────────────────────
+
+
+def engine_key(info: Mapping[str, Any]) -> str:
+    """A digest of all that what an engine enforces depends on; "" where a reboot could not be told.
+
+    `info` is the engine's answer to `GET /info`.
+    """
+    try:
+        boot = _BOOT.read_text(encoding="ascii")
+    except OSError:
+        return ""
+    known = [__version__, recipe_digest(), boot, *(info.get(field) for field in _TELLING)]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Which limits have held on this engine since the machine was started; for one `key`, in a file of `folder`.
+
+    Without a key nothing is kept. What did not hold is not kept either: it may have been put right.
+    """
+
+    folder: Path
+    key: str
+
+    def held(self, place: str) -> frozenset[str]:
+        """Names of the limits that held in that tier."""
+        return frozenset(self._stored().get(place, ()))
+
+    def keep(self, place: str, results: Iterable[Proved]) -> None:
+        """Keep which of these held; those that did not are forgotten."""
+        if not self.key:
+            return
+        tried = tuple(results)
+        stored = self._stored()
+        kept = set(stored.get(place, ())) - {one.proof.name for one in tried}
+        stored[place] = sorted(kept | {one.proof.name for one in tried if one.holds})
+        with contextlib.suppress(UsageError):  # then the next batch asks again
+            write_whole(self.folder / _FILE, json.dumps({"key": self.key, "held": stored}))
+
+    def _stored(self) -> dict[str, list[str]]:
+        try:
+            found = json.loads((self.folder / _FILE).read_bytes())
+            held = found["held"] if self.key and found["key"] == self.key else {}
+            return {str(place): [name for name in names() if name in held[place]] for place in held}
+        except (OSError, ValueError, KeyError, TypeError):
+            return {}
