@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,10 @@ from typing import Any
 from grader import __version__
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
-from grader.limits import Gap, Proof, Proved, names
+from grader.limits import Proof, Proved, Tier, names
 from grader.privaterecipe import recipe_digest
-from grader.verdicts import LimitsRecord
 
-__all__ = ["Memory", "NotEnforced", "engine_key", "limits_record", "needed", "waivers"]
+__all__ = ["Attempt", "Memory", "NotEnforced", "ask", "engine_key", "needed", "waivers"]
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FILE = "limits.json"
@@ -26,6 +25,9 @@ _TELLING = (
     *("DefaultRuntime", "SecurityOptions", "Warnings"),
 )
 """What of the engine's account of itself (`GET /info`) tells it from others, and bears on what it enforces."""
+
+Attempt = Callable[[Tier, Sequence[Proof]], Sequence[Proved]]
+"""Tries limits in a tier."""
 
 
 class NotEnforced(EnvironmentProblem):
@@ -46,22 +48,27 @@ def needed(tried: Iterable[Proof], phases: Collection[str]) -> tuple[Proof, ...]
     return tuple(proof for proof in tried if proof.needed and proof.name.partition(" ")[0] in phases)
 
 
-def limits_record(
-    held: Collection[str], results: Iterable[Proved], waived: Collection[str], open_ones: Iterable[Gap]
-) -> LimitsRecord:
-    """What a report says of limits: `held` was known before, `results` is new. `NotEnforced` where one is missing."""
-    tried = tuple(results)
-    failing = [one for one in tried if not one.holds]
-    missing = [one for one in failing if one.proof.name not in waived]
-    if missing:
+def ask(
+    wanted: Mapping[Tier, Sequence[Proof]], memory: Memory, attempt: Attempt, waived: Collection[str]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Have those limits tried that are not known to hold, tier by tier. Names of those that hold, and of those waived.
+
+    Raises `NotEnforced` with all that do not hold and are not waived.
+    """
+    held: set[str] = set()
+    failing: list[Proved] = []
+    for place, asked in wanted.items():
+        known = memory.held(place)
+        held |= known & {proof.name for proof in asked}
+        if unknown := [proof for proof in asked if proof.name not in known]:
+            results = attempt(place, unknown)
+            memory.keep(place, results)
+            held |= {one.proof.name for one in results if one.holds}
+            failing += [one for one in results if not one.holds]
+    if missing := [one for one in failing if one.proof.name not in waived]:
         raise NotEnforced(_refusal(missing))
-    proved = (*held, *(one.proof.name for one in tried if one.holds))
-    order = names()
-    return LimitsRecord(
-        tuple(sorted(proved, key=order.index)),
-        tuple(one.proof.name for one in failing),
-        tuple(gap.name for gap in open_ones),
-    )
+    broken = {one.proof.name for one in failing}
+    return tuple(name for name in names() if name in held - broken), tuple(name for name in names() if name in broken)
 
 
 def _refusal(missing: Sequence[Proved]) -> str:

@@ -175,9 +175,10 @@ def _container(phase: str, trial: Trial) -> Iterator[Proof]:
     yield Proof(f"{phase} CPU", spins, trial, _held_back)
     fills = f"writes {asked['/tmp']} MiB to /tmp, may write {_MAY.tmp_mb}"
     yield Proof(f"{phase} /tmp", fills, trial, _below("/tmp", _MAY.tmp_mb + 4))
-    yield Proof(f"{phase} network", "looks for a network interface, may have none", trial, _says("network", "lo"))
+    alone = _says("network", "lo", "there is none but its own loopback")
+    yield Proof(f"{phase} network", "looks for a network interface", trial, alone)
     rights = "reads its capabilities, may have none and gain none"
-    yield Proof(f"{phase} privileges", rights, trial, _says("privileges", "0 1"))
+    yield Proof(f"{phase} privileges", rights, trial, _says("privileges", "0 1", "none"))
 
 
 def _own_clock(base: str) -> Iterator[Proof]:
@@ -338,15 +339,16 @@ def _seen(observation: Observation, got: str) -> str:
 def _below(name: str, bound: int) -> Callable[[Observation], tuple[bool, str]]:
     def judge(observation: Observation) -> tuple[bool, str]:
         got = _got(observation, name)
-        return got.isdecimal() and 0 < int(got) < bound, _seen(observation, f"got {got}" if got else "")
+        holds = got.isdecimal() and 0 < int(got) < bound
+        return holds, _seen(observation, f"{'stopped at' if holds else 'got'} {got}" if got else "")
 
     return judge
 
 
-def _says(name: str, words: str) -> Callable[[Observation], tuple[bool, str]]:
+def _says(name: str, words: str, meaning: str) -> Callable[[Observation], tuple[bool, str]]:
     def judge(observation: Observation) -> tuple[bool, str]:
         got = _got(observation, name)
-        return got == words, _seen(observation, got)
+        return got == words, meaning if got == words else _seen(observation, got)
 
     return judge
 

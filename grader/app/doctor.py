@@ -20,12 +20,15 @@ from grader.errors import EnvironmentProblem
 from grader.events import Doing
 from grader.limits import Proved, gaps, proofs
 from grader.privaterecipe import RELEASE
+from grader.render.to_text import Style
 
 __all__ = ["examine_machine"]
 
 Line = tuple[str, str, str]
-"""What, how it stands (`ok`, `warning`, `FAILS`), and what was seen."""
+"""What, how it stands (`ok`, `warning`, `FAILS`), and what was seen; or a heading, with nothing but the first."""
 
+_STYLES: dict[str, Style] = {"": "heading", "FAILS": "failed", "warning": "not_graded"}
+_TIERS = {"host": "Limits in the engine that `docker` uses", "private": "Limits in a private engine"}
 _GIB = 2**30
 _COMPOSE_SECONDS = 30.0
 _ROOM_NEEDED = 5 * _GIB
@@ -39,7 +42,7 @@ def examine_machine(option: Path | None) -> int:
     failing: list[str] = []
     with open_engine() as host, _showing(console) as doing:
         for name, state, seen in _findings(_Machine(host, folder, console.note, doing)):
-            console.note(f"{state:8} {name}: {seen}", "failed" if state == "FAILS" else "plain")
+            console.note(f"  {state:8} {name}: {seen}" if state else name, _STYLES.get(state, "plain"))
             failing += [name] if state == "FAILS" else []
     _conclude(console, failing)
     return EnvironmentProblem.exit_code if failing else 0
@@ -78,6 +81,7 @@ def _conclude(console: Console, failing: list[str]) -> None:
 
 
 def _findings(machine: _Machine) -> Iterator[Line]:
+    yield "This machine", "", ""
     yield from _engine(machine.host)
     yield from _images(machine.host, machine.folder)
     yield from _host(machine)
@@ -95,6 +99,7 @@ def _host(machine: _Machine) -> Iterator[Line]:
 
 def _private(machine: _Machine) -> Iterator[Line]:
     """Whether commands.sh and Compose can be graded: a private engine, its limits, and which Compose it has."""
+    yield "A private engine", "", ""
     began = time.monotonic()
     machine.doing("a private engine")
     try:
@@ -118,6 +123,7 @@ def _compose(trial: TrialEngine) -> Iterator[Line]:
 
 def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places) -> Iterator[Line]:
     """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
+    yield _TIERS[tier], "", ""
     found: list[Proved] = []
     for one in tried(engine, places, proofs(tier, machine.base), machine.doing):
         found.append(one)

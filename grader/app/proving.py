@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from grader.app.opening import Terms, Tier, cache_folder, host_places, image_supply, open_engine, trial_engine
@@ -10,36 +10,30 @@ from grader.bench import Places
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.dockerengine import DockerEngine
-from grader.enforced import Memory, engine_key, limits_record, needed
+from grader.enforced import Memory, ask, engine_key, needed
 from grader.events import Doing
 from grader.limits import Proof, Proved, discarded, gaps, proofs, prove
 from grader.verdicts import LimitsRecord
 
 __all__ = ["known_limits", "prove_for_batch", "tried"]
 
+_WHY = "Trying to break the limits that a batch needs, once for each start of this machine. `grader doctor` tries all."
 _PHASES: dict[Tier, tuple[str, ...]] = {"host": ("run",), "private": ("run", "build", "script")}
 
 
 def prove_for_batch(folder: CourseFolder, terms: Terms, waived: Collection[str], console: Console) -> LimitsRecord:
     """What holds, for the report. `NotEnforced` where a limit does not that is not waived; `EngineError`."""
+    base = folder.course.images[0].names[0]
     with open_engine() as host:
-        memory = known_limits(host)
-        held: set[str] = set()
-        results: list[Proved] = []
-        for place, phases in _places(terms).items():
-            wanted = needed(proofs(place, folder.course.images[0].names[0]), phases)
-            known = memory.held(place)
-            held |= {proof.name for proof in wanted} & known
-            unknown = tuple(proof for proof in wanted if proof.name not in known)
-            if unknown:
-                console.note(_WHY)
-                new = _try(folder, host, place, unknown, console)
-                memory.keep(place, new)
-                results += new
-        return limits_record(held, results, waived, gaps(terms.tier))
 
+        def attempt(place: Tier, wanted: Sequence[Proof]) -> list[Proved]:
+            console.note(_WHY)
+            with console.checking() as emit, _opened(folder, host, place, console.note) as (engine, places):
+                return list(tried(engine, places, wanted, lambda what: emit(Doing("", "limits", what))))
 
-_WHY = "Trying to break the limits that a batch needs, once for each start of this machine. `grader doctor` tries all."
+        wanted = {place: needed(proofs(place, base), phases) for place, phases in _places(terms).items()}
+        proved, failing = ask(wanted, known_limits(host), attempt, waived)
+    return LimitsRecord(proved, failing, tuple(gap.name for gap in gaps(terms.tier)))
 
 
 def known_limits(host: DockerEngine) -> Memory:
@@ -58,13 +52,6 @@ def _places(terms: Terms) -> dict[Tier, tuple[str, ...]]:
     return {"host": _PHASES["host"], "private": ("script",)}
 
 
-def _try(
-    folder: CourseFolder, host: DockerEngine, place: Tier, wanted: tuple[Proof, ...], console: Console
-) -> list[Proved]:
-    with console.checking() as emit, _opened(folder, host, place, console.note) as (engine, places):
-        return list(tried(engine, places, wanted, lambda what: emit(Doing("", "limits", what))))
-
-
 @contextmanager
 def _opened(
     folder: CourseFolder, host: DockerEngine, place: Tier, say: Callable[[str], None]
@@ -78,7 +65,7 @@ def _opened(
 
 
 def tried(
-    engine: DockerEngine, places: Places, wanted: Collection[Proof], doing: Callable[[str], None]
+    engine: DockerEngine, places: Places, wanted: Iterable[Proof], doing: Callable[[str], None]
 ) -> Iterator[Proved]:
     """Try these limits; what the engine itself says that it discards does not hold."""
     for one in prove(places, wanted, doing):
