@@ -177,8 +177,8 @@ def _container(phase: str, trial: Trial) -> Iterator[Proof]:
     yield Proof(f"{phase} /tmp", fills, trial, _below("/tmp", _MAY.tmp_mb + 4))
     alone = _says("network", "lo", "there is none but its own loopback")
     yield Proof(f"{phase} network", "looks for a network interface", trial, alone)
-    rights = "reads its capabilities, may have none and gain none"
-    yield Proof(f"{phase} privileges", rights, trial, _says("privileges", "0 1", "none"))
+    rights = "reads which capabilities it has and may gain"
+    yield Proof(f"{phase} privileges", rights, trial, _says("privileges", "0 1", "none and none"))
 
 
 def _own_clock(base: str) -> Iterator[Proof]:

@@ -76,6 +76,7 @@ def _showing(console: Console) -> Iterator[Callable[[str], None]]:
 def _conclude(console: Console, failing: list[str]) -> None:
     if failing:
         console.note(f"Not fit for grading other people's work: {', '.join(failing)}.", "failed")
+        console.note("Without limits that it needs, `grader batch` starts only if you name them by --waive.")
     else:
         console.note("This machine can grade.", "passed")
 

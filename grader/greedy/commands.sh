@@ -26,7 +26,8 @@ exec perl -MSocket -e '
     sub held_back {
         for (map { "/sys/fs/cgroup/$_" } "cpu.stat", "cpu/cpu.stat", "cpu,cpuacct/cpu.stat") {
             open my $file, "<", $_ or next;
-            return (grep { /^nr_throttled [1-9]/ } <$file>) ? "throttled" : "free";
+            my ($times) = map { /^nr_throttled (\d+)/ } <$file>;
+            return $times ? "throttled" : "free" if defined $times;
         }
         "unknown";
     }
@@ -53,7 +54,14 @@ exec perl -MSocket -e '
         select undef, undef, undef, 1;
         scalar grep { vec(my $bits = "", fileno $_, 1) = 1; select $bits, undef, undef, 0 } @open;
     }
-    sub network { opendir my $folder, "/sys/class/net"; join " ", sort grep { !/^\./ } readdir $folder }
+    sub network {
+        my @up;
+        for (glob "/sys/class/net/*") {
+            open my $file, "<", "$_/flags" or next;
+            push @up, m{([^/]+)$} if hex(<$file>) & 1;
+        }
+        join(" ", sort @up) || "nothing";
+    }
     sub privileges {
         open my $file, "<", "/proc/self/status";
         my %known = map { /^(\w+):\s*(.*)/ } <$file>;

@@ -69,7 +69,8 @@ def held_back() -> str:
         if os.path.exists(path):
             with open(path) as file:
                 known = dict(line.split() for line in file)
-            return "throttled" if int(known.get("nr_throttled", 0)) else "free"
+            if "nr_throttled" in known:
+                return "throttled" if int(known["nr_throttled"]) else "free"
     return "unknown"
 
 
@@ -92,6 +93,16 @@ def fill(folder: str, mib: int) -> int:
     return taken
 
 
+def interfaces() -> str:
+    """Those that are up. Where the kernel knows tunnels, each container has some that are down, and cannot be used."""
+    up = []
+    for name in sorted(os.listdir("/sys/class/net")):
+        if os.path.isdir(f"/sys/class/net/{name}"):
+            with open(f"/sys/class/net/{name}/flags") as file:
+                up += [name] if int(file.read(), 16) & 1 else []
+    return " ".join(up) or "nothing"
+
+
 def privileges() -> str:
     with open("/proc/self/status") as file:
         known = dict(line.split(":", 1) for line in file if ":" in line)
@@ -104,7 +115,7 @@ ATTEMPTS: dict[str, Callable[[int], object]] = {
     "memory": take_memory,
     "disk": lambda mib: fill("/", mib),
     "/tmp": lambda mib: fill("/tmp", mib),
-    "network": lambda _: " ".join(sorted(os.listdir("/sys/class/net"))),
+    "network": lambda _: interfaces(),
     "privileges": lambda _: privileges(),
 }
 
