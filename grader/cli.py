@@ -52,14 +52,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code. The one place where exceptions become text."""
     try:
         outcome = cli.main(args=arguments, prog_name="grader", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _INTERRUPTED
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
         error.show()
         return UsageError.exit_code
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click makes the one of the other
         _complain("Interrupted. Nothing of ours is left in the engine.")
         return _INTERRUPTED
     except BrokenPipeError:

@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
 from grader.limits import Proof, Proved, Tier, names
 from grader.privaterecipe import recipe_digest
+from grader.verdicts import LimitsRecord
 
-__all__ = ["Attempt", "Memory", "NotEnforced", "ask", "engine_key", "needed", "waivers"]
+__all__ = ["Attempt", "Memory", "NotEnforced", "ask", "engine_key", "needed", "together", "waivers"]
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FILE = "limits.json"
@@ -69,6 +70,16 @@ def ask(
         raise NotEnforced(_refusal(missing))
     broken = {one.proof.name for one in failing}
     return tuple(name for name in names() if name in held - broken), tuple(name for name in names() if name in broken)
+
+
+def together(before: LimitsRecord | None, now: LimitsRecord) -> LimitsRecord:
+    """What holds of a batch that goes on: what was waived for a part of it does not hold for the whole."""
+    waived = {*now.waived, *(before.waived if before else ())}
+    return replace(
+        now,
+        proved=tuple(name for name in now.proved if name not in waived),
+        waived=tuple(name for name in names() if name in waived),
+    )
 
 
 def _refusal(missing: Sequence[Proved]) -> str:

@@ -287,12 +287,16 @@ def prove(places: Places, wanted: Iterable[Proof], doing: Callable[[str], None])
         asked = tuple(group)
         doing(", ".join(proof.name for proof in asked))
         try:
-            with Bench(places, ExerciseFiles("", "", trial.files, ""), trial.limits, "limits", lambda _: None) as bench:
-                observation = bench(trial.request)
+            observation = _observed(places, trial)
         except EnvironmentProblem as problem:
             yield from (Proved(proof, holds=False, seen=f"could not be tried: {problem}") for proof in asked)
         else:
             yield from (Proved(proof, *proof.judge(observation)) for proof in asked)
+
+
+def _observed(places: Places, trial: Trial) -> Observation:
+    with Bench(places, ExerciseFiles("", "", trial.files, ""), trial.limits, "limits", lambda _: None) as bench:
+        return bench(trial.request)
 
 
 _DISCARDED = {

@@ -19,7 +19,7 @@ from grader.checks import Brief
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.draw import probe_nonce
-from grader.enforced import waivers
+from grader.enforced import together, waivers
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import make_folder, write_whole
 from grader.grade import grade_exercise
@@ -85,7 +85,7 @@ def grade_batch(options: BatchOptions) -> int:
         try:
             trusted = options.engine == "private" or options.accept_risk
             on = Terms(options.engine, "known" if trusted else "strangers")
-            limits = prove_for_batch(folder, on, waived, console)
+            limits = together(before.engine.limits if before else None, prove_for_batch(folder, on, waived, console))
             _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, limits, read))
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []

@@ -1,3 +1,4 @@
+#!/bin/bash
 # Takes more than it may, in the script container, where there is Perl and no Python. It prints as program.py does; of
 # `connections`, how many of its requests to the guard were let in while none of them ended.
 exec perl -MSocket -e '

@@ -12,7 +12,7 @@ import pytest
 
 from grader.bench import Places
 from grader.cli import run
-from grader.enforced import Memory, NotEnforced, ask, engine_key, needed, waivers
+from grader.enforced import Memory, NotEnforced, ask, engine_key, needed, together, waivers
 from grader.errors import EngineError, UsageError
 from grader.limits import Proof, Proved, Tier, discarded, gaps, names, proofs, prove
 from grader.model import (
@@ -21,6 +21,7 @@ from grader.model import (
     ComposeRequest,
     ComposeSeen,
     ExerciseFiles,
+    LimitsRecord,
     OutputLimit,
     RunOutcome,
     RunRequest,
@@ -202,6 +203,13 @@ def test_waiving_what_holds_changes_nothing(tmp_path: Path) -> None:
     proved, waived = asking(World(), Memory(tmp_path, "key"), ["run memory"])
     assert "run memory" in proved
     assert waived == ()
+
+
+def test_what_was_waived_for_a_part_of_a_batch_does_not_hold_for_the_whole() -> None:
+    now = LimitsRecord(("run memory", "run CPU"), (), ("build CPU",))
+    before = LimitsRecord(("run CPU",), ("run memory",), ("build CPU",))
+    assert together(None, now) == now
+    assert together(before, now) == before
 
 
 def test_an_unknown_waiver_is_a_mistake_that_names_the_known_ones(
