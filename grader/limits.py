@@ -11,6 +11,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -281,7 +282,7 @@ def _fills(asked: int, may: int) -> str:
 def prove(places: Places, wanted: Iterable[Proof], doing: Callable[[str], None]) -> Iterator[Proved]:
     """Try to break these limits, one after the other; `doing` is told what is tried now.
 
-    A trial that the engine or the grader broke off shows nothing, so its limits do not hold.
+    A trial that the engine or the grader breaks off twice shows nothing, so its limits do not hold.
     """
     for trial, group in itertools.groupby(wanted, key=lambda proof: proof.trial):
         asked = tuple(group)
@@ -295,6 +296,13 @@ def prove(places: Places, wanted: Iterable[Proof], doing: Callable[[str], None])
 
 
 def _observed(places: Places, trial: Trial) -> Observation:
+    """What is seen of a trial, which as a student's work gets a second attempt where the engine is at fault."""
+    with suppress(EnvironmentProblem):
+        return _attempted(places, trial)
+    return _attempted(places, trial)
+
+
+def _attempted(places: Places, trial: Trial) -> Observation:
     with Bench(places, ExerciseFiles("", "", trial.files, ""), trial.limits, "limits", lambda _: None) as bench:
         return bench(trial.request)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -135,6 +135,18 @@ def test_what_cannot_be_tried_does_not_hold_and_says_why() -> None:
     )
     runs = [one for one in results if one.proof.name.startswith("run")]
     assert {(one.holds, one.seen) for one in runs} == {(False, "could not be tried: The engine is gone.")}
+
+
+def test_one_hiccup_of_the_engine_decides_nothing() -> None:
+    world, hiccups = World(), iter([EngineError("The engine broke off.")])
+
+    def once(request: RunRequest) -> RunOutcome:
+        for hiccup in hiccups:
+            raise hiccup
+        return world.ran(request)
+
+    places = replace(world.places(), engine=FakeEngine(on_run=once, on_build=world.build))
+    assert all(one.holds for one in prove(places, proofs("host", "x"), lambda _: None))
 
 
 @pytest.mark.parametrize(
