@@ -52,14 +52,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     """Run one command line and give its exit code. The one place where exceptions become text."""
     try:
         outcome = cli.main(args=arguments, prog_name="grader", standalone_mode=False)
-    except click.exceptions.Abort:
-        return _INTERRUPTED
     except click.exceptions.Exit as exit_:
         return exit_.exit_code
     except click.ClickException as error:
         error.show()
         return UsageError.exit_code
-    except KeyboardInterrupt:
+    except (click.exceptions.Abort, KeyboardInterrupt):  # click makes the one of the other
         _complain("Interrupted. Nothing of ours is left in the engine.")
         return _INTERRUPTED
     except BrokenPipeError:
@@ -294,6 +292,12 @@ def check(
     help="Let the workers of a Dask scheduler grade (tls://HOST:8786); see docs/instructors.md.",
 )
 @click.option(
+    "--waive",
+    metavar="LIMIT",
+    multiple=True,
+    help='Grade although this limit (such as "run memory") is not enforced here. Can be given several times.',
+)
+@click.option(
     "--details",
     type=_DETAILS,
     default="full",
@@ -312,6 +316,7 @@ def batch(
     resume: bool,
     engine: Tier,
     accept_risk: bool,
+    waive: tuple[str, ...],
     scheduler: str,
     details: Details,
 ) -> int:
@@ -330,6 +335,7 @@ def batch(
             resume,
             engine,
             accept_risk,
+            waive,
             details,
             scheduler,
         )

@@ -17,6 +17,7 @@ from grader.verdicts import (
     ExerciseReport,
     ExerciseStatus,
     Finding,
+    LimitsRecord,
     Report,
 )
 
@@ -44,6 +45,7 @@ __all__ = [
     "FolderMount",
     "ImageConfig",
     "ImageSeen",
+    "LimitsRecord",
     "MemoryFile",
     "NotStarted",
     "Observation",

@@ -13,6 +13,7 @@ __all__ = [
     "ExerciseReport",
     "ExerciseStatus",
     "Finding",
+    "LimitsRecord",
     "Report",
 ]
 
@@ -90,6 +91,19 @@ class ExerciseReport:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsRecord:
+    """What was found out about limits before grading, by name (`run memory`).
+
+    `proved` held when it was tried to break them, `waived` did not and the operator graded all the same, and for
+    `not_bounded` there is no limit in this tier.
+    """
+
+    proved: tuple[str, ...]
+    waived: tuple[str, ...] = ()
+    not_bounded: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class EngineInfo:
     """Which engine graded. `tier` is `host` (the caller's own engine) or `private`."""
 
@@ -99,6 +113,8 @@ class EngineInfo:
     tier: str = "host"
     images: tuple[tuple[str, str], ...] = ()
     """Where base images came from: (reference, origin)."""
+    limits: LimitsRecord | None = None
+    """What was found out about its limits; None where nobody asked (`check`)."""
 
 
 @dataclass(frozen=True, slots=True)

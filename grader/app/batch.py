@@ -13,19 +13,21 @@ from pathlib import Path
 
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
 from grader.app.opening import Terms, Tier, open_session
+from grader.app.proving import prove_for_batch
 from grader.batch import Plan, open_work, plan_batch, read_roster, reports_in, run_batch
 from grader.bench import recall
 from grader.checks import Brief
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.draw import probe_nonce
+from grader.enforced import together, waivers
 from grader.errors import EnvironmentProblem, UsageError
 from grader.events import ExerciseEnded
 from grader.files import make_folder, write_whole
 from grader.grade import grade_exercise
 from grader.intake import Intake, Wanted, open_intake
 from grader.journal import BatchInfo, Graded, Journal
-from grader.model import ExerciseStatus, Report, Submission
+from grader.model import ExerciseStatus, LimitsRecord, Report, Submission
 from grader.reference import expected_cases
 from grader.render.clean import safe_name
 from grader.render.to_csv import gradebook_csv, grades_csv
@@ -53,6 +55,7 @@ class BatchOptions:
     resume: bool
     engine: Tier
     accept_risk: bool
+    waive: tuple[str, ...]
     details: Details
     scheduler: str = ""
 
@@ -61,12 +64,15 @@ class BatchOptions:
 class _Terms:
     """On what terms a batch is graded: the seed of its cases, how many students at once, how submissions are read.
 
-    `scheduler` is the address of a Dask scheduler whose workers grade, "" for this machine.
+    `waived` are limits that need not hold, `known` is what an interrupted batch has recorded of them. `scheduler` is
+    the address of a Dask scheduler whose workers grade, "" for this machine.
     """
 
     seed: int
     jobs: int
     session: Terms
+    waived: frozenset[str]
+    known: LimitsRecord | None
     read: Callable[[Path], Submission]
     scheduler: str = ""
 
@@ -76,6 +82,7 @@ def grade_batch(options: BatchOptions) -> int:
     if options.scheduler and options.jobs:
         raise UsageError("--jobs counts for this machine; with --scheduler, each worker's --nthreads say how many.")
     folder = course_at(options.course)
+    waived = waivers(options.waive)
     exercises = chosen_exercises(folder, options.exercises)
     intake = open_intake(options.submissions)
     plan = _plan(options, intake, exercises)
@@ -90,7 +97,8 @@ def grade_batch(options: BatchOptions) -> int:
         try:
             trusted = options.engine == "private" or options.accept_risk
             on = Terms(options.engine, "known" if trusted else "strangers")
-            terms = _Terms(seed, options.jobs or os.cpu_count() or 1, on, read, options.scheduler)
+            known = before.engine.limits if before else None
+            terms = _Terms(seed, options.jobs or os.cpu_count() or 1, on, waived, known, read, options.scheduler)
             (_grade_elsewhere if options.scheduler else _grade)(console, folder, plan, journal, terms)
         finally:
             reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
@@ -169,17 +177,22 @@ def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> B
 
 def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
     total = len(plan.students) * len(plan.exercises)
+    limits = together(terms.known, prove_for_batch(folder, terms.session, terms.waived, console))
     with (
         console.batching(total) as emit,
         open_session(folder, plan.exercises, terms.seed, emit, console.note, terms=terms.session) as session,
     ):
         started = datetime.now(UTC).isoformat(timespec="seconds")
-        info = BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, session.engine_info())
-        journal.begin(info, tuple(plan.students))
+
+        def info() -> BatchInfo:
+            engine = replace(session.engine_info(), limits=limits)
+            return BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, engine)
+
+        journal.begin(info(), tuple(plan.students))
         try:
             run_batch(session, plan, journal, terms.read, terms.jobs)
         finally:
-            journal.begin(BatchInfo(terms.seed, info.course, info.title, started, session.engine_info()), ())
+            journal.begin(info(), ())
 
 
 def _grade_elsewhere(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
@@ -187,15 +200,18 @@ def _grade_elsewhere(console: Console, folder: CourseFolder, plan: Plan, journal
     from grader.app import cluster
 
     cases = expected_cases(folder.predictor, plan.exercises, terms.seed)
-    shared = cluster.BatchTerms(secrets.token_hex(8), folder, tuple(plan.exercises), terms.seed, cases, terms.session)
+    shared = cluster.BatchTerms(
+        secrets.token_hex(8), folder, tuple(plan.exercises), terms.seed, cases, terms.session, terms.waived
+    )
     tasks = (
         cluster.Task(student, tuple((exercise.id, handed) for exercise, handed in work))
         for student, work in open_work(plan, journal, terms.read)
     )
     with cluster.connected(terms.scheduler) as client, cluster.working(client, shared) as engine:
         started = datetime.now(UTC).isoformat(timespec="seconds")
+        limited = replace(engine, limits=together(terms.known, engine.limits)) if engine.limits else engine
         journal.begin(
-            BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, engine), tuple(plan.students)
+            BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, limited), tuple(plan.students)
         )
         with console.batching(len(plan.students) * len(plan.exercises)) as emit:
 

@@ -10,23 +10,29 @@ import platform
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from grader import __version__
+from grader.app.common import terminal
 from grader.app.opening import Terms, open_session
+from grader.app.proving import prove_for_batch
 from grader.course import CourseFolder
 from grader.errors import EnvironmentProblem, GraderError
 from grader.events import silent
 from grader.model import Case, EngineInfo
 from grader.session import Handed, Result, Session, grade_one
 from grader.spec import Exercise
+from grader.verdicts import LimitsRecord
 
 __all__ = ["BatchTerms", "Task", "engine_of", "finish", "grade_task", "prepare", "version"]
 
 
 @dataclass(frozen=True, slots=True)
 class BatchTerms:
-    """What all students of a batch share. `cases` were made where it was started; `batch` tells it from others."""
+    """What all students of a batch share. `cases` were made where it was started; `batch` tells it from others.
+
+    `waived` names limits that need not hold on a worker.
+    """
 
     batch: str
     folder: CourseFolder
@@ -34,6 +40,7 @@ class BatchTerms:
     seed: int
     cases: Mapping[str, tuple[Case, ...]]
     terms: Terms
+    waived: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +57,7 @@ class _Open:
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     sessions: dict[str, tuple[Session, ExitStack]] = field(default_factory=dict)
+    limits: dict[str, LimitsRecord] = field(default_factory=dict)
 
 
 _OPEN = _Open()
@@ -61,8 +69,9 @@ def version() -> str:
 
 
 def prepare(terms: BatchTerms) -> str:
-    """Open the engine; "" if that worked, else why not."""
+    """See that the limits a batch needs hold here, and open the engine; "" if that worked, else why not."""
     try:
+        _OPEN.limits[terms.batch] = prove_for_batch(terms.folder, terms.terms, terms.waived, terminal())
         _session(terms)
     except GraderError as problem:
         return str(problem)
@@ -71,7 +80,7 @@ def prepare(terms: BatchTerms) -> str:
 
 def engine_of(batch: str) -> EngineInfo:
     """The engine that this worker grades the batch on."""
-    return _OPEN.sessions[batch][0].engine_info()
+    return replace(_OPEN.sessions[batch][0].engine_info(), limits=_OPEN.limits.get(batch))
 
 
 def grade_task(terms: BatchTerms, task: Task) -> tuple[Result, ...]:

@@ -3,24 +3,32 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from grader.app.common import course_at, terminal
-from grader.app.opening import open_engine, trial_engine
+from grader.app.opening import Tier, TrialEngine, host_places, open_engine, trial_engine
+from grader.app.proving import known_limits, tried
+from grader.bench import Places
 from grader.checks.tell import excerpt
 from grader.console import Console
 from grader.course import CourseFolder
 from grader.engine import DockerEngine
 from grader.errors import EnvironmentProblem
-from grader.limits import prove
+from grader.events import Doing
+from grader.limits import Proved, gaps, proofs
 from grader.privaterecipe import RELEASE
+from grader.render.to_text import Style
 
 __all__ = ["examine_machine"]
 
 Line = tuple[str, str, str]
-"""What, how it stands (`ok`, `warning`, `FAILS`), and what was seen."""
+"""What, how it stands (`ok`, `warning`, `FAILS`), and what was seen; or a heading, with nothing but the first."""
 
+_STYLES: dict[str, Style] = {"": "heading", "FAILS": "failed", "warning": "not_graded"}
+_TIERS = {"host": "Limits in the engine that `docker` uses", "private": "Limits in a private engine"}
 _GIB = 2**30
 _COMPOSE_SECONDS = 30.0
 _ROOM_NEEDED = 5 * _GIB
@@ -31,46 +39,99 @@ def examine_machine(option: Path | None) -> int:
     """0 if everything that grading needs holds, else 3."""
     folder = course_at(option)
     console = terminal()
-    lines: list[Line] = []
-    with open_engine() as engine:
-        for line in (*_findings(engine, folder), *_private(engine, folder, console)):
-            lines.append(line)
-            console.note(f"{line[1]:8} {line[0]}: {line[2]}", "failed" if line[1] == "FAILS" else "plain")
-    failing = [name for name, state, _ in lines if state == "FAILS"]
+    failing: list[str] = []
+    with open_engine() as host, _showing(console) as doing:
+        for name, state, seen in _findings(_Machine(host, folder, console.note, doing)):
+            console.note(f"  {state:8} {name}: {seen}" if state else name, _STYLES.get(state, "plain"))
+            failing += [name] if state == "FAILS" else []
     _conclude(console, failing)
     return EnvironmentProblem.exit_code if failing else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Machine:
+    """What is examined, and who is told meanwhile: `say` of steps that are taken once, `doing` of what goes on now."""
+
+    host: DockerEngine
+    folder: CourseFolder
+    say: Callable[[str], None]
+    doing: Callable[[str], None]
+
+    @property
+    def base(self) -> str:
+        """The base image that limits are tried with."""
+        return self.folder.course.images[0].names[0]
+
+
+@contextmanager
+def _showing(console: Console) -> Iterator[Callable[[str], None]]:
+    """One live line says what is tried; elsewhere the lines with the results are enough."""
+    if not console.live:
+        yield lambda _: None
+        return
+    with console.checking() as emit:
+        yield lambda what: emit(Doing("", "trying", what))
 
 
 def _conclude(console: Console, failing: list[str]) -> None:
     if failing:
         console.note(f"Not fit for grading other people's work: {', '.join(failing)}.", "failed")
+        console.note("Without limits that it needs, `grader batch` starts only if you name them by --waive.")
     else:
         console.note("This machine can grade.", "passed")
 
 
-def _findings(engine: DockerEngine, folder: CourseFolder) -> Iterator[Line]:
-    yield from _engine(engine)
-    yield from _images(engine, folder)
-    yield from _limits(engine, folder)
-    for warning in engine.warnings:
+def _findings(machine: _Machine) -> Iterator[Line]:
+    yield "This machine", "", ""
+    yield from _engine(machine.host)
+    yield from _images(machine.host, machine.folder)
+    yield from _host(machine)
+    yield from _private(machine)
+    for warning in machine.host.warnings:
         yield "the engine warns", "warning", warning
 
 
-def _private(engine: DockerEngine, folder: CourseFolder, console: Console) -> Iterator[Line]:
-    """Whether commands.sh and Compose can be graded: a private engine, and which Compose is in its image."""
+def _host(machine: _Machine) -> Iterator[Line]:
+    if machine.host.image_labels(machine.base) is None:
+        yield "limits", "FAILS", f"not tried: {machine.base} is needed for it; run `grader images`"
+    else:
+        yield from _limits(machine, "host", machine.host, host_places(machine.host))
+
+
+def _private(machine: _Machine) -> Iterator[Line]:
+    """Whether commands.sh and Compose can be graded: a private engine, its limits, and which Compose it has."""
+    yield "A private engine", "", ""
     began = time.monotonic()
+    machine.doing("a private engine")
     try:
-        with trial_engine(folder, engine, console.note) as (private, place):
+        with trial_engine(machine.folder, machine.host, machine.say) as trial:
             seconds = time.monotonic() - began
-            yield "private engine", "ok", f"Docker {private.version}, up in {seconds:.1f} s, preparing included"
-            bounded = "of its own size" if private.disk_is_bounded else "not bounded: the host gives no loop devices"
-            yield "private engine's disk", "ok" if private.disk_is_bounded else "warning", bounded
-            outcome = place.run(("docker", "compose", "version", "--short"), _COMPOSE_SECONDS)
-            version = outcome.stdout.decode("utf-8", "replace").strip()
-            origin = f"{version}, the package docker-compose of Debian {RELEASE}, in the private engine's image"
-            yield "compose", "ok" if version else "FAILS", origin if version else excerpt(outcome)
+            yield "private engine", "ok", f"Docker {trial.private.version}, up in {seconds:.1f} s, preparing included"
+            yield from _compose(trial)
+            yield from _limits(machine, "private", trial.engine, trial.places)
+            if not trial.private.disk_is_bounded:
+                yield "private engine's disk", "warning", "not bounded: the host gives no loop devices"
     except EnvironmentProblem as problem:
         yield "private engine", "FAILS", str(problem)
+
+
+def _compose(trial: TrialEngine) -> Iterator[Line]:
+    outcome = trial.workshop.run(("docker", "compose", "version", "--short"), _COMPOSE_SECONDS)
+    version = outcome.stdout.decode("utf-8", "replace").strip()
+    origin = f"{version}, the package docker-compose of Debian {RELEASE}, in the private engine's image"
+    yield "compose", "ok" if version else "FAILS", origin if version else excerpt(outcome)
+
+
+def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places) -> Iterator[Line]:
+    """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
+    yield _TIERS[tier], "", ""
+    found: list[Proved] = []
+    for one in tried(engine, places, proofs(tier, machine.base), machine.doing):
+        found.append(one)
+        yield f"{one.proof.name} ({tier})", "ok" if one.holds else "FAILS", f"{one.proof.attempt}: {one.seen}"
+    known_limits(machine.host).keep(tier, found)
+    for gap in gaps(tier):
+        yield f"{gap.name} ({tier})", "warning", f"not bounded: {gap.why}"
 
 
 def _engine(engine: DockerEngine) -> Iterator[Line]:
@@ -107,16 +168,3 @@ def _images(engine: DockerEngine, folder: CourseFolder) -> Iterator[Line]:
             yield f"base image {reference}", "warning", "not here yet; `grader images` makes it present"
         else:
             yield f"base image {reference}", "ok", labels.get("io.grader.base", "as pulled or made on this machine")
-
-
-def _limits(engine: DockerEngine, folder: CourseFolder) -> Iterator[Line]:
-    image = folder.course.images[0].names[0]
-    if engine.image_labels(image) is None:
-        yield "limits", "FAILS", f"not tried: {image} is needed for it; run `grader images`"
-        return
-    for proved in prove(engine, image):
-        yield (
-            f"limit on {proved.proof.name}",
-            "ok" if proved.holds else "FAILS",
-            f"{proved.proof.attempt}: {proved.seen}",
-        )

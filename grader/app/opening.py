@@ -6,8 +6,8 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +19,9 @@ from grader.enginestore import copy_image
 from grader.errors import EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.images import BaseImages, base_of
+from grader.limits import SMALL_ENGINE, Tier
 from grader.model import BuildFailed, Built, Case, ExerciseFiles, MemoryFile
-from grader.playground import OwnEngine, PrivatePlaygrounds
+from grader.playground import OwnEngine, PrivatePlayground, PrivatePlaygrounds
 from grader.private import PrivateEngine, PrivateSettings, start_private_engine
 from grader.protocol import Playground, Playgrounds
 from grader.reference import expected_cases
@@ -28,9 +29,18 @@ from grader.scriptrun import Workshop, workshop
 from grader.session import Session
 from grader.spec import Exercise, Limits
 
-__all__ = ["Terms", "Tier", "base_images", "image_supply", "open_engine", "open_session", "trial_engine"]
-
-Tier = Literal["host", "private"]
+__all__ = [
+    "Terms",
+    "Tier",
+    "TrialEngine",
+    "base_images",
+    "cache_folder",
+    "host_places",
+    "image_supply",
+    "open_engine",
+    "open_session",
+    "trial_engine",
+]
 
 
 @contextmanager
@@ -125,17 +135,37 @@ def _private_engine(nest: _Nest) -> Iterator[DockerEngine]:
             raise
 
 
+@dataclass(frozen=True, slots=True)
+class TrialEngine:
+    """A small private engine to try things in: `places` to grade in, and a folder to run other commands in."""
+
+    private: PrivateEngine
+    engine: DockerEngine
+    places: Places
+    workshop: Workshop
+
+
 @contextmanager
-def trial_engine(
-    folder: CourseFolder, host: DockerEngine, say: Callable[[str], None]
-) -> Iterator[tuple[PrivateEngine, Workshop]]:
-    """A private engine with nothing in it, and a folder to run commands in, to find out whether that works here."""
-    settings = _Nest(folder, host, image_supply(folder, host, say), say).settings()
+def trial_engine(folder: CourseFolder, host: DockerEngine, say: Callable[[str], None]) -> Iterator[TrialEngine]:
+    """A private engine of `SMALL_ENGINE`'s sizes with nothing but the base images in it."""
+    nest = _Nest(folder, host, image_supply(folder, host, say), say)
+    settings = replace(nest.settings(), **asdict(SMALL_ENGINE))
     with (
         start_private_engine(host.connection, settings, say) as private,
+        connect(endpoint=private.endpoint, tier="private") as engine,
         workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
     ):
-        yield private, place
+        playground = PrivatePlayground(host.connection, private, engine, settings.images[0], host.cancellation)
+        yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(playground)), place)
+
+
+def host_places(host: DockerEngine) -> Places:
+    """The user's own engine, and nowhere to run commands."""
+
+    def nowhere() -> AbstractContextManager[Playground]:
+        raise EnvironmentProblem(_RISK)
+
+    return Places(host, nowhere)
 
 
 def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:

@@ -39,8 +39,12 @@ def class_page(title: str, reports: Sequence[Report]) -> str:
         exercises=summary.exercise_summaries(reports),
         failures=summary.most_failed(reports),
         ungraded=list(words.ungraded(reports)),
-        engines=list(dict.fromkeys(words.engine_note(report.engine, report.seed) for report in reports)),
+        engines=list(dict.fromkeys(note for report in reports for note in _notes(report) if note)),
     )
+
+
+def _notes(report: Report) -> tuple[str, str]:
+    return words.engine_note(report.engine, report.seed), words.limits_note(report.engine)
 
 
 def student_page(report: Report) -> str:

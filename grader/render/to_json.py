@@ -1,8 +1,9 @@
 r"""A report as JSON text and back: the schema `grader/report/v1`, whose keys are a contract.
 
-The document has the keys that DESIGN.md names and no others. An exercise's own message, such as
-why a submission was refused, is written as its first check, `submission`, worth no points. Not in
-the document: the seconds an exercise took, whether it is a bonus, and the origin of base images.
+The document has the keys that DESIGN.md names, and `engine.limits` where limits were tried before
+grading. An exercise's own message, such as why a submission was refused, is written as its first
+check, `submission`, worth no points. Not in the document: the seconds an exercise took, whether it
+is a bonus, and the origin of base images.
 
 The text is strict UTF-8. What could steer a terminal stands in it as JSON's own `\u` escapes, so
 it is safe to print and still the same text to a program. Surrogates, which are no text, become
@@ -17,7 +18,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Literal
 
-from grader.model import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
+from grader.model import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, LimitsRecord, Report
 from grader.render import words
 from grader.render.clean import UNSAFE, capped
 
@@ -29,8 +30,19 @@ _STRICT: dict[str, Any] = {"extra": "forbid", "strict": True, "allow_inf_nan": F
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsDocument:
+    """What was found out about limits before grading: those that held, those waived, and what nothing bounds."""
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
+
+    proved: Sequence[str]
+    waived: Sequence[str]
+    not_bounded: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class EngineDocument:
-    """Which engine graded."""
+    """Which engine graded. `limits` is not there where nobody asked."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
@@ -38,6 +50,7 @@ class EngineDocument:
     version: str
     builder: str
     tier: str
+    limits: LimitsDocument | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +108,10 @@ def to_json(report: Report) -> str:
 
     `ValueError` if a score is not a finite number, which is a fault of the grader.
     """
-    text = json.dumps(asdict(_document(report)), ensure_ascii=False, allow_nan=False, indent=2)
+    document = asdict(_document(report))
+    if report.engine.limits is None:
+        del document["engine"]["limits"]
+    text = json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2)
     return UNSAFE.sub(_escaped, text) + "\n"
 
 
@@ -108,7 +124,7 @@ def from_json(text: str | bytes) -> Report:
     return Report(
         student=document.student,
         seed=document.seed,
-        engine=EngineInfo(engine.name, engine.version, engine.builder, engine.tier),
+        engine=EngineInfo(engine.name, engine.version, engine.builder, engine.tier, limits=_limits_from(engine)),
         exercises=tuple(_exercise_from(exercise) for exercise in document.exercises),
         score=document.score,
         max_score=document.max_score,
@@ -133,11 +149,27 @@ def _document(report: Report) -> ReportDocument:
         schema=report.schema,
         student=_text(report.student),
         seed=report.seed,
-        engine=EngineDocument(_text(engine.name), _text(engine.version), _text(engine.builder), _text(engine.tier)),
+        engine=EngineDocument(
+            name=_text(engine.name),
+            version=_text(engine.version),
+            builder=_text(engine.builder),
+            tier=_text(engine.tier),
+            limits=_limits(engine),
+        ),
         score=report.score,
         max_score=report.max_score,
         exercises=[_exercise(exercise) for exercise in report.exercises],
     )
+
+
+def _limits(engine: EngineInfo) -> LimitsDocument | None:
+    found = engine.limits
+    return LimitsDocument(found.proved, found.waived, found.not_bounded) if found else None
+
+
+def _limits_from(engine: EngineDocument) -> LimitsRecord | None:
+    found = engine.limits
+    return LimitsRecord(tuple(found.proved), tuple(found.waived), tuple(found.not_bounded)) if found else None
 
 
 def _exercise(exercise: ExerciseReport) -> ExerciseDocument:

@@ -15,6 +15,7 @@ __all__ = [
     "exercise_note",
     "facts",
     "first_problem",
+    "limits_note",
     "next_step",
     "number",
     "place",
@@ -148,6 +149,16 @@ def next_step(report: Report) -> str:
     if ExerciseStatus.NOT_GRADED in statuses:
         return "There is nothing for you to fix: `grader doctor` tells what is wrong with the machine that grades."
     return "Full marks. There is nothing left to do."
+
+
+def limits_note(engine: EngineInfo) -> str:
+    """What was found out about limits before grading, in one line; "" where nobody asked."""
+    found = engine.limits
+    if found is None:
+        return ""
+    parts = (("held", found.proved), ("waived, not enforced", found.waived), ("not bounded", found.not_bounded))
+    told = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+    return f"Limits, tried before grading – {told}."
 
 
 def engine_note(engine: EngineInfo, seed: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -34,6 +35,7 @@ from grader.model import (
     FolderMount,
     ImageConfig,
     ImageSeen,
+    LimitsRecord,
     MemoryFile,
     NotStarted,
     Observation,
@@ -126,6 +128,19 @@ def test_what_was_seen_comes_back_equal(tmp_path: Path, request_: Request, seen:
     files = ExerciseFiles("3.3.5", "folder", (MemoryFile("commands.sh", BYTES, 0o755),), "digest")
     result = Result(report, "digest", {request_: seen}, files)
     assert through_the_journal(tmp_path, result) == result
+
+
+def test_what_was_found_out_about_limits_comes_back_and_is_not_missed_in_older_journals(tmp_path: Path) -> None:
+    asked = replace(INFO, engine=replace(INFO.engine, limits=LimitsRecord(("run memory",), ("run disk",))))
+    with Journal.open(tmp_path, create=True) as journal:
+        journal.begin(asked, ("ada",))
+    with Journal.open(tmp_path) as journal:
+        assert journal.info() == asked
+    with sqlite3.connect(tmp_path / "journal.sqlite") as database:
+        database.execute("UPDATE batch SET engine = json_remove(engine, '$.limits')")
+    database.close()
+    with Journal.open(tmp_path) as journal:
+        assert journal.info() == INFO
 
 
 def test_requests_that_differ_in_one_thing_stay_apart(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 
-from grader.model import ExerciseStatus
+from grader.model import ExerciseStatus, LimitsRecord
 from grader.render.clean import inert, safe_name
 from grader.render.to_html import class_page, student_page
 from tests import reports
@@ -55,6 +55,14 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def test_the_page_of_the_class_says_which_limits_held_and_which_were_waived() -> None:
+    limits = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
+    asked = [replace(one, engine=replace(one.engine, limits=limits)) for one in reports.sample_class()]
+    told = "held: run memory, run CPU; waived, not enforced: run disk; not bounded: build CPU."
+    assert Page(class_page("Docker", asked)).text.count(told) == 1
+    assert "Limits" not in Page(class_page("Docker", reports.sample_class())).text
 
 
 def test_a_students_page_says_what_the_terminal_says() -> None:

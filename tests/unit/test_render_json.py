@@ -8,7 +8,7 @@ import jsonschema
 import pytest
 from hypothesis import given
 
-from grader.model import Report
+from grader.model import LimitsRecord, Report
 from grader.render.to_json import from_json, report_schema, to_json
 from tests import reports
 
@@ -36,6 +36,20 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
 def test_a_report_comes_back_as_it_was() -> None:
     report = reports.every_status()
     assert from_json(to_json(report)) == in_contract(report)
+
+
+LIMITS = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
+
+
+def test_what_was_found_out_about_limits_is_in_the_document_where_somebody_asked() -> None:
+    report = reports.every_status()
+    asked = replace(report, engine=replace(report.engine, limits=LIMITS))
+    document = json.loads(to_json(asked))
+    assert document["engine"]["limits"] == {
+        "proved": ["run memory", "run CPU"], "waived": ["run disk"], "not_bounded": ["build CPU"],
+    }  # fmt: skip
+    jsonschema.validate(document, json.loads(report_schema()))
+    assert from_json(to_json(asked)) == in_contract(asked)
 
 
 def test_why_a_submission_was_refused_is_its_first_check() -> None:
