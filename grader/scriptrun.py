@@ -19,12 +19,12 @@ from typing import Any
 
 from grader.connection import Connection
 from grader.errors import EngineError
-from grader.guard.proxy import guarded
+from grader.guard.proxy import GuardedRecording, guarded
 from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.owner import labels, this_process
 from grader.private import PrivateEngine
 from grader.privaterecipe import image_name
-from grader.recorder import RecordedRequest, Recording
+from grader.recorder import RecordedRequest
 from grader.runner import ContainerRun, container_settings, observe, remove_container
 from grader.spec import Limits
 from grader.watchdog import Cancellation
@@ -53,7 +53,7 @@ class Workshop:
     folder: Path
     limits: Limits
     cancellation: Cancellation
-    recording: Recording
+    recording: GuardedRecording
 
     @property
     def work(self) -> Path:

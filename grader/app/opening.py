@@ -148,7 +148,11 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
         with lock:
             if not made:
                 playgrounds = PrivatePlaygrounds(
-                    nest.host, nest.settings(), lambda endpoint: connect(endpoint=endpoint, tier="private"), nest.say
+                    nest.host,
+                    nest.settings(),
+                    nest.folder.course.images,
+                    lambda endpoint: connect(endpoint=endpoint, tier="private"),
+                    nest.say,
                 )
                 made.append(playgrounds)
                 stack.callback(playgrounds.close)
