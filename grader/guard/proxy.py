@@ -24,6 +24,7 @@ from pathlib import Path, PurePosixPath
 from grader.errors import EngineError
 from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, serialise
 from grader.guard.mounts import work_volume
+from grader.guard.quota import DEFAULT, Account, Quota
 from grader.guard.refusal import Refusal, answer
 from grader.guard.rules import CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
 from grader.guard.strictjson import BODY_LIMIT
@@ -32,15 +33,17 @@ from grader.recorder import RecordedRequest, Recording, recorded_request
 __all__ = ["GuardedRecording", "guarded"]
 
 _CONNECTIONS = 64
-"""Connections at once. More wait until one ends."""
+"""Connections that are served at once. As many more wait until one ends; others are told so and closed."""
 _PIECE = 65_536
 _ANSWER_KEPT = 4096
 """Bytes of an answer that are kept: the status, and the id of what was created."""
 _BODIES_KEPT = 32 * 1024 * 1024
 """Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand."""
+_LINE_KEPT = 200
 _PATIENCE = 30.0
 """Seconds of silence after which a client that has begun a request is given up."""
 _DRAIN_SECONDS = 5.0
+_CROWDED = f"more than {2 * _CONNECTIONS} connections to the engine are open at once. Wait for some commands to end"
 _SWITCHED = re.compile(rb"HTTP/1\.1 101 ")
 
 
@@ -53,11 +56,14 @@ class GuardedRecording(Recording):
     _room: int = _BODIES_KEPT
 
     def record(self, head: bytes, body: bytes, said: bytes, began: float) -> RecordedRequest:
-        """What is kept of a request; without its body, once the record holds enough of them."""
+        """What is kept of a request; without its body and query, once the record holds enough of them."""
+        line = head.partition(b"\r\n")[0] + b"\r\n\r\n"
         with self._lock:
-            kept = body if len(body) <= self._room else b""
-            self._room -= len(kept)
-        return recorded_request(head, kept, said, began)
+            kept = body if len(body) + len(line) <= self._room else b""
+            if len(line) > self._room:
+                line = line.partition(b"?")[0][:_LINE_KEPT] + b" HTTP/1.1\r\n\r\n"
+            self._room -= len(kept) + len(line)
+        return recorded_request(line, kept, said, began)
 
     def refuse(self, request: RecordedRequest, reason: str) -> None:
         """Keep a refused request with what its sender was told."""
@@ -74,15 +80,18 @@ class GuardedRecording(Recording):
 
 
 @contextmanager
-def guarded(engine: Path, path: Path, work: Path, *, buildkit: bool = True) -> Iterator[GuardedRecording]:
+def guarded(
+    engine: Path, path: Path, work: Path, *, buildkit: bool = True, quota: Quota = DEFAULT
+) -> Iterator[GuardedRecording]:
     """Listen at `path` and guard the engine's socket until the block ends; then all connections are cut.
 
     `work` is the submission's folder, an absolute path that means the same to the engine. It must not be possible for
-    a script to replace it or a folder above it. Without `buildkit`, `/grpc` and `/session` are refused. What containers
-    were given of the work folder stays with them; the volume that stands for it is removed if none has it any more.
+    a script to replace it or a folder above it. Without `buildkit`, `/grpc` and `/session` are refused, and so is what
+    is more than `quota`. What containers were given of the work folder stays with them; the volume that stands for it
+    is removed if none has it any more.
     """
     recording = GuardedRecording()
-    policy = Policy(PurePosixPath(work), buildkit)
+    policy = Policy(PurePosixPath(work), buildkit, quota)
     with _Server(engine, path, policy, recording) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -105,9 +114,11 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.engine = engine
         self.policy = policy
         self.recording = recording
+        self.account = Account(policy.quota)
         self.slots = threading.BoundedSemaphore(_CONNECTIONS)
         self.work_was_used = False
         self._is_over = False
+        self._count = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(str(path), _Handler)
@@ -125,6 +136,25 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         finally:
             with self._lock:
                 self._open.discard(connection)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # of a Unix socket
+        """Serve a connection in a thread of its own; not one too many, which would take the grader's own files away."""
+        with self._lock:
+            self._count += 1
+            is_one_too_many = self._count > 2 * _CONNECTIONS
+        if is_one_too_many:
+            with contextlib.suppress(OSError):
+                request.settimeout(0)
+                request.sendall(answer(_CROWDED))
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override] # a Unix socket
+        """Called once for each connection, when it has ended."""
+        with self._lock:
+            self._count -= 1
+        super().shutdown_request(request)
 
     def cut_all(self) -> None:
         with self._lock:
@@ -171,6 +201,7 @@ class _Handler(socketserver.BaseRequestHandler):
         exchange.head, behind = _read_head(self.request)
         if not exchange.head:
             return
+        self.server.account.charge({"requests": 1})
         planned = plan(parse_head(exchange.head), self.server.policy)
         body = Body(parse_head(exchange.head), CONTEXT_LIMIT if planned.kind == "tar" else BODY_LIMIT)
         if planned.kind == "tar":
@@ -178,6 +209,7 @@ class _Handler(socketserver.BaseRequestHandler):
         else:
             exchange.body = b"".join(_pieces(self.request, body, behind))
             rebuilt, behind = planned.rebuilt(exchange.body), b""
+        self.server.account.charge(rebuilt.makes)
         self.server.prepare(rebuilt)
         self.request.settimeout(None)
         self._forward(exchange, planned, rebuilt, _Upload(body, behind))
