@@ -94,6 +94,8 @@ def _hidden_in(top: object) -> Iterator[str]:
             for extended in _given(service, "extends"):
                 if any(_given(extended, "file")):
                     yield f"{where}.extends.file reads another Compose file. Write the service into this one."
+            if any(_given(service, "provider")):
+                yield f"{where}.provider starts a program of the machine itself. Write a service that is a container."
             for key in ("env_file", "label_file"):
                 for value in _given(service, key):
                     yield from _paths(value, f"{where}.{key}")
@@ -202,9 +204,12 @@ def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images
         if not build:
             continue
         where = f"{name}: services.{service[:60]}.build"
+        path = _path(build)
+        if path.startswith(("/", "..")):
+            return Judged((f"{where}.dockerfile leads out of the exercise's folder ({path[:120]}).",))
         file = _dockerfile(files, build)
         if file is None:
-            return Judged(unreadable=f"{where}: there is no {_path(build)} in the exercise's folder.")
+            return Judged(unreadable=f"{where}: there is no {path[:120]} in the exercise's folder.")
         arguments = {key: str(value) for key, value in (build.get("args") or {}).items() if value is not None}
         gate = examine_dockerfile(file, images, arguments=arguments)
         if gate.refusals:

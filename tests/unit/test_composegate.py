@@ -172,6 +172,7 @@ def test_everything_is_told_at_once() -> None:
         ("services: {a: {env_file: [a.env, ../../secret.env]}}\n", "secret.env"),
         ("services: {a: {env_file: [{path: ~/x, required: false}]}}\n", "services.a.env_file"),
         ("services: {a: {env_file: '${HOME}/x'}}\n", "without variables"),
+        ("services: {a: {provider: {type: model}}}\n", "services.a.provider starts a program"),
         ("services: {a: {label_file: /etc/passwd}}\n", "services.a.label_file"),
         ("x-a: &a {env_file: /etc/passwd}\nservices: {a: {<<: *a}}\n", "services.a.env_file"),
         ("x-a: &a {env_file: /etc/passwd}\nservices: {a: {<<: [{tty: true}, *a]}}\n", "services.a.env_file"),
@@ -225,6 +226,8 @@ def test_the_file_that_compose_adds_by_itself_is_looked_at_too() -> None:
         ({"context": "./app"}, {"app/Dockerfile": "FROM python:3.9\nADD http://x/y /\n"}, "app/Dockerfile line 2: ADD"),
         ({"context": "."}, {"Dockerfile": "# syntax=evil/frontend\nFROM python:3.9\n"}, "Dockerfile line 1: # syntax"),
         ({"context": ".", "dockerfile_inline": "FROM evil/image\n"}, {}, "dockerfile_inline line 1: FROM"),
+        ({"context": ".", "dockerfile": "/etc/passwd"}, {}, "build.dockerfile leads out of the exercise's folder"),
+        ({"context": "./app", "dockerfile": "../../x"}, {"x": "FROM python:3.9\n"}, "(../x)"),
         (
             {"context": ".", "args": {"BASE": "evil/image"}},
             {"Dockerfile": "ARG BASE=python:3.9\nFROM $BASE\n"},
@@ -241,7 +244,6 @@ def test_dockerfiles_that_it_names_pass_the_same_gate(build: Settings, content: 
     [
         ({"context": "."}, {"Dockerfile": "FORM python:3.9\n"}, "there is no instruction"),
         ({"context": ".", "dockerfile": "missing"}, {}, "there is no missing in the exercise's folder"),
-        ({"context": ".", "dockerfile": "/etc/passwd"}, {}, "there is no /etc/passwd"),
         ({"context": "./app", "dockerfile": "./x"}, {"app/x": "FROM python:3.9\n", "x": "FROM evil\n"}, "there is no"),
     ],
 )
