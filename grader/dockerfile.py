@@ -12,7 +12,7 @@ Time is bounded: a file of at most 256 KiB is read in at most a few seconds, wha
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -85,10 +85,14 @@ def dockerfile_of(files: ExerciseFiles) -> MemoryFile | None:
     return found.get("Dockerfile") or found.get("dockerfile")
 
 
-def parse(content: bytes) -> Dockerfile | Unparsable:
-    """Read a Dockerfile. Never raises: what cannot be read, or not in one way only, is `Unparsable`."""
+def parse(content: bytes, arguments: Mapping[str, str] | None = None) -> Dockerfile | Unparsable:
+    """Read a Dockerfile. Never raises: what cannot be read, or not in one way only, is `Unparsable`.
+
+    `arguments` are those that the build is given (`--build-arg`): they can change which image a FROM names.
+    """
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    return oversize(content) or _encoding_problem(content) or _substitution_problem(text) or _parse(text)
+    problem = oversize(content) or _encoding_problem(content) or _substitution_problem(text)
+    return problem or _parse(text, arguments or {})
 
 
 def oversize(content: bytes) -> Unparsable | None:
@@ -120,7 +124,7 @@ def _substitution_problem(text: str) -> Unparsable | None:
     return None
 
 
-def _parse(text: str) -> Dockerfile | Unparsable:
+def _parse(text: str, arguments: Mapping[str, str]) -> Dockerfile | Unparsable:
     escape = read_escape(text)
     if escape.problem:
         return problem_in(escape.line, escape.problem)
@@ -134,15 +138,14 @@ def _parse(text: str) -> Dockerfile | Unparsable:
         return Unparsable("The line `# escape=` is not read in one way by all builders. Remove it.")
     if not tree.instructions:
         return Unparsable("The Dockerfile is empty. It begins with FROM and the name of an image.")
-    return _assemble(tree.instructions, find_directives(text), escape.character)
+    return _assemble(tree.instructions, find_directives(text), escape.character, Defaults(arguments))
 
 
 def _assemble(
-    nodes: list[DockerfileInstruction], directives: tuple[Directive, ...], escape: str
+    nodes: list[DockerfileInstruction], directives: tuple[Directive, ...], escape: str, defaults: Defaults
 ) -> Dockerfile | Unparsable:
     instructions: list[Instruction] = []
     stages: list[Stage] = []
-    defaults = Defaults()
     for node in nodes:
         instruction = read_instruction(node)
         if isinstance(instruction, Unparsable):

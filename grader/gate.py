@@ -9,17 +9,17 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from grader import dockerignore
 from grader.directives import find_directives, is_known_syntax
 from grader.dockerfile import Dockerfile, Flag, Instruction, Unparsable, dockerfile_of, oversize, parse
 from grader.imagenames import is_allowed, normalised, reference_problem
-from grader.model import ExerciseFiles, Refusal
+from grader.model import ExerciseFiles, MemoryFile, Refusal
 from grader.spec import BaseImage
 
-__all__ = ["Gate", "examine"]
+__all__ = ["Gate", "examine", "examine_dockerfile"]
 
 MAX_INSTRUCTIONS = 200
 """Instructions of a Dockerfile; an image has at most 127 layers in many engines."""
@@ -49,17 +49,28 @@ def examine(files: ExerciseFiles, images: Sequence[BaseImage], platform: str = "
     file = dockerfile_of(files)
     if file is None:
         return Gate()
+    found = examine_dockerfile(file, images, platform)
+    ignored = tuple(_ignore_file(files))
+    return replace(found, refusals=(*ignored, *found.refusals), bases=()) if ignored else found
+
+
+def examine_dockerfile(
+    file: MemoryFile,
+    images: Sequence[BaseImage],
+    platform: str = "linux/amd64",
+    arguments: Mapping[str, str] | None = None,
+) -> Gate:
+    """Judge one Dockerfile, whatever its name, for a build that is given these arguments (`--build-arg`)."""
     text = file.content.decode("utf-8", "surrogateescape")
-    parsed = parse(file.content)
+    parsed = parse(file.content, arguments)
     refusals = (
         *(Refusal(problem.message, file.path, problem.line) for problem in [oversize(file.content)] if problem),
         *_syntax(text.removeprefix("\ufeff"), file.path),
-        *_ignore_file(files),
     )
     if isinstance(parsed, Unparsable):
         return Gate(refusals, (), parsed)
     look = _Look(parsed, images, platform)
-    said = [Refusal(f"Dockerfile line {line}: {what}", file.path, line) for line, what in look.problems()]
+    said = [Refusal(f"{file.path} line {line}: {what}", file.path, line) for line, what in look.problems()]
     refusals = (*refusals, *dict.fromkeys(said))
     return Gate(refusals, () if refusals else tuple(dict.fromkeys(look.bases())), parsed)
 
@@ -68,7 +79,7 @@ def _syntax(text: str, path: str) -> Iterator[Refusal]:
     for directive in find_directives(text):
         if directive.name == "syntax" and not is_known_syntax(directive.value):
             yield Refusal(
-                f"Dockerfile line {directive.line}: # syntax={directive.value[:120]}: this is not allowed here. Remove "
+                f"{path} line {directive.line}: # syntax={directive.value[:120]}: this is not allowed here. Remove "
                 "the line, or write # syntax=docker/dockerfile:1",
                 path,
                 directive.line,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from grader.checks import Brief, NoImage, examine
+from grader.checks import Brief, NoImage, NotAllowed, examine
 from grader.errors import EnvironmentProblem
 from grader.model import (
     CheckStatus,
@@ -13,6 +13,7 @@ from grader.model import (
     ExerciseStatus,
     Finding,
     Observation,
+    Refusal,
     RefusedFolder,
     Request,
 )
@@ -31,13 +32,17 @@ def grade_exercise(brief: Brief, observe: Observe, *, thorough: bool = True) -> 
 
     Unless `thorough`, everything after the first check that does not pass is left out, as if it were
     blocked: enough to know whether the right check fails, in half the time. An `EnvironmentProblem`
-    while observing ends as `not_graded`: no score, no blame.
+    while observing ends as `not_graded`: no score, no blame. What the gate for Compose files refuses ends as
+    `rejected`, as what is refused before does.
     """
     began = time.monotonic()
     try:
         findings, stopped = _examine_all(brief, observe, thorough=thorough)
     except EnvironmentProblem as problem:
         return not_graded(brief.exercise, str(problem), time.monotonic() - began)
+    except NotAllowed as gate:
+        refusals = tuple(Refusal(message) for message in gate.refused)
+        return rejected(brief.exercise, RefusedFolder(brief.exercise.id, brief.files.folder, refusals))
     verdicts = score_exercise(brief.course, brief.exercise, findings, stopped)
     status, score = total(verdicts, brief.exercise)
     return ExerciseReport(

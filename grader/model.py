@@ -336,7 +336,10 @@ class FailedCommand:
 
 @dataclass(frozen=True, slots=True)
 class ScriptSeen:
-    """What a script did to its engine; or what is in the student's own; or nothing, where there is no script."""
+    """What a script did to its engine; or what is in the student's own; or nothing, where there is no script.
+
+    `refused` says, in the words that the script was told, which of its requests the guard did not let through.
+    """
 
     source: Literal["script", "own_engine", "nothing"]
     outcome: RunOutcome = RunOutcome(Exited(0))
@@ -345,6 +348,7 @@ class ScriptSeen:
     after: EngineState = EngineState()
     ended: tuple[ContainerEnded, ...] = ()
     failed: tuple[FailedCommand, ...] = ()
+    refused: tuple[str, ...] = ()
     kind: Literal["script_seen"] = "script_seen"
 
 
@@ -364,7 +368,8 @@ class ServiceSeen:
 class ComposeSeen:
     """How Compose's commands ended; those that were not tried are None. `left` names what was there after `down`.
 
-    The output of `config` is the normalised configuration, in which the folder's path is `.`.
+    The output of `config` is the normalised configuration, in which the folder's path is `.`. `refused` says what the
+    gate found in it, and then nothing was built or brought up.
     """
 
     config: RunOutcome
@@ -374,6 +379,7 @@ class ComposeSeen:
     down: RunOutcome | None = None
     left: tuple[str, ...] = ()
     seconds: float = 0.0
+    refused: tuple[str, ...] = ()
     kind: Literal["compose_seen"] = "compose_seen"
 
 

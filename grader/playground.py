@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -31,9 +31,9 @@ from grader.model import (
 )
 from grader.private import PrivateEngine, PrivateSettings, start_private_engine
 from grader.protocol import Playground
-from grader.scriptcompose import compose_up
+from grader.scriptcompose import ComposeFiles, compose_up
 from grader.scriptrun import workshop
-from grader.spec import Limits
+from grader.spec import BaseImage, Limits
 from grader.watchdog import Cancellation
 
 __all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds"]
@@ -44,17 +44,22 @@ Connect = Callable[[str], DockerEngine]
 _GIVING_BACK_SECONDS = 30.0
 """What those at work may take to give their engines back, once they have been told to stop."""
 _PREPARED_IMAGE = "sales-predictor"
+_REFUSALS_KEPT = 20
 
 
 @dataclass(frozen=True, slots=True)
 class PrivatePlayground:
-    """One private engine with nothing but base images in it, for one submission."""
+    """One private engine with nothing but base images in it, for one submission.
+
+    `base` is one of them, to make containers of; `images` are those that a course allows.
+    """
 
     host: Connection
     private: PrivateEngine
     engine: DockerEngine
     base: str
     cancellation: Cancellation
+    images: Sequence[BaseImage]
 
     def script(self, files: ExerciseFiles, request: ScriptRequest, limits: Limits) -> ScriptSeen:
         """As in `Playground`."""
@@ -66,14 +71,15 @@ class PrivatePlayground:
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
             outcome, failed = place.run_file(request.file, limits.script_seconds)
             requests = asked_for(place.recording.requests())
+            refused = tuple(dict.fromkeys(place.recording.reasons()))[:_REFUSALS_KEPT]
         settled(nested, limits.run_seconds, besides=prepared)
         ended = containers_ended(nested, began, time.time())
-        return ScriptSeen("script", outcome, requests, before, engine_state(nested), ended, failed)
+        return ScriptSeen("script", outcome, requests, before, engine_state(nested), ended, failed, refused)
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
         """As in `Playground`."""
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
-            return compose_up(place, self.engine.connection, request, limits)
+            return compose_up(place, self.engine.connection, ComposeFiles(files, self.images), request, limits)
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         """As in `Playground`."""
@@ -106,10 +112,16 @@ class PrivatePlaygrounds:
     """Gives playgrounds, each to one taker at a time. Thread-safe; `close` removes all their engines."""
 
     def __init__(
-        self, host: DockerEngine, settings: PrivateSettings, connect: Connect, say: Callable[[str], None]
+        self,
+        host: DockerEngine,
+        settings: PrivateSettings,
+        images: Sequence[BaseImage],
+        connect: Connect,
+        say: Callable[[str], None],
     ) -> None:
         self._host = host
         self._settings = settings
+        self._images = images
         self._connect = connect
         self._say = say
         self._lock = threading.Condition()
@@ -161,7 +173,7 @@ class PrivatePlaygrounds:
             private = stack.enter_context(start_private_engine(self._host.connection, self._settings, self._say))
             engine = self._connect(private.endpoint)
             playground = PrivatePlayground(
-                self._host.connection, private, engine, self._settings.images[0], self._cancellation
+                self._host.connection, private, engine, self._settings.images[0], self._cancellation, self._images
             )
             return playground, engine_state(engine.connection), stack.pop_all()
 

@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from grader.composegate import compose_files, examine, hidden
 from grader.connection import Connection
-from grader.model import ComposeRequest, ComposeSeen, Exited, ServiceSeen
+from grader.model import ComposeRequest, ComposeSeen, ExerciseFiles, Exited, NotStarted, RunOutcome, ServiceSeen
 from grader.runner import split_frames
 from grader.scriptrun import Workshop
-from grader.spec import Limits
+from grader.spec import BaseImage, Limits
 
-__all__ = ["PROJECT", "compose_up"]
+__all__ = ["PROJECT", "ComposeFiles", "compose_up"]
 
 PROJECT = "exercise"
 """The project's name, ours and always the same: each submission has an engine of its own."""
@@ -27,24 +29,59 @@ _DOWN_SECONDS = 60.0
 _POLL_SECONDS = 0.1
 
 
-def compose_up(place: Workshop, engine: Connection, request: ComposeRequest, limits: Limits) -> ComposeSeen:
+@dataclass(frozen=True, slots=True)
+class ComposeFiles:
+    """A folder with a Compose file, and the base images that what it builds may begin with."""
+
+    files: ExerciseFiles
+    images: Sequence[BaseImage]
+
+    def command(self, *words: str) -> tuple[str, ...]:
+        """A command of Compose. It names its files, so that no other one is looked for (COMPOSE_FILE in `.env`)."""
+        named = (word for name in compose_files(self.files) for word in ("--file", name))
+        return (*_COMPOSE, *named, *words)
+
+
+def compose_up(
+    place: Workshop, engine: Connection, submitted: ComposeFiles, request: ComposeRequest, limits: Limits
+) -> ComposeSeen:
     """Read the file; with `replaced` also build, exchange those files, bring up, wait `run_seconds`, bring down.
 
-    Built before the files are exchanged, so that what is copied into the image is the student's own.
+    Nothing is built that the gate refuses. Built before the files are exchanged, so that what is copied into the image
+    is the student's own.
     """
-    configured = place.run((*_COMPOSE, *_EVERY_PROFILE, "config", "--format", "json"), _UP_SECONDS)
-    if not request.replaced or configured.ended != Exited(0):
+    if refused := hidden(submitted.files):
+        return ComposeSeen(RunOutcome(NotStarted("refused by the gate")), refused=refused)
+    configured = place.run(submitted.command(*_EVERY_PROFILE, "config", "--format", "json"), _UP_SECONDS)
+    if configured.ended != Exited(0):
         return ComposeSeen(configured)
-    built = place.run((*_COMPOSE, "build"), limits.build_seconds)
+    judged = examine(submitted.files, configured.stdout, submitted.images)
+    if judged.refusals or not request.replaced:
+        return ComposeSeen(configured, refused=judged.refusals)
+    if judged.unreadable:
+        return ComposeSeen(configured, RunOutcome(Exited(1), stderr=f"{judged.unreadable}\n".encode()))
+    return _brought_up(place, engine, submitted, request, limits, configured=configured)
+
+
+def _brought_up(
+    place: Workshop,
+    engine: Connection,
+    submitted: ComposeFiles,
+    request: ComposeRequest,
+    limits: Limits,
+    *,
+    configured: RunOutcome,
+) -> ComposeSeen:
+    built = place.run(submitted.command("build"), limits.build_seconds)
     if built.ended != Exited(0):
         return ComposeSeen(configured, built)
     place.put(request.replaced)
     began = time.monotonic()
-    up = place.run((*_COMPOSE, "up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
+    up = place.run(submitted.command("up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
     services = _watched(engine, began + limits.run_seconds, limits)
     seconds = time.monotonic() - began
     down = place.run(
-        (*_COMPOSE, *_EVERY_PROFILE, "down", "--volumes", "--remove-orphans", "--timeout", "1"), _DOWN_SECONDS
+        submitted.command(*_EVERY_PROFILE, "down", "--volumes", "--remove-orphans", "--timeout", "1"), _DOWN_SECONDS
     )
     return ComposeSeen(configured, built, up, services, down, _left(engine), seconds)
 

@@ -19,12 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from grader.connection import Connection
-from grader.guard.proxy import guarded
+from grader.guard.proxy import GuardedRecording, guarded
 from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.owner import labels, this_process
 from grader.private import PrivateEngine
 from grader.privaterecipe import image_name
-from grader.recorder import RecordedRequest, Recording
+from grader.recorder import RecordedRequest
 from grader.runner import ContainerRun, container_settings, observe, remove_container
 from grader.scriptarea import WorkArea, work_area
 from grader.spec import Limits
@@ -65,7 +65,7 @@ class Workshop:
     area: WorkArea
     limits: Limits
     cancellation: Cancellation
-    recording: Recording
+    recording: GuardedRecording
 
     def run(self, command: tuple[str, ...], seconds: float) -> RunOutcome:
         """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from e2b_dockerfile_utils import ShellLex
@@ -35,8 +36,12 @@ _PLAIN_VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9
 
 @dataclass(slots=True)
 class Defaults:
-    """The ARGs before the first FROM: known values, and names whose value is not worked out here."""
+    """The ARGs before the first FROM: known values, and names whose value is not worked out here.
 
+    `given` are the values that a build is given for some of them (`--build-arg`), which then stand before the defaults.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
     values: dict[str, str] = field(default_factory=dict)
     unreadable: set[str] = field(default_factory=set)
     declared: set[str] = field(default_factory=set)
@@ -76,6 +81,8 @@ def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> U
         if given and _BUILDERS_OWN.fullmatch(name):
             return problem_in(line, f"ARG {name} is set by the builder. Take another name.")
         value = defaults.substituted(written, escape) if given else ""
+        if name in defaults.given:
+            given, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
         if value is None or name in defaults.declared:  # of two without a value, builders take different ones
             defaults.unreadable.add(name)
         elif given:

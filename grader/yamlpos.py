@@ -86,12 +86,15 @@ class Document:
     problems: tuple[Problem, ...]
 
 
-def read_yaml(text: str) -> Document:
-    """Read one YAML document; raises `YamlError` where nothing after the mistake can be trusted."""
+def read_yaml(text: str, *, as_written: bool = False) -> Document:
+    """Read one YAML document; raises `YamlError` where nothing after the mistake can be trusted.
+
+    With `as_written`, for files that another program reads: every scalar is its text, and `<<` a key like others.
+    """
     _refuse_long(text)
     _refuse_characters(text)
     composer = _Composer(text)
-    expander = _Expander()
+    expander = _Expander(as_written=as_written)
     data = expander.expand(composer.document(), ())
     problems = dict.fromkeys([*composer.problems, *expander.problems])
     return Document(data, expander.keys, expander.values, expander.written, tuple(problems))
@@ -263,7 +266,8 @@ def _refuse_many(count: int, depth: int, position: Position) -> None:
 class _Expander:
     """Turns nodes into data, and notes the place of each."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_written: bool) -> None:
+        self.as_written = as_written
         self.keys: dict[Path, Position] = {}
         self.values: dict[Path, Position] = {}
         self.written: dict[Path, str] = {}
@@ -294,7 +298,7 @@ class _Expander:
             if not isinstance(node, _Refused):
                 self._note(node, "a list or a mapping stands where a key must; expected a text as the key")
             return None
-        if node.plain and node.text == "<<":
+        if node.plain and node.text == "<<" and not self.as_written:
             self._note(node, "the merge key << is not YAML 1.2; expected the keys to be written out")
             return None
         if first := self.keys.get((*path, node.text)):
@@ -307,7 +311,7 @@ class _Expander:
         if found := _FORBIDDEN.search(node.text):
             self._note(node, f"the text holds the character U+{ord(found[0]):04X}; expected visible characters")
             return None
-        if not node.plain:
+        if not node.plain or self.as_written:
             return node.text
         self.written[path] = node.text
         if complaint := _complaint(node.text):

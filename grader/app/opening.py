@@ -155,7 +155,9 @@ def trial_engine(folder: CourseFolder, host: DockerEngine, say: Callable[[str], 
         connect(endpoint=private.endpoint, tier="private") as engine,
         workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
     ):
-        playground = PrivatePlayground(host.connection, private, engine, settings.images[0], host.cancellation)
+        playground = PrivatePlayground(
+            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images
+        )
         yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(playground)), place)
 
 
@@ -179,7 +181,11 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
         with lock:
             if not made:
                 playgrounds = PrivatePlaygrounds(
-                    nest.host, nest.settings(), lambda endpoint: connect(endpoint=endpoint, tier="private"), nest.say
+                    nest.host,
+                    nest.settings(),
+                    nest.folder.course.images,
+                    lambda endpoint: connect(endpoint=endpoint, tier="private"),
+                    nest.say,
                 )
                 made.append(playgrounds)
                 stack.callback(playgrounds.close)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from grader.checks import build, cache, commands, compose, library, mounted, output, packages, probe
-from grader.checks.brief import Brief, NoImage, Steps
+from grader.checks.brief import Brief, NoImage, NotAllowed, Steps
 from grader.checks.reasons import REASONS, Reason
 from grader.model import Finding
 from grader.spec import (
@@ -48,7 +48,7 @@ from grader.spec import (
     WorkingDir,
 )
 
-__all__ = ["REASONS", "Brief", "NoImage", "Reason", "Steps", "examine"]
+__all__ = ["REASONS", "Brief", "NoImage", "NotAllowed", "Reason", "Steps", "examine"]
 
 
 def examine(check: Check, brief: Brief) -> Steps[Finding]:

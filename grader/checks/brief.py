@@ -33,7 +33,7 @@ from grader.model import (
 )
 from grader.spec import Course, Exercise
 
-__all__ = ["Brief", "NoImage", "Steps", "build", "built", "compose", "left", "run", "script"]
+__all__ = ["Brief", "NoImage", "NotAllowed", "Steps", "build", "built", "compose", "left", "run", "script"]
 
 T = TypeVar("T")
 Steps = Generator[Request, Observation, T]
@@ -45,6 +45,14 @@ class NoImage(Exception):  # noqa: N818 - a signal between two of our own functi
 
     Its text, if it has one, is told instead of that the image could not be built.
     """
+
+
+class NotAllowed(Exception):  # noqa: N818 - as above
+    """Thrown out of a check: the gate has refused what it asked for, so the whole exercise is rejected."""
+
+    def __init__(self, refused: tuple[str, ...]) -> None:
+        super().__init__("\n".join(refused))
+        self.refused = refused
 
 
 _AS_SUBMITTED = BuildRequest()
@@ -129,10 +137,12 @@ def left(name: str) -> Steps[Built]:
 
 
 def compose(*replaced: MemoryFile) -> Steps[ComposeSeen]:
-    """Ask for what Compose makes of the folder."""
+    """Ask for what Compose makes of the folder; `NotAllowed` if the gate has refused its file."""
     seen = yield ComposeRequest(replaced)
     if not isinstance(seen, ComposeSeen):
         raise TypeError(seen)
+    if seen.refused:
+        raise NotAllowed(seen.refused)
     return seen
 
 

@@ -63,7 +63,7 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
     return Finding(
         passed=code == 0,
         reason="" if code == 0 else _why_failed(seen.failed),
-        message=_script_ended(code, seen.failed),
+        message=_script_ended(code, seen),
         expected="every command works; exit code 0",
         actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
         ended=ended(seen.outcome.ended),
@@ -87,14 +87,16 @@ def _without_progress(stderr: bytes) -> bytes:
 _PROGRESS = re.compile(rb"#\d+ |\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
-def _script_ended(code: int, failed: Sequence[FailedCommand]) -> str:
-    """What is told of the exit code; also where it is 0 and yet a command failed on the way."""
-    which = " ".join(
-        f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in failed[:_SHOWN_FAILED]
-    )
+def _script_ended(code: int, seen: ScriptSeen) -> str:
+    """What is told of the exit code; also where it is 0 and yet a command failed on the way, or was refused."""
+    which = [
+        f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in seen.failed[:_SHOWN_FAILED]
+    ]
+    # Also where the script throws the docker command's messages away.
+    told = [*which, *(f"Refused: {reason.rstrip('.')}." for reason in seen.refused[:_SHOWN_FAILED])]
     if code == 0:
-        return f"{which} (The script went on, and ended well.)" if which else ""
-    return f"{_FILE} ended with exit code {code}. {which}".strip()
+        return " ".join([*told, "(The script went on, and ended well.)"]) if told else ""
+    return " ".join([f"{_FILE} ended with exit code {code}.", *told])
 
 
 _SHOWN_FAILED = 3

@@ -13,13 +13,12 @@ from grader.checks.feed import sales_file
 from grader.checks.reasons import Reason
 from grader.checks.tell import excerpt
 from grader.compare import LINE_FORM, agrees, lines, predicted
+from grader.composegate import compose_file
 from grader.model import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen
 from grader.spec import ComposeAccepts, ComposeDown, ComposePrints, ComposeService
 
 __all__ = ["compose_accepts", "compose_down", "compose_prints", "compose_service"]
 
-_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""In the order in which Compose looks for them (https://docs.docker.com/reference/cli/docker/compose/)."""
 _TOLD_NAME = "docker-compose.yml"
 _ERROR_LINES = 4
 
@@ -202,7 +201,7 @@ def _brought_up(check: ComposePrints | ComposeDown, brief: Brief) -> Steps[tuple
 
 
 def _file_of(brief: Brief) -> str:
-    return next((name for name in _NAMES if brief.files.content(name) is not None), "")
+    return compose_file(brief.files)
 
 
 def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:

@@ -249,7 +249,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("build", "POST", re.compile("/build"), _BUILD, "tar", repeated=frozenset({"t", "extrahosts"})),
     _post("build prune", "/build/prune", {"all": switch, "keep-storage": decimal(0), "filters": _FILTERS}),
     _taken_over("buildkit", "/grpc", "h2c"),
-    _taken_over("buildkit", "/session", "h2c"),
+    _taken_over("session", "/session", "h2c"),
     # networks
     _get("networks", "/networks", {"filters": _FILTERS}),
     _get("network inspect", f"/networks/{_REFERENCE}", {"verbose": switch, "scope": text("[a-z]{0,10}")}),

@@ -25,6 +25,7 @@ from pathlib import Path, PurePosixPath
 from grader.errors import EngineError
 from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, serialise
 from grader.guard.mounts import work_volume
+from grader.guard.quota import DEFAULT, Account, Quota
 from grader.guard.refusal import Refusal, answer
 from grader.guard.rules import CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
 from grader.guard.strictjson import BODY_LIMIT
@@ -36,16 +37,18 @@ MakeFolder = Callable[[PurePosixPath], None]
 """Makes a folder below the work folder unless something is there. It follows no links, and raises nothing."""
 
 _CONNECTIONS = 64
-"""Connections at once. More wait until one ends."""
+"""Connections that are served at once. As many more wait until one ends; others are told so and closed."""
 _PIECE = 65_536
 _ANSWER_KEPT = 4096
 """Bytes of an answer that are kept: the status, and the id of what was created."""
 _BODIES_KEPT = 4 * 1024 * 1024
 """Bytes of bodies that a record holds, of all requests together. A container's settings are a few thousand; decoded,
 JSON may take 25 times its bytes."""
+_LINE_KEPT = 200
 _PATIENCE = 30.0
 """Seconds of silence after which a client that has begun a request is given up."""
 _DRAIN_SECONDS = 5.0
+_CROWDED = f"more than {2 * _CONNECTIONS} connections to the engine are open at once. Wait for some commands to end"
 _SWITCHED = re.compile(rb"HTTP/1\.1 101 ")
 
 
@@ -58,11 +61,14 @@ class GuardedRecording(Recording):
     _room: int = _BODIES_KEPT
 
     def record(self, head: bytes, body: bytes, said: bytes, began: float) -> RecordedRequest:
-        """What is kept of a request; without its body, once the record holds enough of them."""
+        """What is kept of a request; without its body and query, once the record holds enough of them."""
+        line = head.partition(b"\r\n")[0] + b"\r\n\r\n"
         with self._lock:
-            kept = body if len(body) <= self._room else b""
-            self._room -= len(kept)
-        return recorded_request(head, kept, said, began)
+            kept = body if len(body) + len(line) <= self._room else b""
+            if len(line) > self._room:
+                line = line.partition(b"?")[0][:_LINE_KEPT] + b" HTTP/1.1\r\n\r\n"
+            self._room -= len(kept) + len(line)
+        return recorded_request(line, kept, said, began)
 
     def refuse(self, request: RecordedRequest, reason: str) -> None:
         """Keep a refused request with what its sender was told."""
@@ -80,17 +86,24 @@ class GuardedRecording(Recording):
 
 @contextmanager
 def guarded(
-    engine: Path, path: Path, work: Path, *, buildkit: bool = True, make_folder: MakeFolder | None = None
+    engine: Path,
+    path: Path,
+    work: Path,
+    *,
+    buildkit: bool = True,
+    quota: Quota = DEFAULT,
+    make_folder: MakeFolder | None = None,
 ) -> Iterator[GuardedRecording]:
     """Listen at `path` and guard the engine's socket until the block ends; then all connections are cut.
 
     `work` is the submission's folder, an absolute path that means the same to the engine. It must not be possible for
     a script to replace it or a folder above it. `make_folder` makes what bind mounts need below it, where it is none of
-    this machine's folders. Without `buildkit`, `/grpc` and `/session` are refused. What containers were given of the
-    work folder stays with them; the volume that stands for it is removed if none has it any more.
+    this machine's folders. Without `buildkit`, `/grpc` and `/session` are refused, and so is what is more than `quota`.
+    What containers were given of the work folder stays with them; the volume that stands for it is removed if none has
+    it any more.
     """
     recording = GuardedRecording()
-    policy = Policy(PurePosixPath(work), buildkit)
+    policy = Policy(PurePosixPath(work), buildkit, quota)
     make = make_folder or partial(_make_folder, work)
     with _Server(engine, path, policy, recording, make) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -117,9 +130,11 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.make_folder = make_folder
         self.policy = policy
         self.recording = recording
+        self.account = Account(policy.quota)
         self.slots = threading.BoundedSemaphore(_CONNECTIONS)
         self.work_was_used = False
         self._is_over = False
+        self._count = 0
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         super().__init__(str(path), _Handler)
@@ -137,6 +152,25 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         finally:
             with self._lock:
                 self._open.discard(connection)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # of a Unix socket
+        """Serve a connection in a thread of its own; not one too many, which would take the grader's own files away."""
+        with self._lock:
+            self._count += 1
+            is_one_too_many = self._count > 2 * _CONNECTIONS
+        if is_one_too_many:
+            with contextlib.suppress(OSError):
+                request.settimeout(0)
+                request.sendall(answer(_CROWDED))
+            self.shutdown_request(request)
+        else:
+            super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override] # a Unix socket
+        """Called once for each connection, when it has ended."""
+        with self._lock:
+            self._count -= 1
+        super().shutdown_request(request)
 
     def cut_all(self) -> None:
         with self._lock:
@@ -183,6 +217,7 @@ class _Handler(socketserver.BaseRequestHandler):
         exchange.head, behind = _read_head(self.request)
         if not exchange.head:
             return
+        self.server.account.charge({"requests": 1})
         planned = plan(parse_head(exchange.head), self.server.policy)
         body = Body(parse_head(exchange.head), CONTEXT_LIMIT if planned.kind == "tar" else BODY_LIMIT)
         if planned.kind == "tar":
@@ -190,6 +225,7 @@ class _Handler(socketserver.BaseRequestHandler):
         else:
             exchange.body = b"".join(_pieces(self.request, body, behind))
             rebuilt, behind = planned.rebuilt(exchange.body), b""
+        self.server.account.charge(rebuilt.makes)
         self.server.prepare(rebuilt)
         self.request.settimeout(None)
         self._forward(exchange, planned, rebuilt, _Upload(body, behind))

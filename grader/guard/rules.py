@@ -28,13 +28,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import cast
 
 from grader.guard.endpoints import ENDPOINTS, Endpoint, Kind, refusal_for
 from grader.guard.http import Head
 from grader.guard.mounts import RESERVED, place
+from grader.guard.quota import DEFAULT, Quota, asked_of
 from grader.guard.refusal import Refusal
 from grader.guard.shape import LEFT_OUT
 from grader.guard.strictjson import Json, read
@@ -51,6 +52,7 @@ _CONTENT_TYPES: Mapping[Kind, frozenset[str]] = {
     "json": frozenset({"application/json"}),
     "tar": frozenset({"application/x-tar"}),
 }
+_BUILDKIT = frozenset({"buildkit", "session"})
 _SESSION = {
     "x-docker-expose-session-uuid": re.compile(r"[A-Za-z0-9]{1,64}"),
     "x-docker-expose-session-name": re.compile(r"[\x20-\x7e]{0,255}"),
@@ -61,23 +63,29 @@ _SESSION = {
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """What the rules need to know: the submission's work folder, absolute, and whether BuildKit is let through."""
+    """What the rules need to know: the submission's work folder, absolute, and whether BuildKit is let through.
+
+    `quota` is how much may be asked for in all; it is the server that counts.
+    """
 
     work: PurePosixPath
     buildkit: bool = True
+    quota: Quota = DEFAULT
 
 
 @dataclass(frozen=True, slots=True)
 class Rebuilt:
     """A request as it is sent on. `body` is None where it is streamed (a build's context).
 
-    `work_is_used` and `folders` are as in `mounts.Placed`: what has to be there before the request is sent.
+    `work_is_used` and `folders` are as in `mounts.Placed`: what has to be there before the request is sent. `makes` is
+    how much of what is in `quota` is made by it.
     """
 
     head: Head
     body: bytes | None = b""
     work_is_used: bool = False
     folders: tuple[str, ...] = ()
+    makes: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +104,12 @@ class Plan:
 
     def rebuilt(self, body: bytes) -> Rebuilt:
         """The request to send on, from its whole body (b"" for a tar). Raises `Refusal`."""
+        makes = asked_of(self.endpoint.name, self.head.query)
         if self.kind == "tar":
-            return Rebuilt(_with(self.head, ("content-type", "application/x-tar"), ("connection", "close")), None)
+            head = _with(self.head, ("content-type", "application/x-tar"), ("connection", "close"))
+            return Rebuilt(head, None, makes=makes)
         if self.kind == "none":
-            return Rebuilt(_with(self.head, *_connection(self.upgrade)))
+            return Rebuilt(_with(self.head, *_connection(self.upgrade)), makes=makes)
         value = self.endpoint.check(read(body), "")
         made = Rebuilt(self.head)
         if self.endpoint.name == "container create":
@@ -111,7 +121,8 @@ class Plan:
             _check_volume_name(cast("dict[str, Json]", value))
         data = json.dumps(value, separators=(",", ":")).encode()
         framing = (("content-type", "application/json"), ("content-length", str(len(data))))
-        return replace(made, head=_with(self.head, *framing, *_connection(self.upgrade)), body=data)
+        makes = asked_of(self.endpoint.name, self.head.query, value)
+        return replace(made, head=_with(self.head, *framing, *_connection(self.upgrade)), body=data, makes=makes)
 
 
 def plan(head: Head, policy: Policy) -> Plan:
@@ -120,13 +131,13 @@ def plan(head: Head, policy: Policy) -> Plan:
     endpoint = next((one for one in ENDPOINTS if one.method == head.method and one.path.fullmatch(path)), None)
     if endpoint is None:
         raise refusal_for(head.method, path, head.query)
-    if endpoint.name == "buildkit" and not policy.buildkit:
+    if endpoint.name in _BUILDKIT and not policy.buildkit:
         raise Refusal("BuildKit is not available here. Put `DOCKER_BUILDKIT=0` before the command")
     if head.upgrade not in endpoint.upgrades:
         way = f"for {head.upgrade}" if head.upgrade else "without `Upgrade`"
         raise Refusal(f"{head.method} {path[:80]} is not available {way}")
     _check_body(head, endpoint)
-    headers = _session(head) if endpoint.name == "buildkit" else ()
+    headers = _session(head) if endpoint.name in _BUILDKIT else ()
     query = _checked_query(head.query, endpoint)
     return Plan(
         policy, endpoint, Head(head.method, f"/{API}{path}", query, (("host", "docker"), *headers)), head.upgrade

@@ -17,7 +17,7 @@ ONLY = {"docker": {"engine.py"}, "rich": {"console.py"}}
 PURE = [
     "compare.py", "draw.py", "events.py", "grade.py", "model.py", "protocol.py", "scoring.py", "selftest.py", "spec.py",
     "dockerfile.py", "context.py", "gate.py", "trace.py", "checks", "render", "verdicts.py", "kinds.py", "spectypes.py",
-    "export.py", "sheet.py",
+    "export.py", "sheet.py", "composegate.py", "composeshape.py",
 ]  # fmt: skip
 IMPURE_IMPORTS = {
     "os",

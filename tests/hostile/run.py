@@ -1,0 +1,294 @@
+"""One real `grader batch` over hostile submissions, in a world with things planted in it, and everything it left behind.
+
+The grader gets a home, a cache, a folder for temporary files and a working directory of its own, so that what it writes
+where it should not is seen. Programs of the machine that it must not start are replaced by ones that tell. Secrets lie
+where a submission might look; objects of somebody else stand in the engine.
+"""
+
+from __future__ import annotations
+
+import base64
+import http.server
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.journal import Graded, Journal
+from tests.hostile.corpus import HostileCase, write_case, write_clean
+
+__all__ = ["LIMITS", "Planted", "Ran", "bystander", "canary", "course_copy", "run_batch"]
+
+ROOT = Path(__file__).parents[2]
+BASE = "python:3.9-slim"
+SEED = "20240229"
+
+LIMITS = {"build_seconds": 25, "script_seconds": 15, "run_seconds": 5}
+"""Small, so that what never ends ends soon; still many times what an honest one takes."""
+
+NOT_TO_BE_STARTED = ("bash", "docker", "docker-compose", "env", "git", "sh", "ssh", "tar", "unzip")
+"""Programs that a grader which executes what students hand in would need on the machine itself."""
+
+
+def docker(*words: str) -> str:
+    """What a docker command prints. `CalledProcessError` if it fails."""
+    return subprocess.run(["docker", *words], capture_output=True, text=True, check=True, timeout=120).stdout.strip()
+
+
+# ── what is planted ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Planted:
+    """What is laid out for hostile submissions, and what stands for it in their files.
+
+    `secrets` are texts by where they lie; `words` is what `@WORD@` means in the corpus; `hits` are the requests that the
+    web server of this machine got.
+    """
+
+    root: Path
+    secrets: Mapping[str, str]
+    words: Mapping[str, str]
+    hits: list[str]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the grader: nothing of this user's, and a secret."""
+        kept = {name: value for name, value in os.environ.items() if name in {"DOCKER_HOST", "LANG", "GRADER_BUILDER"}}
+        return {
+            **kept,
+            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}",
+            "PYTHONPATH": str(ROOT),
+            "HOME": str(self.root / "home"),
+            "XDG_CACHE_HOME": str(self.root / "cache"),
+            "TMPDIR": str(self.root / "tmp"),
+            "DEPLOY_TOKEN": self.secrets["environment"],
+        }
+
+    def started(self) -> list[str]:
+        """The programs that were started although they must not be."""
+        log = self.root / "started"
+        return log.read_text(encoding="utf-8").splitlines() if log.exists() else []
+
+
+def plant(root: Path, name: str, address: str, hits: list[str]) -> Planted:
+    """Lay out home, secrets and programs below `root`. `name` is that of the bystanders in the engine."""
+    told = {where: f"secret-of-{where}-{secrets.token_hex(8)}" for where in ("environment", "home", "sibling")}
+    for folder in ("home/.docker", "cache", "tmp", "here", "class", "bin"):
+        (root / folder).mkdir(parents=True)
+    (root / "home/secret.txt").write_text(f"{told['home']}\n", encoding="utf-8")
+    told["registry"] = base64.b64encode(f"user:{told['home']}".encode()).decode()
+    auth = {"auths": {"registry.invalid": {"auth": told["registry"]}}}
+    (root / "home/.docker/config.json").write_text(json.dumps(auth), encoding="utf-8")
+    for program in NOT_TO_BE_STARTED:
+        path = root / "bin" / program
+        path.write_text(f'#!/bin/sh\necho "{program} $*" >>{root}/started\nexit 1\n', encoding="utf-8")
+        path.chmod(0o755)
+    words = {
+        "CANARY": address,
+        "BYSTANDER": name,
+        "HOSTFILE": str(root / "home/secret.txt"),
+        "SIBLING": str(root / "class/00-sibling/3.1.4/notes.txt"),
+        "MARK": str(root / "mark"),
+    }
+    return Planted(root, told, words, hits)
+
+
+@contextmanager
+def canary() -> Iterator[tuple[str, list[str]]]:
+    """A web server that containers can reach: its address, and the paths that it was asked for."""
+    hits: list[str] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            hits.append(self.path)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://{_bridge()}:{server.server_port}", hits
+        server.shutdown()
+
+
+def _bridge() -> str:
+    """This machine's address as containers see it."""
+    shown = subprocess.run(["ip", "-4", "-o", "addr", "show", "docker0"], capture_output=True, text=True, check=False)
+    found = re.search(r"inet ([0-9.]+)", shown.stdout)
+    return found[1] if found else "127.0.0.1"
+
+
+@contextmanager
+def bystander() -> Iterator[str]:
+    """A container that runs, an image, a volume with a file in it and a network, all of one name, of somebody else."""
+    name = f"bystander-{secrets.token_hex(4)}"
+    try:
+        docker("volume", "create", name)
+        docker("network", "create", name)
+        put = "echo kept > /data/file; exec sleep 3600"
+        docker("run", "-d", "--name", name, "--network", name, "-v", f"{name}:/data", BASE, "sh", "-c", put)
+        docker("commit", name, f"{name}:latest")
+        yield name
+    finally:
+        for words in (["rm", "-f", name], ["rmi", f"{name}:latest"], ["volume", "rm", name], ["network", "rm", name]):
+            with suppress(subprocess.CalledProcessError):
+                docker(*words)
+
+
+def bystander_state(name: str) -> dict[str, str]:
+    """All that must stay as it is about the bystander of that name."""
+    return {
+        "container": docker("container", "inspect", "-f", "{{.Id}} {{.State.Running}} {{.State.StartedAt}}", name),
+        "processes": docker("top", name, "-o", "pid,args"),
+        "changes": docker("diff", name),
+        "image": docker("image", "inspect", "-f", "{{.Id}} {{.RepoTags}}", name),
+        "volume": docker("volume", "inspect", "-f", "{{.Name}} {{.CreatedAt}}", name),
+        "file": docker("exec", name, "cat", "/data/file"),
+        "network": docker("network", "inspect", "-f", "{{.Id}} {{len .Containers}}", name),
+        "base": docker("image", "inspect", "-f", "{{.Id}}", BASE),
+    }
+
+
+def course_copy(target: Path) -> Path:
+    """The course, with small limits."""
+    text = (ROOT / "exercises.yaml").read_text(encoding="utf-8")
+    for name, value in LIMITS.items():
+        text, count = re.subn(rf"(?m)^  {name}: .*$", f"  {name}: {value}", text)
+        assert count == 1, name
+    (target / "reference").mkdir(parents=True)
+    (target / "exercises.yaml").write_text(text, encoding="utf-8")
+    shutil.copy(ROOT / "reference/predictor.py", target / "reference")
+    return target
+
+
+# ── the run ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A batch that has ended, and what was seen around it.
+
+    `students` gives the student of each case, `clean` those with right submissions, each after hostile ones.
+    `peak_kb` is the most memory that the grader itself held. `files` are the paths below the root, before and after,
+    but for results and cache. `texts` is everything that anybody may read of it, but for the submissions themselves,
+    which the journal keeps.
+    """
+
+    planted: Planted
+    out: Path
+    students: Mapping[str, str]
+    clean: Sequence[str]
+    gradings: Mapping[tuple[str, str], Graded]
+    code: int
+    printed: str
+    pid: int
+    peak_kb: int
+    seconds: float
+    bystander: tuple[Mapping[str, str], Mapping[str, str]]
+    files: tuple[Mapping[str, str], Mapping[str, str]]
+    texts: Mapping[str, str]
+
+
+def run_batch(root: Path, cases: Sequence[HostileCase], *, jobs: int, clean_every: int) -> Ran:
+    """Grade these cases, with clean submissions between them, and look at everything before and after."""
+    with canary() as (address, hits), bystander() as name:
+        planted = plant(root, name, address, hits)
+        students, clean = _write_class(planted, cases, clean_every)
+        course = course_copy(root / "course")
+        exercises = sorted({case.exercise for case in cases} | {"3.1.4"})
+        before = bystander_state(name), _files(root)
+        began = time.monotonic()
+        code, printed, pid, peak = _grade(planted, course, exercises, jobs)
+        seconds = time.monotonic() - began
+        after = bystander_state(name), _files(root)
+    out = root / "out"
+    assert (out / "journal.sqlite").exists(), printed
+    gradings = _gradings(out)
+    texts = _texts(out, gradings, printed)
+    return Ran(
+        planted, out, students, clean, gradings, code, printed, pid, peak, seconds,
+        (before[0], after[0]), (before[1], after[1]), texts,
+    )  # fmt: skip
+
+
+def _write_class(
+    planted: Planted, cases: Sequence[HostileCase], clean_every: int
+) -> tuple[dict[str, str], list[str]]:
+    """One student for each case, and clean ones between them; the first has a secret in a file."""
+    into = planted.root / "class"
+    clean = [write_clean("3.1.4", into, "00-sibling")]
+    (into / "00-sibling/3.1.4/notes.txt").write_text(planted.secrets["sibling"], encoding="utf-8")
+    students: dict[str, str] = {}
+    for number, case in enumerate(cases, start=1):
+        students[case.name] = write_case(case, into, planted.words)
+        if number % clean_every == 0 or number == len(cases):
+            clean.append(write_clean(case.exercise, into, f"{case.name}~then-clean"))
+    return students, clean
+
+
+def _grade(planted: Planted, course: Path, exercises: Sequence[str], jobs: int) -> tuple[int, str, int, int]:
+    """Run the command: exit code, what it printed, process id, and its peak of memory in KiB."""
+    root = planted.root
+    words = [sys.executable, "-m", "grader", "--course", str(course), "batch", str(root / "class")]
+    words += ["--out", str(root / "out"), "--engine", "private", "--seed", SEED, "--jobs", str(jobs)]
+    words += [word for exercise in exercises for word in ("--exercise", exercise)]
+    with (root / "printed").open("wb") as printed:
+        process = subprocess.Popen(
+            words, stdin=subprocess.DEVNULL, stdout=printed, stderr=printed, cwd=root / "here", env=planted.environment
+        )
+        peak = 0
+        while process.poll() is None:
+            peak = max(peak, _peak(process.pid))
+            time.sleep(0.1)
+    text = (root / "printed").read_bytes().decode("utf-8")
+    (root / "printed").unlink()
+    return process.returncode, text, process.pid, peak
+
+
+def _peak(pid: int) -> int:
+    """The most memory that a process has held since its start, in KiB (VmHWM of proc(5)); 0 once it has ended."""
+    try:
+        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
+    except OSError:
+        return 0
+    return int(found[1]) if found else 0
+
+
+def _files(root: Path) -> dict[str, str]:
+    """Every path below `root` but for results, cache and what is read while grading, with its kind and size."""
+    found: dict[str, str] = {}
+    for at, folders, names in os.walk(root, followlinks=False):
+        here = Path(at).relative_to(root)
+        if here == Path():
+            folders[:] = [name for name in folders if name not in {"out", "cache"}]
+        for name in (*folders, *names):
+            status = (Path(at) / name).lstat()
+            found[repr(str(here / name))] = f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+    return found
+
+
+def _gradings(out: Path) -> dict[tuple[str, str], Graded]:
+    """What the journal says of each student and exercise."""
+    with Journal.open(out) as journal:
+        return {(graded.student, graded.result.report.id): graded for graded in journal.gradings()}
+
+
+def _texts(out: Path, gradings: Mapping[tuple[str, str], Graded], printed: str) -> dict[str, str]:
+    pages = [path for path in sorted(out.rglob("*")) if path.is_file() and path.suffix in {".csv", ".html", ".xml", ".json"}]
+    texts = {str(path.relative_to(out)): path.read_bytes().decode("utf-8") for path in pages}
+    for (student, exercise), graded in gradings.items():
+        seen = {"report": graded.result.report, "observations": graded.result.observations}
+        texts[f"journal of {student}, {exercise}"] = repr(seen)
+    return {**texts, "what was printed": printed}
