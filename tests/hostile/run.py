@@ -25,6 +25,7 @@ from pathlib import Path
 
 from grader.journal import Graded, Journal
 from tests.hostile.corpus import HostileCase, write_case, write_clean
+from tests.hostile.makers import MARK
 
 __all__ = ["LIMITS", "Planted", "Ran", "bystander", "canary", "course_copy", "run_batch"]
 
@@ -98,7 +99,7 @@ def plant(root: Path, name: str, address: str, hits: list[str]) -> Planted:
         "BYSTANDER": name,
         "HOSTFILE": str(root / "home/secret.txt"),
         "SIBLING": str(root / "class/00-sibling/3.1.4/notes.txt"),
-        "MARK": str(root / "mark"),
+        "MARK": MARK,
     }
     return Planted(root, told, words, hits)
 
