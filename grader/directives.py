@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 __all__ = ["Directive", "Escape", "as_built", "find_directives", "is_known_syntax", "read_escape"]
 
-_LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
+_LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=(.*)", re.IGNORECASE | re.DOTALL)
 """Whatever any version of any builder could take for a directive."""
 
 _STRICT = re.compile(r"[ \t]*#[ \t]*(?:syntax|escape|check)[ \t]*=[ \t]*[!-~]+[ \t]*\r?$", re.IGNORECASE)
@@ -99,4 +99,4 @@ def _leading(text: str) -> Iterator[tuple[Directive | None, str]]:
         if line.strip() and not line.lstrip().startswith("#"):
             return
         match = _LOOSE.match(line)
-        yield (Directive(match[1].lower(), match[2], number) if match else None), line
+        yield (Directive(match[1].lower(), match[2].strip(), number) if match else None), line

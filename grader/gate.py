@@ -225,7 +225,8 @@ def _mount_problems(flag: Flag) -> Iterator[str]:
             yield "only the types bind, cache and tmpfs are allowed."
 
 
-_SSH_ADDRESS = re.compile(r"[\w.-]+@[\w.-]+:")
+_SSH_ADDRESS = re.compile(r"(?<![\w.-])[\w.-]+@[\w.-]+:")
+"""From the start of a word only: from each of its characters, a long one would be read as often as it is long."""
 
 
 def _remote(instruction: Instruction) -> Iterator[_Problem]:

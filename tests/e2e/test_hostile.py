@@ -47,9 +47,12 @@ def _nothing_is_left() -> None:
 def batches(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Ran]]:
     """Gives the batch of all `quick` cases, or that of the `slow` ones, one at a time: these take what they can."""
     done: dict[str, Ran] = {}
+    tried: set[str] = set()
 
     def batch(name: str) -> Ran:
         if name not in done:
+            assert name not in tried, "the batch came to no end; the first test that asked for it says why"
+            tried.add(name)
             cases = asked_for(request.session, name)
             jobs, clean_every = (2, 3) if name == "quick" else (1, 1)
             done[name] = run_batch(tmp_path_factory.mktemp(name), cases, jobs=jobs, clean_every=clean_every)

@@ -50,7 +50,7 @@ def zipped(into: Path, name: str, members: Mapping[str, bytes]) -> Path:
         for file, text in RIGHT.items():
             archive.writestr(f"{EXERCISE}/{file}", text)
         for file, content in members.items():
-            archive.writestr(zipfile.ZipInfo(file), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(zipfile.ZipInfo(file), content, zipfile.ZIP_DEFLATED, compresslevel=1)
     return path
 
 
@@ -115,7 +115,7 @@ def tar_hard_link(into: Path, name: str) -> Path:
 
 
 def zip_bomb(into: Path, name: str) -> Path:
-    return zipped(into, name, {f"{EXERCISE}/zeros{number}": bytes(40 * 2**20) for number in range(8)})
+    return zipped(into, name, {f"{EXERCISE}/zeros{number}": bytes(30 * 2**20) for number in range(5)})
 
 
 def zip_overlapping(into: Path, name: str) -> Path:
@@ -135,26 +135,26 @@ def zip_overlapping(into: Path, name: str) -> Path:
 
 
 def zip_lying_about_sizes(into: Path, name: str) -> Path:
-    """A member of 300 MiB that says it has ten bytes."""
-    path = zipped(into, name, {f"{EXERCISE}/zeros": bytes(300 * 2**20)})
-    path.write_bytes(path.read_bytes().replace(struct.pack("<L", 300 * 2**20), struct.pack("<L", 10)))
+    """A member of 100 MiB that says it has ten bytes."""
+    path = zipped(into, name, {f"{EXERCISE}/zeros": bytes(100 * 2**20)})
+    path.write_bytes(path.read_bytes().replace(struct.pack("<L", 100 * 2**20), struct.pack("<L", 10)))
     return path
 
 
 def tar_gz_bomb(into: Path, name: str) -> Path:
-    """A gibibyte of zeros, packed twice over as nothing."""
+    """Two hundred MiB of zeros."""
     path = into / f"{name}.tar.gz"
     info = tarfile.TarInfo(f"{EXERCISE}/zeros")
-    info.size = 2**30
+    info.size = 200 * 2**20
     with gzip.open(path, "wb", compresslevel=1) as packed:
         packed.write(info.tobuf(tarfile.GNU_FORMAT))
-        for _ in range(2**10):
+        for _ in range(200):
             packed.write(bytes(2**20))
     return path
 
 
 def zip_of_many_files(into: Path, name: str) -> Path:
-    return zipped(into, name, {f"{EXERCISE}/{number:06}": b"" for number in range(60_000)})
+    return zipped(into, name, {f"{EXERCISE}/{number:0180}": b"" for number in range(18_000)})
 
 
 def folder_of_many_files(into: Path, name: str) -> Path:
@@ -473,6 +473,22 @@ def huge_environment(into: Path, name: str) -> Path:
     return into / name
 
 
+def long_word(into: Path, name: str) -> Path:
+    right(into, name, files={**RIGHT, "Dockerfile": DOCKERFILE + f"ADD {'a' * 64_000} /x\n"})
+    return into / name
+
+
+def spaced_directive(into: Path, name: str) -> Path:
+    first = f"# syntax=docker/dockerfile:1{' ' * 1_000_000}x\n"
+    right(into, name, files={**RIGHT, "Dockerfile": first + DOCKERFILE})
+    return into / name
+
+
+def words_of_installing(into: Path, name: str) -> Path:
+    right(into, name, files={**RIGHT, "Dockerfile": DOCKERFILE + f"RUN false {'pip ' * 16_000}\n"})
+    return into / name
+
+
 def dockerfile_in_utf_16(into: Path, name: str) -> Path:
     right(into, name, files={**RIGHT, "Dockerfile": DOCKERFILE.encode("utf-16")})
     return into / name
@@ -507,6 +523,10 @@ def lock_file_huge_number(into: Path, name: str) -> Path:
     return locked(into, name, "x = " + "9" * 1_000_000)
 
 
+def lock_file_of_another_shape(into: Path, name: str) -> Path:
+    return locked(into, name, "package = 5\n")
+
+
 def sourced(into: Path, name: str, source: str | bytes) -> Path:
     """Exercise 3.2.2 with that script."""
     right(into, name, "3.2.2", {"Dockerfile": DOCKERFILE, "sales_predictor.py": source})
@@ -518,7 +538,11 @@ def source_nested(into: Path, name: str) -> Path:
 
 
 def source_added(into: Path, name: str) -> Path:
-    return sourced(into, name, "import pandas\nx = " + "1+" * 100_000 + "1\n")
+    return sourced(into, name, "import pandas\nx = pandas.Series().mean(" + "1+" * 2000 + "1)\n")
+
+
+def source_of_calls(into: Path, name: str) -> Path:
+    return sourced(into, name, "import pandas\ndef f(a): pass\n" + "f(1)\n" * 38_000)
 
 
 def source_with_zero(into: Path, name: str) -> Path:

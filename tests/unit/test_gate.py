@@ -289,3 +289,18 @@ def test_what_is_no_name(text: str) -> None:
 )
 def test_patterns(reference: str, patterns: list[str], allowed: bool) -> None:
     assert is_allowed(reference, patterns) is allowed
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM python:3.9\nADD " + "a" * 64_000 + " /\n",
+        "FROM python:3.9\nADD " + "a@" * 32_000 + " /\n",
+        "# syntax=docker/dockerfile:1" + " " * 1_000_000 + "x\nFROM python:3.9\n",
+        "#" + " " * 1_000_000 + "x\nFROM python:3.9\n",
+    ],
+)
+def test_no_text_takes_minutes_to_read(text: str) -> None:
+    # Each of the first three once took more than that: a pattern was tried from every character on.
+    assert gate(text).dockerfile is not None
