@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grader import dockerignore
-from grader.directives import find_directives, is_known_syntax
+from grader.directives import find_directives, is_known_syntax, other_syntax
 from grader.dockerfile import Dockerfile, Flag, Instruction, Unparsable, dockerfile_of, oversize, parse
 from grader.imagenames import is_allowed, normalised, reference_problem
 from grader.model import ExerciseFiles, Refusal
@@ -73,6 +73,15 @@ def _syntax(text: str, path: str) -> Iterator[Refusal]:
                 path,
                 directive.line,
             )
+
+    line = other_syntax(text)
+    if line:
+        yield Refusal(
+            f"Dockerfile line {line}: another program is to read this Dockerfile (syntax). This is not allowed here. "
+            "Remove the line.",
+            path,
+            line,
+        )
 
 
 def _ignore_file(files: ExerciseFiles) -> Iterator[Refusal]:
