@@ -54,7 +54,7 @@ def batches(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             assert name not in tried, "the batch came to no end; the first test that asked for it says why"
             tried.add(name)
             cases = asked_for(request.session, name)
-            jobs, clean_every = (2, 3) if name == "quick" else (1, 1)
+            jobs, clean_every = (2, 6) if name == "quick" else (1, 1)
             done[name] = run_batch(tmp_path_factory.mktemp(name), cases, jobs=jobs, clean_every=clean_every)
         return done[name]
 

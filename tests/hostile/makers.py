@@ -467,8 +467,8 @@ def many_layers(into: Path, name: str) -> Path:
 
 
 def huge_environment(into: Path, name: str) -> Path:
-    """Three MiB in many variables; the kernel gives a program two at most, and 128 KiB of each."""
-    lines = "".join(f"ENV A{number}={'x' * 30_000}\n" for number in range(100))
+    """A variable of 240 kB, put together from another; the kernel gives a program at most 128 KiB of each."""
+    lines = f"ENV A={'x' * 60_000}\nENV B=$A$A$A$A\n"
     right(into, name, files={**RIGHT, "Dockerfile": DOCKERFILE + lines})
     return into / name
 

@@ -228,15 +228,18 @@ def run_batch(root: Path, cases: Sequence[HostileCase], *, jobs: int, clean_ever
 def _write_class(
     planted: Planted, cases: Sequence[HostileCase], clean_every: int
 ) -> tuple[dict[str, str], list[str]]:
-    """One student for each case, and clean ones between them; the first has a secret in a file."""
+    """One student for each case, and a clean one after so many that reach an engine; the first has a secret in a file."""
     into = planted.root / "class"
     clean = [write_clean("3.1.4", into, "00-sibling")]
     (into / "00-sibling/3.1.4/notes.txt").write_text(planted.secrets["sibling"], encoding="utf-8")
     students: dict[str, str] = {}
-    for number, case in enumerate(cases, start=1):
+    at_work = 0
+    for case in cases:
         students[case.name] = write_case(case, into, planted.words)
-        if number % clean_every == 0 or number == len(cases):
+        at_work += case.expect.status not in {"rejected", "not_submitted"}
+        if at_work >= clean_every or case is cases[-1]:
             clean.append(write_clean(case.exercise, into, f"{case.name}~then-clean"))
+            at_work = 0
     return students, clean
 
 
