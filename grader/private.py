@@ -35,6 +35,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from grader.connection import Connection, Refused
+from grader.crashpoints import reached
 from grader.enginestore import our_objects, remove_objects
 from grader.errors import EngineError, ImageUnavailable
 from grader.images import LABEL_BASE, LABEL_RECIPE
@@ -271,6 +272,7 @@ def _running(host: Connection, settings: PrivateSettings, order: _Order) -> Iter
             yield _start(host, _container(host, settings, order, run, folder), run, folder)
         finally:
             remove_objects(host, our_objects(host, run))
+            reached("private-removed")
 
 
 @contextmanager
@@ -285,6 +287,7 @@ def _shared_folder(parent: Path, run: str) -> Iterator[Path]:
             shutil.rmtree(note.parent, ignore_errors=True)
     folder = parent.resolve() / run
     folder.mkdir(mode=0o700)
+    reached("private-folder-made")
     try:
         if len(os.fsencode(folder / _SOCKET)) > _SOCKET_PATH_LIMIT:
             raise EngineError(f"{folder / _SOCKET} is too long for a socket. Set XDG_CACHE_HOME to a shorter path.")
@@ -297,10 +300,13 @@ def _shared_folder(parent: Path, run: str) -> Iterator[Path]:
 def _start(host: Connection, body: Mapping[str, Any], run: str, folder: Path) -> PrivateEngine:
     created = host.call("POST", "/containers/create", parameters={"name": f"grader-private-{run}"}, json=body)
     container = created.json["Id"]
+    reached("private-created")
     host.call("POST", f"/containers/{container}/start")
+    reached("private-started")
     endpoint = f"unix://{folder / _SOCKET}"
     engine = PrivateEngine(endpoint, container, "", folder)
     version = _wait_until_up(host, engine)
+    reached("private-up")
     return replace(engine, version=version, disk_is_bounded=(folder / "disk-is-bounded").exists())
 
 
@@ -316,6 +322,7 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
     else:
         data = f"grader-private-{run}"
         host.call("POST", "/volumes/create", json={"Name": data, "Labels": own("volume")})
+        reached("private-volume-made")
         mounts = [_volume(data, "/volume"), _volume(order.template, "/template", read_only=True)]
     cgroups_are_new = str(host.call("GET", "/info", seconds=10).json.get("CgroupVersion")) == "2"
     shared = [] if cgroups_are_new else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"]

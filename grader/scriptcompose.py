@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.model import ComposeRequest, ComposeSeen, Exited, ServiceSeen
 from grader.runner import split_frames
 from grader.scriptrun import Workshop
@@ -41,6 +42,7 @@ def compose_up(place: Workshop, engine: Connection, request: ComposeRequest, lim
     place.put(request.replaced)
     began = time.monotonic()
     up = place.run((*_COMPOSE, "up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
+    reached("compose-up")
     services = _watched(engine, began + limits.run_seconds, limits)
     seconds = time.monotonic() - began
     down = place.run(

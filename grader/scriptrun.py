@@ -18,6 +18,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.errors import EngineError
 from grader.guard.proxy import guarded
 from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
@@ -136,9 +137,11 @@ def workshop(
             made = Workshop(host, folder, limits, cancellation or Cancellation(), recording)
             (folder / "trace").touch()
             made.put(files)
+            reached("workshop-made")
             yield made
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        reached("workshop-removed")
 
 
 def run_script(
@@ -190,7 +193,9 @@ def _run(host: Connection, order: ContainerRun, settings: dict[str, Any], cancel
     cancellation.check()
     created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=settings)
     container = created.json["Id"]
+    reached("script-created")
     try:
         return observe(host, container, order, cancellation)
     finally:
+        reached("script-ended")
         remove_container(host, container)

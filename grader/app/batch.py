@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
@@ -17,9 +18,10 @@ from grader.bench import recall
 from grader.checks import Brief
 from grader.console import Console
 from grader.course import CourseFolder
+from grader.crashpoints import reached
 from grader.draw import probe_nonce
-from grader.errors import EnvironmentProblem, UsageError
-from grader.files import make_folder, write_whole
+from grader.errors import EnvironmentProblem, GraderError, UsageError
+from grader.files import make_folder, remove_half_written, write_whole
 from grader.grade import grade_exercise
 from grader.intake import Intake, Wanted, open_intake
 from grader.journal import BatchInfo, Graded, Journal
@@ -77,12 +79,16 @@ def grade_batch(options: BatchOptions) -> int:
     with Journal.open(options.out, create=True) as journal:
         before = _earlier(journal, options, folder)
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
+        _tell_cut_off(console, journal, plan)
+        trusted = options.engine == "private" or options.accept_risk
+        on = Terms(options.engine, "known" if trusted else "strangers")
         try:
-            trusted = options.engine == "private" or options.accept_risk
-            on = Terms(options.engine, "known" if trusted else "strangers")
             _grade(console, folder, plan, journal, _Terms(seed, options.jobs or os.cpu_count() or 1, on, read))
-        finally:
-            reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
+        except BaseException:
+            with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
+                _write_files(journal, folder, options.out, options.details)
+            raise
+        reports = _write_files(journal, folder, options.out, options.details)
         console.write(class_lines(reports, console.width))
         return _told(console, reports, options.out)
 
@@ -156,6 +162,20 @@ def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> B
     return info
 
 
+_NAMED = 5
+
+
+def _tell_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
+    """Say what was being graded when the batch was interrupted or killed; it has no verdict, so it is graded anew."""
+    wanted = {exercise.id for exercise in plan.exercises}
+    cut_off = [one for one in journal.attempts() if one.student in plan.students and one.exercise in wanted]
+    if not cut_off:
+        return
+    names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
+    more = ["…"] if len(cut_off) > _NAMED else []
+    console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(names + more)}.")
+
+
 def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
     total = len(plan.students) * len(plan.exercises)
     with (
@@ -165,6 +185,7 @@ def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal,
         started = datetime.now(UTC).isoformat(timespec="seconds")
         info = BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, session.engine_info())
         journal.begin(info, tuple(plan.students))
+        reached("batch-recorded")
         try:
             run_batch(session, plan, journal, terms.read, terms.jobs)
         finally:
@@ -178,6 +199,7 @@ def _course_digest(folder: CourseFolder) -> str:
 def _write_files(journal: Journal, folder: CourseFolder, out: Path, details: Details) -> list[Report]:
     """All result files, from the journal alone; gives the reports they were made from."""
     reports = reports_in(journal, folder.course)
+    remove_half_written(out)
     write_whole(out / "grades.csv", grades_csv(reports))
     write_whole(out / "gradebook.csv", gradebook_csv(reports))
     write_whole(out / "junit.xml", to_junit(reports))
