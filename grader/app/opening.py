@@ -28,7 +28,16 @@ from grader.scriptrun import Workshop, workshop
 from grader.session import Session
 from grader.spec import Exercise, Limits
 
-__all__ = ["Terms", "Tier", "base_images", "image_supply", "open_engine", "open_session", "trial_engine"]
+__all__ = [
+    "Terms",
+    "Tier",
+    "base_images",
+    "cache_folder",
+    "image_supply",
+    "open_engine",
+    "open_session",
+    "trial_engine",
+]
 
 Tier = Literal["host", "private"]
 
