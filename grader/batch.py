@@ -2,7 +2,8 @@
 
 A student's exercises are graded one after the other by one worker; students are graded side by
 side. Each result is in the journal before the next begins, so a batch that is interrupted or
-killed goes on where it was with `--resume`.
+killed goes on where it was with `--resume`. What was being graded then has an attempt in the journal
+and no verdict, and is graded anew.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
+from grader.crashpoints import reached
 from grader.errors import GraderError, UsageError
 from grader.journal import Graded, Journal
 from grader.model import ExerciseReport, ExerciseStatus, Report, Submission
@@ -60,8 +62,12 @@ def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmissi
     faults: list[Exception] = []
 
     def grade(student: str, path: Path | None) -> None:
-        for exercise, handed in _open(plan, done, student, _handed(read, path)):
-            journal.record(Graded(student, grade_one(session, student, exercise, handed)))
+        handed = _handed(read, path)
+        reached("submission-read")
+        for exercise, work in _open(plan, done, student, handed):
+            journal.begin_attempt(student, exercise.id)
+            reached("attempt-recorded")
+            journal.record(Graded(student, grade_one(session, student, exercise, work)))
 
     def grade_apart(student: str, path: Path | None) -> None:
         try:

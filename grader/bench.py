@@ -11,6 +11,7 @@ from typing import Self, assert_never
 
 from grader.checks import NoImage
 from grader.context import make_job
+from grader.crashpoints import reached
 from grader.errors import EnvironmentProblem
 from grader.model import (
     BuildFailed,
@@ -102,6 +103,7 @@ class Bench:
     def _build(self, request: BuildRequest) -> Built | BuildFailed:
         self._doing("building the image")
         job = make_job(self._files, request.replaced + _changed(self._files, request.changed), self._name)
+        reached("context-made")
         return job if isinstance(job, BuildFailed) else self._engine.build(job, self._limits, self._step_ended)
 
     def _run(self, request: RunRequest) -> RunOutcome:

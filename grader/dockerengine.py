@@ -23,6 +23,7 @@ from grader.builders import (
     unsupported,
 )
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.enginestore import EngineFacts, ImageFacts, engine_facts
 from grader.errors import EngineError
 from grader.model import BuildFailed, Built, EngineInfo, NotStarted, RunOutcome, RunRequest
@@ -122,6 +123,7 @@ class DockerEngine:
             return replace(result, seconds=seconds)
         with self._lock:
             self._tags.setdefault(result.image, []).append(tag)
+        reached("image-made")
         # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
         facts = self._image_facts(result.image, look_into_tmp=b"tmp" in job.dockerfile)
         return Built(result.image, facts.config, result.steps, seconds)
@@ -162,6 +164,7 @@ class DockerEngine:
                 self._facts.pop(image, None)
         if tag:
             enginestore.untag_image(self._connection, tag)
+            reached("image-untagged")
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """The labels of a local image, or None if there is no such image."""

@@ -261,8 +261,16 @@ _LISTS: dict[Kind, tuple[str, dict[str, int]]] = {
 
 
 def our_objects(connection: Connection, run: str | None = None) -> list[Leftover]:
-    """Everything in the engine with our labels, in an order in which it can be removed; of one run, if given."""
-    return [one for kind in _LISTS for one in _objects(connection, kind, run)]
+    """Everything in the engine with our labels, in an order in which it can be removed; of one run, if given.
+
+    An image that somebody has given names of their own, or has built on one of ours, has our labels too, and is theirs.
+    """
+    found = [one for kind in _LISTS for one in _objects(connection, kind, run)]
+    return [one for one in found if one.kind != "image" or not one.names or _our_names(one)]
+
+
+def _our_names(image: Leftover) -> list[str]:
+    return [name for name in image.names if name.startswith(TAG_PREFIX)]
 
 
 def _objects(connection: Connection, kind: Kind, run: str | None) -> list[Leftover]:
@@ -313,8 +321,7 @@ def _remove_object(connection: Connection, one: Leftover) -> None:
         remove_container(connection, one.id)
         return
     if one.kind == "image":
-        ours = [name for name in one.names if name.startswith(TAG_PREFIX)]
-        for name in ours or ([] if one.names else [one.id]):
+        for name in _our_names(one) or ([] if one.names else [one.id]):
             untag_image(connection, name)
         return
     try:

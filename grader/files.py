@@ -7,9 +7,13 @@ import os
 import tempfile
 from pathlib import Path
 
+from grader.crashpoints import reached
 from grader.errors import UsageError
 
-__all__ = ["make_folder", "write_whole"]
+__all__ = ["make_folder", "remove_half_written", "write_whole"]
+
+_BEGUN = ".writing-"
+"""How the name of a file begins that is not whole yet."""
 
 
 def make_folder(path: Path) -> None:
@@ -30,17 +34,30 @@ def write_whole(path: Path, text: str) -> None:
     temporary: Path | None = None
     try:
         with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False, encoding="utf-8", newline=""
+            "w", dir=path.parent, prefix=_BEGUN, delete=False, encoding="utf-8", newline=""
         ) as file:
             temporary = Path(file.name)
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
+        reached("file-written")
         temporary.chmod(0o644)
         temporary.replace(path)
+        reached("file-renamed")
     except OSError as error:
         with contextlib.suppress(OSError):
             if temporary:
                 temporary.unlink()
         message = f"{path}: cannot be written: {error.strerror}."
         raise UsageError(message) from error
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what a process that was killed has left of `write_whole`, in a folder and those directly in it.
+
+    Only for a folder in which nobody else writes now.
+    """
+    for place in (folder, *(entry for entry in folder.iterdir() if entry.is_dir() and not entry.is_symlink())):
+        for file in place.glob(f"{_BEGUN}*"):
+            with contextlib.suppress(OSError):  # a read-only folder is told of where it matters
+                file.unlink()

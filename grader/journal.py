@@ -1,10 +1,13 @@
 """The journal of a batch: `journal.sqlite` in its result folder, the truth that all other files are made from.
 
 Tables: `batch` (one row: format, seed, course digest, engine, when), `student` (everyone who must
-appear), `graded` (one final row for each student and exercise: the digest of what was graded, the
-report, and as evidence the files and what was observed of them). SQLite in WAL mode with full
-synchronisation; one connection, one writer, guarded by a lock, so that worker threads may call it.
-Reports and observations are JSON.
+appear), `attempt` (what is being graded now, written before its first object is made in an engine),
+`graded` (one final row for each student and exercise: the digest of what was graded, the report, and
+as evidence the files and what was observed of them). A verdict is committed together with the end of
+its attempt; so attempts of an owner that is dead were cut off, and are made anew.
+
+SQLite in WAL mode with full synchronisation; one connection, one writer, guarded by a lock, so that
+worker threads may call it. Reports and observations are JSON.
 """
 
 from __future__ import annotations
@@ -21,19 +24,21 @@ from typing import Self, TextIO
 
 from pydantic import ConfigDict, TypeAdapter
 
-from grader.errors import UsageError
+from grader.crashpoints import reached
+from grader.errors import EnvironmentProblem, UsageError
 from grader.model import EngineInfo, ExerciseFiles, ExerciseReport, Observation, Request
+from grader.owner import this_process
 from grader.session import Result
 
-__all__ = ["BatchInfo", "Graded", "Journal"]
+__all__ = ["Attempt", "BatchInfo", "Graded", "Journal"]
 
-_FORMAT = 1
 _NAME = "journal.sqlite"
 _LOCK = ".journal.lock"
 _WAIT_SECONDS = 10.0
 """How long to wait for another process that holds the journal."""
 
-_SCHEMA = """
+_FORMATS = (
+    """
 CREATE TABLE batch (
     id INTEGER PRIMARY KEY CHECK (id = 1), seed INTEGER NOT NULL, course TEXT NOT NULL,
     title TEXT NOT NULL, started TEXT NOT NULL, engine TEXT NOT NULL
@@ -43,7 +48,15 @@ CREATE TABLE graded (
     student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, digest TEXT NOT NULL,
     report TEXT NOT NULL, evidence TEXT NOT NULL, PRIMARY KEY (student, exercise)
 ) STRICT;
-"""
+""",
+    """
+CREATE TABLE attempt (
+    student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, number INTEGER NOT NULL,
+    owner TEXT NOT NULL, PRIMARY KEY (student, exercise)
+) STRICT;
+""",
+)
+"""What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
 
 _Evidence = tuple[ExerciseFiles | None, tuple[tuple[Request, Observation], ...]]
 _ENGINE: TypeAdapter[EngineInfo] = TypeAdapter(EngineInfo)
@@ -69,11 +82,22 @@ class Graded:
     result: Result
 
 
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A grading that was begun and has no verdict: whose, which time it is (from 1), and the process (`Owner`)."""
+
+    student: str
+    exercise: str
+    number: int
+    owner: str
+
+
 class Journal:
     """An open journal. Use it as a context manager; methods may be called from any thread."""
 
-    def __init__(self, connection: sqlite3.Connection, held: TextIO) -> None:
+    def __init__(self, connection: sqlite3.Connection, held: TextIO, path: Path) -> None:
         self._connection = connection
+        self._path = path
         self._held = held
         self._lock = threading.Lock()
 
@@ -91,12 +115,16 @@ class Journal:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             _migrate(connection, path)
+        except UsageError:
+            held.close()
+            raise
         except sqlite3.Error as error:
+            held.close()
             message = (
                 f"{path}: cannot be used as a journal: {error}. Is another grader working on it, or is the disk full?"
             )
             raise UsageError(message) from error
-        return cls(connection, held)
+        return cls(connection, held, path)
 
     def __enter__(self) -> Self:
         return self
@@ -127,8 +155,23 @@ class Journal:
         """Everyone who must appear in the results, sorted."""
         return tuple(str(name) for (name,) in self._read("SELECT name FROM student ORDER BY name"))
 
+    def begin_attempt(self, student: str, exercise: str) -> None:
+        """Record that this is about to be graded, by this process; on return that is on the disk."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO student VALUES (?)", (student,))
+            connection.execute(
+                "INSERT INTO attempt VALUES (?, ?, 1, ?) ON CONFLICT (student, exercise) "
+                "DO UPDATE SET number = number + 1, owner = excluded.owner",
+                (student, exercise, str(this_process())),
+            )
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What was begun and has no verdict yet, by student and exercise."""
+        rows = self._read("SELECT student, exercise, number, owner FROM attempt ORDER BY student, exercise")
+        return tuple(Attempt(str(name), str(exercise), int(str(no)), str(owner)) for name, exercise, no, owner in rows)
+
     def record(self, graded: Graded) -> None:
-        """Store one final grading; it replaces an earlier one of the same student and exercise."""
+        """Store one final grading and end its attempt; it replaces an earlier one of the same student and exercise."""
         result = graded.result
         report = _REPORT.dump_json(result.report).decode()
         evidence = _evidence().dump_json((result.files, tuple(result.observations.items()))).decode()
@@ -138,6 +181,10 @@ class Journal:
                 "INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?)",
                 (graded.student, result.report.id, result.digest, report, evidence),
             )
+            whose = (graded.student, result.report.id)
+            connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", whose)
+            reached("verdict-uncommitted")
+        reached("verdict-committed")
 
     def digests(self) -> dict[tuple[str, str], tuple[str, str]]:
         """For each (student, exercise) already graded: the digest of what was graded, and its status."""
@@ -159,19 +206,31 @@ class Journal:
             yield Graded(str(student), result)
 
     def _read(self, query: str) -> list[tuple[object, ...]]:
-        with self._lock:
+        with self._lock, self._explained():
             return self._connection.execute(query).fetchall()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock:
+        with self._lock, self._explained():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
                 yield self._connection
+                self._connection.execute("COMMIT")
             except BaseException:
-                self._connection.execute("ROLLBACK")
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._connection.execute("ROLLBACK")
                 raise
-            self._connection.execute("COMMIT")
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What stands in the way of reading and writing is a matter of this machine: `EnvironmentProblem`."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise EnvironmentProblem(
+                f"{self._path}: cannot be read or written: {error}. All verdicts in it until now are kept. "
+                "See whether the disk is full (`df`) or another program holds the file, then go on with --resume."
+            ) from error
 
 
 @functools.cache
@@ -198,8 +257,11 @@ def _lock_folder(folder: Path) -> TextIO:
 
 def _migrate(connection: sqlite3.Connection, path: Path) -> None:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
-    elif version != _FORMAT:
-        message = f"{path}: written by another version of grader (format {version}, this one knows {_FORMAT})."
+    if version > len(_FORMATS):
+        message = (
+            f"{path}: written by a newer version of grader (format {version}, this one knows {len(_FORMATS)}). "
+            "Use that version, or name another folder."
+        )
         raise UsageError(message)
+    for number, added in enumerate(_FORMATS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {added} PRAGMA user_version = {number}; COMMIT;")

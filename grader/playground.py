@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.dockerengine import DockerEngine
 from grader.enginelook import asked_for, containers_ended, engine_state, settled
 from grader.errors import EngineError
@@ -135,17 +136,21 @@ class PrivatePlaygrounds:
         playground, pristine, stack = self._take()
         clean = False
         try:
+            reached("playground-taken")
             yield playground
             with suppress(EngineError):  # an engine that cannot be cleaned is thrown away
                 clean = _reset(playground.engine.connection, pristine)
+            reached("playground-cleaned")
         finally:
-            if not clean:
-                stack.close()
-            with self._lock:
-                self._busy.remove(playground.engine)
-                if clean:
-                    self._idle.append((playground, pristine, stack))
-                self._lock.notify_all()
+            try:
+                if not clean:
+                    stack.close()
+            finally:  # an engine that cannot be removed is told of, and is nobody's any more
+                with self._lock:
+                    self._busy.remove(playground.engine)
+                    if clean:
+                        self._idle.append((playground, pristine, stack))
+                    self._lock.notify_all()
 
     def close(self) -> None:
         """End what still runs in playgrounds, at once, and remove all their engines. Harmless when repeated."""

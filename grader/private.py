@@ -35,13 +35,21 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from grader.connection import Connection, Refused
+from grader.crashpoints import reached
 from grader.enginestore import our_objects, remove_objects
 from grader.errors import EngineError, ImageUnavailable
 from grader.images import LABEL_BASE, LABEL_RECIPE
 from grader.owner import Kind, Owner, is_dead, labels, leftovers, this_process
 from grader.privaterecipe import engine_image, recipe_digest
 
-__all__ = ["AREA", "LABEL_IMAGES", "PrivateEngine", "PrivateSettings", "start_private_engine"]
+__all__ = [
+    "AREA",
+    "LABEL_IMAGES",
+    "PrivateEngine",
+    "PrivateSettings",
+    "remove_dead_folders",
+    "start_private_engine",
+]
 
 LABEL_IMAGES = "io.grader.images"
 """On a template volume: the ids of the base images in it, separated by commas."""
@@ -61,8 +69,8 @@ _PATIENCE_SECONDS = 2.0
 _NO_TEMPLATE = 3
 """The exit code of `privateengine/start.sh` where the template is missing or half made."""
 _SOCKET = "engine.sock"
-_OWNER_NOTE = "owner"
-"""The file in a shared folder that says which process it belongs to."""
+_OWNER_NOTE = ".owner"
+"""How the name of the file ends that stands beside a shared folder and says which process it belongs to."""
 _SOCKET_PATH_LIMIT = 107
 """Bytes of a socket's path, sun_path in unix(7) without the final zero."""
 _NOT_FOUND = 404
@@ -279,37 +287,54 @@ def _running(host: Connection, settings: PrivateSettings, order: _Order) -> Iter
             yield _start(host, _container(host, settings, order, run, folder), run, folder)
         finally:
             remove_objects(host, our_objects(host, run))
+            reached("private-removed")
 
 
 @contextmanager
 def _shared_folder(parent: Path, run: str) -> Iterator[Path]:
     """A new folder for this user alone. What graders left there that died on this machine is removed too."""
     parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    for note in parent.glob(f"*/{_OWNER_NOTE}"):
-        with contextlib.suppress(FileNotFoundError):  # its grader has just removed it
-            owner = Owner.parse(note.read_text(encoding="ascii"))
-            if owner is None or not is_dead(owner):
-                continue
-            shutil.rmtree(note.parent, ignore_errors=True)
+    remove_dead_folders(parent.parent)
     folder = parent.resolve() / run
-    folder.mkdir(mode=0o700)
+    note = folder.with_suffix(_OWNER_NOTE)
     try:
+        note.write_text(str(this_process()), encoding="ascii")  # before the folder, so that none is nobody's
+        folder.mkdir(mode=0o700)
+        reached("private-folder-made")
         if len(os.fsencode(folder / _SOCKET)) > _SOCKET_PATH_LIMIT:
             raise EngineError(f"{folder / _SOCKET} is too long for a socket. Set XDG_CACHE_HOME to a shorter path.")
         (folder / AREA).mkdir()  # else the engine makes it, as root
-        (folder / _OWNER_NOTE).write_text(str(this_process()), encoding="ascii")
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)  # what only root may remove stays for root to remove
+        _remove_folder(folder)
+
+
+def remove_dead_folders(cache: Path) -> None:
+    """Remove the shared folders in `cache` (see `PrivateSettings`) of graders that died on this machine."""
+    for note in (cache / "engines").glob(f"*{_OWNER_NOTE}"):
+        with contextlib.suppress(OSError):  # its grader has just removed it
+            owner = Owner.parse(note.read_text(encoding="ascii"))
+            if owner is not None and is_dead(owner):
+                _remove_folder(note.with_suffix(""))
+
+
+def _remove_folder(folder: Path) -> None:
+    """Remove a shared folder, then its note. What only root may remove stays, with the note, for root to remove."""
+    shutil.rmtree(folder, ignore_errors=True)
+    if not folder.exists():
+        folder.with_suffix(_OWNER_NOTE).unlink(missing_ok=True)
 
 
 def _start(host: Connection, body: Mapping[str, Any], run: str, folder: Path) -> PrivateEngine:
     created = host.call("POST", "/containers/create", parameters={"name": f"grader-private-{run}"}, json=body)
     container = created.json["Id"]
+    reached("private-created")
     host.call("POST", f"/containers/{container}/start")
+    reached("private-started")
     endpoint = f"unix://{folder / _SOCKET}"
     engine = PrivateEngine(endpoint, container, "", folder)
     version = _wait_until_up(host, engine)
+    reached("private-up")
     bounded = (folder / "disk-is-bounded").exists()
     return replace(engine, version=version, disk_is_bounded=bounded, area=_area_name(run))
 
@@ -327,6 +352,7 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
         data = f"grader-private-{run}"
         host.call("POST", "/volumes/create", json={"Name": data, "Labels": own("volume")})
         host.call("POST", "/volumes/create", json=_area(run, own("volume")))
+        reached("private-volume-made")
         mounts = [
             _volume(data, "/volume"),
             _volume(order.template, "/template", read_only=True),

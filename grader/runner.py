@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from grader.connection import Connection, Refused, Stream, parse_time
+from grader.crashpoints import reached
 from grader.errors import EngineError
 from grader.folders import FOLDER_LIMIT, folder_archive, left_in
 from grader.model import (
@@ -182,7 +183,9 @@ def run_container(
     for everything that is not the image's or the process's own doing, `Cancelled` when told to stop.
     """
     cancellation.check()
+    reached("container-wanted")
     container = _create(connection, run, warn)
+    reached("container-created")
     try:
         outcome = _carry_out(connection, container, run, cancellation)
     except BaseException:
@@ -198,6 +201,7 @@ def _carry_out(connection: Connection, container: str, run: ContainerRun, cancel
         if not has_path(connection, container, file.path):
             return RunOutcome(NotStarted(f"The image has no file {file.path}."))
     _put_in(connection, container, run.request)
+    reached("files-put-in")
     outcome = observe(connection, container, run, cancellation)
     folders = tuple(_left_in(connection, container, folder) for folder in run.request.folders)
     return replace(outcome, folders=folders)
@@ -265,6 +269,7 @@ def remove_container(connection: Connection, container: str) -> None:
     """Remove a container, running or not, with its anonymous volumes; nothing happens if it is gone or going."""
     try:
         connection.call("DELETE", f"/containers/{container}", parameters={"v": 1, "force": 1})
+        reached("container-removed")
     except Refused as refused:
         if refused.status not in {_NOT_FOUND, _CONFLICT}:
             raise
@@ -284,18 +289,22 @@ def observe(connection: Connection, container: str, run: ContainerRun, cancellat
             "POST", f"/containers/{container}/wait", parameters={"condition": "next-exit"}, silence=silence
         )
         streams.callback(end.close)
+        reached("container-attached")
         with cancellation.watch(lambda: _kill(connection, container)) as watchdog:
             if refusal := _start(connection, container):
                 return RunOutcome(NotStarted(refusal))
+            reached("container-started")
             began = time.monotonic()
             watchdog.start(run.limits.run_seconds)
             if watchdog.reason:  # cancelled before there was something to kill
                 _kill(connection, container)
             stdout, stderr = _read_output(output, run.limits.output_kb * 1024, watchdog)
+            reached("output-read")
             for _ in end:
                 pass
             seconds = time.monotonic() - began
             stopped = watchdog.reason
+    reached("container-ended")
     return RunOutcome(_run_end(connection, container, stopped, run.limits), stdout, stderr, seconds)
 
 
@@ -324,6 +333,7 @@ def _kill(connection: Connection, container: str) -> None:
     """Kill it; best effort, since it may have ended meanwhile, and is removed by force in any case."""
     with contextlib.suppress(EngineError):
         connection.call("POST", f"/containers/{container}/kill", seconds=10)
+    reached("container-killed")
 
 
 def _read_output(output: Stream, limit: int, watchdog: Watchdog) -> tuple[bytes, bytes]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from grader.composegate import compose_files, examine, hidden
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.model import ComposeRequest, ComposeSeen, ExerciseFiles, Exited, NotStarted, RunOutcome, ServiceSeen
 from grader.runner import split_frames
 from grader.scriptrun import Workshop
@@ -78,6 +79,7 @@ def _brought_up(
     place.put(request.replaced)
     began = time.monotonic()
     up = place.run(submitted.command("up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
+    reached("compose-up")
     services = _watched(engine, began + limits.run_seconds, limits)
     seconds = time.monotonic() - began
     down = place.run(

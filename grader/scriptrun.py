@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.guard.proxy import GuardedRecording, guarded
 from grader.model import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.owner import labels, this_process
@@ -152,9 +153,11 @@ def workshop(
             guarded(socket, folder / "s", area.work, buildkit=buildkit, make_folder=area.make_folder) as recording,
         ):
             area.put(files)
+            reached("workshop-made")
             yield Workshop(host, folder, area, limits, cancellation or Cancellation(), recording)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        reached("workshop-removed")
 
 
 def _put_tools(folder: Path) -> None:
@@ -199,7 +202,9 @@ def _run(host: Connection, order: ContainerRun, settings: dict[str, Any], cancel
     cancellation.check()
     created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=settings)
     container = created.json["Id"]
+    reached("script-created")
     try:
         return observe(host, container, order, cancellation)
     finally:
+        reached("script-ended")
         remove_container(host, container)

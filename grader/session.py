@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from grader import gate
 from grader.bench import Bench, Places
 from grader.checks import Brief
+from grader.crashpoints import reached
 from grader.draw import probe_nonce
 from grader.errors import EnvironmentProblem
 from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
@@ -117,11 +118,13 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
     if gated.refusals:
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)
+    reached("gate-passed")
     try:
         for reference in gated.bases:
             session.origins[reference] = session.ensure_image(reference)
     except EnvironmentProblem as problem:
         return Result(not_graded(exercise, str(problem)), digest)
+    reached("bases-present")
     return _grade_files(session, student, exercise, handed)
 
 
@@ -143,4 +146,6 @@ def _grade_files(session: Session, student: str, exercise: Exercise, files: Exer
 def _attempt(session: Session, brief: Brief, doing: Callable[[str], None]) -> Result:
     with Bench(session.places, brief.files, session.course.limits, f"ex-{brief.exercise.id}", doing) as bench:
         report = grade_exercise(brief, bench, thorough=session.thorough)
+        reached("checks-done")
+    reached("images-removed")
     return Result(report, brief.files.digest, bench.seen, brief.files)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -19,11 +20,12 @@ from grader.bench import recall
 from grader.checks import Brief
 from grader.console import Console
 from grader.course import CourseFolder
+from grader.crashpoints import reached
 from grader.draw import probe_nonce
 from grader.enforced import together, waivers
-from grader.errors import EnvironmentProblem, UsageError
+from grader.errors import EnvironmentProblem, GraderError, UsageError
 from grader.events import ExerciseEnded
-from grader.files import make_folder, write_whole
+from grader.files import make_folder, remove_half_written, write_whole
 from grader.grade import grade_exercise
 from grader.intake import Intake, Wanted, open_intake
 from grader.journal import BatchInfo, Graded, Journal
@@ -94,14 +96,18 @@ def grade_batch(options: BatchOptions) -> int:
     with Journal.open(options.out, create=True) as journal:
         before = _earlier(journal, options, folder)
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
+        _tell_cut_off(console, journal, plan)
+        trusted = options.engine == "private" or options.accept_risk
+        on = Terms(options.engine, "known" if trusted else "strangers")
         try:
-            trusted = options.engine == "private" or options.accept_risk
-            on = Terms(options.engine, "known" if trusted else "strangers")
             known = before.engine.limits if before else None
             terms = _Terms(seed, options.jobs or os.cpu_count() or 1, on, waived, known, read, options.scheduler)
             (_grade_elsewhere if options.scheduler else _grade)(console, folder, plan, journal, terms)
-        finally:
-            reports = _write_files(journal, folder, options.out, options.details) if journal.info() else []
+        except BaseException:
+            with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
+                _write_files(journal, folder, options.out, options.details)
+            raise
+        reports = _write_files(journal, folder, options.out, options.details)
         console.write(class_lines(reports, console.width))
         return _told(console, reports, options.out)
 
@@ -175,6 +181,20 @@ def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> B
     return info
 
 
+_NAMED = 5
+
+
+def _tell_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
+    """Say what was being graded when the batch was interrupted or killed; it has no verdict, so it is graded anew."""
+    wanted = {exercise.id for exercise in plan.exercises}
+    cut_off = [one for one in journal.attempts() if one.student in plan.students and one.exercise in wanted]
+    if not cut_off:
+        return
+    names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
+    more = ["…"] if len(cut_off) > _NAMED else []
+    console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(names + more)}.")
+
+
 def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
     total = len(plan.students) * len(plan.exercises)
     limits = together(terms.known, prove_for_batch(folder, terms.session, terms.waived, console))
@@ -189,6 +209,7 @@ def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal,
             return BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, engine)
 
         journal.begin(info(), tuple(plan.students))
+        reached("batch-recorded")
         try:
             run_batch(session, plan, journal, terms.read, terms.jobs)
         finally:
@@ -203,10 +224,13 @@ def _grade_elsewhere(console: Console, folder: CourseFolder, plan: Plan, journal
     shared = cluster.BatchTerms(
         secrets.token_hex(8), folder, tuple(plan.exercises), terms.seed, cases, terms.session, terms.waived
     )
-    tasks = (
-        cluster.Task(student, tuple((exercise.id, handed) for exercise, handed in work))
-        for student, work in open_work(plan, journal, terms.read)
-    )
+
+    def tasks() -> Iterator[cluster.Task]:
+        for student, work in open_work(plan, journal, terms.read):
+            for exercise, _ in work:
+                journal.begin_attempt(student, exercise.id)
+            yield cluster.Task(student, tuple((exercise.id, handed) for exercise, handed in work))
+
     with cluster.connected(terms.scheduler) as client, cluster.working(client, shared) as engine:
         started = datetime.now(UTC).isoformat(timespec="seconds")
         limited = replace(engine, limits=together(terms.known, engine.limits)) if engine.limits else engine
@@ -220,7 +244,7 @@ def _grade_elsewhere(console: Console, folder: CourseFolder, plan: Plan, journal
                     journal.record(Graded(student, result))
                     emit(ExerciseEnded(student, result.report))
 
-            cluster.grade_tasks(client, shared, tasks, done)
+            cluster.grade_tasks(client, shared, tasks(), done)
 
 
 def _course_digest(folder: CourseFolder) -> str:
@@ -230,6 +254,7 @@ def _course_digest(folder: CourseFolder) -> str:
 def _write_files(journal: Journal, folder: CourseFolder, out: Path, details: Details) -> list[Report]:
     """All result files, from the journal alone; gives the reports they were made from."""
     reports = reports_in(journal, folder.course)
+    remove_half_written(out)
     write_whole(out / "grades.csv", grades_csv(reports))
     write_whole(out / "gradebook.csv", gradebook_csv(reports))
     write_whole(out / "junit.xml", to_junit(reports))

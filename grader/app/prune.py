@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from grader.app.common import terminal
-from grader.app.opening import open_engine
+from grader.app.opening import cache_folder, open_engine
+from grader.private import remove_dead_folders
 
 __all__ = ["remove_leftovers"]
 
@@ -13,6 +14,7 @@ def remove_leftovers(*, everything: bool) -> int:
     console = terminal()
     with open_engine() as engine:
         removed = engine.prune(everything=everything)
+    remove_dead_folders(cache_folder())
     for leftover in removed:
         console.note(f"removed {leftover.kind} {', '.join(leftover.names) or leftover.id[:19]}")
     console.note(f"{len(removed)} leftovers removed." if removed else "Nothing of ours was left in the engine.")

@@ -25,6 +25,7 @@ from grader.builders.order import (
     outcome,
 )
 from grader.connection import Connection
+from grader.crashpoints import reached
 from grader.errors import EngineError
 from grader.model import BuildFailed
 from grader.protocol import OnStep
@@ -44,7 +45,9 @@ def build_with_buildkit(
     arguments = json.dumps(build_arguments(order))
     parameters = {**api_parameters(order), "version": "2", "buildid": order.tag, "buildargs": arguments}
     silence = order.seconds + SILENCE
+    reached("build-wanted")
     stream = connection.stream("POST", "/build", parameters=parameters, data=order.job.context, silence=silence)
+    reached("build-requested")
 
     def stop() -> None:  # asked, BuildKit kills the running step and says so; else the connection goes
         _cancel(connection, order.tag)
@@ -57,9 +60,11 @@ def build_with_buildkit(
             watchdog.start(order.seconds)
             for message in json_messages(stream, watchdog):
                 told.take(message)
+                reached("build-telling")
                 if told.progress.log_bytes > order.log_bytes:
                     watchdog.trip("output_limit")
             stopped = watchdog.reason
+        reached("build-told")
     finally:
         if not told.image and not told.error:  # Ctrl-C, or something broke: the build must not go on alone
             _cancel(connection, order.tag)
