@@ -13,7 +13,7 @@ from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.errors import UsageError
+from grader.errors import GraderError, UsageError
 from grader.journal import Graded, Journal
 from grader.model import ExerciseReport, ExerciseStatus, Report, Submission
 from grader.scoring import with_totals
@@ -52,10 +52,12 @@ def plan_batch(
 def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmission, jobs: int) -> None:
     """Grade everything in the plan that the journal does not have yet.
 
-    The first exception of a worker (an interrupt, a fault of the grader) stops the batch and is
-    raised here once the other workers have ended.
+    The first `GraderError` or interrupt of a worker stops the batch and is raised here once the other workers have
+    ended. Any other exception is a fault of the grader that what this one student handed in has met: the others are
+    graded first, then it is raised. Who met it has no result, and is graded again with `--resume`.
     """
     done = journal.digests()
+    faults: list[Exception] = []
 
     def grade(student: str, path: Path | None) -> None:
         handed = _handed(read, path)
@@ -64,9 +66,19 @@ def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmissi
                 result = grade_one(session, student, exercise, handed.get(exercise.id))
                 journal.record(Graded(student, result))
 
+    def grade_apart(student: str, path: Path | None) -> None:
+        try:
+            grade(student, path)
+        except GraderError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it is no reason to grade nobody else
+            faults.append(fault)
+
     with ThreadPoolExecutor(jobs, thread_name_prefix="grade") as pool:
-        futures = [pool.submit(grade, student, path) for student, path in plan.students.items()]
+        futures = [pool.submit(grade_apart, student, path) for student, path in plan.students.items()]
         _wait(futures, pool, session.stop)
+    if faults:
+        raise faults[0]
 
 
 def reports_in(journal: Journal, course: Course) -> list[Report]:

@@ -14,13 +14,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-__all__ = ["Directive", "Escape", "as_built", "find_directives", "is_known_syntax", "read_escape"]
+__all__ = ["Directive", "Escape", "as_built", "find_directives", "is_known_syntax", "other_syntax", "read_escape"]
 
-_LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=\s*(.*?)\s*$", re.IGNORECASE | re.DOTALL)
+_LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=(.*)", re.IGNORECASE | re.DOTALL)
 """Whatever any version of any builder could take for a directive."""
 
 _STRICT = re.compile(r"[ \t]*#[ \t]*(?:syntax|escape|check)[ \t]*=[ \t]*[!-~]+[ \t]*\r?$", re.IGNORECASE)
 """What all versions take for one: older ones know no other white space."""
+
+_SLASHES = re.compile(r"\s*//\s*syntax\s*=", re.IGNORECASE)
 
 _KNOWN_SYNTAX = re.compile(
     r"(?:docker\.io/)?docker/dockerfile(?::(?:latest|experimental|1(?:\.\d{1,3}){0,2}(?:-experimental)?))?"
@@ -49,6 +51,25 @@ class Escape:
 def find_directives(text: str) -> tuple[Directive, ...]:
     """Everything among the first comments that could be a directive, whether or not a builder heeds it."""
     return tuple(directive for directive, _ in _leading(text) if directive is not None)
+
+
+def other_syntax(text: str) -> int:
+    """The line (from 1) that names another frontend in a form other than a comment's, or 0.
+
+    BuildKit also looks for `// syntax=` and for `{"syntax": …}` at the top, behind a line for the shell
+    (`DetectSyntax` in its frontend/dockerfile/parser/directives.go). Both end its own reading of the file, but a
+    frontend that they name may read anything.
+    """
+    lines = text.split("\n")
+    first = 1 if lines[0].startswith("#!") else 0
+    if "".join(lines[first:])[:1000].lstrip().startswith("{") and '"syntax"' in text.lower():
+        return first + 1
+    for number, line in enumerate(lines[first:], start=first + 1):
+        if line.strip() and not line.lstrip().startswith("//"):
+            return 0
+        if _SLASHES.match(line):
+            return number
+    return 0
 
 
 def is_known_syntax(value: str) -> bool:
@@ -99,4 +120,4 @@ def _leading(text: str) -> Iterator[tuple[Directive | None, str]]:
         if line.strip() and not line.lstrip().startswith("#"):
             return
         match = _LOOSE.match(line)
-        yield (Directive(match[1].lower(), match[2], number) if match else None), line
+        yield (Directive(match[1].lower(), match[2].strip(), number) if match else None), line

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from grader import dockerignore
-from grader.directives import find_directives, is_known_syntax
+from grader.directives import find_directives, is_known_syntax, other_syntax
 from grader.dockerfile import Dockerfile, Flag, Instruction, Unparsable, dockerfile_of, oversize, parse
 from grader.imagenames import is_allowed, normalised, reference_problem
 from grader.model import ExerciseFiles, MemoryFile, Refusal
@@ -84,6 +84,15 @@ def _syntax(text: str, path: str) -> Iterator[Refusal]:
                 path,
                 directive.line,
             )
+
+    line = other_syntax(text)
+    if line:
+        yield Refusal(
+            f"Dockerfile line {line}: another program is to read this Dockerfile (syntax). This is not allowed here. "
+            "Remove the line.",
+            path,
+            line,
+        )
 
 
 def _ignore_file(files: ExerciseFiles) -> Iterator[Refusal]:
@@ -236,7 +245,8 @@ def _mount_problems(flag: Flag) -> Iterator[str]:
             yield "only the types bind, cache and tmpfs are allowed."
 
 
-_SSH_ADDRESS = re.compile(r"[\w.-]+@[\w.-]+:")
+_SSH_ADDRESS = re.compile(r"(?<![\w.-])[\w.-]+@[\w.-]+:")
+"""From the start of a word only: from each of its characters, a long one would be read as often as it is long."""
 
 
 def _remote(instruction: Instruction) -> Iterator[_Problem]:

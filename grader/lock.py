@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from packaging.markers import InvalidMarker, Marker, UndefinedEnvironmentName
+from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
@@ -43,7 +43,14 @@ def locked(lock: bytes, project: bytes, python: str) -> tuple[Locked, ...] | Unl
         return read
     if isinstance(wanted, Unlockable):
         return wanted
-    packages: list[Mapping[str, Any]] = [package for package in read.get("package", []) if isinstance(package, dict)]
+    try:
+        return _locked(read, wanted, python)
+    except (TypeError, AttributeError, RecursionError):  # TOML, in which a text stands for a table, say
+        return Unlockable("poetry.lock", "poetry.lock or pyproject.toml does not have the form that Poetry writes.")
+
+
+def _locked(read: Mapping[str, Any], wanted: Mapping[str, Any], python: str) -> tuple[Locked, ...] | Unlockable:
+    packages = _packages(read)
     if not packages:
         return Unlockable("poetry.lock", "poetry.lock locks no package at all.")
     environment = _environment(python)
@@ -62,13 +69,18 @@ def package_names(lock: bytes) -> frozenset[str]:
     read = _toml("poetry.lock", lock)
     if isinstance(read, Unlockable):
         return frozenset()
-    return frozenset(_name(package) for package in read.get("package", []) if isinstance(package, dict))
+    return frozenset(_name(package) for package in _packages(read))
+
+
+def _packages(read: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = read.get("package", [])
+    return [package for package in found if isinstance(package, dict)] if isinstance(found, list) else []
 
 
 def _toml(file: str, content: bytes) -> dict[str, Any] | Unlockable:
     try:
         return tomllib.loads(content.decode("utf-8"))
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number may have too many digits
         return Unlockable(file, f"{file} cannot be read: {error}")
 
 
@@ -104,7 +116,7 @@ def _holds(marker: str, environment: Mapping[str, str]) -> bool:
         return True
     try:
         return Marker(marker).evaluate(dict(environment))
-    except (InvalidMarker, UndefinedEnvironmentName):
+    except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
         return True
 
 

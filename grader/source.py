@@ -22,6 +22,10 @@ _AGGREGATES = {"agg", "aggregate", "apply", "transform"}
 _LEAVES = {"tolist", "to_list", "to_numpy", "values", "to_dict", "item", "iterrows", "itertuples"}
 """Attributes whose result is no longer an object of pandas."""
 _MOST_MODULES = 50
+_MOST_BYTES = 200_000
+"""Of the script, and of the modules beside it together; the longest honest ones have a tenth of it."""
+_MOST_NAMESAKES = 20
+"""Functions of one name that a call may mean."""
 _ROUNDS = 20
 """How often the folder is gone through; each round follows a value one call further."""
 
@@ -49,7 +53,10 @@ def uses_of(files: ExerciseFiles, script: str, module: str) -> Uses:
     main = _parsed(content)
     if isinstance(main, str):
         return Uses(problem=f"{script} cannot be read as Python: {main}")
-    return _Search(module, [main, *_reached(main, files)]).result()
+    try:
+        return _Search(module, [main, *_reached(main, files)]).result()
+    except RecursionError:
+        return Uses(problem=f"{script} cannot be followed: its expressions stand too deep within each other.")
 
 
 def _reached(main: ast.Module, files: ExerciseFiles) -> list[ast.Module]:
@@ -57,11 +64,13 @@ def _reached(main: ast.Module, files: ExerciseFiles) -> list[ast.Module]:
     known = {_module_name(file.path): file.content for file in files.files if file.path.endswith(".py")}
     found: dict[str, ast.Module] = {}
     todo = [main]
+    left = _MOST_BYTES
     while todo and len(found) < _MOST_MODULES:
         for name in _imported_names(todo.pop()):
             # a package of the folder may be called by its full name, or by a name relative to it
             for there in (one for one in known if (one == name or one.endswith(f".{name}")) and one not in found):
-                tree = _parsed(known[there])
+                left -= len(known[there])
+                tree = _parsed(known[there]) if left >= 0 else ""
                 if not isinstance(tree, str):
                     found[there] = tree
                     todo.append(tree)
@@ -84,6 +93,8 @@ def _imported_names(tree: ast.Module) -> Iterator[str]:
 
 
 def _parsed(content: bytes) -> ast.Module | str:
+    if len(content) > _MOST_BYTES:
+        return f"it has {len(content)} bytes; at most {_MOST_BYTES} are read."
     try:
         return ast.parse(content)
     except SyntaxError as error:
@@ -101,6 +112,10 @@ class _Search:
         self._names: set[str] = set()
         """Names that stand for the library, for something of it, or for a value that belongs to it."""
         self._imports: list[tuple[int, str, bool]] = []
+        self._functions: dict[str, list[ast.FunctionDef]] = {}
+        for node in (node for tree in trees for node in ast.walk(tree)):
+            if isinstance(node, ast.FunctionDef):
+                self._functions.setdefault(node.name, []).append(node)
 
     def result(self) -> Uses:
         """Everything that was found."""
@@ -167,16 +182,12 @@ class _Search:
 
     def _follow_arguments(self, call: ast.Call, name: str) -> None:
         """A parameter belongs if a value that belongs is given for it somewhere."""
-        for tree in self._trees:
-            for node in ast.walk(tree):
-                if isinstance(node, ast.FunctionDef) and node.name == name:
-                    parameters = [parameter.arg for parameter in node.args.args if parameter.arg != "self"]
-                    pairs = zip(parameters, call.args, strict=False)
-                    self._names.update(parameter for parameter, value in pairs if self._belongs(value))
-                    named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
-                    self._names.update(
-                        arg for arg, value in named.items() if arg in parameters and self._belongs(value)
-                    )
+        for node in self._functions.get(name, ())[-_MOST_NAMESAKES:]:
+            parameters = [parameter.arg for parameter in node.args.args if parameter.arg != "self"]
+            pairs = zip(parameters, call.args, strict=False)
+            self._names.update(parameter for parameter, value in pairs if self._belongs(value))
+            named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+            self._names.update(arg for arg, value in named.items() if arg in parameters and self._belongs(value))
 
     def _belongs(self, value: ast.expr) -> bool:
         match value:

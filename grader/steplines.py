@@ -10,7 +10,7 @@ __all__ = ["error_line", "step_line"]
 
 _STEP = re.compile(r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\s/\]]+) +)? *(?P<index>\d+)/\d+\] (?P<text>.*)", re.DOTALL)
 _PARSE_ERROR = re.compile(r"(?:Dockerfile|dockerfile) parse error (?:on )?line (\d+)")
-_QUOTED = re.compile(r'"([^"]+)"|\(([^)]+)\)')
+_QUOTED = re.compile(r'"([^"]{1,4000})"|\(([^)]{1,4000})\)')
 _NUMBERED = {"FROM", "ADD", "COPY", "RUN", "WORKDIR"}
 """The instructions that BuildKit numbers within a stage, FROM being the first."""
 

@@ -10,6 +10,7 @@ from grader.checks.cache import INSTALLS, INSTRUCTION
 from grader.checks.reasons import Reason
 from grader.dockerfile import dockerfile_of
 from grader.model import BuildFailed, BuildStep, Finding
+from grader.render.clean import TEXT_LIMIT
 from grader.spec import Builds, WorkingDir
 
 __all__ = ["builds", "working_dir"]
@@ -110,7 +111,7 @@ def _instruction(step: BuildStep | None) -> tuple[str, str]:
 
 def _told_by_builder(seen: BuildFailed, step: BuildStep | None) -> str:
     log = [line for line in (step.log if step else "").splitlines() if line.strip()]
-    return "\n".join(log[-_LOG_LINES:]) or _NOT_IN_CONTEXT.sub(_named_in_context, seen.message)
+    return "\n".join(log[-_LOG_LINES:]) or _NOT_IN_CONTEXT.sub(_named_in_context, seen.message[:TEXT_LIMIT])
 
 
 _NOT_IN_CONTEXT = re.compile(

@@ -17,7 +17,7 @@ from grader.spec import HasFiles, LockedVersions, NoPins
 __all__ = ["has_files", "locked_versions", "no_pins"]
 
 _PIN = re.compile(
-    r"(?<![\w.-])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]*\])?\s*(?:===?|~=|!=|>=|<=|<|>)\s*v?(?P<version>\d[\w.*]*)"
+    r"(?<![\w.-])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]{0,200}\])?\s*(?:===?|~=|!=|>=|<=|<|>)\s*v?(?P<version>\d[\w.*]*)"
 )
 
 

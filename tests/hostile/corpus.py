@@ -32,8 +32,8 @@ __all__ = ["CASES", "Expect", "HostileCase", "load_cases", "write_case", "write_
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "reference" / "solutions"
 
-CLEAN = {"3.1.2": "two-commands", "3.1.4": "argparse-and-module"}
-"""The right solution that follows a hostile one, where it matters which: one that needs no network."""
+CLEAN = HERE / "clean"
+"""Right solutions that follow hostile ones, a folder for each exercise that has one. They need no network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,9 +101,9 @@ def write_case(case: HostileCase, into: Path, words: Mapping[str, str]) -> str:
 
 
 def write_clean(exercise: str, into: Path, student: str) -> str:
-    """Write a right submission, to be graded after a hostile one; the name of its student comes back."""
-    right = CLEAN.get(exercise) or min(path.name for path in (REFERENCE / exercise).iterdir() if path.is_dir())
-    shutil.copytree(REFERENCE / exercise / right, into / student / exercise)
+    """Write a right submission, of that exercise if there is one; the name of its student comes back."""
+    exercise = exercise if (CLEAN / exercise).exists() else "3.1.4"
+    shutil.copytree(CLEAN / exercise, into / student / exercise)
     return student_of(into / student)
 
 

@@ -25,6 +25,7 @@ from pathlib import Path
 
 from grader.journal import Graded, Journal
 from tests.hostile.corpus import HostileCase, write_case, write_clean
+from tests.hostile.makers import MARK
 
 __all__ = ["LIMITS", "Planted", "Ran", "bystander", "canary", "course_copy", "run_batch"]
 
@@ -98,7 +99,7 @@ def plant(root: Path, name: str, address: str, hits: list[str]) -> Planted:
         "BYSTANDER": name,
         "HOSTFILE": str(root / "home/secret.txt"),
         "SIBLING": str(root / "class/00-sibling/3.1.4/notes.txt"),
-        "MARK": str(root / "mark"),
+        "MARK": MARK,
     }
     return Planted(root, told, words, hits)
 
@@ -213,6 +214,7 @@ def run_batch(root: Path, cases: Sequence[HostileCase], *, jobs: int, clean_ever
         code, printed, pid, peak = _grade(planted, course, exercises, jobs)
         seconds = time.monotonic() - began
         after = bystander_state(name), _files(root)
+    subprocess.run(["rm", "-rf", str(root / "class")], check=True)  # pytest cannot remove all that is in it
     out = root / "out"
     assert (out / "journal.sqlite").exists(), printed
     gradings = _gradings(out)
@@ -226,15 +228,18 @@ def run_batch(root: Path, cases: Sequence[HostileCase], *, jobs: int, clean_ever
 def _write_class(
     planted: Planted, cases: Sequence[HostileCase], clean_every: int
 ) -> tuple[dict[str, str], list[str]]:
-    """One student for each case, and clean ones between them; the first has a secret in a file."""
+    """One student for each case, and a clean one after so many that reach an engine; the first has a secret in a file."""
     into = planted.root / "class"
     clean = [write_clean("3.1.4", into, "00-sibling")]
     (into / "00-sibling/3.1.4/notes.txt").write_text(planted.secrets["sibling"], encoding="utf-8")
     students: dict[str, str] = {}
-    for number, case in enumerate(cases, start=1):
+    at_work = 0
+    for case in cases:
         students[case.name] = write_case(case, into, planted.words)
-        if number % clean_every == 0 or number == len(cases):
+        at_work += case.expect.status not in {"rejected", "not_submitted"}
+        if at_work >= clean_every or case is cases[-1]:
             clean.append(write_clean(case.exercise, into, f"{case.name}~then-clean"))
+            at_work = 0
     return students, clean
 
 
@@ -274,8 +279,9 @@ def _files(root: Path) -> dict[str, str]:
         if here == Path():
             folders[:] = [name for name in folders if name not in {"out", "cache"}]
         for name in (*folders, *names):
-            status = (Path(at) / name).lstat()
-            found[repr(str(here / name))] = f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
+            with suppress(OSError):  # a path that is too long for the kernel, made step by step
+                status = (Path(at) / name).lstat()
+                found[repr(str(here / name))] = f"{status.st_mode:o} {status.st_size} {status.st_mtime_ns}"
     return found
 
 

@@ -80,6 +80,22 @@ def test_an_interrupt_keeps_what_was_done(tmp_path: Path) -> None:
         assert [name for name, _ in journal.digests()] == ["ada"]
 
 
+def test_a_fault_of_the_grader_over_one_submission_does_not_end_the_others(tmp_path: Path) -> None:
+    runs = 0
+
+    def faulty(request: RunRequest) -> RunOutcome:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise RecursionError
+        return FakeEngine().on_run(request)
+
+    with pytest.raises(RecursionError):
+        graded(tmp_path, plan("ada", "bob", "cyd"), FakeEngine(on_run=faulty), jobs=1)
+    with Journal.open(tmp_path) as journal:
+        assert sorted(name for name, _ in journal.digests()) == ["bob", "cyd"]
+
+
 def test_stored_observations_can_be_judged_again_without_an_engine(tmp_path: Path) -> None:
     def off_by_five(request: RunRequest) -> RunOutcome:
         if request.replaced or len(request.args) != 3:

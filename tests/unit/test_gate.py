@@ -289,3 +289,36 @@ def test_what_is_no_name(text: str) -> None:
 )
 def test_patterns(reference: str, patterns: list[str], allowed: bool) -> None:
     assert is_allowed(reference, patterns) is allowed
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM python:3.9\nADD " + "a" * 64_000 + " /\n",
+        "FROM python:3.9\nADD " + "a@" * 32_000 + " /\n",
+        "# syntax=docker/dockerfile:1" + " " * 1_000_000 + "x\nFROM python:3.9\n",
+        "#" + " " * 1_000_000 + "x\nFROM python:3.9\n",
+    ],
+)
+def test_no_text_takes_minutes_to_read(text: str) -> None:
+    # Each of the first three once took more than that: a pattern was tried from every character on.
+    assert gate(text).dockerfile is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "// syntax=evil/frontend\nFROM python:3.9\n",
+        "#!/usr/bin/env docker\n\n//Syntax = evil\n",
+        '{"syntax": "evil"}',
+        '#!x\n {\n"SYNTAX": "evil"}',
+    ],
+)
+def test_a_frontend_that_is_named_in_another_form_is_refused(text: str) -> None:
+    assert "another program" in gate(text).refusals[0].message
+
+
+@pytest.mark.parametrize("text", ["// a comment of another language\nFROM python:3.9\n", "{}\nFROM python:3.9\n"])
+def test_other_nonsense_at_the_top_is_no_matter_of_safety(text: str) -> None:
+    assert gate(text).refusals == ()

@@ -68,7 +68,18 @@ def test_an_old_lock_is_followed_from_the_project(project: bytes) -> None:
     assert names(lock, project) == ["numpy", "six"]
 
 
-@pytest.mark.parametrize(("lock", "file"), [(b"[[", "poetry.lock"), (b"", "poetry.lock"), (b"\xff", "poetry.lock")])
+@pytest.mark.parametrize(
+    ("lock", "file"),
+    [
+        (b"[[", "poetry.lock"),
+        (b"", "poetry.lock"),
+        (b"\xff", "poetry.lock"),
+        (b"package = 5", "poetry.lock"),
+        (b"[[package]]\ngroups = 5", "poetry.lock"),
+        (b"x = " + b"9" * 10_000, "poetry.lock"),
+        (b"x = " + b"[" * 99_999, "poetry.lock"),
+    ],
+)
 def test_a_damaged_lock_is_told(lock: bytes, file: str) -> None:
     found = locked(lock, PROJECT, "3.9.2")
     assert isinstance(found, Unlockable)

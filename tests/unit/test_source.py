@@ -76,7 +76,18 @@ def test_what_is_imported_and_never_used() -> None:
     assert uses.line == 1
 
 
-@pytest.mark.parametrize("source", ["print 'two'", "def", "x = '\0'", "(" * 5000])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "print 'two'",
+        "def",
+        "x = '\0'",
+        "(" * 5000,
+        "x = 1" + " + 1" * 2000,
+        "import pandas as pd\npd.mean(" + "1 + " * 500 + "1)",
+        "#" * 300_000,
+    ],
+)
 def test_what_cannot_be_read_is_said(source: str) -> None:
     assert found(source).problem
 
@@ -84,3 +95,8 @@ def test_what_cannot_be_read_is_said(source: str) -> None:
 @given(st.text(max_size=200))
 def test_any_text_can_be_looked_at(source: str) -> None:
     found(source)
+
+
+@pytest.mark.timeout(60)
+def test_many_calls_and_functions_are_not_multiplied() -> None:
+    assert found("import pandas as pd\n" + "def f(a): return a\n" * 4000 + "f(pd)\n" * 8000).used

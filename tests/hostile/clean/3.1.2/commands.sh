@@ -1,0 +1,2 @@
+docker build -t sales-predictor .
+docker run sales-predictor
