@@ -18,12 +18,15 @@ __all__ = ["DEFAULT", "Account", "Quota", "asked_of"]
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most that one script may make. `images` counts names too: a tag, and each build; `commands` are execs."""
+    """The most that one script may make. `images` counts names too: a tag, and each build; `commands` are execs.
+
+    Networks are fewer than what an engine has addresses for (31 at a time), so that this is what is told.
+    """
 
     requests: int = 5000
     containers: int = 64
     commands: int = 256
-    networks: int = 32
+    networks: int = 24
     volumes: int = 128
     images: int = 64
 
