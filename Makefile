@@ -11,9 +11,9 @@ demo: ## grade the example class, from nothing: installs and starts what is miss
 test: ## run the tests, from nothing: unit, engine, browser, selftest
 	@scripts/test.sh
 
-test-private: ## run the tests of the private engine and its guard by themselves (90 s; make test meets them through selftest)
+test-private: ## run the long tests: private engine, guard, hostile corpus, kill points, cluster (about half an hour)
 	@scripts/setup.sh
-	@.venv/bin/python -m pytest -m "private or long"
+	@.venv/bin/python -m pytest -m "private or long" --durations=15
 
 selftest: ## grade every right and every wrong solution of the course for real
 	@scripts/selftest.sh
