@@ -93,9 +93,24 @@ def open_session(
             engine.cancel()
             stack.close()
 
-        yield Session(folder.course, seed, cases, places, supply, emit, stop=stop)
+        yield Session(folder.course, seed, cases, places, supply, emit, stop=stop, recover=_patience(engine))
         for warning in engine.warnings:
             say(f"The engine warns: {warning}")
+
+
+_RESTART_SECONDS = 60.0
+"""How long an engine may be away that is started again; `systemctl restart docker` takes 2 to 15 s."""
+
+
+def _patience(engine: DockerEngine) -> Callable[[], None]:
+    """Waits until the engine answers. Once it has not in all that time, nobody waits for it any more."""
+    gone = threading.Event()
+
+    def wait() -> None:
+        if not gone.is_set() and not engine.comes_back(_RESTART_SECONDS):
+            gone.set()
+
+    return wait
 
 
 # ── private engines ─────────────────────────────────────────────────────────────────────
