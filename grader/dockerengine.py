@@ -166,6 +166,13 @@ class DockerEngine:
             time.sleep(pause)
             pause = min(pause * 2, 2.0)
 
+    def move_to(self, other: DockerEngine) -> None:
+        """Work in another one's engine from now on: the one until now is gone, with all that was made in it."""
+        with self._lock:
+            self._connection = other.connection
+            self._tags.clear()
+            self._facts.clear()
+
     # ── images ──────────────────────────────────────────────────────────────────────────
 
     def remove_image(self, image: str) -> None:
