@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Self, assert_never
@@ -12,7 +12,7 @@ from typing import Self, assert_never
 from grader.checks import NoImage
 from grader.context import make_job
 from grader.crashpoints import reached
-from grader.errors import EnvironmentProblem
+from grader.errors import EngineError, EnvironmentProblem
 from grader.model import (
     BuildFailed,
     BuildRequest,
@@ -78,7 +78,8 @@ class Bench:
         with self._stack:  # whatever happens below, the playground is given back
             for observation in self.seen.values():
                 if isinstance(observation, Built):
-                    self._engine.remove_image(observation.image)
+                    with suppress(EngineError):  # what was seen holds; the engine's `close` tries again, and tells
+                        self._engine.remove_image(observation.image)
 
     def __call__(self, request: Request) -> Observation:
         """What is seen when the request is carried out. `NoImage` for a run of what did not build."""

@@ -6,6 +6,7 @@ help must feel instant (`benchmarks/` measures it).
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, TypeVar
 import click
 
 from grader import __version__
-from grader.errors import GraderError, SpecError, UsageError
+from grader.errors import EnvironmentProblem, GraderError, SpecError, UsageError
 
 if TYPE_CHECKING:
     from grader.app.export import Target
@@ -30,6 +31,8 @@ __all__ = ["cli", "main"]
 _INTERRUPTED = 130
 """128 + SIGINT, as shells count."""
 _FAULT = 4
+_NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
+"""A full disk, a full quota, a read-only file system: a matter of this machine, wherever it is met."""
 
 _FOLDER = click.Path(path_type=Path, file_okay=False)
 _ANY_PATH = click.Path(path_type=Path)
@@ -74,7 +77,11 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except GraderError as error:
         _complain(f"grader: {error}")
         return error.exit_code
-    except Exception:  # noqa: BLE001 - the last resort: a stack trace is for us, not for a student
+    except Exception as error:  # noqa: BLE001 - the last resort: a stack trace is for us, not for a student
+        if isinstance(error, OSError) and error.errno in _NO_ROOM:
+            where = f"{error.filename}: " if error.filename else ""
+            _complain(f"grader: {where}{error.strerror}. Make room (`df` shows where there is none), then try again.")
+            return EnvironmentProblem.exit_code
         _complain(f"grader: a fault in grader itself, not in your work. Please report it with the file {_save_trace()}")
         return _FAULT
     return outcome if isinstance(outcome, int) else 0
@@ -86,6 +93,13 @@ def _complain(*texts: str) -> None:
 
 
 def _save_trace() -> str:
+    try:
+        return _written_trace()
+    except OSError as error:
+        return f"… that could not be written ({error.strerror}):\n{traceback.format_exc()}"
+
+
+def _written_trace() -> str:
     with tempfile.NamedTemporaryFile(
         "w", prefix="grader-fault-", suffix=".txt", delete=False, encoding="utf-8"
     ) as file:

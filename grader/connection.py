@@ -7,6 +7,7 @@ https://docs.docker.com/reference/api/engine/ (paths and fields are those of API
 
 from __future__ import annotations
 
+import json as json_format
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -15,7 +16,7 @@ from typing import IO, Any, Protocol
 
 from grader.errors import EngineError
 
-__all__ = ["Answer", "Body", "Connection", "Parameters", "Refused", "Stream", "parse_time"]
+__all__ = ["Answer", "Body", "Connection", "Parameters", "Refused", "Stream", "decoded", "parse_time"]
 
 Parameters = Mapping[str, str | int | list[str]]
 """The query part of a request. A list stands for a repeated parameter."""
@@ -35,10 +36,36 @@ class Refused(EngineError):  # noqa: N818 - what happened, as TimeoutExpired; "R
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A whole answer: HTTP status and the decoded JSON, or None if there was no JSON."""
+    """A whole answer: HTTP status and the decoded JSON; where it was none, `wordless` is the request (`METHOD PATH`).
+
+    What is no JSON is a fault of the engine (or of a proxy in front of it) only where JSON is needed.
+    """
 
     status: int
-    json: Any = None
+    told: Any = None
+    wordless: str = ""
+
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - JSON is anything
+        """The decoded JSON. `EngineError` if the engine sent none."""
+        if self.wordless:
+            raise EngineError(f"The engine answered {self.wordless} with what is no JSON. {_LOOK}")
+        return self.told
+
+
+_LOOK = "See whether `docker info` answers as it should, then try again."
+
+
+class _Object(dict[str, Any]):
+    """A JSON object of an answer: an entry that must be there and is not is the engine's fault, and no `KeyError`."""
+
+    def __missing__(self, key: str) -> Any:  # noqa: ANN401 - as above
+        raise EngineError(f"An answer of the engine has no {key!r}, so it cannot be understood. {_LOOK}")
+
+
+def decoded(text: bytes) -> Any:  # noqa: ANN401 - as above
+    """The JSON of an answer. `ValueError` if it is none."""
+    return json_format.loads(text, object_hook=_Object)
 
 
 def parse_time(text: str) -> float | None:

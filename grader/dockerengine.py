@@ -153,6 +153,26 @@ class DockerEngine:
         """End all builds and runs of this object at once; they, and all later ones, raise `Cancelled`."""
         self._cancellation.cancel()
 
+    def comes_back(self, seconds: float) -> bool:
+        """Whether the engine answers within so many seconds; it may just be started again. Raises `Cancelled`."""
+        until, pause = time.monotonic() + seconds, 0.1
+        while True:
+            self._cancellation.check()
+            with contextlib.suppress(EngineError):
+                self._connection.call("GET", "/_ping", seconds=5)
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def move_to(self, other: DockerEngine) -> None:
+        """Work in another one's engine from now on: the one until now is gone, with all that was made in it."""
+        with self._lock:
+            self._connection = other.connection
+            self._tags.clear()
+            self._facts.clear()
+
     # ── images ──────────────────────────────────────────────────────────────────────────
 
     def remove_image(self, image: str) -> None:
@@ -190,7 +210,7 @@ class DockerEngine:
         Harmless when repeated. `EngineError` if something cannot be removed; a later `prune` tries again.
         """
         self._cancellation.cancel()
-        enginestore.remove_objects(self._connection, enginestore.our_objects(self._connection, self._run_id))
+        enginestore.remove_run(self._connection, self._run_id)
         with self._lock:
             self._tags.clear()
 

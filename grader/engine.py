@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 import http.client
-import json as json_format
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -28,7 +27,7 @@ from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
 from grader.builders import builder_name
-from grader.connection import Answer, Body, Parameters, Refused
+from grader.connection import Answer, Body, Parameters, Refused, decoded
 from grader.dockerengine import DockerEngine
 from grader.errors import EngineError
 
@@ -58,9 +57,19 @@ def _translated(what: str) -> Iterator[None]:
         OSError,
     ) as error:
         raise EngineError(
-            f"The engine did not answer {what} properly: {str(error) or type(error).__name__}. "
+            f"The engine did not answer {what} properly: {_plain(error)}. "
             "See whether `docker info` answers, then try again."
         ) from error
+
+
+def _plain(error: BaseException) -> str:
+    """What went wrong, in the words of who noticed it first; the SDK and what is below it wrap them up, thrice even."""
+    if isinstance(error, (requests.exceptions.Timeout, TimeoutError)):
+        return "it was silent for too long"
+    wrapped = [inner for inner in error.args if isinstance(inner, BaseException)]
+    if wrapped:
+        return _plain(wrapped[0])
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
 
 
 class _SdkStream:
@@ -128,7 +137,7 @@ class _SdkConnection:
                 method, self._url(path), params=parameters, json=json, data=data, timeout=seconds
             )
         _refuse_errors(response, what)
-        return Answer(response.status_code, _json(response))
+        return _answer(response, what)
 
     def stream(
         self,
@@ -141,12 +150,15 @@ class _SdkConnection:
     ) -> _SdkStream:
         what = f"{method} {path}"
         headers = {"Accept-Encoding": "identity", **({} if data is None else {"Content-Type": "application/x-tar"})}
-        with _translated(what):
-            session = self._new_session()
-            response = session.request(
-                method, self._url(path), params=parameters, data=data, headers=headers, stream=True, timeout=silence
-            )
-        _refuse_errors(response, what)
+        with contextlib.ExitStack() as unless_it_fails:
+            with _translated(what):
+                session = self._new_session()
+                unless_it_fails.callback(session.close)
+                response = session.request(
+                    method, self._url(path), params=parameters, data=data, headers=headers, stream=True, timeout=silence
+                )
+            _refuse_errors(response, what)
+            unless_it_fails.pop_all()
         return _SdkStream(session, response, what)
 
     def _url(self, path: str) -> str:
@@ -157,16 +169,16 @@ def _refuse_errors(response: requests.Response, what: str) -> None:
     if response.status_code < 400:  # noqa: PLR2004 - HTTP: from 400 on, an error
         return
     with _translated(what):
-        answer, text = _json(response), response.text.strip()
+        answer, text = _answer(response, what).told, response.text.strip()
     message = answer.get("message") if isinstance(answer, dict) else None
     raise Refused(what, response.status_code, str(message or text or response.reason))
 
 
-def _json(response: requests.Response) -> Any:  # noqa: ANN401 - JSON is anything
+def _answer(response: requests.Response, what: str) -> Answer:
     try:
-        return json_format.loads(response.content)
+        return Answer(response.status_code, decoded(response.content))
     except ValueError:
-        return None
+        return Answer(response.status_code, wordless=what)
 
 
 def connect(*, builder: str | None = None, tier: str = "host", endpoint: str | None = None) -> DockerEngine:

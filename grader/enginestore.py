@@ -33,6 +33,7 @@ __all__ = [
     "our_objects",
     "pull_image",
     "remove_objects",
+    "remove_run",
     "split_reference",
     "tag_image",
     "untag_image",
@@ -122,7 +123,8 @@ class ImageFacts:
 
 def image_facts(connection: Connection, image: str, labels: Mapping[str, str] | None) -> ImageFacts:
     """The facts of an image. With `labels` for a container, its /tmp is looked into (0.15 s), else taken for empty."""
-    config = connection.call("GET", f"/images/{image}/json").json.get("Config") or {}
+    details = connection.call("GET", f"/images/{image}/json").json
+    config = (details["Id"] and details.get("Config")) or {}  # an answer without the id is about no image
     empty = labels is None or _tmp_is_empty(connection, image, labels)
     return ImageFacts(image_config(config), tuple(sorted(config.get("Volumes") or ())), empty)
 
@@ -305,6 +307,16 @@ def remove_objects(connection: Connection, objects: Sequence[Leftover]) -> None:
         + " ".join(str(problem) for problem in problems)
         + " Try `grader prune` later."
     )
+
+
+def remove_run(connection: Connection, run: str) -> None:
+    """Remove all objects of one run. Where the engine will not list them, it is asked again. `EngineError` at last."""
+    for pause in (0.2, 1.0):
+        with contextlib.suppress(Refused):
+            remove_objects(connection, our_objects(connection, run))
+            return
+        time.sleep(pause)
+    remove_objects(connection, our_objects(connection, run))
 
 
 def _removal_problem(connection: Connection, one: Leftover) -> Refused | None:

@@ -80,7 +80,10 @@ class PrivatePlayground:
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
         """As in `Playground`."""
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
-            return compose_up(place, self.engine.connection, ComposeFiles(files, self.images), request, limits)
+            seen = compose_up(place, self.engine.connection, ComposeFiles(files, self.images), request, limits)
+        # Compose fails also where the engine has gone away, which is not the file's doing, and is told here.
+        self.engine.connection.call("GET", "/_ping", seconds=10)
+        return seen
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         """As in `Playground`."""

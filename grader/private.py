@@ -36,7 +36,7 @@ from typing import IO, Any, Literal, cast
 
 from grader.connection import Connection, Refused
 from grader.crashpoints import reached
-from grader.enginestore import our_objects, remove_objects
+from grader.enginestore import our_objects, remove_objects, remove_run
 from grader.errors import EngineError, ImageUnavailable
 from grader.images import LABEL_BASE, LABEL_RECIPE
 from grader.owner import Kind, Owner, is_dead, labels, leftovers, this_process
@@ -286,7 +286,7 @@ def _running(host: Connection, settings: PrivateSettings, order: _Order) -> Iter
         try:
             yield _start(host, _container(host, settings, order, run, folder), run, folder)
         finally:
-            remove_objects(host, our_objects(host, run))
+            remove_run(host, run)
             reached("private-removed")
 
 

@@ -192,7 +192,10 @@ def run_container(
         with contextlib.suppress(EngineError):  # what went wrong first is what is told
             _remove(connection, container, run)
         raise
-    _remove(connection, container, run)
+    try:
+        _remove(connection, container, run)
+    except EngineError as problem:  # what was seen holds all the same; `close` tries again, and fails where that fails
+        warn(str(problem))
     return outcome
 
 
@@ -340,17 +343,22 @@ def _read_output(output: Stream, limit: int, watchdog: Watchdog) -> tuple[bytes,
     """Both streams until their end, cut at `limit` bytes together; more than that trips the watchdog."""
     parts: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: []}
     left = limit
-    for stream, data in split_frames(output):
-        parts.get(stream, []).append(data[:left])
-        left -= len(data)
-        if left < 0:
-            output.close()  # first, since an attached reader that does not read holds up the container's end
-            watchdog.trip("output_limit")
-            break
+    try:
+        for stream, data in split_frames(output):
+            parts.get(stream, []).append(data[:left])
+            left -= len(data)
+            if left < 0:
+                output.close()  # first, since an attached reader that does not read holds up the container's end
+                watchdog.trip("output_limit")
+                break
+    except EngineError:  # what was stopped by us may end in the middle
+        if watchdog.reason is None:
+            raise
     return b"".join(parts[_STDOUT]), b"".join(parts[_STDERR])
 
 
-_HEADER = struct.Struct(">BxxxL")
+_HEADER = struct.Struct(">B3sL")
+_PADDING = bytes(3)
 
 
 def split_frames(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -358,6 +366,7 @@ def split_frames(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
 
     Each frame is a header of 8 bytes, with the stream and the length, and the data:
     https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerAttach
+    `EngineError` for what is no frame, and where the last one is not whole.
     """
     buffer, stream, missing = b"", 0, 0
     for piece in pieces:
@@ -368,10 +377,14 @@ def split_frames(pieces: Iterable[bytes]) -> Iterator[tuple[int, bytes]]:
                 missing -= len(data)
                 yield stream, data
             elif len(buffer) >= _HEADER.size:
-                stream, missing = _HEADER.unpack_from(buffer)
+                stream, padding, missing = _HEADER.unpack_from(buffer)
+                if stream > _STDERR or padding != _PADDING:
+                    raise EngineError("The engine sent something else than the output of a container.")
                 buffer = buffer[_HEADER.size :]
             else:
                 break
+    if buffer or missing:
+        raise EngineError("The engine broke off in the middle of a container's output.")
 
 
 _KILLED = 128 + 9
@@ -385,6 +398,8 @@ def _run_end(connection: Connection, container: str, stopped: Reason | None, lim
     if stopped == "output_limit":
         return OutputLimit(limits.output_kb * 1024)
     state = connection.call("GET", f"/containers/{container}/json").json["State"]
+    if state.get("Running") or state.get("Dead"):
+        raise EngineError("The engine told the end of a container that has not ended, so what it printed is not whole.")
     code = int(state["ExitCode"])
     out_of_memory = state.get("OOMKilled") or (code == _KILLED and _had_oom_event(connection, container, state))
     if out_of_memory and code:  # with code 0, only a child was killed, and the program coped

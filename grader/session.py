@@ -49,7 +49,8 @@ class Session:
     `cases` are the expected answers by exercise id, made before any student's code runs.
     `ensure_image` makes a base image present and says where it came from (`ImageUnavailable` if it
     cannot). `thorough` is that of `grade_exercise`. `stop` ends, from any thread, everything under way; what is
-    asked for after it raises `Cancelled`.
+    asked for after it raises `Cancelled`. `recover` is called before what the engine failed at is tried again; it may
+    wait for the engine to come back.
     """
 
     course: Course
@@ -61,6 +62,7 @@ class Session:
     origins: dict[str, str] = field(default_factory=dict)
     thorough: bool = True
     stop: Callable[[], None] = lambda: None
+    recover: Callable[[], None] = lambda: None
 
     def engine_info(self) -> EngineInfo:
         """The engine, and where the base images used so far came from."""
@@ -140,6 +142,7 @@ def _grade_files(session: Session, student: str, exercise: Exercise, files: Exer
         if result.report.status is not ExerciseStatus.NOT_GRADED:
             return result
         doing("the engine failed; trying once more")
+        session.recover()
     return _attempt(session, brief, doing)
 
 

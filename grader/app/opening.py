@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -16,7 +16,7 @@ from grader.context import make_job
 from grader.course import CourseFolder
 from grader.engine import DockerEngine, connect
 from grader.enginestore import copy_image
-from grader.errors import EnvironmentProblem, ImageUnavailable
+from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.images import BaseImages, base_of
 from grader.limits import SMALL_ENGINE, Tier
@@ -82,9 +82,9 @@ def open_session(
     with open_engine() as host, ExitStack() as stack:
         supply = image_supply(folder, host, say)
         nest = _Nest(folder, host, supply, say)
-        engine: DockerEngine = host
+        engine, recover = host, _patience(host)
         if terms.tier == "private":
-            engine = stack.enter_context(_private_engine(nest))
+            engine, recover = stack.enter_context(_private_engine(nest))
         supply = _built_on_once(supply, host, engine)
         places = Places(
             engine, _playgrounds(nest, terms, stack), OwnEngine(host).look if terms.whose == "own" else None
@@ -95,9 +95,24 @@ def open_session(
             engine.cancel()
             stack.close()
 
-        yield Session(folder.course, seed, cases, places, supply, emit, stop=stop)
+        yield Session(folder.course, seed, cases, places, supply, emit, stop=stop, recover=recover)
         for warning in engine.warnings:
             say(f"The engine warns: {warning}")
+
+
+_RESTART_SECONDS = 60.0
+"""How long an engine may be away that is started again; `systemctl restart docker` takes 2 to 15 s."""
+
+
+def _patience(engine: DockerEngine) -> Callable[[], None]:
+    """Waits until the engine answers. Once it has not in all that time, nobody waits for it any more."""
+    gone = threading.Event()
+
+    def wait() -> None:
+        if not gone.is_set() and not engine.comes_back(_RESTART_SECONDS):
+            gone.set()
+
+    return wait
 
 
 # ── private engines ─────────────────────────────────────────────────────────────────────
@@ -122,17 +137,37 @@ class _Nest:
         return PrivateSettings(tuple(names), cache_folder(), os.environ)
 
 
+_PRIVATE_SECONDS = 5.0
+"""How long a private engine may be busy. Nobody starts one again that has ended: its container ends with it."""
+
+
 @contextmanager
-def _private_engine(nest: _Nest) -> Iterator[DockerEngine]:
-    with (
-        start_private_engine(nest.host.connection, nest.settings(), nest.say) as private,
-        connect(endpoint=private.endpoint, tier="private") as engine,
-    ):
+def _private_engine(nest: _Nest) -> Iterator[tuple[DockerEngine, Callable[[], None]]]:
+    """An engine object in a private engine, and what puts another private engine in the place of one that is gone."""
+    settings = nest.settings()
+    lock = threading.Lock()
+    with ExitStack() as home:
+
+        def start() -> DockerEngine:
+            private = home.enter_context(start_private_engine(nest.host.connection, settings, nest.say))
+            return connect(endpoint=private.endpoint, tier="private")
+
+        engine = start()
+
+        def renew() -> None:
+            with lock, suppress(EnvironmentProblem):  # then the next attempt fails as the last one did, and says why
+                if not engine.comes_back(_PRIVATE_SECONDS):
+                    nest.say("private engine: it has ended, starting another")
+                    with suppress(EngineError):
+                        home.close()
+                    engine.move_to(start())
+
         try:
-            yield engine
-        except KeyboardInterrupt:
-            engine.cancel()
-            raise
+            yield engine, renew
+        finally:
+            engine.cancel()  # what it made goes with the private engine
+            with lock:  # one that is just being started has its place in `home` then
+                pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,16 +244,16 @@ def _built_on_once(supply: Callable[[str], str], host: DockerEngine, engine: Doc
     however often they are built again.
     """
     lock = threading.Lock()
-    ready: set[str] = set()
+    ready: set[tuple[str, str]] = set()
 
     def ensure(reference: str) -> str:
         origin = supply(reference)
         with lock:
-            if reference not in ready:
+            if (reference, engine.connection.endpoint) not in ready:
                 if engine.image_labels(reference) is None:
                     copy_image(host.connection, engine.connection, reference)
                 _build_on(engine, reference)
-                ready.add(reference)
+                ready.add((reference, engine.connection.endpoint))
         return origin
 
     return ensure

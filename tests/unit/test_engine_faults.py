@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
-from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -20,6 +18,7 @@ from grader.errors import EngineError, UsageError
 from grader.model import BuildFailed, Built, Exited, RunRequest
 from grader.protocol import BuildJob
 from grader.spec import Limits
+from tests.faultengine import Asked, FaultEngine, Reply, as_json, messages
 
 RECORDED = Path(__file__).parent / "recorded"
 LIMITS = Limits(build_seconds=30, run_seconds=30)
@@ -28,45 +27,12 @@ IMAGE = "sha256:" + "1" * 64
 
 # ── an engine behind a socket ───────────────────────────────────────────────────────────
 
-
-@dataclass(frozen=True)
-class Asked:
-    """A request, as it came."""
-
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def what(self) -> str:
-        return f"{self.method} {self.path}"
-
-
-@dataclass(frozen=True)
-class Reply:
-    """An answer in chunks; `cut` breaks the connection instead of ending it."""
-
-    chunks: tuple[bytes, ...] = ()
-    status: int = 200
-    cut: bool = False
-
-
-def as_json(value: Any, status: int = 200) -> Reply:  # noqa: ANN401 - JSON is anything
-    return Reply((json.dumps(value).encode() + b"\n",), status)
-
-
-def messages(*values: dict[str, Any], cut: bool = False) -> Reply:
-    return Reply(tuple(json.dumps(value).encode() + b"\r\n" for value in values), cut=cut)
-
-
 OUTPUT = b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err"
 USUAL = {
     "GET /version": as_json({"Version": "28.0.0", "ApiVersion": "1.48"}),
     "GET /info": as_json({"NCPU": 4}),
     "POST /build": messages({"id": "moby.image.id", "aux": {"ID": IMAGE}}),
-    f"GET /images/{IMAGE}/json": as_json({"Config": {"Cmd": ["x"]}}),
+    f"GET /images/{IMAGE}/json": as_json({"Id": IMAGE, "Config": {"Cmd": ["x"]}}),
     "POST /containers/create": as_json({"Id": "c1", "Warnings": []}, 201),
     "GET /containers/c1/archive": as_json({"message": "no such file"}, 404),
     "POST /containers/c1/attach": Reply((OUTPUT[:5], OUTPUT[5:])),
@@ -80,77 +46,27 @@ USUAL = {
     "GET /networks": as_json([]),
 }
 
-Answer = Callable[[Asked], Reply]
-Serve = Callable[..., list[Asked]]
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    server: _Server
-
-    def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        path = "/" + url.path.split("/", 2)[2] if url.path.startswith("/v1.") else url.path
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        query = {name: values[0] for name, values in parse_qs(url.query).items()}
-        asked = Asked(self.command, path, query, dict(self.headers), body)
-        self.server.asked.append(asked)
-        self._send(self.server.answer(asked))
-
-    do_POST = do_DELETE = do_PUT = do_GET  # noqa: N815 - the names that http.server calls
-
-    def _send(self, reply: Reply) -> None:
-        self.send_response(reply.status)
-        self.send_header("Transfer-Encoding", "chunked")
-        self.end_headers()
-        for chunk in reply.chunks:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-        if reply.cut:
-            self.close_connection = True
-        else:
-            self.wfile.write(b"0\r\n\r\n")
-
-    def address_string(self) -> str:
-        return "socket"
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-
-class _Server(ThreadingMixIn, UnixStreamServer):
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self, path: str, answer: Answer) -> None:
-        super().__init__(path, _Handler)
-        self.answer = answer
-        self.asked: list[Asked] = []
+Serve = Callable[..., deque[Asked]]
 
 
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
     """Starts an engine at DOCKER_HOST that answers as usual but for what is given (`then`: after a build)."""
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
-    servers: list[_Server] = []
+    with ExitStack() as stack:
 
-    def start(unusual: dict[str, Reply] | None = None, then: dict[str, Reply] | None = None) -> list[Asked]:
-        answers = {**USUAL, **(unusual or {})}
+        def start(unusual: dict[str, Reply] | None = None, then: dict[str, Reply] | None = None) -> deque[Asked]:
+            answers = {**USUAL, **(unusual or {})}
 
-        def answer(asked: Asked) -> Reply:
-            reply = answers.get(asked.what, as_json({}, 404))
-            if asked.path == "/build":
-                answers.update(then or {})
-            return reply
+            def answer(asked: Asked) -> Reply:
+                reply = answers.get(asked.what, as_json({}, 404))
+                if asked.path == "/build":
+                    answers.update(then or {})
+                return reply
 
-        server = _Server(f"{tmp_path}/engine.sock", answer)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return server.asked
+            return stack.enter_context(FaultEngine(tmp_path / "engine.sock", answer)).asked
 
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+        yield start
 
 
 def build(engine: DockerEngine) -> Built | BuildFailed:
@@ -189,12 +105,9 @@ def test_a_docker_host_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch, host:
 
 def test_an_engine_that_says_nothing_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grader.engine._CONNECT_SECONDS", 1)
-    never = threading.Event()
-    serve()
-    monkeypatch.setattr(_Handler, "_send", lambda *_: never.wait(20))
+    serve({"GET /version": Reply(silent=True)})
     with pytest.raises(EngineError, match="No container engine answers"):
         connect()
-    never.set()
 
 
 @pytest.mark.parametrize("version", [Reply((b"<html>",)), as_json({}), as_json({"message": "starting"}, 503)])
@@ -352,7 +265,7 @@ def test_more_cores_than_the_engine_has_are_not_asked_for(serve: Serve) -> None:
 
 
 def test_an_image_whose_config_has_no_entries_at_all(serve: Serve) -> None:
-    serve({f"GET /images/{IMAGE}/json": as_json({})})
+    serve({f"GET /images/{IMAGE}/json": as_json({"Id": IMAGE})})
     with connect(builder="buildkit") as engine:
         built = build(engine)
     assert isinstance(built, Built)
