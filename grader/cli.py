@@ -337,23 +337,11 @@ def batch(
     """Grade every student in a folder (one folder, zip or tar for each), or in a bulk download of Moodle or Canvas."""
     from grader.app.batch import BatchOptions, grade_batch
 
-    return grade_batch(
-        BatchOptions(
-            shared.course,
-            submissions,
-            out,
-            jobs,
-            exercises,
-            roster,
-            seed,
-            resume,
-            engine,
-            accept_risk,
-            waive,
-            details,
-            scheduler,
-        )
-    )
+    options = BatchOptions(
+        shared.course, submissions, out, jobs, exercises, roster, seed, resume, engine, accept_risk, waive, details,
+        scheduler,
+    )  # fmt: skip
+    return grade_batch(options)
 
 
 @cli.command(short_help="Judge a batch's observations again.", epilog=_examples("grader regrade results/"))
