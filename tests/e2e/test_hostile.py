@@ -23,7 +23,7 @@ from grader.model import CheckStatus, ExerciseStatus
 from grader.render.clean import UNSAFE, safe_name
 from tests.e2e.conftest import KINDS, made
 from tests.hostile.corpus import CASES, HostileCase, filled
-from tests.hostile.run import LIMITS, ROOT, Ran, run_batch
+from tests.hostile.run import LIMITS, ROOT, SHORT, Ran, run_batch
 
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(1800)]
 
@@ -59,8 +59,8 @@ def batches(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
             assert name not in tried, "the batch came to no end; the first test that asked for it says why"
             tried.add(name)
             cases = asked_for(request.session, name)
-            jobs, clean_every = (1, 1) if name == "slow" else (2, 6)
-            done[name] = run_batch(tmp_path_factory.mktemp(name), cases, jobs=jobs, clean_every=clean_every)
+            jobs, clean_every, limits = (1, 1, SHORT) if name == "slow" else (2, 6, LIMITS)
+            done[name] = run_batch(tmp_path_factory.mktemp(name), cases, limits, jobs=jobs, clean_every=clean_every)
         return done[name]
 
     yield batch
@@ -127,16 +127,16 @@ def problems(ran: Ran, case: HostileCase) -> list[str]:
         found.append(f"{report.status.value} at {first!r}, not {expect.status} at {expect.check!r}")
     if " ".join(expect.phrase.split()) not in shown:
         found.append(f"the student is not shown {expect.phrase!r}")
-    if report.seconds > longest(len(report.checks)):
+    if report.seconds > longest(SHORT if case.slow else LIMITS, len(report.checks)):
         found.append(f"took {report.seconds:.0f} s")
     absent = [filled(text.encode(), ran.planted.words).decode() for text in expect.absent]
     found += [f"{text!r} is in {where}" for text in absent for where, content in ran.texts.items() if text in content]
     return [*found, shown] if found else []
 
 
-def longest(checks: int) -> float:
+def longest(limits: Mapping[str, int], checks: int) -> float:
     """The most seconds that an exercise of so many checks may take: each limit once, that of runs for each check."""
-    return LIMITS["build_seconds"] + LIMITS["script_seconds"] + checks * LIMITS["run_seconds"] + SLACK_SECONDS
+    return limits["build_seconds"] + limits["script_seconds"] + checks * limits["run_seconds"] + SLACK_SECONDS
 
 
 # ── afterwards ──────────────────────────────────────────────────────────────────────────

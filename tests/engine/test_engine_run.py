@@ -16,6 +16,7 @@ from grader.errors import EngineError
 from grader.model import (
     Built,
     Exited,
+    FolderMount,
     MemoryFile,
     NotStarted,
     OutOfMemory,
@@ -155,6 +156,13 @@ def test_arguments_in_place_of_a_cmd_are_no_program(engine: DockerEngine, build:
         ('ENTRYPOINT ["/etc/passwd"]\n', "permission denied"),
         ('USER nobody-here\nENTRYPOINT ["true"]\n', "unable to find user"),
         ("ENTRYPOINT []\nCMD []\n", "neither ENTRYPOINT nor CMD"),
+        ('USER 4294967297\nENTRYPOINT ["true"]\n', "uids and gids must be in range"),
+        ('WORKDIR /w\nRUN rmdir /w && touch /w\nENTRYPOINT ["true"]\n', "is not a directory"),
+        ('VOLUME /\nENTRYPOINT ["true"]\n', "invalid mount config"),
+        ('VOLUME ["/a", "/a/"]\nENTRYPOINT ["true"]\n', "Duplicate mount point"),
+        ('VOLUME /etc/hosts\nENTRYPOINT ["true"]\n', "is not directory"),
+        ('VOLUME /proc\nENTRYPOINT ["true"]\n', "cannot be mounted"),
+        ('RUN ln -s /l /l\nVOLUME /l\nENTRYPOINT ["true"]\n', "too many links"),
     ],
 )
 def test_an_image_that_cannot_be_started(engine: DockerEngine, build: Build, dockerfile: str, words: str) -> None:
@@ -163,6 +171,30 @@ def test_an_image_that_cannot_be_started(engine: DockerEngine, build: Build, doc
     ended = engine.run(built.image, RunRequest(), LIMITS).ended
     assert isinstance(ended, NotStarted), ended
     assert words in ended.reason
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        "RUN touch /app\n",  # a file where a folder belongs
+        "RUN ln -s /app /app\n",
+        "RUN mkdir /app && ln -s /app/script /app/script && ln -s /app/out /app/out && ln -s nowhere/x /app/data\n",
+        "RUN ln -s /proc/self /app\n",
+    ],
+)
+def test_what_is_in_the_way_in_an_image_is_not_the_engines_fault(
+    engine: DockerEngine, build: Build, dockerfile: str
+) -> None:
+    built = build(f'{dockerfile}ENTRYPOINT ["true"]\n')
+    assert isinstance(built, Built), built
+    data = (MemoryFile("/app/data/file", b"1\n"),)
+    script = (MemoryFile("/app/script", b"1\n"),)
+    for request in (
+        RunRequest(files=data),
+        RunRequest(replaced=script),
+        RunRequest(folders=(FolderMount("/app/out"),)),
+    ):
+        engine.run(built.image, request, LIMITS)  # whatever becomes of it, it is no EngineError
 
 
 def test_an_image_that_is_gone_is_not_the_students_fault(engine: DockerEngine) -> None:
