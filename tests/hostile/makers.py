@@ -575,7 +575,7 @@ def student_named_like_a_terminal(into: Path, name: str) -> Path:
 
 
 def student_named_like_a_path(into: Path, name: str) -> Path:
-    return student_of_that_name(into, "..\\..\\report.html")
+    return student_of_that_name(into, "eve\\..\\..\\report.html")
 
 
 def student_named_index(into: Path, name: str) -> Path:
