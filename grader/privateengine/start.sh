@@ -95,4 +95,16 @@ for layer in /template/overlay2/*/; do
     mount --bind "${layer}diff" "$own/diff"
     mount -o remount,bind,ro "$own/diff"
 done
+# Builds have the network, for packages. Nothing in them needs what a cloud tells its machines at the link-local address,
+# their credentials among it; its name server may be there too. And no service of Compose, nor any other container in a
+# network of a script's own, needs a way out. The engine keeps what stands in this chain.
+iptables --new-chain DOCKER-USER
+chain() {
+    iptables --append DOCKER-USER "$@"
+}
+chain --in-interface br-+ ! --out-interface br-+ --jump REJECT
+chain --destination 169.254.0.0/16 --protocol udp --dport 53 --jump RETURN
+chain --destination 169.254.0.0/16 --protocol tcp --dport 53 --jump RETURN
+chain --destination 169.254.0.0/16 --jump REJECT
+
 engine

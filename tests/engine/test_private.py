@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -112,6 +113,54 @@ def test_builds_have_the_network(engine: DockerEngine) -> None:
         make_job("RUN pip install --no-deps tabulate && python -c 'import tabulate'\n"), LIMITS, ignore
     )
     assert isinstance(built, Built), built
+
+
+REACH = """
+import socket, sys
+try:
+    socket.create_connection((sys.argv[1], int(sys.argv[2])), 5).close()
+    print("reached")
+except ConnectionRefusedError:
+    print("refused")
+except OSError as error:
+    print(error)
+"""
+
+
+def reach(private: PrivateEngine, network: str, address: str, port: int) -> str:
+    """What a container in this network of the private engine sees when it connects."""
+    with connect(endpoint=private.endpoint, tier="private") as engine:
+        connection = engine._connection
+        body = {
+            "Image": BASE,
+            "Cmd": ["python", "-c", REACH, address, str(port)],
+            "HostConfig": {"NetworkMode": network},
+        }
+        container = connection.call("POST", "/containers/create", json={**body, "Tty": True}).json["Id"]
+        try:
+            connection.call("POST", f"/containers/{container}/start")
+            connection.call("POST", f"/containers/{container}/wait")
+            log = connection.stream("GET", f"/containers/{container}/logs", parameters={"stdout": 1}, silence=10)
+            with closing(log):
+                return b"".join(log).decode().strip()
+        finally:
+            remove_container(connection, container)
+
+
+def test_what_a_cloud_tells_its_machines_is_not_told_here(private: PrivateEngine) -> None:
+    assert reach(private, "bridge", "169.254.169.254", 80) == "refused"
+
+
+def test_a_network_of_a_scripts_own_has_no_way_out(host: Connection, private: PrivateEngine) -> None:
+    gateway = host.call("GET", "/networks/bridge").json["IPAM"]["Config"][0]["Gateway"]
+    with connect(endpoint=private.endpoint, tier="private") as engine, socket.create_server(("", 0)) as server:
+        port = server.getsockname()[1]
+        network = engine._connection.call("POST", "/networks/create", json={"Name": "own"}).json["Id"]
+        try:
+            assert reach(private, "bridge", gateway, port) == "reached"
+            assert reach(private, network, gateway, port) == "refused"
+        finally:
+            engine._connection.call("DELETE", f"/networks/{network}")
 
 
 def test_two_private_engines_do_not_meet(host: Connection, cache: Path, engine: DockerEngine) -> None:
