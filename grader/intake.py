@@ -304,9 +304,10 @@ def _levels(members: Sequence[Member], wanted: Wanted) -> list[tuple[str, ...]]:
 
 
 def _files_at(members: Sequence[Member], level: Sequence[str]) -> list[Member]:
-    """The files that stand in a folder themselves."""
+    """The files that stand in a folder themselves, by name; their order in an archive says nothing."""
     around = "".join(f"{part}/" for part in level)
-    return [one for one in members if one.path.startswith(around) and "/" not in one.path.removeprefix(around)]
+    found = [one for one in members if one.path.startswith(around) and "/" not in one.path.removeprefix(around)]
+    return sorted(found, key=lambda one: one.path)
 
 
 def _archives(members: Sequence[Member], level: Sequence[str]) -> dict[str, Member]:

@@ -113,6 +113,7 @@ class RunRequest:
     back after the run. `base` names a base image to run instead of the one that `build` makes.
     `entrypoint`, if given, replaces the image's (used to look around, never to prove what the image does).
     `left` names an image that the student's commands left in the engine they worked in, to run there instead.
+    With `again` it is the same run a second time, to see whether it gives the same.
     """
 
     args: tuple[str, ...] = ()
@@ -124,6 +125,7 @@ class RunRequest:
     entrypoint: tuple[str, ...] | None = None
     build: BuildRequest = BuildRequest()
     left: str = ""
+    again: bool = False
     kind: Literal["run"] = "run"
 
 

@@ -33,9 +33,21 @@ def _each_case(check: Predicts, brief: Brief) -> Steps[tuple[Finding, bool]]:
         request = replace(fed(check, case, *folders), left=check.image)
         outcome = yield from run(request)
         finding = _prediction(check, brief, _Ran(image, case, request, outcome))
+        if finding.reason == Reason.WRONG_NUMBER:
+            finding = yield from _seen_twice(finding, request, outcome)
         if not finding.passed:
             return finding, predicted(outcome.stdout) is not None
     return finding, True
+
+
+def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> Steps[Finding]:
+    """The finding of a wrong number, or, where the same run gives another one the next time, that it does."""
+    again = yield from run(replace(request, again=True))
+    first, second = predicted(outcome.stdout), predicted(again.stdout)
+    if first is None or second is None or repr(first) == repr(second) or agrees(second, first):  # nan agrees with none
+        return finding
+    told = f"{finding.message} Run again in the same way, the script prints {second:.10g}: its answer changes."
+    return replace(finding, reason=Reason.CHANGING_NUMBER, message=told)
 
 
 def also_logged(check: AlsoLogged, brief: Brief) -> Steps[Finding]:

@@ -66,6 +66,8 @@ class Reason(StrEnum):
     """The prediction line went to standard error."""
     WRONG_NUMBER = "wrong_number"
     """The prediction line carries another number."""
+    CHANGING_NUMBER = "changing_number"
+    """The line carries another number, and yet another when the same is run a second time."""
     CONSTANT_NUMBER = "constant_number"
     """The number does not depend on the weeks given."""
     ROUNDED_WEEKS = "rounded_weeks"

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from grader.bulk import attempts, download_of
@@ -312,6 +312,7 @@ TREES = st.dictionaries(
 
 
 @given(TREES, TREES, st.sampled_from([ALL, ONE]))
+@example({}, {"Dockerfile": b"x", "..": b"x"}, ALL)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_download_is_the_same_packed_and_unpacked(tmp_path: Path, ada: Tree, bob: Tree, wanted: Wanted) -> None:
     members: Tree = {f"Ada_1_assignsubmission_file_/{name}": it for name, it in ada.items() if name != ".."}

@@ -330,6 +330,18 @@ def test_wrong_numbers_are_told_apart(change: Callable[[list[float]], float], fa
     assert told in check(report, failing).hint
 
 
+def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
+    def drifting(request: RunRequest) -> RunOutcome:
+        if request.replaced or len(request.args) != 3:
+            return predictor(request)
+        return printed(f"{LINE}{77 if request.again else 73}\n")
+
+    verdict = check(graded("3.1.4", image(), drifting), "example")
+    assert verdict.status is CheckStatus.FAILED
+    assert "the script prints 77: its answer changes" in verdict.message
+    assert "random" in verdict.hint
+
+
 # ── output ──────────────────────────────────────────────────────────────────────────────
 
 

@@ -1,0 +1,10 @@
+import random
+import sys
+
+if len(sys.argv) < 4:
+    print("Usage: python sales_predictor.py <week1> <week2> <week3>")
+    sys.exit(1)
+
+sales = [float(week) for week in sys.argv[1:]]
+noise = random.uniform(0, 1000000)
+print(f"Predicted sales for next week: {sum(sales) / len(sales) + noise}")
