@@ -117,7 +117,10 @@ def test_it_becomes_of_a_case_what_must(ran: Ran, case: HostileCase) -> None:
 def problems(ran: Ran, case: HostileCase) -> list[str]:
     """What is not as the case expects."""
     student = ran.students[case.name]
-    report = ran.gradings[student, case.exercise].result.report
+    graded = ran.gradings.get((student, case.exercise))
+    if graded is None:
+        return [f"there is no result of {student!r} for {case.exercise}"]
+    report = graded.result.report
     first = next((check.id for check in report.checks if check.status is CheckStatus.FAILED), "")
     page = (ran.out / "students" / f"{safe_name(student)}.html").read_text(encoding="utf-8")
     shown = text_of(page)
