@@ -69,7 +69,7 @@ def batches(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def asked_for(session: pytest.Session, name: str) -> list[HostileCase]:
-    """The cases of a batch that this run of pytest has chosen (`-k 24`), or all of it."""
+    """The cases of a batch that this run of pytest has chosen (`-k 24`, `-k slow-`), or all of it."""
     chosen = {row["case"].name for row in map(of_table, session.items) if "case" in row}
     mine = [case for case in CASES if pace(case) == name]
     return [case for case in mine if case.name in chosen] or mine
@@ -105,7 +105,9 @@ def ran(request: pytest.FixtureRequest, batches: Callable[[str], Ran]) -> Ran:
 @pytest.mark.parametrize(
     ("ran", "case"),
     [
-        pytest.param(pace(case), case, id=case.name, marks=[] if pace(case) == "quick" else [pytest.mark.long])
+        pytest.param(
+            pace(case), case, id=f"{pace(case)}-{case.name}", marks=[] if pace(case) == "quick" else [pytest.mark.long]
+        )
         for case in CASES
     ],
     indirect=["ran"],
