@@ -178,6 +178,23 @@ def source_with_zero(into: Path, name: str) -> Path:
     return sourced(into, name, b"import pandas\nx = 1\0\n")
 
 
+def composed(into: Path, name: str, first: str) -> Path:
+    """Exercise 3.3.3 with a Compose file that is right but for its first line."""
+    rest = 'services: {predictor: {build: ., volumes: ["./sales.txt:/app/sales.txt"]}}\n'
+    script = 'print("Predicted sales for next week:", sum(map(float, open("/app/sales.txt"))) / 3)\n'
+    files = {"Dockerfile": LOCK_DOCKERFILE, "sales_predictor.py": script, "sales.txt": "1\n2\n3\n"}
+    right(into, name, "3.3.3", {**files, "docker-compose.yml": f"{first}\n{rest}"})
+    return into / name
+
+
+def compose_file_nested(into: Path, name: str) -> Path:
+    return composed(into, name, "x-a: " + "[" * 5000 + "]" * 5000)
+
+
+def compose_file_huge_number(into: Path, name: str) -> Path:
+    return composed(into, name, f"x-a: [1e9999, {'9' * 1_000_000}]")
+
+
 # ── 81–92: reports ──────────────────────────────────────────────────────────────────────
 
 

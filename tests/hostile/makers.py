@@ -224,6 +224,13 @@ def dockerfiles_that_clash_in_a_zip(into: Path, name: str) -> Path:
     return path
 
 
+def name_with_a_zero_byte(into: Path, name: str) -> Path:
+    """Written as another name of the same length, in the member's own head and in the list at the end."""
+    path = zipped(into, name, {f"{EXERCISE}/notes.txt~.py": b"x\n"})
+    path.write_bytes(path.read_bytes().replace(b"notes.txt~.py", b"notes.txt\0.py"))
+    return path
+
+
 # ── 9–13: archives, git, links ──────────────────────────────────────────────────────────
 
 
