@@ -160,6 +160,20 @@ def test_everybody_was_graded_and_the_clean_ones_have_full_marks(ran: Ran) -> No
 
 
 @both
+def test_whatever_has_failed_says_why(ran: Ran) -> None:
+    silent = [
+        (graded.student, graded.result.report.id, check.id)
+        for graded in ran.gradings.values()
+        for check in graded.result.report.checks
+        if check.status is not CheckStatus.PASSED and not check.message.strip()
+    ]
+    assert silent == []
+    other = {ExerciseStatus.REJECTED, ExerciseStatus.NOT_GRADED}
+    reports = [graded.result.report for graded in ran.gradings.values()]
+    assert [report for report in reports if report.status in other and not report.message.strip()] == []
+
+
+@both
 def test_what_others_have_in_the_engine_is_untouched(ran: Ran) -> None:
     before, after = ran.bystander
     assert after == before
