@@ -218,8 +218,9 @@ def test_descriptors_threads_and_memory_stay_the_same_over_many_gradings(engines
         seen = [used(lambda: graded(engine), GRADINGS // 15) for _ in range(15)]
     assert docker.left() == []
     descriptors, threads, memory = zip(*seen[1:], strict=True)
-    assert max(descriptors) <= seen[0][0] + 5, seen
-    assert max(threads) <= seen[0][1] + 5, seen
+    # The least of several: on a busy machine some threads are still about to end. What piles up is in the least, too.
+    assert min(descriptors[-5:]) <= min(descriptors[:5]) + 5, seen
+    assert min(threads[-5:]) <= min(threads[:5]) + 5, seen
     assert memory[-1] - memory[3] < 10, seen  # MiB
 
 
