@@ -38,12 +38,14 @@ class Refused(EngineError):  # noqa: N818 - what happened, as TimeoutExpired; "R
 class Answer:
     """A whole answer: HTTP status and the decoded JSON; where it was none, `wordless` is the request (`METHOD PATH`).
 
-    What is no JSON is a fault of the engine (or of a proxy in front of it) only where JSON is needed.
+    What is no JSON is a fault of the engine (or of a proxy in front of it) only where JSON is needed. `path_stat` is
+    the header in which the engine tells of a path in a container (`HEAD /containers/{id}/archive`).
     """
 
     status: int
     told: Any = None
     wordless: str = ""
+    path_stat: str = ""
 
     @property
     def json(self) -> Any:  # noqa: ANN401 - JSON is anything

@@ -175,10 +175,11 @@ def _refuse_errors(response: requests.Response, what: str) -> None:
 
 
 def _answer(response: requests.Response, what: str) -> Answer:
+    stat = str(response.headers.get("X-Docker-Container-Path-Stat", ""))
     try:
-        return Answer(response.status_code, decoded(response.content))
+        return Answer(response.status_code, decoded(response.content), path_stat=stat)
     except ValueError:
-        return Answer(response.status_code, wordless=what)
+        return Answer(response.status_code, wordless=what, path_stat=stat)
 
 
 def connect(*, builder: str | None = None, tier: str = "host", endpoint: str | None = None) -> DockerEngine:

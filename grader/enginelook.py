@@ -6,17 +6,48 @@ import contextlib
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from grader.connection import Connection, Refused
 from grader.enginestore import image_config
+from grader.errors import EngineError
 from grader.model import ContainerEnded, ContainerSeen, EngineRequest, EngineState, ImageSeen
 from grader.recorder import RecordedRequest
 
-__all__ = ["asked_for", "containers_ended", "engine_state", "settled"]
+__all__ = ["Moment", "asked_for", "containers_ended", "engine_state", "settled", "span"]
 
 _NOT_FOUND = 404
 _POLL_SECONDS = 0.1
+_CLOCK_SECONDS = 1.0
+"""How far the machine's clock may be slewed against the steady one while a script runs. What sets it is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time by the machine's clock (seconds since 1970), and by one that nobody sets and that stands in a suspend."""
+
+    wall: float
+    steady: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This moment."""
+        return cls(time.time(), time.monotonic())
+
+
+def span(began: Moment, ended: Moment) -> tuple[float, float]:
+    """The two times by the machine's clock, by which an engine is asked for its news.
+
+    `EngineError` if the clock was set between them, or the machine was suspended: news would be missed, and a container
+    that did end well would not be known of.
+    """
+    if abs((ended.wall - began.wall) - (ended.steady - began.steady)) > _CLOCK_SECONDS:
+        raise EngineError(
+            "The clock of this machine was set, or the machine was suspended, while a script ran, so what the engine "
+            "tells of that time may not be all."
+        )
+    return began.wall, ended.wall
 
 
 def engine_state(engine: Connection, wanted: Callable[[str], bool] = lambda _: True) -> EngineState:

@@ -18,6 +18,7 @@ from grader.errors import EngineError
 from grader.model import ImageConfig
 from grader.owner import KIND_LABEL, RUN_LABEL, Kind, Leftover
 from grader.runner import remove_container
+from grader.userfiles import not_a_file
 
 __all__ = [
     "TAG_PREFIX",
@@ -225,6 +226,8 @@ def _tmp_is_empty(connection: Connection, image: str, labels: Mapping[str, str])
     settings = {"Image": image, "Cmd": ["-"], "Labels": dict(labels), "HostConfig": {"NetworkMode": "none"}}
     container = connection.call("POST", "/containers/create", json=settings).json["Id"]
     try:
+        if not_a_file(connection, container):
+            return True  # it will not be started
         stream = connection.stream("GET", f"/containers/{container}/archive", parameters={"path": "/tmp"}, silence=60)
         with contextlib.closing(stream):
             return _entries(_beginning(stream)) <= 1

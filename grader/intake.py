@@ -279,7 +279,8 @@ def _look_in_folder(
     if alone is not None:
         yield _Found(archive, exercise_at(members, root, level, alone, wanted.limits))
     else:
-        yield _homeless(_files_at(members, level), root, wanted)
+        # Sorted: a folder tells its files in any order, and an unchanged submission must be told by unchanged words.
+        yield _homeless(sorted(_files_at(members, level), key=lambda file: file.path), root, wanted)
 
 
 def _homeless(files: Sequence[Member], root: str, wanted: Wanted) -> str:

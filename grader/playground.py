@@ -17,7 +17,7 @@ from typing import Any
 from grader.connection import Connection
 from grader.crashpoints import reached
 from grader.dockerengine import DockerEngine
-from grader.enginelook import asked_for, containers_ended, engine_state, settled
+from grader.enginelook import Moment, asked_for, containers_ended, engine_state, settled, span
 from grader.errors import EngineError
 from grader.imagenames import is_called
 from grader.model import (
@@ -68,13 +68,13 @@ class PrivatePlayground:
             return ScriptSeen("nothing")
         nested = self.engine.connection
         prepared = _prepare(nested, self.base) if request.prepared else ()
-        before, began = engine_state(nested), time.time()
+        before, began = engine_state(nested), Moment.now()
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
             outcome, failed = place.run_file(request.file, limits.script_seconds)
             requests = asked_for(place.recording.requests())
             refused = tuple(dict.fromkeys(place.recording.reasons()))[:_REFUSALS_KEPT]
         settled(nested, limits.run_seconds, besides=prepared)
-        ended = containers_ended(nested, began, time.time())
+        ended = containers_ended(nested, *span(began, Moment.now()))
         return ScriptSeen("script", outcome, requests, before, engine_state(nested), ended, failed, refused)
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:

@@ -140,16 +140,34 @@ def _enter(
     order: _Order,
     stack: contextlib.ExitStack,
 ) -> PrivateEngine:
-    """Start the engine; where whoever made the template was killed before its end, it is made anew."""
-    for _ in range(_TEMPLATE_ATTEMPTS):
+    """Start the engine; where whoever made the template was killed before its end, it is made anew.
+
+    A grader with another cache, and so another lock, may be making it now: that one is waited for.
+    """
+    made = unused = 0
+    deadline = time.monotonic() + _LOAD_SECONDS
+    while made < _TEMPLATE_ATTEMPTS and time.monotonic() < deadline:
         try:
             return stack.enter_context(_running(host, settings, order))
         except _TemplateIncompleteError:
+            # The engine of a grader that was killed while it made the template may still run.
+            remove_objects(host, leftovers(our_objects(host), is_dead, everything=False))
+            unused = 0 if _is_mounted(host, order.template) else unused + 1
+        if unused > 1:  # once may be between another grader's making of the volume and of the container that fills it
             _make_template(host, settings, say, order, again=True)
+            made += 1
+        else:
+            time.sleep(_PATIENCE_SECONDS)
     raise EngineError(
         f"The volume {order.template} stays without base images. Remove it (`docker volume rm {order.template}`), "
         "then try again."
     )
+
+
+def _is_mounted(host: Connection, volume: str) -> bool:
+    """Whether a container that runs, or is about to, has this volume."""
+    filters = json.dumps({"volume": [volume], "status": ["created", "running"]})
+    return bool(host.call("GET", "/containers/json", parameters={"filters": filters}).json)
 
 
 # ── what is made once ───────────────────────────────────────────────────────────────────
@@ -193,8 +211,6 @@ def _make_template(
     """
     with _alone(settings.cache, say):
         if again:
-            # The engine of a grader that was killed while it made the template may still run.
-            remove_objects(host, leftovers(our_objects(host), is_dead, everything=False))
             # Refused where it is in use. Nobody makes it while we hold the lock, so it has been completed meanwhile.
             with contextlib.suppress(Refused):
                 host.call("DELETE", f"/volumes/{order.template}")

@@ -37,6 +37,7 @@ from grader.model import (
     TimedOut,
 )
 from grader.spec import Limits
+from grader.userfiles import not_a_file
 from grader.watchdog import Cancellation, Reason, Watchdog
 
 __all__ = [
@@ -205,6 +206,8 @@ def run_container(
 
 
 def _carry_out(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
+    if unreadable := not_a_file(connection, container):
+        return RunOutcome(NotStarted(unreadable))
     for file in run.request.replaced:
         if not has_path(connection, container, file.path):
             return RunOutcome(NotStarted(f"The image has no file {file.path}."))

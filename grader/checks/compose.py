@@ -14,7 +14,7 @@ from grader.checks.reasons import Reason
 from grader.checks.tell import excerpt
 from grader.compare import LINE_FORM, agrees, lines, predicted
 from grader.composegate import compose_file
-from grader.model import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen
+from grader.model import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen, TimedOut
 from grader.spec import ComposeAccepts, ComposeDown, ComposePrints, ComposeService
 
 __all__ = ["compose_accepts", "compose_down", "compose_prints", "compose_service"]
@@ -43,7 +43,7 @@ def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # n
         reason=""
         if accepted
         else (Reason.NOT_MOUNTED if b"undefined volume" in seen.config.stderr else Reason.COMPOSE_INVALID),
-        message="" if accepted else f"Compose does not accept {name}: {_said(seen.config) or 'it has no services.'}",
+        message="" if accepted else f"Compose does not accept {name}: {_said(seen.config) or _silence(seen.config)}",
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
         reproduce="docker compose config",
@@ -239,6 +239,13 @@ def _mounted(volumes: Iterable[Mapping[str, Any]], brief: Brief, file: str) -> I
             yield source
         elif source == "." or brief.files.content(f"{source}/{file}") is not None:
             yield posixpath.normpath(f"{source}/{file}")
+
+
+def _silence(outcome: RunOutcome) -> str:
+    """Why a configuration in which Compose found no fault is none."""
+    if isinstance(outcome.ended, TimedOut):
+        return f"it was still reading it after {outcome.ended.seconds:g} seconds."
+    return "it has no services."
 
 
 def _said(outcome: RunOutcome) -> str:

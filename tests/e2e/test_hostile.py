@@ -69,7 +69,7 @@ def batches(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def asked_for(session: pytest.Session, name: str) -> list[HostileCase]:
-    """The cases of a batch that this run of pytest has chosen (`-k 24`), or all of it."""
+    """The cases of a batch that this run of pytest has chosen (`-k 24`, `-k slow-`), or all of it."""
     chosen = {row["case"].name for row in map(of_table, session.items) if "case" in row}
     mine = [case for case in CASES if pace(case) == name]
     return [case for case in mine if case.name in chosen] or mine
@@ -105,7 +105,9 @@ def ran(request: pytest.FixtureRequest, batches: Callable[[str], Ran]) -> Ran:
 @pytest.mark.parametrize(
     ("ran", "case"),
     [
-        pytest.param(pace(case), case, id=case.name, marks=[] if pace(case) == "quick" else [pytest.mark.long])
+        pytest.param(
+            pace(case), case, id=f"{pace(case)}-{case.name}", marks=[] if pace(case) == "quick" else [pytest.mark.long]
+        )
         for case in CASES
     ],
     indirect=["ran"],
@@ -117,7 +119,10 @@ def test_it_becomes_of_a_case_what_must(ran: Ran, case: HostileCase) -> None:
 def problems(ran: Ran, case: HostileCase) -> list[str]:
     """What is not as the case expects."""
     student = ran.students[case.name]
-    report = ran.gradings[student, case.exercise].result.report
+    graded = ran.gradings.get((student, case.exercise))
+    if graded is None:
+        return [f"there is no result of {student!r} for {case.exercise}"]
+    report = graded.result.report
     first = next((check.id for check in report.checks if check.status is CheckStatus.FAILED), "")
     page = (ran.out / "students" / f"{safe_name(student)}.html").read_text(encoding="utf-8")
     shown = text_of(page)
@@ -152,6 +157,20 @@ def test_everybody_was_graded_and_the_clean_ones_have_full_marks(ran: Ran) -> No
     assert [
         (row.student, row.result.report) for row in rows if row.result.report.status is not ExerciseStatus.PASSED
     ] == []
+
+
+@both
+def test_whatever_has_failed_says_why(ran: Ran) -> None:
+    silent = [
+        (graded.student, graded.result.report.id, check.id)
+        for graded in ran.gradings.values()
+        for check in graded.result.report.checks
+        if check.status is not CheckStatus.PASSED and not check.message.strip()
+    ]
+    assert silent == []
+    other = {ExerciseStatus.REJECTED, ExerciseStatus.NOT_GRADED}
+    reports = [graded.result.report for graded in ran.gradings.values()]
+    assert [report for report in reports if report.status in other and not report.message.strip()] == []
 
 
 @both

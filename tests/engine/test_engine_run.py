@@ -197,6 +197,36 @@ def test_what_is_in_the_way_in_an_image_is_not_the_engines_fault(
         engine.run(built.image, request, LIMITS)  # whatever becomes of it, it is no EngineError
 
 
+@pytest.mark.parametrize(
+    "made",
+    [
+        "rm /etc/passwd && mkfifo /etc/passwd",
+        "rm /etc/group && mkfifo /pipe && ln -s ../pipe /etc/group",
+        "cp -a /etc /elsewhere && rm -rf /etc/passwd && mkfifo /etc/passwd",
+        "rm /etc/passwd && mkdir /etc/passwd",
+    ],
+)
+def test_users_in_a_pipe_are_not_waited_for(engine: DockerEngine, build: Build, made: str) -> None:
+    """The engine itself would open it, and never come back: the container could not be removed."""
+    built = build(f'RUN {made}\nENTRYPOINT ["true"]\n')
+    assert isinstance(built, Built), built
+    end = engine.run(built.image, RunRequest(), LIMITS).ended
+    assert isinstance(end, NotStarted)
+    assert "no ordinary file" in end.reason
+
+
+FAR = f"/{'d' * 200}"
+
+
+@pytest.mark.parametrize(
+    "made", ["rm /etc/passwd /etc/group", f"mkdir {FAR} && mv /etc/passwd {FAR}/p && ln -s {FAR}/p /etc/passwd"]
+)
+def test_users_elsewhere_or_nowhere_are_fine(engine: DockerEngine, build: Build, made: str) -> None:
+    built = build(f'RUN {made}\nENTRYPOINT ["true"]\n')
+    assert isinstance(built, Built), built
+    assert engine.run(built.image, RunRequest(), LIMITS).ended == Exited(0)
+
+
 def test_an_image_that_is_gone_is_not_the_students_fault(engine: DockerEngine) -> None:
     with pytest.raises(EngineError, match="No such image"):
         engine.run("sha256:" + "0" * 64, RunRequest(), LIMITS)

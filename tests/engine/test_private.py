@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -240,7 +240,7 @@ def test_what_is_done_to_base_images_ends_with_the_engine(host: Connection, cach
         assert engine.run(built.image, RunRequest(), LIMITS).ended == Exited(0)
 
 
-KILLED_EARLY = """
+ANOTHER_GRADER = """
 import os, sys
 from dataclasses import replace
 from pathlib import Path
@@ -260,26 +260,46 @@ def other_settings(cache: Path) -> PrivateSettings:
     return replace(settings(cache), images=("python:3.11-slim",))
 
 
-def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: Connection, cache: Path) -> None:
-    name = _template_name(_image_ids(host, other_settings(cache).images))
-    remove_volume(host, name)
+@contextmanager
+def making_the_template(host: Connection, cache: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Another grader, which is about to fill the template: its process, and its owner label."""
+    remove_volume(host, _template_name(_image_ids(host, other_settings(cache).images)))
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED_EARLY, ROOT, str(cache)], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", ANOTHER_GRADER, ROOT, str(cache)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         owner = process.stdout.readline().strip()
         while of(owner, host) != ["container"] and process.poll() is None:
             time.sleep(0.05)
-        os.kill(process.pid, signal.SIGKILL)
-    assert of(owner, host) == ["container"]
+        yield process, owner
+
+
+def has_the_other_image(host: Connection, cache: Path) -> bool:
+    """Whether a private engine with the template has what must be in it. The template is removed."""
     try:
         with (
             start_private_engine(host, other_settings(cache), print) as engine,
             connect(endpoint=engine.endpoint) as connected,
         ):
-            assert connected.image_labels("python:3.11-slim") is not None
+            return connected.image_labels("python:3.11-slim") is not None
     finally:
-        remove_volume(host, name)
+        remove_volume(host, _template_name(_image_ids(host, other_settings(cache).images)))
+
+
+def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: Connection, cache: Path) -> None:
+    with making_the_template(host, cache) as (process, owner):
+        os.kill(process.pid, signal.SIGKILL)
+    assert of(owner, host) == ["container"]
+    assert has_the_other_image(host, cache)
+    assert of(owner, host) == []
+
+
+def test_a_template_that_a_grader_with_another_cache_makes_is_waited_for(
+    host: Connection, cache: Path, tmp_path: Path
+) -> None:
+    with making_the_template(host, tmp_path) as (process, owner):
+        assert has_the_other_image(host, cache)
+        assert process.wait(timeout=120) == 0
     assert of(owner, host) == []
 
 

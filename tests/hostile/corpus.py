@@ -7,7 +7,7 @@ variants of one danger are `31a-…`, `31b-…`). The submission is one exercise
 - `submission/`, a folder beside `case.yaml`;
 - `files: {NAME: TEXT}` in `case.yaml` itself, for what is short.
 
-Or `make: NAME` names a function of `makers.py`, which writes the whole submission, for what git cannot hold.
+Or `make: NAME` names a function of `makers.py` or `filemakers.py`, which writes the whole submission, for what git cannot hold.
 
 `expect` says what must become of it: `status`, as `grades.csv` has it; `check`, the id of the first check that must fail;
 `phrase`, what the student must be shown; `absent`, texts that no artefact may contain. `slow: true` keeps a case out of
@@ -17,7 +17,7 @@ Or `make: NAME` names a function of `makers.py`, which writes the whole submissi
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,12 +25,15 @@ from typing import Any
 import yaml
 
 from grader.submission import student_of
-from tests.hostile import makers
+from tests.hostile import filemakers, makers
 
 __all__ = ["CASES", "Expect", "HostileCase", "load_cases", "write_case", "write_clean"]
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "reference" / "solutions"
+
+MAKERS: dict[str, Callable[[Path, str], Path]] = {**vars(makers), **vars(filemakers)}
+"""The functions that write submissions, by name."""
 
 CLEAN = HERE / "clean"
 """Right solutions that follow hostile ones, a folder for each exercise that has one. They need no network."""
@@ -73,8 +76,8 @@ def _load(path: Path) -> HostileCase:
     case = HostileCase(name=path.parent.name, folder=path.parent, expect=Expect(**expect), **read)
     if case.make and (case.start or case.files or (case.folder / "submission").exists()):
         raise ValueError(f"{path}: a maker writes all of a submission; it goes with no other files.")
-    if case.make and not hasattr(makers, case.make):
-        raise ValueError(f"{path}: makers.py has no function {case.make}.")
+    if case.make and case.make not in MAKERS:
+        raise ValueError(f"{path}: neither makers.py nor filemakers.py has a function {case.make}.")
     return case
 
 
@@ -84,7 +87,7 @@ CASES = load_cases()
 def write_case(case: HostileCase, into: Path, words: Mapping[str, str]) -> str:
     """Write the submission into a folder of submissions; the name of its student comes back."""
     if case.make:
-        made: Path = getattr(makers, case.make)(into, case.name)
+        made: Path = MAKERS[case.make](into, case.name)
         return student_of(made)
     target = into / case.name / case.exercise
     target.mkdir(parents=True)

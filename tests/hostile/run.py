@@ -25,7 +25,7 @@ from pathlib import Path
 
 from grader.journal import Graded, Journal
 from tests.hostile.corpus import HostileCase, write_case, write_clean
-from tests.hostile.makers import MARK
+from tests.hostile.making import MARK
 
 __all__ = ["LIMITS", "SHORT", "Planted", "Ran", "bystander", "canary", "course_copy", "run_batch"]
 

@@ -78,7 +78,7 @@ def test_no_file_of_such_a_name(name: str) -> None:
     [
         (printed(code=15, stderr="time=1 level=warn\nyaml: line 3: found character: error\n"), "yaml: line 3"),
         (printed(code=1, stderr="services.x Additional property volume is not allowed\n"), "property volume"),
-        (RunOutcome(TimedOut(20)), "does not accept"),
+        (RunOutcome(TimedOut(20)), "still reading it after 20 seconds"),
         (printed("not JSON"), "no services"),
         (configured({}), "no services"),
         (configured(None), "no services"),

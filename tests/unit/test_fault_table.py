@@ -174,6 +174,18 @@ def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Engin
     assert docker.left() == []
 
 
+@pytest.mark.parametrize("call", ["POST /containers/create", "POST /containers/*/start", "DELETE /containers/*"])
+def test_the_engines_own_slowness_is_no_time_of_the_students(
+    call: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run may take a second; the engine takes more than that for its part of it."""
+    monkeypatch.setattr("grader.runner._SLACK", 20)
+    patient = {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 20}
+    monkeypatch.setattr(_SdkConnection.call, "__kwdefaults__", patient)
+    report = graded(engines(SmallDocker(work, Faulty(call, Reply(after=1.3), 2))))
+    assert (report.status, report.score) == ("passed", 10), report
+
+
 def test_an_engine_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     died = Faulty("POST /containers/*/start", FAULTS["dies"], 1)
@@ -206,8 +218,9 @@ def test_descriptors_threads_and_memory_stay_the_same_over_many_gradings(engines
         seen = [used(lambda: graded(engine), GRADINGS // 15) for _ in range(15)]
     assert docker.left() == []
     descriptors, threads, memory = zip(*seen[1:], strict=True)
-    assert max(descriptors) <= seen[0][0] + 5, seen
-    assert max(threads) <= seen[0][1] + 5, seen
+    # The least of several: on a busy machine some threads are still about to end. What piles up is in the least, too.
+    assert min(descriptors[-5:]) <= min(descriptors[:5]) + 5, seen
+    assert min(threads[-5:]) <= min(threads[:5]) + 5, seen
     assert memory[-1] - memory[3] < 10, seen  # MiB
 
 

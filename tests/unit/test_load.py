@@ -234,6 +234,19 @@ def test_the_repositorys_own_course_is_right() -> None:
     assert {"3.1.1", "3.1.3", "3.1.4", "3.1.5"} <= {exercise.id for exercise in course.exercises}
 
 
+def test_no_hint_holds_the_line_to_write() -> None:
+    """A hint asks the next question; what only has to be copied out of it teaches nothing."""
+    root = Path(__file__).parents[2]
+    course = read_course(root / "exercises.yaml", REASONS)
+    checks = [check for exercise in course.exercises for check in exercise.checks]
+    hints = [hint for known in (course.hints, *(check.hints for check in checks)) for hint in known.values()]
+    files = [path for path in (root / "reference" / "solutions").rglob("*") if path.is_file()]
+    lines = {line.strip() for path in files for line in path.read_text("utf-8", errors="replace").splitlines()}
+    told = [(line, hint) for line in lines for hint in hints if len(line) > len("docker compose up") and line in hint]
+    assert len(hints) > 50
+    assert told == []
+
+
 # ── properties ──────────────────────────────────────────────────────────────────────────
 
 DATA = read_yaml(COURSE).data

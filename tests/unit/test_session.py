@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +17,8 @@ from grader.errors import EngineError, ImageUnavailable
 from grader.events import Event, ExerciseEnded, silent
 from grader.model import Built, ExerciseFiles, ExerciseStatus, MemoryFile, Refusal, RefusedFolder
 from grader.protocol import BuildJob, Playground
-from grader.session import Handed, Session, grade_one
+from grader.session import Handed, Session, grade_one, grade_submission
+from grader.submission import read_submission
 from tests.fakes import FakeEngine
 from tests.worlds import COURSE, case_of, image
 
@@ -60,6 +64,34 @@ def test_a_refused_folder_never_meets_the_engine() -> None:
     assert status(files("FROM ubuntu:22.04\n"), engine) == "rejected"
     assert engine.builds == []
     assert engine.runs == []
+
+
+def test_what_was_vetted_is_what_is_built_whatever_becomes_of_the_folder(tmp_path: Path) -> None:
+    """Someone exchanges the files when the gate has seen them, and again while they are built."""
+    exercise = tmp_path / "ada" / "3.1.4"
+    exercise.mkdir(parents=True)
+    (exercise / "Dockerfile").write_text(GOOD, encoding="utf-8")
+    (exercise / "sales_predictor.py").write_text("print('vetted')\n", encoding="utf-8")
+    submission = read_submission(tmp_path / "ada", ["3.1.4"], COURSE.limits)
+
+    def exchange(*_: object) -> str:
+        for name, text in (("Dockerfile", "FROM registry.invalid/evil\n"), ("sales_predictor.py", "print('evil')\n")):
+            (exercise / name).unlink()
+            (exercise / name).write_text(text, encoding="utf-8")
+        return "local"
+
+    def build(_job: BuildJob) -> Built:
+        exchange()
+        return image()
+
+    engine = FakeEngine(on_build=build)
+    report = grade_submission(session(engine, exchange), submission, [EXERCISE]).exercises[0]
+    assert report.status == "passed"
+    built = engine.builds[0]
+    with tarfile.open(fileobj=io.BytesIO(built.context)) as context:
+        sent = {one.name: found.read() for one in context if (found := context.extractfile(one))}
+    assert built.dockerfile == sent["Dockerfile"] == GOOD.encode()
+    assert sent["sales_predictor.py"] == b"print('vetted')\n"
 
 
 def test_a_missing_dockerfile_is_a_failure_not_a_refusal() -> None:

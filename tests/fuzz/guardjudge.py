@@ -1,0 +1,184 @@
+"""What the guard may send on: one request, known, harmless, read in one way only.
+
+What "harmless" means is written here anew, from the engine's API and not from the guard's tables: the
+places that may be asked for, and the settings that no container may have.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from collections.abc import Iterator
+from http.client import parse_headers
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import parse_qsl
+
+from grader.guard.http import parse_head
+from grader.guard.mounts import work_volume
+from grader.guard.proxy import _sent_head
+from grader.guard.refusal import Refusal
+from grader.guard.rules import Plan, Policy, Rebuilt, plan
+from tests.fuzz.harness import Found
+
+__all__ = ["POLICY", "judge"]
+
+WORK = PurePosixPath("/submission")
+POLICY = Policy(WORK)
+VOLUME = str(work_volume(WORK)["Name"])
+
+
+def judge(sent: bytes, planned: Plan, on: Rebuilt) -> None:
+    """The request that goes on is one, is known, is harmless, and would be passed on again as it is."""
+    head, body = _sent_head(on), on.body or b""
+    shown = f"\n  sent {sent!r}\n  on   {head!r} {body!r}"
+    method, path, query, headers = as_others_read(head)
+    for problem in (
+        *framing_problems(headers, body, streamed=on.body is None),
+        *place_problems(method, path),
+        *query_problems(query),
+        *([] if planned.kind != "json" else body_problems(path, body)),
+    ):
+        raise Found(problem + shown)
+    again(planned, on, shown)
+
+
+def as_others_read(head: bytes) -> tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]:
+    """A head as Python's library reads it: method, path, query, headers with names in lower case."""
+    stream = io.BytesIO(head)
+    method, target, version = stream.readline().decode("ascii").split(" ")
+    path, _, query = target.partition("?")
+    headers = [(name.lower(), value) for name, value in parse_headers(stream).items()]
+    if version != "HTTP/1.1\r\n" or stream.read():
+        raise Found(f"more than one head, or none: {head!r}")
+    return method, path, parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)), headers
+
+
+ALLOWED_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade"}
+
+
+def framing_problems(headers: list[tuple[str, str]], body: bytes, *, streamed: bool) -> Iterator[str]:
+    names = [name for name, _ in headers]
+    strange = [one for one in names if one not in ALLOWED_HEADERS and not one.startswith("x-docker-expose-session-")]
+    twice = [one for one in {*names} - {"x-docker-expose-session-grpc-method"} if names.count(one) > 1]
+    if strange or twice:
+        yield f"headers that are unknown {strange} or there twice {twice}"
+    values = dict(headers)
+    if streamed != (values.get("transfer-encoding") == "chunked") or (streamed and "content-length" in names):
+        yield "the body is framed in two ways, or in none"
+    if not streamed and int(values.get("content-length", "0")) != len(body):
+        yield f"{values.get('content-length')} bytes are announced and {len(body)} sent"
+    if (values.get("connection"), values.get("host")) not in {("close", "docker"), ("Upgrade", "docker")}:
+        yield "the connection is not closed"
+
+
+PLACES = re.compile(
+    r"/v1\.45(?:/_ping|/version|/info|/events|/system/df|/build|/build/prune|/grpc|/session"
+    r"|/containers/(?:json|create|prune|[^/]+(?:/(?:changes|top|stats|logs|start|stop|restart|kill|pause|unpause"
+    r"|rename|resize|wait|attach|exec))?|.+/json)"
+    r"|/exec/[^/]+/(?:start|resize|json)|/images/.+|/networks.*|/volumes.*|/plugins/.+/json)"
+)
+NEVER = re.compile(r".*/(?:archive|export|update|commit|push|load|get|import|search|copy|auth|swarm.*)")
+
+
+def place_problems(method: str, path: str) -> Iterator[str]:
+    inspected = method == "GET" and re.fullmatch(r"/v1\.45/(?:containers|images|plugins)/.+/json", path)
+    named = method == "DELETE" or re.fullmatch(r"/v1\.45/(?:networks|volumes)/[^/]+(?:/[^/]+)*", path)
+    if not PLACES.fullmatch(path) or (NEVER.fullmatch(path) and not inspected and not named):
+        yield f"{method} {path} is nothing that the docker command needs"
+    if (
+        {"", ".", ".."} & {*path[1:].split("/")}
+        or not re.fullmatch(r"[\x21-\x7e]+", path)
+        or re.search(r"[%?#;]", path)
+    ):
+        yield f"{path} can be read in two ways"
+    if (method, path) == ("POST", "/v1.45/images/create"):
+        yield "an image is fetched"
+
+
+def query_problems(query: list[tuple[str, str]]) -> Iterator[str]:
+    for name, value in query:
+        if name.lower() in {"remote", "securityopt", "cgroupparent", "fromimage", "fromsrc", "outputs", "session"}:
+            yield f"{name}={value} is sent on"
+        if name.lower() == "networkmode" and value.lower() == "host":
+            yield "a build gets the host's network"
+        if re.search(r"[\x00-\x1f\x7f]", value):
+            yield f"{name} has a control character: {value!r}"
+
+
+EMPTY_ONLY = {
+    *("privileged", "capadd", "devices", "devicerequests", "devicecgrouprules", "sysctls", "runtime", "utsmode"),
+    *("usernsmode", "cgroupparent", "storageopt", "annotations", "driverconfig", "driveropts", "configfrom", "onbuild"),
+    *("maskedpaths", "readonlypaths", "oomkilldisable", "clustervolumespec"),
+}
+NOT_THE_HOSTS = {"networkmode", "pidmode", "ipcmode", "cgroupnsmode"}
+
+
+def body_problems(path: str, body: bytes) -> Iterator[str]:
+    """What is dangerous in settings that go on, wherever it stands."""
+    value = json.loads(body, object_pairs_hook=without_twins)
+    named = path.endswith("/create") and "/containers/" in path
+    yield from inside(value)
+    host = value.get("HostConfig", {}) if named else {}
+    for bind in host.get("Binds", []):
+        if bind.startswith(("/", ".", "~", "grader-work-")):
+            yield f"a folder is mounted: {bind}"
+    for mount in host.get("Mounts", []):
+        yield from mount_problems(mount)
+
+
+def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    folded = [name.casefold() for name, _ in pairs]
+    if len({*folded}) != len(folded):
+        raise Found(f"names are there twice: {folded}")
+    return dict(pairs)
+
+
+TEXTS = {"labels", "config", "extrahosts"}
+"""Where names are anybody's own words."""
+
+
+def inside(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
+    if isinstance(value, list):
+        for one in value:
+            yield from inside(one)
+    if not isinstance(value, dict):
+        return
+    for name, one in value.items():
+        known = name.casefold()
+        if known in EMPTY_ONLY and one not in (None, False, 0, "", [], {}):
+            yield f"{name} is set: {one!r}"
+        if known in NOT_THE_HOSTS and str(one).casefold().startswith(("host", "ns:")):
+            yield f"{name} is the host's: {one!r}"
+        if known == "endpointsconfig" and any(network.casefold() == "host" for network in one):
+            yield "an endpoint is in the host's network"
+        if known == "securityopt" and any(not entry.startswith("no-new-privileges") for entry in one):
+            yield f"{name} is set: {one!r}"
+        if known not in TEXTS:
+            yield from inside(one)
+
+
+def mount_problems(mount: dict[str, Any]) -> Iterator[str]:
+    options = mount.get("VolumeOptions") or {}
+    if mount["Type"] not in {"volume", "tmpfs"} or mount.get("BindOptions"):
+        yield f"a mount of the machine's: {mount}"
+    parts = str(options.get("Subpath", "")).split("/")
+    ours = mount.get("Source") == VOLUME and options.get("NoCopy")
+    if (options.get("Subpath") is not None and not ours) or ".." in parts or str(options.get("Subpath"))[:1] == "/":
+        yield f"a part of a volume: {mount}"
+    if str(mount.get("Source", "")).startswith(("/", ".", "grader-work-")) and not ours:
+        yield f"a source that is no volume: {mount}"
+
+
+def again(planned: Plan, on: Rebuilt, shown: str) -> None:
+    """What goes on would be passed on again unchanged, but for mounts of the work, which nobody else may ask for."""
+    if on.work_is_used:
+        return
+    try:
+        second = plan(parse_head(_sent_head(on)), POLICY)
+        rebuilt = second.rebuilt(b"" if second.kind == "tar" else on.body or b"")
+    except Refusal as refusal:
+        raise Found(f"what is sent on would be refused: {refusal}{shown}") from refusal
+    if second.endpoint is not planned.endpoint or rebuilt != on:
+        raise Found(f"what is sent on would be sent on as {rebuilt}{shown}")
