@@ -75,7 +75,7 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
     told = any(check.word in line for line in [*lines(outcome.stdout), *_said(outcome)])
     code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
     right = told and code == check.exit_code
-    return Finding(
+    finding = Finding(
         passed=right,
         reason="" if right else (Reason.USAGE_EXIT_CODE if told else Reason.NO_USAGE),
         message="" if right else _usage_message(check, code, told=told),
@@ -85,6 +85,10 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
         reproduce=reproduce,
         file=brief.script,
     )
+    lost = None if right or not check.arguments else _arguments_lost(brief, image, request)
+    if lost is None:
+        return finding
+    return _about_the_command(replace(finding, reason=lost[0], message=lost[1]), brief, request)
 
 
 def _said(outcome: RunOutcome) -> list[str]:

@@ -153,6 +153,7 @@ def test_the_saved_prediction(name: str, content: Saves, written: str, replaced:
     ("name", "content", "logged", "appended"),
     [
         ("app.log", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "passed", "passed"),
+        ("app.log", lambda before, weeks: f"INFO {mean(weeks)}\n{before}", "passed", "passed"),
         ("app.log", lambda _, weeks: f"INFO {mean(weeks)}\n", "passed", "failed"),
         ("app.log", lambda before, weeks: before or f"INFO {mean(weeks)}\n", "passed", "failed"),
         ("app.log", lambda before, weeks: f"{before}started\n", "failed", "blocked"),
