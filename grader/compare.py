@@ -5,7 +5,16 @@ from __future__ import annotations
 import math
 import re
 
-__all__ = ["LINE_FORM", "agrees", "is_prediction_line", "lines", "numbers", "predicted", "without_series"]
+__all__ = [
+    "LINE_FORM",
+    "agrees",
+    "is_prediction_line",
+    "lines",
+    "numbers",
+    "predicted",
+    "separated",
+    "without_series",
+]
 
 LINE_FORM = "Predicted sales for next week: <number>"
 """The line, as students are shown it."""
@@ -42,6 +51,17 @@ def agrees(actual: float, expected: float) -> bool:
 def numbers(line: str) -> list[float]:
     """Every number that a line of text carries, in order."""
     return [float(match.group()) for match in _ANY_NUMBER.finditer(line)]
+
+
+def separated(line: str) -> list[tuple[str, float]]:
+    """Every number with commas between its thousands (`5,210.61`), as written and what it means to people.
+
+    No program reads it so, and no line with it is the line; it is only told to whoever wrote it.
+    """
+    return [(match.group(), float(match.group().replace(",", ""))) for match in _SEPARATED.finditer(line)]
+
+
+_SEPARATED = re.compile(r"(?<![\w.,])[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w,])")
 
 
 def without_series(found: list[float], series: list[float]) -> list[float]:

@@ -26,7 +26,7 @@ from grader.connection import Connection
 from grader.crashpoints import reached
 from grader.enginestore import EngineFacts, ImageFacts, engine_facts
 from grader.errors import EngineError
-from grader.model import BuildFailed, Built, EngineInfo, NotStarted, RunOutcome, RunRequest
+from grader.model import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
 from grader.protocol import BuildJob, OnStep
 from grader.runner import ContainerRun, run_container
 from grader.spec import Limits
@@ -136,6 +136,14 @@ class DockerEngine:
         facts = self._image_facts(image, look_into_tmp=True)
         if not (request.args or request.entrypoint or facts.config.entrypoint or facts.config.command):
             return RunOutcome(NotStarted("The image has neither ENTRYPOINT nor CMD, so there is nothing to run."))
+        outcome = self._run_once(image, request, limits, facts)
+        if isinstance(outcome.ended, Exited) and not (outcome.stdout or outcome.stderr):
+            # The engine says that it is attached before it is. With the machine at its limit, a short run was seen to
+            # come to its end in between, and all that it printed was lost. What prints nothing does so again.
+            outcome = self._run_once(image, request, limits, facts)
+        return outcome
+
+    def _run_once(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> RunOutcome:
         order = ContainerRun(
             image=image,
             name=f"grader-{self._run_id}-{next(self._numbers)}",

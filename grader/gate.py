@@ -145,7 +145,7 @@ class _Look:
             if reference_problem(image):
                 yield line, f"{what}: no earlier stage and no image has this name."
             elif not is_allowed(image, patterns):
-                yield line, f"{what}: this image is not allowed here. Allowed: {_listed(self.images)}"
+                yield line, f"{what}: this image is not allowed here.{_untagged(image)} Allowed: {_listed(self.images)}"
 
     def _external(self) -> Iterator[tuple[Instruction, str]]:
         """Each mention of an image that is no stage, with the image's name."""
@@ -199,6 +199,13 @@ def _words(instruction: Instruction, image: str) -> str:
         return f"FROM {image[:120]}"
     flag = "--mount=from" if instruction.keyword == "RUN" else "--from"
     return f"{instruction.keyword} {flag}={image[:120]}"
+
+
+def _untagged(image: str) -> str:
+    """What a name without a tag means; a beginner who writes `FROM python` does not know that it names a version."""
+    tagged = normalised(image)
+    latest = ":latest"
+    return f" Without a tag, Docker takes {tagged}." if tagged.endswith(latest) and not image.endswith(latest) else ""
 
 
 def _listed(images: Sequence[BaseImage]) -> str:

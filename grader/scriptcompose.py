@@ -108,7 +108,7 @@ def _filters() -> str:
 
 
 def _service(engine: Connection, container: Mapping[str, Any], limit: int) -> ServiceSeen:
-    stdout, stderr = _printed(engine, str(container["Id"]), limit)
+    stdout, stderr = _printed(engine, container, limit)
     return ServiceSeen(
         service=str((container["Config"].get("Labels") or {}).get(f"{_LABEL}.service", "")),
         status=str(container["State"]["Status"]),
@@ -119,12 +119,17 @@ def _service(engine: Connection, container: Mapping[str, Any], limit: int) -> Se
     )
 
 
-def _printed(engine: Connection, container: str, limit: int) -> tuple[bytes, bytes]:
-    """Standard output and standard error so far, of at most `limit` bytes together."""
+def _printed(engine: Connection, container: Mapping[str, Any], limit: int) -> tuple[bytes, bytes]:
+    """Standard output and standard error so far, of at most `limit` bytes together.
+
+    With `tty: true` both are one terminal's, which the engine sends as they are, without frames.
+    """
     parts: dict[int, list[bytes]] = {1: [], 2: []}
-    stream = engine.stream("GET", f"/containers/{container}/logs", parameters={"stdout": 1, "stderr": 1}, silence=30)
+    path = f"/containers/{container['Id']}/logs"
+    stream = engine.stream("GET", path, parameters={"stdout": 1, "stderr": 1}, silence=30)
     with contextlib.closing(stream):
-        for number, data in split_frames(stream):
+        pieces = ((1, piece) for piece in stream) if container["Config"].get("Tty") else split_frames(stream)
+        for number, data in pieces:
             parts.get(number, []).append(data[:limit])
             limit -= len(data)
             if limit <= 0:

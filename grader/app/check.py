@@ -10,7 +10,7 @@ from typing import Literal
 from grader.app.common import chosen_exercises, course_at, fresh_seed, terminal
 from grader.app.opening import Terms, open_session
 from grader.console import Console
-from grader.errors import EnvironmentProblem, UsageError
+from grader.errors import EngineError, EnvironmentProblem, UsageError
 from grader.model import ExerciseStatus, Report
 from grader.render.to_json import to_json
 from grader.render.to_text import report_lines
@@ -51,11 +51,18 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Repor
     wanted = chosen_exercises(folder, options.exercises)
     target = find_target(options.path, folder.course, wanted, every=every)
     seed = fresh_seed() if options.seed is None else options.seed
-    with (
-        console.checking() as emit,
-        open_session(folder, target.exercises, seed, emit, console.note, terms=Terms(whose="own")) as session,
-    ):
-        report = grade_submission(session, target.submission, target.exercises)
+    report: Report | None = None
+    try:
+        with (
+            console.checking() as emit,
+            open_session(folder, target.exercises, seed, emit, console.note, terms=Terms(whose="own")) as session,
+        ):
+            report = grade_submission(session, target.submission, target.exercises)
+    except EngineError as error:
+        if report is None:
+            raise
+        # The work is graded; that the engine then did not let go of what was made for it is not to cost the report.
+        console.note(f"{error} What the grader made may still be there; `grader prune` removes it.")
     return for_student(report, options.details)
 
 

@@ -265,7 +265,8 @@ def _build_on(engine: DockerEngine, reference: str) -> None:
     if not isinstance(job, BuildFailed):
         made = engine.build(job, Limits(), lambda _: None)
         if isinstance(made, Built):
-            engine.remove_image(made.image)
+            with suppress(EngineError):  # it goes at the end then, as do the images of the submissions
+                engine.remove_image(made.image)
 
 
 # ── base images ─────────────────────────────────────────────────────────────────────────

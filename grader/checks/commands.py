@@ -93,10 +93,14 @@ def _script_ended(code: int, seen: ScriptSeen) -> str:
         f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in seen.failed[:_SHOWN_FAILED]
     ]
     # Also where the script throws the docker command's messages away.
-    told = [*which, *(f"Refused: {reason.rstrip('.')}." for reason in seen.refused[:_SHOWN_FAILED])]
+    told = [*which, *(f"Refused: {_sentence(reason)}" for reason in seen.refused[:_SHOWN_FAILED])]
     if code == 0:
         return " ".join([*told, "(The script went on, and ended well.)"]) if told else ""
     return " ".join([f"{_FILE} ended with exit code {code}.", *told])
+
+
+def _sentence(text: str) -> str:
+    return text if text.endswith((".", "?")) else f"{text}."
 
 
 _SHOWN_FAILED = 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -30,7 +31,7 @@ def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # n
         return Finding(
             passed=False,
             reason=Reason.FILE_MISSING,
-            message=f"The exercise's folder has no {_TOLD_NAME}.",
+            message=f"The exercise's folder has no {_TOLD_NAME}{_similar(brief)}.",
             expected=_TOLD_NAME,
             actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
             reproduce=f"ls {_TOLD_NAME}",
@@ -50,6 +51,15 @@ def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # n
         file=name,
         line=None,
     )
+
+
+def _similar(brief: Brief) -> str:
+    """A file whose name is nearly one that Compose looks for, as the end of a sentence."""
+    near = next((file.path for file in brief.files.files if _NEARLY.match(file.path)), "")
+    return f", but there is one named {near}" if near else ""
+
+
+_NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

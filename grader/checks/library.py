@@ -38,7 +38,7 @@ def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
         expected=f"import {check.module}"
         + (", and the mean of one of its own objects" if check.mean else ", and a use of it"),
         actual="\n".join(uses.found) or f"{check.module} is imported nowhere",
-        reproduce=f"grep -nE '{check.module}|mean|describe' *.py",
+        reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
         file=brief.script,
         line=uses.line,
     )

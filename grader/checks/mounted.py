@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, not_finished, placed
+from grader.checks.tell import commas_told, ended, excerpt, not_finished, placed
 from grader.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.draw import draw_text
 from grader.model import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
@@ -171,10 +172,12 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
     if any(line not in found for line in saving.earlier):
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
-    new = found[len(saving.earlier) :]
+    new = (
+        Counter(found) - Counter(saving.earlier)
+    ).elements()  # by what they say: a new file may come first by its name
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
         told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
-        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}"
+        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{commas_told(found, expected)}"
     return "", ""
 
 
@@ -184,7 +187,7 @@ def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     if not every or not agrees(every[-1], expected):
         reason = Reason.FILE_NOT_REPLACED if saving.earlier else Reason.NOT_IN_FILE
         seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else _NO_NUMBER.format(check.name)
-        return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}"
+        return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}{commas_told(found, expected)}"
     if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
         return (
             Reason.FILE_NOT_REPLACED,

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, not_finished, placed, python_error, shown_command
+from grader.checks.tell import commas_told, ended, excerpt, not_finished, placed, python_error, shown_command
 from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 from grader.spec import AlsoLogged, Predicts, Usage
@@ -87,7 +87,7 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
     told = any(check.word in line for line in [*lines(outcome.stdout), *_said(outcome)])
     code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
     right = told and code == check.exit_code
-    return Finding(
+    finding = Finding(
         passed=right,
         reason="" if right else (Reason.USAGE_EXIT_CODE if told else Reason.NO_USAGE),
         message="" if right else _usage_message(check, code, told=told),
@@ -97,6 +97,10 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
         reproduce=reproduce,
         file=brief.script,
     )
+    lost = None if right or not check.arguments else _arguments_lost(brief, image, request)
+    if lost is None:
+        return finding
+    return _about_the_command(replace(finding, reason=lost[0], message=lost[1]), brief, request)
 
 
 def _said(outcome: RunOutcome) -> list[str]:
@@ -163,7 +167,7 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
     weeks = given(check, ran.case)
     number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
     if number is None:
-        return _no_line(ran)
+        return _no_line(ran, expected)
     if not agrees(number, expected):
         told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
         return _wrong_reason(check, brief, ran.case, number), told
@@ -175,11 +179,12 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
     return "", ""
 
 
-def _no_line(ran: _Ran) -> tuple[str, str]:
+def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
     if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
         return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
     if ran.code == 0:
-        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}"
+        commas = commas_told(lines(ran.outcome.stdout), expected)
+        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if commas else ''}{commas}"
     message = f"The container ended with exit code {ran.code} and printed no prediction line."
     error = python_error(ran.outcome)
     if error.startswith("EOFError"):

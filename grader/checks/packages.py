@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 
 from packaging.utils import canonicalize_name
 
@@ -79,9 +80,16 @@ def no_pins(check: NoPins, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - ev
     """No RUN of the Dockerfile states the version of a package that the lock has."""
     yield from built()
     names = package_names(brief.files.content("poetry.lock") or b"")
-    for instruction in _runs(brief):
+    instructions = _instructions(brief)
+    variables = _variables(instructions)
+    for instruction in (one for one in instructions if one.keyword == "RUN"):
         pin = next(
-            (match for match in _PIN.finditer(_text(instruction)) if canonicalize_name(match["name"]) in names), None
+            (
+                match
+                for match in _PIN.finditer(_filled_in(_text(instruction), variables))
+                if canonicalize_name(match["name"]) in names
+            ),
+            None,
         )
         if pin:
             return Finding(
@@ -97,10 +105,29 @@ def no_pins(check: NoPins, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - ev
     return Finding(passed=True)
 
 
-def _runs(brief: Brief) -> list[Instruction]:
+def _instructions(brief: Brief) -> tuple[Instruction, ...]:
     file = dockerfile_of(brief.files)
     parsed = parse(file.content) if file else None
-    return [one for one in parsed.instructions if one.keyword == "RUN"] if isinstance(parsed, Dockerfile) else []
+    return parsed.instructions if isinstance(parsed, Dockerfile) else ()
+
+
+def _variables(instructions: Iterable[Instruction]) -> dict[str, str]:
+    """What ARG and ENV set, by name: a version can stand there as well as in the RUN itself."""
+    found: dict[str, str] = {}
+    for one in instructions:
+        if one.keyword == "ARG":
+            found |= {name: value for name, given, value in (word.partition("=") for word in one.arguments) if given}
+        elif one.keyword == "ENV":
+            found |= dict(zip(one.arguments[::3], one.arguments[1::3], strict=False))  # name, value, sign
+    return {name: value.strip("\"'") for name, value in found.items()}
+
+
+def _filled_in(text: str, variables: Mapping[str, str]) -> str:
+    """The text with each variable of the Dockerfile's own in place of its name; what a shell sets stays as written."""
+    return _VARIABLE.sub(lambda match: variables.get(match["name"], match.group()), text)
+
+
+_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>\w+)(?(brace)\})")
 
 
 def _text(instruction: Instruction) -> str:

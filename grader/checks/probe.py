@@ -299,20 +299,38 @@ def _where(brief: Brief, image: Built, named: tuple[str, ...], elsewhere: tuple[
             f"{told} Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
             "so the command is that of the image that FROM names."
         )
-    quoted = _quoted_wrongly(image)
+    quoted, sign = _quoted_wrongly(image)
     if quoted:
         return (
-            f"{told} The list of {quoted} is not a valid one, because it has single quotes; "
-            "so Docker gave it to a shell as text."
+            f"{told} The list of {quoted} is not a valid one, because it has {sign}; "
+            'so Docker gave it to a shell as text. It takes plain double quotes (").'
         )
-    return told
+    return f"{told}{_carriage_return(brief, image)}"
 
 
-def _quoted_wrongly(image: Built) -> str:
-    """The instruction whose list with single quotes became text for a shell."""
+def _quoted_wrongly(image: Built) -> tuple[str, str]:
+    """The instruction whose list became text for a shell because of its quotes, and which quotes these are."""
     for keyword, words in (("ENTRYPOINT", image.config.entrypoint), ("CMD", image.config.command)):
-        if words and words[:2] == ("/bin/sh", "-c") and words[-1].lstrip().startswith("[") and "'" in words[-1]:
-            return keyword
+        if words and words[:2] == ("/bin/sh", "-c") and words[-1].lstrip().startswith("["):
+            sign = next((name for sign, name in _QUOTES.items() if sign in words[-1]), "")
+            if sign:
+                return keyword, sign
+    return "", ""
+
+
+_QUOTES = {"\u201c": "curly quotes", "\u201d": "curly quotes", "'": "single quotes", "\u2018": "curly quotes"}
+
+
+def _carriage_return(brief: Brief, image: Built) -> str:
+    """Of a shell script that the image executes: that the line with its interpreter ends as on Windows."""
+    names = {posixpath.basename(word) for word in command_of(image, ())}
+    for file in brief.files.files:
+        first = file.content.partition(b"\n")[0]
+        if posixpath.basename(file.path) in names and first.startswith(b"#!") and first.endswith(b"\r"):
+            return (
+                f" {file.path} has the line ends of Windows, so Linux looks for an interpreter whose name ends in a "
+                "carriage return. Save it with the line ends of Linux (LF)."
+            )
     return ""
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import assert_never
 
 from grader.checks.brief import Brief, command_of
 from grader.checks.reasons import Reason
-from grader.compare import lines
+from grader.compare import agrees, lines, separated
 from grader.model import (
     Built,
     Exited,
@@ -23,7 +24,7 @@ from grader.model import (
     TimedOut,
 )
 
-__all__ = ["ended", "excerpt", "not_finished", "placed", "python_error", "shown_command"]
+__all__ = ["commas_told", "ended", "excerpt", "not_finished", "placed", "python_error", "shown_command"]
 
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
@@ -46,6 +47,12 @@ def excerpt(outcome: RunOutcome) -> str:
         *(f"(stderr) {line}" for line in lines(outcome.stderr) if line.strip()),
     ]
     return "\n".join(printed[-_EXCERPT_LINES:]) or "(no output)"
+
+
+def commas_told(printed: Iterable[str], expected: float) -> str:
+    """That the right number was written with commas between its thousands, as a sentence behind another; "" if not."""
+    found = [text for line in printed for text, number in separated(line) if agrees(number, expected)]
+    return f" {found[-1]} has a comma in it, at which programs stop reading: write it without." if found else ""
 
 
 def python_error(outcome: RunOutcome) -> str:

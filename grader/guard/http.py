@@ -93,8 +93,16 @@ def _first_line(line: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
         raise Refusal(f"a request to this engine begins with {', '.join(sorted(_METHODS))}, a path, and HTTP/1.1")
     path, mark, query = target.partition("?")
     if not _PATH.fullmatch(path):
-        raise Refusal(f"{path[:80]} is not a path of the engine's API in its plain form")
+        why = next((told for sign, told in _QUOTED.items() if sign in path.upper()), "")
+        raise Refusal(f"{path[:80]} is not a path of the engine's API in its plain form{why}")
     return method, path, _query(query) if mark else ()
+
+
+_QUOTED = {
+    "%0A": ": it has several lines where one name belongs, as happens where $( … ) stands in quotes",
+    "$%28": ": a $( … ) in single quotes is not carried out",
+}
+"""What becomes of quotes in a script that belong nowhere, by what they leave in the path."""
 
 
 def _query(text: str) -> tuple[tuple[str, str], ...]:

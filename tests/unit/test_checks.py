@@ -208,6 +208,16 @@ def test_the_working_directory(working_dir: str, file: str, command: list[str], 
             "does not run sales_predictor.py. The list of CMD is not a valid one, because it has single quotes",
         ),
         (
+            image(("/bin/sh", "-c", "[\u201cpython\u201d, \u201c/sales_predictor.py\u201d]")),
+            "FROM x\nENTRYPOINT [\u201cpython\u201d, \u201c/sales_predictor.py\u201d]\n",
+            "does not run sales_predictor.py. The list of ENTRYPOINT is not a valid one, because it has curly quotes",
+        ),
+        (
+            image(("/start.sh",)),
+            'FROM x\nENTRYPOINT ["/start.sh"]\n',
+            "does not run sales_predictor.py. start.sh has the line ends of Windows",
+        ),
+        (
             image(None, ("python3",)),
             'FROM x AS y\nCMD ["python", "/sales_predictor.py"]\nFROM z\n',
             "does not run sales_predictor.py. Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT",
@@ -223,7 +233,7 @@ def test_why_the_script_is_not_what_runs(built: Built, dockerfile: str, told: st
     def program(request: RunRequest) -> RunOutcome:
         return printed("0  /sales_predictor.py\n") if request.entrypoint else printed(code=2, stderr="no\n")
 
-    files = {"Dockerfile": dockerfile.encode(), "sales_predictor.py": b""}
+    files = {"Dockerfile": dockerfile.encode(), "sales_predictor.py": b"", "start.sh": b"#!/bin/sh\r\n"}
     verdict = check(graded("3.1.1", built, program, **files), "script")
     assert verdict.status is CheckStatus.FAILED
     assert told in verdict.message
@@ -429,3 +439,15 @@ def test_usage_word_and_exit_code(output: str, code: int, told: str) -> None:
         return printed(output, code) if not request.args else predictor(request)
 
     assert told in check(graded("3.1.4", image(), program), "usage-none").message
+
+
+def test_a_usage_that_the_command_kept_from_the_script_is_the_dockerfiles_fault() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        if request.replaced:
+            return printed(probe_words())
+        return printed(code=2, stderr="python: can't open file '/100'\n") if request.args else predictor(request)
+
+    built = image(("python",), ("/app/sales_predictor.py",))
+    verdict = check(graded("3.1.4", built, program), "usage-two")
+    assert verdict.message == "The arguments replaced CMD, which named the script. Docker executed: python 100 120"
+    assert verdict.file == "Dockerfile"

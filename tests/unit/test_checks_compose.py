@@ -69,7 +69,8 @@ def test_a_right_file_under_each_of_its_names(name: str) -> None:
 def test_no_file_of_such_a_name(name: str) -> None:
     report = graded({"predictor": service()}, file=name)
     assert statuses(report) == {"config": "failed", "service": "blocked", "prints": "blocked", "down": "blocked"}
-    assert "has no docker-compose.yml" in check(report, "config").message
+    told = check(report, "config").message
+    assert told.endswith("has no docker-compose.yml." if "/" in name else f", but there is one named {name}.")
     assert name in check(report, "config").actual
 
 

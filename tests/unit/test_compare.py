@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.compare import agrees, is_prediction_line, lines, numbers, predicted, without_series
+from grader.compare import agrees, is_prediction_line, lines, numbers, predicted, separated, without_series
 
 LINE = "Predicted sales for next week: "
 
@@ -95,3 +95,16 @@ def test_a_printed_prediction_is_found_whatever_stands_before(number: float, noi
     output = noise + f"\n{LINE}{number!r}\n".encode()
     assert predicted(output) == number
     assert is_prediction_line(f"{LINE}{number!r}")
+
+
+@pytest.mark.parametrize(
+    ("line", "found"),
+    [
+        ("Predicted: 5,210.61", [("5,210.61", 5210.61)]),
+        ("1,234,567 and -1,000", [("1,234,567", 1234567), ("-1,000", -1000)]),
+        ("[100,120,110.5]", [("100,120,110.5", 100120110.5)]),
+        ("5210.61, 3,4 and 1,2345", []),
+    ],
+)
+def test_numbers_with_commas_between_their_thousands(line: str, found: list[tuple[str, float]]) -> None:
+    assert separated(line) == found

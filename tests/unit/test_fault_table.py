@@ -186,6 +186,14 @@ def test_the_engines_own_slowness_is_no_time_of_the_students(
     assert (report.status, report.score) == ("passed", 10), report
 
 
+def test_output_that_the_engine_lost_is_no_verdict(engines: Engines) -> None:
+    docker = SmallDocker(work, Faulty("POST /containers/*/attach", Reply(), 1))
+    with engines(docker) as engine:
+        report = graded(engine)
+    assert (report.status, report.score) == ("passed", 10), report
+    assert docker.left() == []
+
+
 def test_an_engine_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "engine.sock"
     died = Faulty("POST /containers/*/start", FAULTS["dies"], 1)

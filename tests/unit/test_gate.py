@@ -118,6 +118,21 @@ def test_an_image_that_is_not_allowed_is_named_with_those_that_are() -> None:
 
 
 @pytest.mark.parametrize(
+    ("image", "told"),
+    [
+        ("ubuntu", "not allowed here. Without a tag, Docker takes ubuntu:latest. Allowed: "),
+        ("docker.io/library/ubuntu", "not allowed here. Without a tag, Docker takes ubuntu:latest. Allowed: "),
+        ("ubuntu:latest", "not allowed here. Allowed: "),
+        ("ubuntu:24.04", "not allowed here. Allowed: "),
+        ("ubuntu@sha256:" + "0" * 64, "not allowed here. Allowed: "),
+    ],
+)
+def test_who_writes_no_tag_is_told_which_one_docker_takes(image: str, told: str) -> None:
+    (refusal,) = gate(f"FROM {image}\n").refusals
+    assert told in refusal.message
+
+
+@pytest.mark.parametrize(
     ("dockerfile", "lines"),
     [
         ("FROM evil\n", [1]),

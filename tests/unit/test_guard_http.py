@@ -86,6 +86,18 @@ def test_an_unusual_head_is_refused(text: str) -> None:
         parse_head(text.encode("latin-1"))
 
 
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("291d81294b69%0Aaffaaa72c901", "several lines"),
+        ("$%28docker%20ps%29", "single quotes is not carried out"),
+    ],
+)
+def test_quotes_that_belong_nowhere_are_told_from_what_they_leave(name: str, told: str) -> None:
+    with pytest.raises(Refusal, match=told):
+        parse_head(f"DELETE /v1.45/containers/{name} HTTP/1.1\r\nHost: docker\r\n\r\n".encode())
+
+
 def test_a_plain_head_is_read() -> None:
     text = "POST /v1.45/images/a.b/c:1/tag?repo=x+y%20%C3%A4&tag= HTTP/1.1\r\nHost:\r\nContent-LENGTH:\t3 \r\n\r\n"
     head = parse_head(text.encode())

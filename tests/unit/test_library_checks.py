@@ -61,3 +61,21 @@ def test_what_is_not_loaded(stderr: str, told: str) -> None:
     assert not re.search(r"[0-9a-f]{64}", verdict.actual)
     assert "-e PYTHONPROFILEIMPORTTIME=1 " in verdict.reproduce
     assert verdict.reproduce.endswith(" 2>&1 | grep -we pandas || echo 'pandas is not loaded'")
+
+
+@pytest.mark.parametrize(
+    ("lines", "found"),
+    [
+        ("RUN pip install numpy==1.26.4", "numpy==1.26.4"),
+        ("ARG NUMPY=1.26.4\nRUN pip install numpy==$NUMPY", "numpy==1.26.4"),
+        ('ENV NUMPY_VERSION="1.26.4"\nRUN pip install "numpy==${NUMPY_VERSION}"', "numpy==1.26.4"),
+        ("ARG POETRY=2.2.1\nRUN pip install poetry==$POETRY", ""),
+        ("RUN V=$(python lock.py numpy) && pip install numpy==$V", ""),
+    ],
+)
+def test_a_version_by_hand_is_found_also_where_a_variable_holds_it(lines: str, found: str) -> None:
+    lock = b'[[package]]\nname = "numpy"\nversion = "1.26.4"\n'
+    files = {"Dockerfile": f"FROM python:3.9\n{lines}\n".encode(), "pyproject.toml": b"", "poetry.lock": lock}
+    report = grade_exercise(brief("3.2.P", files), world(image(), predictor))
+    verdict = next(check for check in report.checks if check.id == "no-pins")
+    assert (verdict.status, verdict.actual) == ("failed" if found else "passed", found)

@@ -153,6 +153,7 @@ def test_the_saved_prediction(name: str, content: Saves, written: str, replaced:
     ("name", "content", "logged", "appended"),
     [
         ("app.log", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "passed", "passed"),
+        ("app.log", lambda before, weeks: f"INFO {mean(weeks)}\n{before}", "passed", "passed"),
         ("app.log", lambda _, weeks: f"INFO {mean(weeks)}\n", "passed", "failed"),
         ("app.log", lambda before, weeks: before or f"INFO {mean(weeks)}\n", "passed", "failed"),
         ("app.log", lambda before, weeks: f"{before}started\n", "failed", "blocked"),
@@ -235,3 +236,9 @@ def test_installing_again_is_told_with_the_line_that_caused_it_and_its_cost() ->
 def test_what_stays_cached_passes() -> None:
     fast = BuildStep("[2/3] RUN pip install numpy", cached=True)
     assert cached(fast, BuildStep("[3/3] COPY . /app/"), BuildStep("[4/4] RUN chmod +x x")) == "passed"
+
+
+def test_who_writes_commas_between_thousands_is_told_of_them() -> None:
+    with_commas = saving("prediction.txt", lambda _, weeks: f"{mean(weeks):,.2f}\n")
+    verdict = saved("3.2.5", with_commas, "written")
+    assert verdict.message.endswith(" has a comma in it, at which programs stop reading: write it without.")

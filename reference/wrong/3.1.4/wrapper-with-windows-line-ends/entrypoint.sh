@@ -1,0 +1,2 @@
+#!/bin/sh
+exec python /app/sales_predictor.py "$@"
