@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import re
 import secrets
 import threading
@@ -28,7 +29,7 @@ from grader.enginestore import EngineFacts, ImageFacts, engine_facts
 from grader.errors import EngineError
 from grader.model import BuildFailed, Built, EngineInfo, NotStarted, RunOutcome, RunRequest
 from grader.protocol import BuildJob, OnStep
-from grader.runner import ContainerRun, run_container
+from grader.runner import MAX_VOLUMES, ContainerRun, run_container
 from grader.spec import Limits
 from grader.watchdog import Cancellation
 
@@ -42,7 +43,12 @@ class DockerEngine:
     """Fulfils `grader.protocol.Engine` with Docker. Thread-safe; `close` (or `with`) removes all that it made."""
 
     def __init__(
-        self, connection: Connection, version: Mapping[str, Any], builder: BuilderName | None, tier: str
+        self,
+        connection: Connection,
+        version: Mapping[str, Any],
+        builder: BuilderName | None,
+        tier: str,
+        cpus: float = math.inf,
     ) -> None:
         self._connection = connection
         self._tier = tier
@@ -57,7 +63,7 @@ class DockerEngine:
         self._warnings: dict[str, None] = {}
         self._cancellation = Cancellation()
         self._version = version
-        self._cpus = float(self._get("/info").get("NCPU") or 1)
+        self._cpus = min(cpus, float(self._get("/info").get("NCPU") or 1))
 
     def __enter__(self) -> Self:
         return self
@@ -136,6 +142,11 @@ class DockerEngine:
         facts = self._image_facts(image, look_into_tmp=True)
         if not (request.args or request.entrypoint or facts.config.entrypoint or facts.config.command):
             return RunOutcome(NotStarted("The image has neither ENTRYPOINT nor CMD, so there is nothing to run."))
+        if len(facts.volumes) > MAX_VOLUMES:
+            many = (
+                f"The image declares {len(facts.volumes)} volumes (VOLUME); at most {MAX_VOLUMES} are made for a run."
+            )
+            return RunOutcome(NotStarted(many))
         order = ContainerRun(
             image=image,
             name=f"grader-{self._run_id}-{next(self._numbers)}",

@@ -39,8 +39,8 @@ from grader.watchdog import Cancellation
 
 __all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds"]
 
-Connect = Callable[[str], DockerEngine]
-"""Makes an engine object for an endpoint."""
+Connect = Callable[[PrivateEngine], DockerEngine]
+"""Makes an engine object for a private engine."""
 
 _GIVING_BACK_SECONDS = 30.0
 """What those at work may take to give their engines back, once they have been told to stop."""
@@ -179,7 +179,7 @@ class PrivatePlaygrounds:
     def _new(self) -> tuple[PrivatePlayground, EngineState, ExitStack]:
         with ExitStack() as stack:
             private = stack.enter_context(start_private_engine(self._host.connection, self._settings, self._say))
-            engine = self._connect(private.endpoint)
+            engine = self._connect(private)
             playground = PrivatePlayground(
                 self._host.connection, private, engine, self._settings.images[0], self._cancellation, self._images
             )

@@ -40,6 +40,7 @@ from grader.spec import Limits
 from grader.watchdog import Cancellation, Reason, Watchdog
 
 __all__ = [
+    "MAX_VOLUMES",
     "ContainerRun",
     "container_settings",
     "files_archive",
@@ -49,6 +50,9 @@ __all__ = [
     "run_container",
     "split_frames",
 ]
+
+MAX_VOLUMES = 64
+"""Volumes that an image may declare; each run makes all of them anew, and a Dockerfile has room for thousands."""
 
 Labels = tuple[tuple[str, str], ...]
 

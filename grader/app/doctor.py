@@ -18,7 +18,7 @@ from grader.course import CourseFolder
 from grader.engine import DockerEngine
 from grader.errors import EnvironmentProblem
 from grader.events import Doing
-from grader.limits import Proved, gaps, proofs
+from grader.limits import Proved, Squeeze, as_it_is, gaps, proofs
 from grader.privaterecipe import RELEASE
 from grader.render.to_text import Style
 
@@ -95,7 +95,7 @@ def _host(machine: _Machine) -> Iterator[Line]:
     if machine.host.image_labels(machine.base) is None:
         yield "limits", "FAILS", f"not tried: {machine.base} is needed for it; run `grader images`"
     else:
-        yield from _limits(machine, "host", machine.host, host_places(machine.host))
+        yield from _limits(machine, "host", machine.host, host_places(machine.host), as_it_is)
 
 
 def _private(machine: _Machine) -> Iterator[Line]:
@@ -108,7 +108,7 @@ def _private(machine: _Machine) -> Iterator[Line]:
             seconds = time.monotonic() - began
             yield "private engine", "ok", f"Docker {trial.private.version}, up in {seconds:.1f} s, preparing included"
             yield from _compose(trial)
-            yield from _limits(machine, "private", trial.engine, trial.places)
+            yield from _limits(machine, "private", trial.engine, trial.places, trial.squeeze)
             if not trial.private.disk_is_bounded:
                 yield "private engine's disk", "warning", "not bounded: the host gives no loop devices"
     except EnvironmentProblem as problem:
@@ -122,11 +122,11 @@ def _compose(trial: TrialEngine) -> Iterator[Line]:
     yield "compose", "ok" if version else "FAILS", origin if version else excerpt(outcome)
 
 
-def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places) -> Iterator[Line]:
+def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places, squeeze: Squeeze) -> Iterator[Line]:
     """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
     yield _TIERS[tier], "", ""
     found: list[Proved] = []
-    for one in tried(engine, places, proofs(tier, machine.base), machine.doing):
+    for one in tried(engine, places, proofs(tier, machine.base), machine.doing, squeeze):
         found.append(one)
         yield f"{one.proof.name} ({tier})", "ok" if one.holds else "FAILS", f"{one.proof.attempt}: {one.seen}"
     known_limits(machine.host).keep(tier, found)
