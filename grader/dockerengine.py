@@ -33,8 +33,10 @@ from grader.runner import MAX_VOLUMES, ContainerRun, run_container
 from grader.spec import Limits
 from grader.watchdog import Cancellation
 
-__all__ = ["DockerEngine"]
+__all__ = ["BUILD_MEMORY", "DockerEngine"]
 
+BUILD_MEMORY = 8
+"""How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
 _DISK_RESERVE = 64 * 2**20
 """Bytes; with less room than that on the engine's disk, a failed build is not held against anybody."""
 
@@ -112,7 +114,15 @@ class DockerEngine:
         if missing := unsupported(job.dockerfile, builder, str(self._version.get("Version", ""))):
             return missing
         tag = self._tag(job.name)
-        order = BuildOrder(job, tag, self._labels("image"), limits.build_seconds, limits.build_output_kb * 1024)
+        order = BuildOrder(
+            job,
+            tag,
+            self._labels("image"),
+            limits.build_seconds,
+            limits.build_output_kb * 1024,
+            memory=limits.memory_mb * BUILD_MEMORY * 2**20,
+            cpus=min(limits.cpus, self._cpus),
+        )
         began = time.monotonic()
         kept = False
         try:

@@ -20,6 +20,7 @@ from typing import Literal
 from grader import limitjudge as judges
 from grader.bench import Bench, Places
 from grader.composegate import MAX_SERVICES
+from grader.dockerengine import BUILD_MEMORY
 from grader.errors import EnvironmentProblem
 from grader.guard.quota import DEFAULT
 from grader.limitjudge import Judge, Seen, Spent
@@ -37,6 +38,7 @@ from grader.runner import MAX_VOLUMES
 from grader.spec import Limits
 
 __all__ = [
+    "BATCH_ENGINE",
     "SMALL_ENGINE",
     "Gap",
     "Proof",
@@ -70,6 +72,9 @@ class Sizes:
 SMALL_ENGINE = Sizes(memory_mb=600, processes=300, disk_mb=400)
 """The sizes of a private engine to try to break: enough for it to work, and soon used up."""
 
+BATCH_ENGINE = Sizes(memory_mb=4096, processes=2048, disk_mb=8192)
+"""The sizes of the engines that submissions are graded in."""
+
 _MAY = Limits(build_seconds=60, run_seconds=30, script_seconds=30, memory_mb=64, processes=16, cpus=0.2, tmp_mb=8)
 """What a run or a script may have while it is tried, in the time that a busy machine needs."""
 _COMPOSE_MAY = Limits(build_seconds=60, run_seconds=30, memory_mb=256, output_kb=64)
@@ -77,10 +82,14 @@ _COMPOSE_MAY = Limits(build_seconds=60, run_seconds=30, memory_mb=256, output_kb
 _CONNECTIONS, _CONNECTIONS_ASKED = 64, 100
 """What the guard gives one script at once (`guard.proxy`), and what is asked of it."""
 
-_ASKED = {"processes": 100, "/tmp": 100, "CPU": 8, "memory": 256}
-"""What one container asks for: processes, MiB of /tmp, busy processes, MiB of memory."""
+_ASKED = {"processes": 100, "/tmp": 100, "memory": 256}
+"""What one container asks for: processes, MiB of /tmp, MiB of memory."""
+_CORES_ASKED = {"CPU": 8}
+"""Processes that one container keeps busy."""
 _ASKED_OF_ENGINE = {"processes": 400, "disk": 800, "memory": 1000}
 """What a build or a service asks for of all that an engine of `SMALL_ENGINE` has."""
+_FEW = replace(_MAY, cpus=0.05)
+"""What a container may have while it keeps cores busy: so little that it shows also where others leave it little."""
 _ASKED_OF_FOLDER = {"disk": 300, "files": 25_000, "objects": 200}
 """What a script writes to its folder (MiB, files), and how many volumes it makes."""
 _FOLDER_MAY = Limits(script_seconds=60, memory_mb=512)
@@ -143,10 +152,14 @@ class Proved:
 # ── the tables ──────────────────────────────────────────────────────────────────────────
 
 
-def proofs(tier: Tier, base: str) -> tuple[Proof, ...]:
-    """What is tried in a tier, in containers of and builds on the base image `base`, which must have Python."""
+def proofs(tier: Tier, base: str, builder: str = "buildkit") -> tuple[Proof, ...]:
+    """What is tried in a tier, in containers of and builds on the base image `base`, which must have Python.
+
+    `builder` is that of the host tier's engine.
+    """
     if tier == "host":
-        return (*_runs(base, _ASKED), *_own_clock(base))
+        steps = _steps(base) if builder == "classic" else ()
+        return (*_runs(base, _ASKED), *_own_clock(base), *steps)
     # The memory of such a run is its own limit, its disk that of the engine.
     runs = (*_runs(base, {**_ASKED, "disk": _ASKED_OF_ENGINE["disk"]}), *_own_clock(base))
     builds = _of_engine("build", _build(base, *_words(_ASKED_OF_ENGINE)), needed=True)
@@ -154,14 +167,15 @@ def proofs(tier: Tier, base: str) -> tuple[Proof, ...]:
     return (*runs, *builds, cores, *_scripts(), *_compose(base))
 
 
-def gaps(tier: Tier) -> tuple[Gap, ...]:
-    """What is not bounded in a tier."""
+def gaps(tier: Tier, builder: str = "buildkit") -> tuple[Gap, ...]:
+    """What is not bounded in a tier; `builder` is as in `proofs`."""
     if tier == "private":
         return ()
+    kept = _STEPS if builder == "classic" else ()
     engine = "the builder of this engine takes no such limit from a request"
     return (
         Gap("run disk", "what a container writes goes to the engine's disk, and only its time bounds it"),
-        *(Gap(f"build {what}", engine) for what in ("memory", "processes", "disk", "CPU")),
+        *(Gap(f"build {what}", engine) for what in ("memory", "processes", "disk", "CPU") if what not in kept),
     )
 
 
@@ -171,11 +185,14 @@ def names() -> tuple[str, ...]:
 
 
 def _runs(base: str, asked: dict[str, int]) -> Iterator[Proof]:
-    words = ("python3", "-c", _program(), *_words(asked), "network", "privileges")
-    trial = Trial((), RunRequest(base=base, entrypoint=words), _MAY)
+    def run(limits: Limits, *words: str) -> Trial:
+        return Trial((), RunRequest(base=base, entrypoint=("python3", "-c", _program(), *words)), limits)
+
+    trial = run(_MAY, *_words(asked), "network", "privileges")
     yield from _container("run", trial)
     if "disk" in asked:
         yield Proof("run disk", _fills(asked["disk"], SMALL_ENGINE.disk_mb), trial, judges.below("disk", asked["disk"]))
+    yield _cores("run", run(_FEW, *_words(_CORES_ASKED)))
 
 
 def _container(phase: str, trial: Trial) -> Iterator[Proof]:
@@ -184,14 +201,18 @@ def _container(phase: str, trial: Trial) -> Iterator[Proof]:
     yield Proof(f"{phase} memory", f"takes {asked['memory']} MiB, may have {_MAY.memory_mb}", trial, judges.killed)
     forks = f"starts {asked['processes']} processes, may have {_MAY.processes}"
     yield Proof(f"{phase} processes", forks, trial, judges.below("processes", _MAY.processes + 1))
-    spins = f"keeps {asked['CPU']} processes busy, may have {_MAY.cpus:g} cores"
-    yield Proof(f"{phase} CPU", spins, trial, judges.held_back(_MAY.cpus))
     fills = f"writes {asked['/tmp']} MiB to /tmp, may write {_MAY.tmp_mb}"
     yield Proof(f"{phase} /tmp", fills, trial, judges.below("/tmp", _MAY.tmp_mb + 4))
     alone = judges.says("network", "lo", "there is none but its own loopback")
     yield Proof(f"{phase} network", "looks for a network interface", trial, alone)
     rights = "reads which capabilities it has and may gain"
     yield Proof(f"{phase} privileges", rights, trial, judges.says("privileges", "0 1", "none and none"))
+
+
+def _cores(phase: str, trial: Trial, *, needed: bool = True) -> Proof:
+    """A trial of its own: with so few cores, nothing else is to be done."""
+    spins = f"keeps {_CORES_ASKED['CPU']} processes busy, may have {_FEW.cpus:g} cores"
+    return Proof(f"{phase} CPU", spins, trial, judges.held_back(_FEW.cpus), needed=needed)
 
 
 def _own_clock(base: str) -> Iterator[Proof]:
@@ -230,6 +251,17 @@ def _build(base: str, *words: str) -> Trial:
     return Trial((_file("Dockerfile", dockerfile), _file("program.py", _program())), BuildRequest(), _MAY)
 
 
+_STEPS = ("memory", "CPU")
+
+
+def _steps(base: str) -> Iterator[Proof]:
+    """What the classic builder bounds, in each step."""
+    asked, may = _ASKED_OF_ENGINE["memory"], _MAY.memory_mb * BUILD_MEMORY
+    memory = _build(base, f"memory={asked}")
+    yield Proof("build memory", f"takes {asked} MiB, may have {may}", memory, judges.killed, needed=False)
+    yield _cores("build", replace(_build(base, *_words(_CORES_ASKED)), limits=_FEW), needed=False)
+
+
 def _of_engine(phase: str, trial: Trial, *, needed: bool) -> Iterator[Proof]:
     """What the engine's container bounds, of everything in it together."""
     asked, may = _ASKED_OF_ENGINE, SMALL_ENGINE
@@ -254,12 +286,17 @@ def _scripts() -> Iterator[Proof]:
         return Trial((_file("commands.sh", text),), ScriptRequest(), limits)
 
     greedy = (_GREEDY / "commands.sh").read_text(encoding="utf-8")
-    words = " ".join((*_words({**_ASKED, "connections": _CONNECTIONS_ASKED}), "network", "privileges"))
-    trial = script(greedy.replace("@ATTEMPTS@", words), _MAY)
+
+    def takes(limits: Limits, *words: str) -> Trial:
+        return script(greedy.replace("@ATTEMPTS@", " ".join(words)), limits)
+
+    asked = _words({**_ASKED, "connections": _CONNECTIONS_ASKED})
+    trial = takes(_MAY, *asked, "network", "privileges")
     yield from _container("script", trial)
     many = f"opens {_CONNECTIONS_ASKED} connections to the engine, may have {_CONNECTIONS}"
     yield Proof("script connections", many, trial, judges.below("connections", _CONNECTIONS + 1))
-    yield from _of_folder(script(greedy.replace("@ATTEMPTS@", " ".join(_words(_ASKED_OF_FOLDER))), _FOLDER_MAY))
+    yield _cores("script", takes(_FEW, *_words(_CORES_ASKED)))
+    yield from _of_folder(takes(_FOLDER_MAY, *_words(_ASKED_OF_FOLDER)))
     sleeps = script("sleep 60 & setsid sleep 60", replace(_MAY, script_seconds=1))
     yield Proof("script time", _SLEEPS, sleeps, judges.timed_out, needed=False)
     yield Proof("script output", _FLOODS, script("yes", replace(_MAY, output_kb=64)), judges.flooded, needed=False)

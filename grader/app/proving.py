@@ -34,7 +34,8 @@ def prove_for_batch(folder: CourseFolder, terms: Terms, waived: Collection[str],
 
         wanted = {place: needed(proofs(place, base), phases) for place, phases in _places(terms).items()}
         proved, failing = ask(wanted, known_limits(host), attempt, waived)
-    return LimitsRecord(proved, failing, tuple(gap.name for gap in gaps(terms.tier)))
+        builder = host.info().builder if terms.tier == "host" else ""
+    return LimitsRecord(proved, failing, tuple(gap.name for gap in gaps(terms.tier, builder)))
 
 
 def known_limits(host: DockerEngine) -> Memory:

@@ -36,6 +36,14 @@ def test_every_limit_of_this_engine_holds(engine: DockerEngine) -> None:
     assert [f"{one.proof.name}: {one.seen}" for one in results if not one.holds] == []
 
 
+def test_what_the_classic_builder_bounds_in_a_build_holds(connected: Callable[..., DockerEngine]) -> None:
+    engine = connected("classic")
+    wanted = [proof for proof in proofs("host", BASE, "classic") if proof.name in {"build memory", "build CPU"}]
+    results = list(tried(engine, host_places(engine), wanted, ignore))
+    assert [(one.proof.name, one.holds, one.seen) for one in results if not one.holds] == []
+    assert len(results) == 2
+
+
 GENEROUS = Limits(run_seconds=60, memory_mb=1024, processes=500, cpus=64, tmp_mb=200)
 
 
