@@ -211,6 +211,10 @@ class DockerEngine:
         """The labels of a local image, or None if there is no such image."""
         return enginestore.image_labels(self._connection, reference)
 
+    def is_derived(self, reference: str) -> bool:
+        """As in `ImageStore`."""
+        return enginestore.is_derived(self._connection, reference)
+
     def pull(self, reference: str) -> bool:
         """Pull an image without credentials; False if that cannot be done (no network, no such image)."""
         return enginestore.pull_image(self._connection, reference)

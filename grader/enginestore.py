@@ -30,6 +30,7 @@ __all__ = [
     "image_facts",
     "image_labels",
     "import_image",
+    "is_derived",
     "our_objects",
     "pull_image",
     "remove_objects",
@@ -157,6 +158,11 @@ def image_labels(connection: Connection, reference: str) -> dict[str, str] | Non
             return None
         raise
     return dict((details.get("Config") or {}).get("Labels") or {})
+
+
+def is_derived(connection: Connection, reference: str) -> bool:
+    """Whether a local image was made from another one: each step leaves a line in its history, an import leaves one."""
+    return len(connection.call("GET", f"/images/{reference}/history").json) > 1
 
 
 def pull_image(connection: Connection, reference: str) -> bool:
