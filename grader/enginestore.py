@@ -201,7 +201,14 @@ def import_image(connection: Connection, archive: IO[bytes], reference: str, cha
 
 
 def copy_image(source: Connection, target: Connection, reference: str) -> None:
-    """Copy an image from one engine into another, through a file (5 to 9 s for 130 MB)."""
+    """Copy an image from one engine into another, through a file (5 to 9 s for 130 MB).
+
+    Where the other one has it under another name, it is given this one.
+    """
+    known = str(source.call("GET", f"/images/{reference}/json").json["Id"])
+    if image_labels(target, known) is not None:
+        tag_image(target, known, reference)
+        return
     with tempfile.TemporaryFile() as archive:
         stream = source.stream("GET", f"/images/{reference}/get", silence=_IMPORT_SECONDS)
         with contextlib.closing(stream):

@@ -203,7 +203,7 @@ def trial_engine(
         workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
     ):
         playground = PrivatePlayground(
-            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images
+            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, nest.supply
         )
         squeeze = partial(squeezed, host.connection, private.container)
         yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(playground)), place, squeeze)
@@ -232,8 +232,9 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
                     nest.host,
                     nest.settings(),
                     nest.folder.course.images,
-                    _connected,
-                    nest.say,
+                    connect=_connected,
+                    supply=nest.supply,
+                    say=nest.say,
                 )
                 made.append(playgrounds)
                 stack.callback(playgrounds.close)
@@ -262,11 +263,12 @@ def _built_on_once(supply: Callable[[str], str], host: DockerEngine, engine: Doc
     def ensure(reference: str) -> str:
         origin = supply(reference)
         with lock:
-            if (reference, engine.connection.endpoint) not in ready:
+            target = engine.connection  # the engine may be renewed meanwhile
+            if (reference, target.endpoint) not in ready:
                 if engine.image_labels(reference) is None:
-                    copy_image(host.connection, engine.connection, reference)
+                    copy_image(host.connection, target, reference)
                 _build_on(engine, reference)
-                ready.add((reference, engine.connection.endpoint))
+                ready.add((reference, target.endpoint))
         return origin
 
     return ensure
