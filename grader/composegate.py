@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from grader.composeshape import NETWORK, SECRET, SERVICE, VOLUME
@@ -19,6 +19,7 @@ from grader.gate import examine_dockerfile
 from grader.guard.refusal import Refusal
 from grader.guard.shape import Check
 from grader.guard.strictjson import Json
+from grader.imagenames import is_allowed, normalised
 from grader.model import ExerciseFiles, MemoryFile
 from grader.spec import BaseImage
 from grader.yamlpos import Document, YamlError, decode, read_yaml
@@ -41,10 +42,14 @@ _TOLD = 12
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What was found, in sentences. With `refusals`, nothing may be built; with `unreadable`, nothing can be."""
+    """What was found, in sentences. With `refusals`, nothing may be built; with `unreadable`, nothing can be.
+
+    Else `bases` are the base images that builds and services need.
+    """
 
     refusals: tuple[str, ...] = ()
     unreadable: str = ""
+    bases: tuple[str, ...] = field(default=(), compare=False)
 
 
 def compose_file(files: ExerciseFiles) -> str:
@@ -199,9 +204,12 @@ def _refused(check: Check, value: Json, where: str) -> Iterator[Refusal]:
 
 def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images: Sequence[BaseImage]) -> Judged:
     """Each service's Dockerfile has to pass as the folder's own does, with the arguments that it is given."""
+    bases: list[str] = []
+    allowed = [name for image in images for name in image.names]
     for service, details in (top.get("services") or {}).items():
-        build = details.get("build")
+        build, image = details.get("build"), str(details.get("image") or "")
         if not build:
+            bases += [normalised(image)] if is_allowed(image, allowed) else []
             continue
         where = f"{name}: services.{service[:60]}.build"
         path = _path(build)
@@ -216,7 +224,8 @@ def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images
             return Judged(tuple(f"{where}: {refusal.message}" for refusal in gate.refusals)[:_TOLD])
         if isinstance(gate.dockerfile, Unparsable):
             return Judged(unreadable=f"{where}: {gate.dockerfile.message}")
-    return Judged()
+        bases += gate.bases
+    return Judged(bases=tuple(dict.fromkeys(bases)))
 
 
 def _dockerfile(files: ExerciseFiles, build: Mapping[str, Any]) -> MemoryFile | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import math
 import re
 import secrets
 import threading
@@ -28,12 +29,14 @@ from grader.enginestore import EngineFacts, ImageFacts, engine_facts
 from grader.errors import EngineError
 from grader.model import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
 from grader.protocol import BuildJob, OnStep
-from grader.runner import ContainerRun, run_container
+from grader.runner import MAX_VOLUMES, ContainerRun, run_container
 from grader.spec import Limits
 from grader.watchdog import Cancellation
 
-__all__ = ["DockerEngine"]
+__all__ = ["BUILD_MEMORY", "DockerEngine"]
 
+BUILD_MEMORY = 8
+"""How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
 _DISK_RESERVE = 64 * 2**20
 """Bytes; with less room than that on the engine's disk, a failed build is not held against anybody."""
 
@@ -42,7 +45,12 @@ class DockerEngine:
     """Fulfils `grader.protocol.Engine` with Docker. Thread-safe; `close` (or `with`) removes all that it made."""
 
     def __init__(
-        self, connection: Connection, version: Mapping[str, Any], builder: BuilderName | None, tier: str
+        self,
+        connection: Connection,
+        version: Mapping[str, Any],
+        builder: BuilderName | None,
+        tier: str,
+        cpus: float = math.inf,
     ) -> None:
         self._connection = connection
         self._tier = tier
@@ -57,7 +65,7 @@ class DockerEngine:
         self._warnings: dict[str, None] = {}
         self._cancellation = Cancellation()
         self._version = version
-        self._cpus = float(self._get("/info").get("NCPU") or 1)
+        self._cpus = min(cpus, float(self._get("/info").get("NCPU") or 1))
 
     def __enter__(self) -> Self:
         return self
@@ -106,7 +114,15 @@ class DockerEngine:
         if missing := unsupported(job.dockerfile, builder, str(self._version.get("Version", ""))):
             return missing
         tag = self._tag(job.name)
-        order = BuildOrder(job, tag, self._labels("image"), limits.build_seconds, limits.build_output_kb * 1024)
+        order = BuildOrder(
+            job,
+            tag,
+            self._labels("image"),
+            limits.build_seconds,
+            limits.build_output_kb * 1024,
+            memory=limits.memory_mb * BUILD_MEMORY * 2**20,
+            cpus=min(limits.cpus, self._cpus),
+        )
         began = time.monotonic()
         kept = False
         try:
@@ -136,10 +152,15 @@ class DockerEngine:
         facts = self._image_facts(image, look_into_tmp=True)
         if not (request.args or request.entrypoint or facts.config.entrypoint or facts.config.command):
             return RunOutcome(NotStarted("The image has neither ENTRYPOINT nor CMD, so there is nothing to run."))
+        if len(facts.volumes) > MAX_VOLUMES:
+            many = (
+                f"The image declares {len(facts.volumes)} volumes (VOLUME); at most {MAX_VOLUMES} are made for a run."
+            )
+            return RunOutcome(NotStarted(many))
         outcome = self._run_once(image, request, limits, facts)
         if isinstance(outcome.ended, Exited) and not (outcome.stdout or outcome.stderr):
-            # The engine says that it is attached before it is. With the machine at its limit, a short run was seen to
-            # come to its end in between, and all that it printed was lost. What prints nothing does so again.
+            # With the machine at its limit, an engine was seen to lose all that a short run had printed. What prints
+            # nothing does so again.
             outcome = self._run_once(image, request, limits, facts)
         return outcome
 
@@ -197,6 +218,10 @@ class DockerEngine:
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """The labels of a local image, or None if there is no such image."""
         return enginestore.image_labels(self._connection, reference)
+
+    def is_derived(self, reference: str) -> bool:
+        """As in `ImageStore`."""
+        return enginestore.is_derived(self._connection, reference)
 
     def pull(self, reference: str) -> bool:
         """Pull an image without credentials; False if that cannot be done (no network, no such image)."""

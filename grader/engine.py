@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import os
 import socket
 from collections.abc import Iterator, Mapping
@@ -182,11 +183,14 @@ def _answer(response: requests.Response, what: str) -> Answer:
         return Answer(response.status_code, wordless=what, path_stat=stat)
 
 
-def connect(*, builder: str | None = None, tier: str = "host", endpoint: str | None = None) -> DockerEngine:
+def connect(
+    *, builder: str | None = None, tier: str = "host", endpoint: str | None = None, cpus: float = math.inf
+) -> DockerEngine:
     """Connect to the engine that the docker command would use: DOCKER_HOST, else the current context, else the socket.
 
     `endpoint`, written as in DOCKER_HOST, names another one instead, and nothing of the environment is read then.
-    `builder` forces one of `grader.builders.BUILDERS`; otherwise the first build finds one that works.
+    `builder` forces one of `grader.builders.BUILDERS`; otherwise the first build finds one that works. `cpus` are the
+    cores that the engine has, where those are fewer than it says.
     Raises `EngineError` within about 5 s if no engine answers, and `UsageError` for an unknown builder.
     """
     forced = builder_name(builder) if builder else None
@@ -198,7 +202,7 @@ def connect(*, builder: str | None = None, tier: str = "host", endpoint: str | N
             connection = _SdkConnection(settings, endpoint)
     except EngineError as error:
         raise EngineError(_no_engine(endpoint or _DEFAULT_ENDPOINT, str(error.__cause__ or error))) from error
-    return DockerEngine(connection, connection.version, forced, tier)
+    return DockerEngine(connection, connection.version, forced, tier, cpus)
 
 
 def _knock(endpoint: str) -> None:

@@ -8,7 +8,8 @@
               └ build one (recipes/build.sh, as root), import and tag it ───▶ built
 
 An image built here carries labels (`LABEL_…`) that say so, and the name `grader-base:RELEASE`. It is built anew when
-the recipe has changed since; if that fails, the earlier one stays in use.
+the recipe has changed since; if that fails, the earlier one stays in use. An image that somebody has made from one
+inherits the labels, and is taken as it is like any other that was here before.
 """
 
 from __future__ import annotations
@@ -54,12 +55,18 @@ LABEL_PYTHON = "io.grader.python"
 LABEL_RECIPE = "io.grader.recipe"
 """A digest of the recipe it was built with; another recipe builds it anew."""
 
+_OWN_LABELS = frozenset({LABEL_BASE, LABEL_PYTHON, LABEL_RECIPE})
+
 
 class ImageStore(Protocol):
     """The part of an engine that base images need. Its methods raise `EngineError` for the engine's own faults."""
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """Return the labels of an image in the engine, or None if it has none of that name; no network."""
+        ...
+
+    def is_derived(self, reference: str) -> bool:
+        """Whether an image of the engine was made from another one, by a Dockerfile or a commit."""
         ...
 
     def pull(self, reference: str) -> bool:
@@ -153,7 +160,7 @@ class BaseImages:
     def ensure(self, base: BaseImage, reference: str, *, rebuild: bool = False) -> ImageSource:
         """Make one reference of a base image present. Raises `ImageUnavailable` and `EngineError`."""
         present = self._store.image_labels(reference)
-        if present is not None and LABEL_BASE not in present:
+        if present is not None and not self._is_made_here(reference, present):
             return ImageSource(reference, "local", "was in the engine already")
         if present is None and self._pull(reference):
             return ImageSource(reference, "pulled", "pulled from a registry")
@@ -162,6 +169,10 @@ class BaseImages:
             self._store.tag_image(name, reference)
         version = labels.get(LABEL_PYTHON, base.python)
         return ImageSource(reference, "built", f"Python {version} from packages of Debian {base.release}, built here")
+
+    def _is_made_here(self, reference: str, labels: Mapping[str, str]) -> bool:
+        """What is built here is imported: it has our labels and no others, and no image below it."""
+        return LABEL_BASE in labels and labels.keys() <= _OWN_LABELS and not self._store.is_derived(reference)
 
     def _tell(self, line: str) -> None:
         with self._speaking:

@@ -3,7 +3,8 @@
 `proofs` is the table of what is tried, `gaps` of what nothing bounds. A `Trial` is carried out as a student's work is,
 and what was seen of it is judged; several proofs may look at one trial. The programs that take too much stand in
 `greedy/`. In the private tier, trials take place in an engine of `SMALL_ENGINE`'s sizes: what bounds it is the same
-whatever its size.
+whatever its size, and where nothing bounds it, an attempt does the machine no harm. (In one of a batch's sizes, an
+attempt would take 4 GiB of memory, or of a disk that is not bounded 8 GiB, also from a machine that has no more.)
 """
 
 from __future__ import annotations
@@ -11,44 +12,42 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
+from grader import limitjudge as judges
 from grader.bench import Bench, Places
+from grader.composegate import MAX_SERVICES
+from grader.dockerengine import BUILD_MEMORY
 from grader.errors import EnvironmentProblem
+from grader.guard.quota import DEFAULT
+from grader.limitjudge import Judge, Seen, Spent
 from grader.model import (
-    BuildFailed,
     BuildRequest,
-    Built,
     ComposeRequest,
-    ComposeSeen,
     ExerciseFiles,
-    Exited,
     MemoryFile,
-    NotStarted,
-    Observation,
-    OutOfMemory,
-    OutputLimit,
     Request,
-    RunEnd,
-    RunOutcome,
     RunRequest,
     ScriptRequest,
-    ScriptSeen,
-    TimedOut,
 )
+from grader.private import AREA_FILES, AREA_MB
+from grader.runner import MAX_VOLUMES
 from grader.spec import Limits
 
 __all__ = [
+    "BATCH_ENGINE",
     "SMALL_ENGINE",
     "Gap",
     "Proof",
     "Proved",
     "Sizes",
+    "Squeeze",
     "Tier",
     "Trial",
+    "as_it_is",
     "discarded",
     "gaps",
     "names",
@@ -73,6 +72,9 @@ class Sizes:
 SMALL_ENGINE = Sizes(memory_mb=600, processes=300, disk_mb=400)
 """The sizes of a private engine to try to break: enough for it to work, and soon used up."""
 
+BATCH_ENGINE = Sizes(memory_mb=4096, processes=2048, disk_mb=8192)
+"""The sizes of the engines that submissions are graded in."""
+
 _MAY = Limits(build_seconds=60, run_seconds=30, script_seconds=30, memory_mb=64, processes=16, cpus=0.2, tmp_mb=8)
 """What a run or a script may have while it is tried, in the time that a busy machine needs."""
 _COMPOSE_MAY = Limits(build_seconds=60, run_seconds=30, memory_mb=256, output_kb=64)
@@ -80,19 +82,39 @@ _COMPOSE_MAY = Limits(build_seconds=60, run_seconds=30, memory_mb=256, output_kb
 _CONNECTIONS, _CONNECTIONS_ASKED = 64, 100
 """What the guard gives one script at once (`guard.proxy`), and what is asked of it."""
 
-_ASKED = {"processes": 100, "/tmp": 100, "CPU": 8, "memory": 256}
-"""What one container asks for: processes, MiB of /tmp, busy processes, MiB of memory."""
+_ASKED = {"processes": 100, "/tmp": 100, "memory": 256}
+"""What one container asks for: processes, MiB of /tmp, MiB of memory."""
+_CORES_ASKED = {"CPU": 8}
+"""Processes that one container keeps busy."""
 _ASKED_OF_ENGINE = {"processes": 400, "disk": 800, "memory": 1000}
 """What a build or a service asks for of all that an engine of `SMALL_ENGINE` has."""
+_FEW = replace(_MAY, cpus=0.05)
+"""What a container may have while it keeps cores busy: so little that it shows also where others leave it little."""
+_ASKED_OF_FOLDER = {"disk": 300, "files": 25_000, "objects": 200}
+"""What a script writes to its folder (MiB, files), and how many volumes it makes."""
+_FOLDER_MAY = Limits(script_seconds=60, memory_mb=512)
+"""What is in the folder is in memory, which must not be what bounds it."""
+_VOLUMES_ASKED, _SERVICES_ASKED = 100, 40
+_BUSY = 8
+_FEW_CORES = 0.1
+"""Cores that an engine has while a build or a service keeps `_BUSY` processes busy: so few that they show."""
 
 
 @dataclass(frozen=True, slots=True)
 class Trial:
-    """A small submission, what is asked of it, and the limits it is tried under."""
+    """A small submission, what is asked of it, and the limits it is tried under.
+
+    `cores` is how many the private engine is left meanwhile; 0 says that it keeps what it has.
+    """
 
     files: tuple[MemoryFile, ...]
     request: Request
     limits: Limits
+    cores: float = 0.0
+
+
+Squeeze = Callable[[float], AbstractContextManager[Callable[[], Spent]]]
+"""Leaves a private engine so many cores while its context lasts, and gives what the kernel has counted in it so far."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +128,7 @@ class Proof:
     name: str
     attempt: str
     trial: Trial
-    judge: Callable[[Observation], tuple[bool, str]]
+    judge: Judge
     needed: bool = True
 
 
@@ -130,26 +152,30 @@ class Proved:
 # ── the tables ──────────────────────────────────────────────────────────────────────────
 
 
-def proofs(tier: Tier, base: str) -> tuple[Proof, ...]:
-    """What is tried in a tier, in containers of and builds on the base image `base`, which must have Python."""
+def proofs(tier: Tier, base: str, builder: str = "buildkit") -> tuple[Proof, ...]:
+    """What is tried in a tier, in containers of and builds on the base image `base`, which must have Python.
+
+    `builder` is that of the host tier's engine.
+    """
     if tier == "host":
-        return (*_runs(base, _ASKED), *_own_clock(base))
+        steps = _steps(base) if builder == "classic" else ()
+        return (*_runs(base, _ASKED), *_own_clock(base), *steps)
     # The memory of such a run is its own limit, its disk that of the engine.
     runs = (*_runs(base, {**_ASKED, "disk": _ASKED_OF_ENGINE["disk"]}), *_own_clock(base))
-    return (*runs, *_of_engine("build", _greedy_build(base), needed=True), *_scripts(), *_compose(base))
+    builds = _of_engine("build", _build(base, *_words(_ASKED_OF_ENGINE)), needed=True)
+    cores = _cores_of_engine("build", _build(base, f"busy={_BUSY}"), needed=True)
+    return (*runs, *builds, cores, *_scripts(), *_compose(base))
 
 
-def gaps(tier: Tier) -> tuple[Gap, ...]:
-    """What is not bounded in a tier."""
-    cores = Gap("build CPU", "a build may use all cores; only its time is bounded")
+def gaps(tier: Tier, builder: str = "buildkit") -> tuple[Gap, ...]:
+    """What is not bounded in a tier; `builder` is as in `proofs`."""
     if tier == "private":
-        folder = "the folder a script works in is one of this machine, without a quota"
-        return (cores, Gap("compose CPU", "services may use all cores"), Gap("script disk", folder))
+        return ()
+    kept = _STEPS if builder == "classic" else ()
     engine = "the builder of this engine takes no such limit from a request"
     return (
         Gap("run disk", "what a container writes goes to the engine's disk, and only its time bounds it"),
-        *(Gap(f"build {what}", engine) for what in ("memory", "processes", "disk")),
-        cores,
+        *(Gap(f"build {what}", engine) for what in ("memory", "processes", "disk", "CPU") if what not in kept),
     )
 
 
@@ -159,27 +185,34 @@ def names() -> tuple[str, ...]:
 
 
 def _runs(base: str, asked: dict[str, int]) -> Iterator[Proof]:
-    words = ("python3", "-c", _program(), *_words(asked), "network", "privileges")
-    trial = Trial((), RunRequest(base=base, entrypoint=words), _MAY)
+    def run(limits: Limits, *words: str) -> Trial:
+        return Trial((), RunRequest(base=base, entrypoint=("python3", "-c", _program(), *words)), limits)
+
+    trial = run(_MAY, *_words(asked), "network", "privileges")
     yield from _container("run", trial)
     if "disk" in asked:
-        yield Proof("run disk", _fills(asked["disk"], SMALL_ENGINE.disk_mb), trial, _below("disk", asked["disk"]))
+        yield Proof("run disk", _fills(asked["disk"], SMALL_ENGINE.disk_mb), trial, judges.below("disk", asked["disk"]))
+    yield _cores("run", run(_FEW, *_words(_CORES_ASKED)))
 
 
 def _container(phase: str, trial: Trial) -> Iterator[Proof]:
     """What bounds one container with the settings of a run."""
     asked = _ASKED
-    yield Proof(f"{phase} memory", f"takes {asked['memory']} MiB, may have {_MAY.memory_mb}", trial, _killed)
+    yield Proof(f"{phase} memory", f"takes {asked['memory']} MiB, may have {_MAY.memory_mb}", trial, judges.killed)
     forks = f"starts {asked['processes']} processes, may have {_MAY.processes}"
-    yield Proof(f"{phase} processes", forks, trial, _below("processes", _MAY.processes + 1))
-    spins = f"keeps {asked['CPU']} processes busy, may have {_MAY.cpus:g} cores"
-    yield Proof(f"{phase} CPU", spins, trial, _held_back)
+    yield Proof(f"{phase} processes", forks, trial, judges.below("processes", _MAY.processes + 1))
     fills = f"writes {asked['/tmp']} MiB to /tmp, may write {_MAY.tmp_mb}"
-    yield Proof(f"{phase} /tmp", fills, trial, _below("/tmp", _MAY.tmp_mb + 4))
-    alone = _says("network", "lo", "there is none but its own loopback")
+    yield Proof(f"{phase} /tmp", fills, trial, judges.below("/tmp", _MAY.tmp_mb + 4))
+    alone = judges.says("network", "lo", "there is none but its own loopback")
     yield Proof(f"{phase} network", "looks for a network interface", trial, alone)
     rights = "reads which capabilities it has and may gain"
-    yield Proof(f"{phase} privileges", rights, trial, _says("privileges", "0 1", "none and none"))
+    yield Proof(f"{phase} privileges", rights, trial, judges.says("privileges", "0 1", "none and none"))
+
+
+def _cores(phase: str, trial: Trial, *, needed: bool = True) -> Proof:
+    """A trial of its own: with so few cores, nothing else is to be done."""
+    spins = f"keeps {_CORES_ASKED['CPU']} processes busy, may have {_FEW.cpus:g} cores"
+    return Proof(f"{phase} CPU", spins, trial, judges.held_back(_FEW.cpus), needed=needed)
 
 
 def _own_clock(base: str) -> Iterator[Proof]:
@@ -191,13 +224,19 @@ def _own_clock(base: str) -> Iterator[Proof]:
     def build(command: str, limits: Limits) -> Trial:
         return Trial((_file("Dockerfile", f"FROM {base}\nRUN {command}\n"),), BuildRequest(), limits)
 
-    yield Proof("run time", _SLEEPS, run("sleep", "60", limits=replace(_MAY, run_seconds=1)), _timed_out, needed=False)
+    yield Proof(
+        "run time", _SLEEPS, run("sleep", "60", limits=replace(_MAY, run_seconds=1)), judges.timed_out, needed=False
+    )
     prints = run("python3", "-c", _PRINTS, limits=replace(_MAY, output_kb=64))
-    yield Proof("run output", _FLOODS, prints, _flooded, needed=False)
+    yield Proof("run output", _FLOODS, prints, judges.flooded, needed=False)
+    volumes = ", ".join(f'"/volume-{number}"' for number in range(_VOLUMES_ASKED))
+    declares = Trial((_file("Dockerfile", f"FROM {base}\nVOLUME [{volumes}]\n"),), RunRequest(args=("true",)), _MAY)
+    many = f"its image declares {_VOLUMES_ASKED} volumes, may declare {MAX_VOLUMES}"
+    yield Proof("run objects", many, declares, judges.not_started, needed=False)
     slow = build("sleep 60", replace(_MAY, build_seconds=1))
-    yield Proof("build time", _SLEEPS, slow, _timed_out, needed=False)
+    yield Proof("build time", _SLEEPS, slow, judges.timed_out, needed=False)
     loud = build(f'python3 -c "{_PRINTS}"', replace(_MAY, build_output_kb=64))
-    yield Proof("build output", _FLOODS, loud, _flooded, needed=False)
+    yield Proof("build output", _FLOODS, loud, judges.flooded, needed=False)
 
 
 _SLEEPS = "sleeps for a minute, may take 1 s"
@@ -205,23 +244,41 @@ _FLOODS = "prints without end, may print 64 KiB"
 _PRINTS = "while True: print('x' * 1000)"
 
 
-def _greedy_build(base: str) -> Trial:
+def _build(base: str, *words: str) -> Trial:
     # It fails at its end in any case: a step that succeeds would be in the builder's cache the next time.
-    run = f"RUN python3 /program.py {' '.join(_words(_ASKED_OF_ENGINE))}; exit 1"
+    run = f"RUN python3 /program.py {' '.join(words)}; exit 1"
     dockerfile = f"FROM {base}\nCOPY program.py /\n{run}\n"
     return Trial((_file("Dockerfile", dockerfile), _file("program.py", _program())), BuildRequest(), _MAY)
+
+
+_STEPS = ("memory", "CPU")
+
+
+def _steps(base: str) -> Iterator[Proof]:
+    """What the classic builder bounds, in each step."""
+    asked, may = _ASKED_OF_ENGINE["memory"], _MAY.memory_mb * BUILD_MEMORY
+    memory = _build(base, f"memory={asked}")
+    yield Proof("build memory", f"takes {asked} MiB, may have {may}", memory, judges.killed, needed=False)
+    yield _cores("build", replace(_build(base, *_words(_CORES_ASKED)), limits=_FEW), needed=False)
 
 
 def _of_engine(phase: str, trial: Trial, *, needed: bool) -> Iterator[Proof]:
     """What the engine's container bounds, of everything in it together."""
     asked, may = _ASKED_OF_ENGINE, SMALL_ENGINE
     yield Proof(
-        f"{phase} memory", f"takes {asked['memory']} MiB, may have {may.memory_mb}", trial, _killed, needed=needed
+        f"{phase} memory", f"takes {asked['memory']} MiB, may have {may.memory_mb}", trial, judges.killed, needed=needed
     )
     forks = f"starts {asked['processes']} processes, may have {may.processes}"
-    yield Proof(f"{phase} processes", forks, trial, _below("processes", may.processes), needed=needed)
+    yield Proof(f"{phase} processes", forks, trial, judges.below("processes", may.processes), needed=needed)
     fills = _fills(asked["disk"], may.disk_mb)
-    yield Proof(f"{phase} disk", fills, trial, _below("disk", asked["disk"]), needed=needed)
+    yield Proof(f"{phase} disk", fills, trial, judges.below("disk", asked["disk"]), needed=needed)
+
+
+def _cores_of_engine(phase: str, trial: Trial, *, needed: bool) -> Proof:
+    """A limit of its own, since it takes some seconds in which the engine is slow."""
+    spins = f"keeps {_BUSY} processes busy, the engine may have {_FEW_CORES:g} cores"
+    held = judges.engine_held_back(_FEW_CORES)
+    return Proof(f"{phase} CPU", spins, replace(trial, cores=_FEW_CORES), held, needed=needed)
 
 
 def _scripts() -> Iterator[Proof]:
@@ -229,14 +286,31 @@ def _scripts() -> Iterator[Proof]:
         return Trial((_file("commands.sh", text),), ScriptRequest(), limits)
 
     greedy = (_GREEDY / "commands.sh").read_text(encoding="utf-8")
-    words = " ".join((*_words({**_ASKED, "connections": _CONNECTIONS_ASKED}), "network", "privileges"))
-    trial = script(greedy.replace("@ATTEMPTS@", words), _MAY)
+
+    def takes(limits: Limits, *words: str) -> Trial:
+        return script(greedy.replace("@ATTEMPTS@", " ".join(words)), limits)
+
+    asked = _words({**_ASKED, "connections": _CONNECTIONS_ASKED})
+    trial = takes(_MAY, *asked, "network", "privileges")
     yield from _container("script", trial)
     many = f"opens {_CONNECTIONS_ASKED} connections to the engine, may have {_CONNECTIONS}"
-    yield Proof("script connections", many, trial, _below("connections", _CONNECTIONS + 1))
+    yield Proof("script connections", many, trial, judges.below("connections", _CONNECTIONS + 1))
+    yield _cores("script", takes(_FEW, *_words(_CORES_ASKED)))
+    yield from _of_folder(takes(_FOLDER_MAY, *_words(_ASKED_OF_FOLDER)))
     sleeps = script("sleep 60 & setsid sleep 60", replace(_MAY, script_seconds=1))
-    yield Proof("script time", _SLEEPS, sleeps, _timed_out, needed=False)
-    yield Proof("script output", _FLOODS, script("yes", replace(_MAY, output_kb=64)), _flooded, needed=False)
+    yield Proof("script time", _SLEEPS, sleeps, judges.timed_out, needed=False)
+    yield Proof("script output", _FLOODS, script("yes", replace(_MAY, output_kb=64)), judges.flooded, needed=False)
+
+
+def _of_folder(trial: Trial) -> Iterator[Proof]:
+    """What a script may leave in its folder, and make in its engine; kept by the area and the guard, not asked for."""
+    asked = _ASKED_OF_FOLDER
+    fills = f"writes {asked['disk']} MiB to its folder, may write {AREA_MB}"
+    yield Proof("script disk", fills, trial, judges.below("disk", AREA_MB + 1), needed=False)
+    many = f"makes {asked['files']} files in its folder, may make {AREA_FILES}"
+    yield Proof("script files", many, trial, judges.below("files", AREA_FILES + 1), needed=False)
+    makes = f"makes {asked['objects']} volumes in its engine, may make {DEFAULT.volumes}"
+    yield Proof("script objects", makes, trial, judges.below("objects", DEFAULT.volumes + 1), needed=False)
 
 
 def _compose(base: str) -> Iterator[Proof]:
@@ -252,12 +326,24 @@ def _compose(base: str) -> Iterator[Proof]:
         command = "".join(f'      - "{word}"\n' for word in words)
         return f"  {name}:\n    image: {base}\n    network_mode: none\n    volumes: {mounted}\n    command:\n{command}"
 
-    greedy = service("greedy", "python3", "/program.py", *_words(_ASKED_OF_ENGINE))
-    yield from _of_engine("compose", up(greedy, _COMPOSE_MAY), needed=False)
+    def greedy(*words: str) -> Trial:
+        return up(service("greedy", "python3", "/program.py", *words), _COMPOSE_MAY)
+
+    yield from _of_engine("compose", greedy(*_words(_ASKED_OF_ENGINE)), needed=False)
+    yield _cores_of_engine("compose", greedy(f"busy={_BUSY}"), needed=False)
     loud = service("loud", "python3", "-c", "import time; print('x' * 1000000); time.sleep(60)")
     both = up(service("endless", "sleep", "60") + loud, replace(_COMPOSE_MAY, run_seconds=1))
-    yield Proof("compose time", "a service sleeps for a minute, may take 1 s", both, _brought_down, needed=False)
-    yield Proof("compose output", "a service prints 977 KiB, may print 64", both, _cut, needed=False)
+    yield Proof("compose time", "a service sleeps for a minute, may take 1 s", both, judges.brought_down, needed=False)
+    services = "".join(service(f"number-{number}", "true") for number in range(_SERVICES_ASKED))
+    asks = f"asks for {_SERVICES_ASKED} services, may have {MAX_SERVICES}"
+    yield Proof("compose objects", asks, up(services, _COMPOSE_MAY), judges.refused, needed=False)
+    yield Proof(
+        "compose output",
+        "a service prints 977 KiB, may print 64",
+        both,
+        judges.cut(_COMPOSE_MAY.output_kb),
+        needed=False,
+    )
 
 
 def _file(path: str, text: str) -> MemoryFile:
@@ -279,32 +365,44 @@ def _fills(asked: int, may: int) -> str:
 # ── carrying out ────────────────────────────────────────────────────────────────────────
 
 
-def prove(places: Places, wanted: Iterable[Proof], doing: Callable[[str], None]) -> Iterator[Proved]:
+def as_it_is(_: float) -> AbstractContextManager[Callable[[], Spent]]:
+    """A `Squeeze` where there is no private engine."""
+    return nullcontext(Spent)
+
+
+def prove(
+    places: Places, wanted: Iterable[Proof], doing: Callable[[str], None], squeeze: Squeeze = as_it_is
+) -> Iterator[Proved]:
     """Try to break these limits, one after the other; `doing` is told what is tried now.
 
-    A trial that the engine or the grader breaks off twice shows nothing, so its limits do not hold.
+    A trial that the engine or the grader breaks off twice shows nothing, so its limits do not hold. `squeeze` is for
+    the private engine that these are the places of.
     """
     for trial, group in itertools.groupby(wanted, key=lambda proof: proof.trial):
         asked = tuple(group)
         doing(", ".join(proof.name for proof in asked))
         try:
-            observation = _observed(places, trial)
+            seen = _observed(places, trial, squeeze)
         except EnvironmentProblem as problem:
             yield from (Proved(proof, holds=False, seen=f"could not be tried: {problem}") for proof in asked)
         else:
-            yield from (Proved(proof, *proof.judge(observation)) for proof in asked)
+            yield from (Proved(proof, *proof.judge(seen)) for proof in asked)
 
 
-def _observed(places: Places, trial: Trial) -> Observation:
+def _observed(places: Places, trial: Trial, squeeze: Squeeze) -> Seen:
     """What is seen of a trial, which as a student's work gets a second attempt where the engine is at fault."""
     with suppress(EnvironmentProblem):
-        return _attempted(places, trial)
-    return _attempted(places, trial)
+        return _attempted(places, trial, squeeze)
+    return _attempted(places, trial, squeeze)
 
 
-def _attempted(places: Places, trial: Trial) -> Observation:
-    with Bench(places, ExerciseFiles("", "", trial.files, ""), trial.limits, "limits", lambda _: None) as bench:
-        return bench(trial.request)
+def _attempted(places: Places, trial: Trial, squeeze: Squeeze) -> Seen:
+    files = ExerciseFiles("", "", trial.files, "")
+    with (
+        Bench(places, files, trial.limits, "limits", lambda _: None) as bench,
+        squeeze(trial.cores) if trial.cores else nullcontext(Spent) as spent,
+    ):
+        return Seen(bench(trial.request), spent())
 
 
 _DISCARDED = {
@@ -321,110 +419,3 @@ def discarded(proved: Proved, warnings: Sequence[str]) -> Proved:
         if words and words.search(warning) and "discarded" in warning.lower():
             return replace(proved, holds=False, seen=f"{proved.seen}; the engine warns: {warning}")
     return proved
-
-
-# ── judging ─────────────────────────────────────────────────────────────────────────────
-
-
-def _printed(observation: Observation) -> str:
-    match observation:
-        case RunOutcome():
-            return observation.stdout.decode("utf-8", "replace")
-        case Built() | BuildFailed():
-            return "".join(step.log for step in observation.steps)
-        case ScriptSeen():
-            return observation.outcome.stdout.decode("utf-8", "replace")
-        case ComposeSeen():
-            return "".join(one.stdout.decode("utf-8", "replace") for one in observation.services)
-
-
-def _got(observation: Observation, name: str) -> str:
-    """What the greedy program says it got; "" if it did not come to say it."""
-    found = re.search(rf"^{re.escape(name)} (.*)$", _printed(observation), re.MULTILINE)
-    return found[1].strip() if found else ""
-
-
-def _seen(observation: Observation, got: str) -> str:
-    return got or f"it did not come to that; it {_ended(observation)}"
-
-
-def _below(name: str, bound: int) -> Callable[[Observation], tuple[bool, str]]:
-    def judge(observation: Observation) -> tuple[bool, str]:
-        got = _got(observation, name)
-        holds = got.isdecimal() and 0 < int(got) < bound
-        return holds, _seen(observation, f"{'stopped at' if holds else 'got'} {got}" if got else "")
-
-    return judge
-
-
-def _says(name: str, words: str, meaning: str) -> Callable[[Observation], tuple[bool, str]]:
-    def judge(observation: Observation) -> tuple[bool, str]:
-        got = _got(observation, name)
-        return got == words, meaning if got == words else _seen(observation, got)
-
-    return judge
-
-
-def _killed(observation: Observation) -> tuple[bool, str]:
-    got = _got(observation, "memory")
-    return got == "killed", _seen(observation, {"all": "got all of it"}.get(got, got))
-
-
-_TOLERANCE = 2.5
-"""How many times its share of the cores a container may be seen to take: the kernel counts by tenths of a second."""
-
-
-def _held_back(observation: Observation) -> tuple[bool, str]:
-    got = _got(observation, "CPU")
-    cores, _, word = got.partition(" ")
-    holds = bool(re.fullmatch(r"\d+\.\d\d", cores)) and float(cores) < _MAY.cpus * _TOLERANCE and word != "free"
-    return holds, _seen(observation, f"got {cores}, {word}" if got else "")
-
-
-def _timed_out(observation: Observation) -> tuple[bool, str]:
-    ended = _ended(observation)
-    return ended == "timed out", ended
-
-
-def _flooded(observation: Observation) -> tuple[bool, str]:
-    ended = _ended(observation)
-    return ended == "output limit", ended
-
-
-def _brought_down(observation: Observation) -> tuple[bool, str]:
-    if not isinstance(observation, ComposeSeen) or not observation.services:
-        return False, _ended(observation)
-    ran = "running" in {one.status for one in observation.services if one.service == "endless"}
-    down = observation.down is not None and observation.down.ended == Exited(0) and not observation.left
-    return ran and down, "running when the time was over, then removed" if ran and down else _ended(observation)
-
-
-def _cut(observation: Observation) -> tuple[bool, str]:
-    kept = len(_printed(observation))
-    return 0 < kept <= _COMPOSE_MAY.output_kb * 1024, f"{kept / 1024:.0f} KiB were kept"
-
-
-def _ended(observation: Observation) -> str:
-    match observation:
-        case RunOutcome():
-            return _in_words(observation.ended)
-        case Built():
-            return "built"
-        case BuildFailed():
-            return observation.ended.replace("_", " ") if observation.ended != "failed" else observation.message
-        case ScriptSeen():
-            return _in_words(observation.outcome.ended)
-        case ComposeSeen():
-            done = [one for one in (observation.config, observation.build, observation.up, observation.down) if one]
-            wrong = next((one for one in done if one.ended != Exited(0)), None)
-            return f"{_in_words(wrong.ended)}: {wrong.stderr.decode('utf-8', 'replace')[-200:]}" if wrong else "ended"
-
-
-def _in_words(ended: RunEnd) -> str:
-    match ended:
-        case Exited():
-            return f"exited {ended.code}"
-        case NotStarted():
-            return f"was not started: {ended.reason}"
-        case TimedOut() | OutOfMemory() | OutputLimit():
-            return ended.kind.replace("_", " ")

@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from pathlib import PurePosixPath
 from typing import Any
 
 from grader.connection import Connection
 from grader.crashpoints import reached
 from grader.dockerengine import DockerEngine
 from grader.enginelook import Moment, asked_for, containers_ended, engine_state, settled, span
+from grader.enginestore import copy_image
 from grader.errors import EngineError
+from grader.gate import examine_dockerfile
 from grader.imagenames import is_called
 from grader.model import (
     ComposeRequest,
@@ -37,10 +40,13 @@ from grader.scriptrun import workshop
 from grader.spec import BaseImage, Limits
 from grader.watchdog import Cancellation
 
-__all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds"]
+__all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds", "bases_in"]
 
-Connect = Callable[[str], DockerEngine]
-"""Makes an engine object for an endpoint."""
+Supply = Callable[[str], object]
+"""Makes a base image present in the host engine. Raises `ImageUnavailable` and `EngineError`."""
+
+Connect = Callable[[PrivateEngine], DockerEngine]
+"""Makes an engine object for a private engine."""
 
 _GIVING_BACK_SECONDS = 30.0
 """What those at work may take to give their engines back, once they have been told to stop."""
@@ -52,7 +58,8 @@ _REFUSALS_KEPT = 20
 class PrivatePlayground:
     """One private engine with nothing but base images in it, for one submission.
 
-    `base` is one of them, to make containers of; `images` are those that a course allows.
+    `base` is one of them, to make containers of; `images` are those that a course allows. Names of base images that are
+    only patterns there cannot be made present ahead: `supply` makes one present in the host engine, and it is copied.
     """
 
     host: Connection
@@ -61,12 +68,14 @@ class PrivatePlayground:
     base: str
     cancellation: Cancellation
     images: Sequence[BaseImage]
+    supply: Supply
 
     def script(self, files: ExerciseFiles, request: ScriptRequest, limits: Limits) -> ScriptSeen:
         """As in `Playground`."""
         if files.content(request.file) is None:
             return ScriptSeen("nothing")
         nested = self.engine.connection
+        self._provide(bases_in(files, self.images))
         prepared = _prepare(nested, self.base) if request.prepared else ()
         before, began = engine_state(nested), Moment.now()
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
@@ -79,8 +88,9 @@ class PrivatePlayground:
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
         """As in `Playground`."""
+        submitted = ComposeFiles(files, self.images, self._provide)
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
-            seen = compose_up(place, self.engine.connection, ComposeFiles(files, self.images), request, limits)
+            seen = compose_up(place, self.engine.connection, submitted, request, limits)
         # Compose fails also where the engine has gone away, which is not the file's doing, and is told here.
         self.engine.connection.call("GET", "/_ping", seconds=10)
         return seen
@@ -88,6 +98,18 @@ class PrivatePlayground:
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         """As in `Playground`."""
         return self.engine.run(image, request, limits)
+
+    def _provide(self, references: Sequence[str]) -> None:
+        for reference in references:
+            if self.engine.image_labels(reference) is None:
+                self.supply(reference)
+                copy_image(self.host, self.engine.connection, reference)
+
+
+def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ...]:
+    """The base images that the folder's Dockerfiles need, whatever these are called."""
+    dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
+    return tuple(dict.fromkeys(base for file in dockerfiles for base in examine_dockerfile(file, images).bases))
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,13 +142,16 @@ class PrivatePlaygrounds:
         host: DockerEngine,
         settings: PrivateSettings,
         images: Sequence[BaseImage],
+        *,
         connect: Connect,
+        supply: Supply,
         say: Callable[[str], None],
     ) -> None:
         self._host = host
         self._settings = settings
         self._images = images
         self._connect = connect
+        self._supply = supply
         self._say = say
         self._lock = threading.Condition()
         self._cancellation = Cancellation()
@@ -179,9 +204,15 @@ class PrivatePlaygrounds:
     def _new(self) -> tuple[PrivatePlayground, EngineState, ExitStack]:
         with ExitStack() as stack:
             private = stack.enter_context(start_private_engine(self._host.connection, self._settings, self._say))
-            engine = self._connect(private.endpoint)
+            engine = self._connect(private)
             playground = PrivatePlayground(
-                self._host.connection, private, engine, self._settings.images[0], self._cancellation, self._images
+                self._host.connection,
+                private,
+                engine,
+                self._settings.images[0],
+                self._cancellation,
+                self._images,
+                self._supply,
             )
             return playground, engine_state(engine.connection), stack.pop_all()
 

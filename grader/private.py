@@ -44,6 +44,8 @@ from grader.privaterecipe import engine_image, recipe_digest
 
 __all__ = [
     "AREA",
+    "AREA_FILES",
+    "AREA_MB",
     "LABEL_IMAGES",
     "PrivateEngine",
     "PrivateSettings",
@@ -57,8 +59,12 @@ LABEL_IMAGES = "io.grader.images"
 AREA = "area"
 """The folder, in that of a private engine, that its volume `area` is mounted at."""
 
-_AREA_OPTIONS = "size=128m,nr_inodes=20000,mode=0700"
-"""Four times the files that a submission may have, in bytes and in number. Bytes count as memory of whoever writes."""
+AREA_MB, AREA_FILES = 128, 20_000
+"""MiB and files that a script's folder may hold: four and ten times what a submission may have.
+
+Bytes count as memory of whoever writes.
+"""
+_AREA_OPTIONS = f"size={AREA_MB}m,nr_inodes={AREA_FILES},mode=0700"
 
 _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
@@ -81,7 +87,9 @@ class PrivateSettings:
     """What private engines are made with.
 
     `images` are references of base images, all present in the host engine. `memory_mb` (MiB, no swap on top),
-    `processes` and `disk_mb` (MiB) bound everything in the engine together: the engine, its builds, its containers.
+    `processes`, `disk_mb` (MiB) and `cores` bound everything in the engine together: the engine, its builds, its
+    containers. `cores` is a part of those that the machine has, so that the grader, the guard and the host engine keep
+    the rest.
     `cache` is a folder of the user's for locks, logs and working files; `environment` is where proxies and package
     archives are looked up when the engine's image is made.
     """
@@ -92,6 +100,7 @@ class PrivateSettings:
     memory_mb: int = 4096
     processes: int = 2048
     disk_mb: int = 8192
+    cores: float = 0.9
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +110,8 @@ class PrivateEngine:
     `endpoint` is as in DOCKER_HOST. `folder` is mounted at the same path on the host and in the engine's container,
     so a bind mount below it means the same to both; only the user who grades may enter it. `area` is a volume of the
     host engine, of limited size, that is mounted in it as `AREA`: what scripts write goes there, and not to the host's
-    disk. `disk_is_bounded` is false where the host has no loop devices.
+    disk. `disk_is_bounded` is false where the host has no loop devices. `cpus` is how many cores everything in it has
+    together; where control groups are of version 1, a container in it that may use more does not start.
     """
 
     endpoint: str
@@ -110,6 +120,7 @@ class PrivateEngine:
     folder: Path
     disk_is_bounded: bool = False
     area: str = ""
+    cpus: float = 1.0
 
 
 @contextmanager
@@ -352,7 +363,8 @@ def _start(host: Connection, body: Mapping[str, Any], run: str, folder: Path) ->
     version = _wait_until_up(host, engine)
     reached("private-up")
     bounded = (folder / "disk-is-bounded").exists()
-    return replace(engine, version=version, disk_is_bounded=bounded, area=_area_name(run))
+    cpus = body["HostConfig"]["NanoCpus"] / 1e9
+    return replace(engine, version=version, disk_is_bounded=bounded, area=_area_name(run), cpus=cpus)
 
 
 def _container(host: Connection, settings: PrivateSettings, order: _Order, run: str, folder: Path) -> dict[str, Any]:
@@ -374,7 +386,8 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
             _volume(order.template, "/template", read_only=True),
             _volume(_area_name(run), str(folder / AREA)),
         ]
-    cgroups_are_new = str(host.call("GET", "/info", seconds=10).json.get("CgroupVersion")) == "2"
+    info = host.call("GET", "/info", seconds=10).json
+    cgroups_are_new = str(info.get("CgroupVersion")) == "2"
     shared = [] if cgroups_are_new else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"]
     return {
         "Image": order.image,
@@ -395,6 +408,7 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
             "Memory": settings.memory_mb * 2**20,
             "MemorySwap": settings.memory_mb * 2**20,
             "PidsLimit": settings.processes,
+            "NanoCpus": round((info.get("NCPU") or 1) * settings.cores * 100) * 10**7,  # whole hundredths of a core
             # `privileged` is refused where the host has not all capabilities; these are enough.
             "CapAdd": ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"],
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],

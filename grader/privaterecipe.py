@@ -29,6 +29,7 @@ __all__ = ["RELEASE", "engine_image", "image_name", "recipe_digest"]
 RELEASE = "trixie"
 """The Debian release whose engine is used: Docker 26.1 and Compose 2.26, whatever the host has."""
 
+_NAME = "grader-private:"
 _OWN = Path(__file__).parent / "privateengine"
 _SHARED = Path(__file__).parent / "recipes"
 _SHARED_FILES = ("build.sh", "apt.conf", "dpkg.cfg", "wgetrc")
@@ -44,7 +45,7 @@ def recipe_digest() -> str:
 
 def image_name() -> str:
     """Return the name of the image that this version of the recipe makes."""
-    return f"grader-private:{recipe_digest()}"
+    return f"{_NAME}{recipe_digest()}"
 
 
 def engine_image(host: Connection, *, say: Callable[[str], None], cache: Path, environment: Mapping[str, str]) -> str:
@@ -72,7 +73,8 @@ def _remove_earlier_images(host: Connection) -> None:
     """Remove the images of other recipes, unless a private engine of somebody runs from one."""
     filters = json.dumps({"label": [f"{LABEL_BASE}=private-engine"]})
     for image in host.call("GET", "/images/json", parameters={"filters": filters}).json:
-        for name in set(image.get("RepoTags") or ()) - {image_name()}:
+        names = {name for name in image.get("RepoTags") or () if name.startswith(_NAME)}  # others' names are theirs
+        for name in names - {image_name()}:
             with contextlib.suppress(Refused):  # in use
                 untag_image(host, name)
 

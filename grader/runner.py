@@ -41,6 +41,7 @@ from grader.userfiles import not_a_file
 from grader.watchdog import Cancellation, Reason, Watchdog
 
 __all__ = [
+    "MAX_VOLUMES",
     "ContainerRun",
     "container_settings",
     "files_archive",
@@ -50,6 +51,9 @@ __all__ = [
     "run_container",
     "split_frames",
 ]
+
+MAX_VOLUMES = 64
+"""Volumes that an image may declare; each run makes all of them anew, and a Dockerfile has room for thousands."""
 
 Labels = tuple[tuple[str, str], ...]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,10 +32,14 @@ _POLL_SECONDS = 0.1
 
 @dataclass(frozen=True, slots=True)
 class ComposeFiles:
-    """A folder with a Compose file, and the base images that what it builds may begin with."""
+    """A folder with a Compose file, and the base images that what it builds may begin with.
+
+    `supply` makes those present that are needed. Raises `EnvironmentProblem` where it cannot.
+    """
 
     files: ExerciseFiles
     images: Sequence[BaseImage]
+    supply: Callable[[Sequence[str]], None] = lambda _: None
 
     def command(self, *words: str) -> tuple[str, ...]:
         """A command of Compose. It names its files, so that no other one is looked for (COMPOSE_FILE in `.env`)."""
@@ -61,6 +65,7 @@ def compose_up(
         return ComposeSeen(configured, refused=judged.refusals)
     if judged.unreadable:
         return ComposeSeen(configured, RunOutcome(Exited(1), stderr=f"{judged.unreadable}\n".encode()))
+    submitted.supply(judged.bases)
     return _brought_up(place, engine, submitted, request, limits, configured=configured)
 
 

@@ -150,7 +150,14 @@ def workshop(
         _put_tools(folder)
         with (
             work_area(host, engine) as area,
-            guarded(socket, folder / "s", area.work, buildkit=buildkit, make_folder=area.make_folder) as recording,
+            guarded(
+                socket,
+                folder / "s",
+                area.work,
+                buildkit=buildkit,
+                cpus=engine.cpus,
+                make_folder=area.make_folder,
+            ) as recording,
         ):
             area.put(files)
             reached("workshop-made")

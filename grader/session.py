@@ -15,7 +15,7 @@ from grader.bench import Bench, Places
 from grader.checks import Brief
 from grader.crashpoints import reached
 from grader.draw import probe_nonce
-from grader.errors import EnvironmentProblem
+from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
 from grader.grade import grade_exercise, not_graded, not_submitted, rejected
 from grader.model import (
@@ -122,15 +122,14 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
         return Result(rejected(exercise, refused), digest)
     reached("gate-passed")
     try:
-        for reference in gated.bases:
-            session.origins[reference] = session.ensure_image(reference)
+        return _grade_files(session, student, exercise, handed, gated.bases)
     except EnvironmentProblem as problem:
         return Result(not_graded(exercise, str(problem)), digest)
-    reached("bases-present")
-    return _grade_files(session, student, exercise, handed)
 
 
-def _grade_files(session: Session, student: str, exercise: Exercise, files: ExerciseFiles) -> Result:
+def _grade_files(
+    session: Session, student: str, exercise: Exercise, files: ExerciseFiles, bases: Sequence[str]
+) -> Result:
     cases = session.cases[exercise.id]
     brief = Brief(session.course, exercise, files, cases, probe_nonce(exercise.id, session.seed))
 
@@ -138,15 +137,22 @@ def _grade_files(session: Session, student: str, exercise: Exercise, files: Exer
         session.emit(Doing(student, exercise.id, what))
 
     for _ in range(_ATTEMPTS - 1):
-        result = _attempt(session, brief, doing)
+        result = _attempt(session, brief, bases, doing)
         if result.report.status is not ExerciseStatus.NOT_GRADED:
             return result
         doing("the engine failed; trying once more")
         session.recover()
-    return _attempt(session, brief, doing)
+    return _attempt(session, brief, bases, doing)
 
 
-def _attempt(session: Session, brief: Brief, doing: Callable[[str], None]) -> Result:
+def _attempt(session: Session, brief: Brief, bases: Sequence[str], doing: Callable[[str], None]) -> Result:
+    """Base images come first, in each attempt: an engine that was renewed has only those that have a plain name."""
+    try:
+        for reference in bases:
+            session.origins[reference] = session.ensure_image(reference)
+    except EngineError as problem:
+        return Result(not_graded(brief.exercise, str(problem)), brief.files.digest)
+    reached("bases-present")
     with Bench(session.places, brief.files, session.course.limits, f"ex-{brief.exercise.id}", doing) as bench:
         report = grade_exercise(brief, bench, thorough=session.thorough)
         reached("checks-done")

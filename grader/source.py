@@ -9,13 +9,14 @@ such a value into something else (`.tolist()`, `numpy.array(…)`) ends it.
 from __future__ import annotations
 
 import ast
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from grader.model import ExerciseFiles
 
-__all__ = ["Uses", "uses_of"]
+__all__ = ["Uses", "libraries_of", "uses_of"]
 
 _MEANS = {"mean", "describe"}
 _AGGREGATES = {"agg", "aggregate", "apply", "transform"}
@@ -57,6 +58,24 @@ def uses_of(files: ExerciseFiles, script: str, module: str) -> Uses:
         return _Search(module, [main, *_reached(main, files)]).result()
     except RecursionError:
         return Uses(problem=f"{script} cannot be followed: its expressions stand too deep within each other.")
+
+
+def libraries_of(files: ExerciseFiles, script: str) -> tuple[str, ...]:
+    """What the script itself imports at its top and neither Python nor the folder brings, by the names of packages.
+
+    Nothing, where it cannot be read; what stands in a `try` or in a function may be meant to be missing.
+    """
+    main = _parsed(files.content(script) or b"")
+    if isinstance(main, str):
+        return ()
+    own = {part for file in files.files if file.path.endswith(".py") for part in _module_name(file.path).split(".")}
+    names: list[str] = []
+    for node in main.body:
+        if isinstance(node, ast.Import):
+            names += [alias.name.split(".")[0] for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.append(node.module.split(".")[0])
+    return tuple(dict.fromkeys(name for name in names if name not in own | sys.stdlib_module_names))
 
 
 def _reached(main: ast.Module, files: ExerciseFiles) -> list[ast.Module]:

@@ -3,34 +3,66 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from grader.dockerfile import Dockerfile, Instruction, Unparsable
 
-__all__ = ["error_line", "step_line"]
+__all__ = ["error_line", "step_line", "triggers_of"]
 
-_STEP = re.compile(r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\s/\]]+) +)? *(?P<index>\d+)/\d+\] (?P<text>.*)", re.DOTALL)
+_STEP = re.compile(
+    r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\s/\]]+) +)? *(?P<index>\d+)/(?P<total>\d+)\] (?P<text>.*)", re.DOTALL
+)
 _PARSE_ERROR = re.compile(r"(?:Dockerfile|dockerfile) parse error (?:on )?line (\d+)")
 _QUOTED = re.compile(r'"([^"]{1,4000})"|\(([^)]{1,4000})\)')
-_NUMBERED = {"FROM", "ADD", "COPY", "RUN", "WORKDIR"}
-"""The instructions that BuildKit numbers within a stage, FROM being the first."""
+_NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
+"""The instructions that BuildKit numbers within a stage, after a FROM that names an image and no stage."""
+_SCRATCH = "scratch"
 
 
-def step_line(name: str, dockerfile: Dockerfile | Unparsable) -> int | None:
+def step_line(name: str, dockerfile: Dockerfile | Unparsable, triggers: int = 0) -> int | None:
     """The Dockerfile's line of the step with this name (`[build 2/4] RUN pip install numpy`), or None.
 
-    The number counts the instructions of its stage that make layers. The keyword must agree; if it does not, a
-    step is found by its text, as long as there were no variables in it for the builder to replace.
+    The number counts the instructions of its stage that make layers, after the triggers (ONBUILD) of what it is built
+    on; `triggers` is how many of those an image brings, as in `triggers_of`. They have the line of the FROM that set
+    them off, or of their ONBUILD if it is in this file. The keyword must agree; if it does not, a step is found by its
+    text, as long as there were no variables in it for the builder to replace.
     """
     match = _STEP.match(name)
     if match is None or isinstance(dockerfile, Unparsable):
         return None
     text = _words(match["text"])
     stage = [one for one in dockerfile.instructions if _in_stage(one, match["stage"], dockerfile)]
-    numbered = [one for one in stage if one.keyword in _NUMBERED]
+    numbered = _in_number_order(stage, dockerfile, triggers)
     index = int(match["index"]) - 1
-    if index < len(numbered) and text.split(" ", 1)[0] == numbered[index].keyword:
-        return numbered[index].first_line
+    if index < len(numbered) and numbered[index][1] in {"", text.split(" ", 1)[0]}:
+        return numbered[index][0]
     return next((one.first_line for one in stage if _text(one) == text), None)
+
+
+def triggers_of(name: str, names: Iterable[str]) -> int:
+    """How many triggers the stage of a step has set off: BuildKit numbers them, but leaves them out of its total."""
+    match = _STEP.match(name)
+    beside = [other for one in names if (other := _STEP.match(one)) and match and other["stage"] == match["stage"]]
+    return max((int(one["index"]) - int(one["total"]) for one in beside), default=0)
+
+
+def _in_number_order(stage: list[Instruction], dockerfile: Dockerfile, triggers: int) -> list[tuple[int, str]]:
+    """Line and keyword of what BuildKit numbers in a stage, from 1; "" is any keyword."""
+    first = next((one for one in stage if one.keyword == "FROM"), None)
+    if first is None:
+        return []
+    own = [(one.first_line, one.keyword) for one in stage if one.keyword in _NUMBERED]
+    image = dockerfile.stages[first.stage].image
+    below = [number for number in range(first.stage) if image.lower() == dockerfile.stages[number].name]
+    if below:
+        return [*_triggers_in(dockerfile, below[-1]), *own]
+    counted = [] if image == _SCRATCH else [(first.first_line, "FROM")]
+    return [*counted, *[(first.first_line, "")] * triggers, *own]
+
+
+def _triggers_in(dockerfile: Dockerfile, stage: int) -> list[tuple[int, str]]:
+    held = [(one.first_line, one.trigger) for one in dockerfile.instructions if one.stage == stage]
+    return [(line, trigger.keyword) for line, trigger in held if trigger and trigger.keyword in _NUMBERED]
 
 
 def _in_stage(instruction: Instruction, stage: str | None, dockerfile: Dockerfile) -> bool:

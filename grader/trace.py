@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from grader.dockerfile import Dockerfile, Unparsable
 from grader.model import BuildStep
-from grader.steplines import error_line, step_line
+from grader.steplines import error_line, step_line, triggers_of
 
 __all__ = [
     "LOG_TAIL",
@@ -200,7 +200,7 @@ class Progress:
             seconds=max(0.0, seconds),
             log=self._tails.get(vertex.digest, b"").decode("utf-8", errors="replace"),
             error=plain_error(vertex.error),
-            line=step_line(vertex.name, self.dockerfile),
+            line=self._line(vertex),
         )
 
     def steps(self, unfinished: str = "") -> tuple[BuildStep, ...]:
@@ -215,10 +215,14 @@ class Progress:
         if vertex is None:
             told = plain_error(message)
             return Failure(told, error_line(told, self.dockerfile), ours=is_engines_fault(message))
-        line = step_line(vertex.name, self.dockerfile)
+        line = self._line(vertex)
         if vertex.name.startswith(_PLUMBING) or _BASE_IMAGE.match(vertex.name):
             return Failure(plain_error(message), line, ours=True)
         return Failure(plain_error(vertex.error), line, ours=is_engines_fault(vertex.error))
+
+    def _line(self, vertex: Vertex) -> int | None:
+        names = [one.name for one in self._vertices.values()]
+        return step_line(vertex.name, self.dockerfile, triggers_of(vertex.name, names))
 
     def _culprit(self, message: str) -> Vertex | None:
         """The vertex whose error is the build's; others were only cancelled because of it."""

@@ -18,9 +18,12 @@ from grader.course import CourseFolder
 from grader.engine import DockerEngine
 from grader.errors import EnvironmentProblem
 from grader.events import Doing
-from grader.limits import Proved, gaps, proofs
+from grader.limits import BATCH_ENGINE, Proved, Squeeze, as_it_is, gaps, proofs
+from grader.meter import kernel_limits
+from grader.model import RunRequest
 from grader.privaterecipe import RELEASE
 from grader.render.to_text import Style
+from grader.spec import Limits
 
 __all__ = ["examine_machine"]
 
@@ -95,7 +98,7 @@ def _host(machine: _Machine) -> Iterator[Line]:
     if machine.host.image_labels(machine.base) is None:
         yield "limits", "FAILS", f"not tried: {machine.base} is needed for it; run `grader images`"
     else:
-        yield from _limits(machine, "host", machine.host, host_places(machine.host))
+        yield from _limits(machine, "host", machine.host, host_places(machine.host), as_it_is)
 
 
 def _private(machine: _Machine) -> Iterator[Line]:
@@ -108,11 +111,30 @@ def _private(machine: _Machine) -> Iterator[Line]:
             seconds = time.monotonic() - began
             yield "private engine", "ok", f"Docker {trial.private.version}, up in {seconds:.1f} s, preparing included"
             yield from _compose(trial)
-            yield from _limits(machine, "private", trial.engine, trial.places)
+            yield from _limits(machine, "private", trial.engine, trial.places, trial.squeeze)
             if not trial.private.disk_is_bounded:
                 yield "private engine's disk", "warning", "not bounded: the host gives no loop devices"
+        yield from _sizes(machine)
     except EnvironmentProblem as problem:
         yield "private engine", "FAILS", str(problem)
+
+
+_DISK = "import os; found = os.statvfs('/'); print(found.f_blocks * found.f_frsize >> 20)"
+
+
+def _sizes(machine: _Machine) -> Iterator[Line]:
+    """Whether the kernel has taken the sizes of a batch's engine.
+
+    Limits are tried in a small engine, which does no harm where they do not hold; so this is what is left to ask.
+    """
+    machine.doing("the sizes of a batch's engine")
+    with trial_engine(machine.folder, machine.host, machine.say, BATCH_ENGINE) as trial:
+        kept = kernel_limits(machine.host.connection, trial.private.container)
+        disk = trial.engine.run(machine.base, RunRequest(entrypoint=("python3", "-c", _DISK)), Limits()).stdout.strip()
+    memory_mb, processes = kept
+    wanted = kept == (BATCH_ENGINE.memory_mb, BATCH_ENGINE.processes)
+    seen = f"the kernel gives it {memory_mb} MiB of memory, {processes} processes, a disk of {disk.decode()} MiB"
+    yield "the engine of a batch", "ok" if wanted else "FAILS", f"{seen}, {trial.private.cpus:g} cores"
 
 
 def _compose(trial: TrialEngine) -> Iterator[Line]:
@@ -122,15 +144,16 @@ def _compose(trial: TrialEngine) -> Iterator[Line]:
     yield "compose", "ok" if version else "FAILS", origin if version else excerpt(outcome)
 
 
-def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places) -> Iterator[Line]:
+def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places, squeeze: Squeeze) -> Iterator[Line]:
     """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
     yield _TIERS[tier], "", ""
     found: list[Proved] = []
-    for one in tried(engine, places, proofs(tier, machine.base), machine.doing):
+    builder = engine.info().builder
+    for one in tried(engine, places, proofs(tier, machine.base, builder), machine.doing, squeeze):
         found.append(one)
         yield f"{one.proof.name} ({tier})", "ok" if one.holds else "FAILS", f"{one.proof.attempt}: {one.seen}"
     known_limits(machine.host).keep(tier, found)
-    for gap in gaps(tier):
+    for gap in gaps(tier, builder):
         yield f"{gap.name} ({tier})", "warning", f"not bounded: {gap.why}"
 
 

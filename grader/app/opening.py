@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,8 @@ from grader.enginestore import copy_image
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.images import BaseImages, base_of
-from grader.limits import SMALL_ENGINE, Tier
+from grader.limits import SMALL_ENGINE, Sizes, Squeeze, Tier
+from grader.meter import squeezed
 from grader.model import BuildFailed, Built, Case, ExerciseFiles, MemoryFile
 from grader.playground import OwnEngine, PrivatePlayground, PrivatePlaygrounds
 from grader.private import PrivateEngine, PrivateSettings, start_private_engine
@@ -150,7 +152,7 @@ def _private_engine(nest: _Nest) -> Iterator[tuple[DockerEngine, Callable[[], No
 
         def start() -> DockerEngine:
             private = home.enter_context(start_private_engine(nest.host.connection, settings, nest.say))
-            return connect(endpoint=private.endpoint, tier="private")
+            return _connected(private)
 
         engine = start()
 
@@ -170,30 +172,41 @@ def _private_engine(nest: _Nest) -> Iterator[tuple[DockerEngine, Callable[[], No
                 pass
 
 
+def _connected(private: PrivateEngine) -> DockerEngine:
+    return connect(endpoint=private.endpoint, tier="private", cpus=private.cpus)
+
+
 @dataclass(frozen=True, slots=True)
 class TrialEngine:
-    """A small private engine to try things in: `places` to grade in, and a folder to run other commands in."""
+    """A private engine to try things in: `places` to grade in, and a folder to run other commands in.
+
+    `squeeze` leaves it fewer cores for a while.
+    """
 
     private: PrivateEngine
     engine: DockerEngine
     places: Places
     workshop: Workshop
+    squeeze: Squeeze
 
 
 @contextmanager
-def trial_engine(folder: CourseFolder, host: DockerEngine, say: Callable[[str], None]) -> Iterator[TrialEngine]:
-    """A private engine of `SMALL_ENGINE`'s sizes with nothing but the base images in it."""
+def trial_engine(
+    folder: CourseFolder, host: DockerEngine, say: Callable[[str], None], sizes: Sizes = SMALL_ENGINE
+) -> Iterator[TrialEngine]:
+    """A private engine of these sizes with nothing but the base images in it."""
     nest = _Nest(folder, host, image_supply(folder, host, say), say)
-    settings = replace(nest.settings(), **asdict(SMALL_ENGINE))
+    settings = replace(nest.settings(), **asdict(sizes))
     with (
         start_private_engine(host.connection, settings, say) as private,
-        connect(endpoint=private.endpoint, tier="private") as engine,
+        _connected(private) as engine,
         workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
     ):
         playground = PrivatePlayground(
-            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images
+            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, nest.supply
         )
-        yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(playground)), place)
+        squeeze = partial(squeezed, host.connection, private.container)
+        yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(playground)), place, squeeze)
 
 
 def host_places(host: DockerEngine) -> Places:
@@ -219,8 +232,9 @@ def _playgrounds(nest: _Nest, terms: Terms, stack: ExitStack) -> Playgrounds:
                     nest.host,
                     nest.settings(),
                     nest.folder.course.images,
-                    lambda endpoint: connect(endpoint=endpoint, tier="private"),
-                    nest.say,
+                    connect=_connected,
+                    supply=nest.supply,
+                    say=nest.say,
                 )
                 made.append(playgrounds)
                 stack.callback(playgrounds.close)
@@ -249,11 +263,12 @@ def _built_on_once(supply: Callable[[str], str], host: DockerEngine, engine: Doc
     def ensure(reference: str) -> str:
         origin = supply(reference)
         with lock:
-            if (reference, engine.connection.endpoint) not in ready:
+            target = engine.connection  # the engine may be renewed meanwhile
+            if (reference, target.endpoint) not in ready:
                 if engine.image_labels(reference) is None:
-                    copy_image(host.connection, engine.connection, reference)
+                    copy_image(host.connection, target, reference)
                 _build_on(engine, reference)
-                ready.add((reference, engine.connection.endpoint))
+                ready.add((reference, target.endpoint))
         return origin
 
     return ensure

@@ -12,7 +12,7 @@ from grader.course import CourseFolder
 from grader.dockerengine import DockerEngine
 from grader.enforced import Memory, ask, engine_key, needed
 from grader.events import Doing
-from grader.limits import Proof, Proved, discarded, gaps, proofs, prove
+from grader.limits import Proof, Proved, Squeeze, as_it_is, discarded, gaps, proofs, prove
 from grader.verdicts import LimitsRecord
 
 __all__ = ["known_limits", "prove_for_batch", "tried"]
@@ -28,12 +28,14 @@ def prove_for_batch(folder: CourseFolder, terms: Terms, waived: Collection[str],
 
         def attempt(place: Tier, wanted: Sequence[Proof]) -> list[Proved]:
             console.note(_WHY)
-            with console.checking() as emit, _opened(folder, host, place, console.note) as (engine, places):
-                return list(tried(engine, places, wanted, lambda what: emit(Doing("", "limits", what))))
+            with console.checking() as emit, _opened(folder, host, place, console.note) as opened:
+                engine, places, squeeze = opened
+                return list(tried(engine, places, wanted, lambda what: emit(Doing("", "limits", what)), squeeze))
 
         wanted = {place: needed(proofs(place, base), phases) for place, phases in _places(terms).items()}
         proved, failing = ask(wanted, known_limits(host), attempt, waived)
-    return LimitsRecord(proved, failing, tuple(gap.name for gap in gaps(terms.tier)))
+        builder = host.info().builder if terms.tier == "host" else ""
+    return LimitsRecord(proved, failing, tuple(gap.name for gap in gaps(terms.tier, builder)))
 
 
 def known_limits(host: DockerEngine) -> Memory:
@@ -55,18 +57,22 @@ def _places(terms: Terms) -> dict[Tier, tuple[str, ...]]:
 @contextmanager
 def _opened(
     folder: CourseFolder, host: DockerEngine, place: Tier, say: Callable[[str], None]
-) -> Iterator[tuple[DockerEngine, Places]]:
+) -> Iterator[tuple[DockerEngine, Places, Squeeze]]:
     if place == "host":
         image_supply(folder, host, say)(folder.course.images[0].names[0])
-        yield host, host_places(host)
+        yield host, host_places(host), as_it_is
         return
     with trial_engine(folder, host, say) as trial:
-        yield trial.engine, trial.places
+        yield trial.engine, trial.places, trial.squeeze
 
 
 def tried(
-    engine: DockerEngine, places: Places, wanted: Iterable[Proof], doing: Callable[[str], None]
+    engine: DockerEngine,
+    places: Places,
+    wanted: Iterable[Proof],
+    doing: Callable[[str], None],
+    squeeze: Squeeze = as_it_is,
 ) -> Iterator[Proved]:
     """Try these limits; what the engine itself says that it discards does not hold."""
-    for one in prove(places, wanted, doing):
+    for one in prove(places, wanted, doing, squeeze):
         yield discarded(one, engine.warnings)

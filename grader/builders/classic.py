@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from grader.builders.order import SILENCE, BuildOrder, Made, api_parameters, error_of, json_messages, outcome
-from grader.connection import Connection, Refused, Stream, parse_time
+from grader.connection import Connection, Parameters, Refused, Stream, parse_time
 from grader.dockerfile import Dockerfile, Unparsable
 from grader.errors import EngineError
 from grader.model import BuildFailed, BuildStep
@@ -34,6 +34,8 @@ _COLOUR = re.compile(r"\x1b\[(?:91|0)m")
 _NOISE = ("Removing intermediate container ", " ---> Removed intermediate container ")
 _CACHED = " ---> Using cache\n"
 _REMOVAL_SECONDS = 2.0
+_PERIOD = 100_000
+"""Microseconds in which a step may have its quota of cores."""
 
 
 def build_classic(
@@ -65,9 +67,15 @@ def build_classic(
 
 def _begin(connection: Connection, order: BuildOrder) -> Stream:
     silence = order.seconds + SILENCE
-    return connection.stream(
-        "POST", "/build", parameters=api_parameters(order), data=order.job.context, silence=silence
-    )
+    parameters = {**api_parameters(order), **_bounds(order)}
+    return connection.stream("POST", "/build", parameters=parameters, data=order.job.context, silence=silence)
+
+
+def _bounds(order: BuildOrder) -> Parameters:
+    """What a step may use. Its processes cannot be bounded: `nproc` counts those of a user, not of a container."""
+    memory = {"memory": order.memory, "memswap": order.memory} if order.memory else {}
+    cores = {"cpuperiod": _PERIOD, "cpuquota": round(order.cpus * _PERIOD)} if order.cpus else {}
+    return {**memory, **cores}
 
 
 @dataclass(slots=True)

@@ -38,13 +38,19 @@ _MESSAGE_LIMIT = 4 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class BuildOrder:
-    """One build. `tag` and `labels` are ours; `seconds` and `log_bytes` are its limits."""
+    """One build. `tag` and `labels` are ours; `seconds` and `log_bytes` are its limits.
+
+    `memory` (bytes, no swap on top) and `cpus` are those of each of its steps, where the builder takes such limits from
+    a request: the classic one does, BuildKit does not. 0 is no limit.
+    """
 
     job: BuildJob
     tag: str
     labels: tuple[tuple[str, str], ...]
     seconds: float
     log_bytes: int
+    memory: int = 0
+    cpus: float = 0.0
 
     @property
     def dockerfile(self) -> Dockerfile | Unparsable:

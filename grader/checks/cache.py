@@ -6,10 +6,12 @@ import re
 import shlex
 from pathlib import PurePosixPath
 
-from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built
+from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built, run
+from grader.checks.probe import probe
 from grader.checks.reasons import Reason
 from grader.errors import EngineError
-from grader.model import BuildFailed, BuildRequest, BuildStep, Built, Finding
+from grader.model import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
+from grader.source import libraries_of
 from grader.spec import CachedInstalls
 
 __all__ = ["INSTALLS", "INSTRUCTION", "cached_installs"]
@@ -25,12 +27,7 @@ def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # n
     """Build, change only the script, build again: what the builder itself says was cached decides."""
     first = yield from built()
     if not any(_installs(step, brief) for step in first.steps):
-        return Finding(
-            passed=False, reason=Reason.NOTHING_INSTALLED,
-            message="No instruction of the Dockerfile installs packages, so there is nothing that could stay cached.",
-            expected="an instruction that installs the script's libraries, before the script is copied",
-            actual="\n".join(_instruction(step) for step in first.steps), file="Dockerfile", reproduce=_REPRODUCE,
-        )  # fmt: skip
+        return (yield from _without_installs(brief, first))
     again = yield from _changed_and_built(brief)
     repeated = _repeated(again, brief)
     if isinstance(again, BuildFailed):
@@ -44,6 +41,41 @@ def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # n
             passed=True, message="After a change of the script, no package was installed again.", reproduce=_REPRODUCE
         )
     return _told(repeated, again.steps, brief.script)
+
+
+def _without_installs(brief: Brief, first: Built) -> Steps[Finding]:
+    """Where no instruction is seen to install, none does so twice; but what the script needs must be there by some way.
+
+    It may be copied, or be installed by a program of the student's own; or the script needs nothing.
+    """
+    missing = yield from _missing(brief)
+    if not missing:
+        return Finding(passed=True, message="No instruction installs packages, and the script finds all it needs.")
+    return Finding(
+        passed=False, reason=Reason.NOTHING_INSTALLED,
+        message=f"No instruction of the Dockerfile installs packages, and the image has no {' and no '.join(missing)}, "
+        "which the script imports.",
+        expected="an instruction that installs the script's libraries, before the script is copied",
+        actual="\n".join(_instruction(step) for step in first.steps), file="Dockerfile", reproduce=_REPRODUCE,
+    )  # fmt: skip
+
+
+def _missing(brief: Brief) -> Steps[list[str]]:
+    """Which of the script's libraries the interpreter that runs it does not find, by the exit code of one run each."""
+    needed = libraries_of(brief.files, brief.script)[:_MOST_LIBRARIES]
+    if not needed:
+        return []
+    seen = yield from probe(brief, arguments=False)
+    executable = "python3" if isinstance(seen, Finding) else seen.executable
+    missing: list[str] = []
+    for name in needed:
+        looked = yield from run(RunRequest(entrypoint=(executable, "-c", _FINDS, name)))
+        missing += [] if looked.ended == Exited(0) else [name]
+    return missing
+
+
+_MOST_LIBRARIES = 5
+_FINDS = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
 
 def _changed_and_built(brief: Brief) -> Steps[Built | BuildFailed]:
@@ -205,5 +237,5 @@ def _scripts_named(step: BuildStep, brief: Brief) -> list[str]:
     return [
         file.content[:_SCRIPT_BYTES].decode("utf-8", "replace")
         for file in brief.files.files
-        if PurePosixPath(file.path).name in names and not file.path.endswith(".py")
+        if PurePosixPath(file.path).name in names and PurePosixPath(file.path).name != brief.script
     ]

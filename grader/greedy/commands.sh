@@ -1,6 +1,7 @@
 #!/bin/bash
 # Takes more than it may, in the script container, where there is Perl and no Python. It prints as program.py does; of
-# `connections`, how many of its requests to the guard were let in while none of them ended.
+# `connections`, how many of its requests to the guard were let in while none of them ended; of `disk` MiB, of `files`
+# the number, in its own folder; of `objects` how many volumes it could make.
 exec perl -MSocket -e '
     use strict;
     $| = 1;
@@ -37,21 +38,38 @@ exec perl -MSocket -e '
         waitpid start(sub { my $data = "x" x ($mib << 20) }), 0;
         $? & 127 ? "killed" : "all";
     }
-    sub tmp {
+    sub fill {
+        my ($path, $wanted) = @_;
         my $taken = 0;
-        open my $file, ">", "/tmp/fill";
-        for (1 .. shift) { last unless syswrite($file, "x" x (1 << 20)) == 1 << 20; $taken++ }
-        unlink "/tmp/fill";
+        open my $file, ">", $path;
+        for (1 .. $wanted) { last unless syswrite($file, "x" x (1 << 20)) == 1 << 20; $taken++ }
+        unlink $path;
         $taken;
     }
-    sub connections {
-        my ($wanted, $first, @open) = (shift, "");
-        for (1 .. $wanted) {
-            socket my $socket, AF_UNIX, SOCK_STREAM, 0;
-            connect $socket, pack_sockaddr_un("/var/run/docker.sock") or last;
-            syswrite $socket, "GET /v1.41/events HTTP/1.1\r\nHost: docker\r\n\r\n";
-            push @open, $socket;
+    sub files {
+        my $made = 0;
+        for (1 .. shift) { open my $file, ">", "many-$_" or last; $made++ }
+        unlink "many-$_" for 1 .. $made;
+        $made;
+    }
+    sub ask {
+        socket my $socket, AF_UNIX, SOCK_STREAM, 0;
+        connect $socket, pack_sockaddr_un("/var/run/docker.sock") or return;
+        syswrite $socket, join("\r\n", shift() . " HTTP/1.1", "Host: docker", @_);
+        $socket;
+    }
+    sub objects {
+        my $made = 0;
+        for (1 .. shift) {
+            my $socket = ask("POST /v1.41/volumes/create", "Content-Type: application/json", "Content-Length: 2", "", "{}");
+            last unless $socket && <$socket> =~ / 201 /;
+            $made++;
         }
+        $made;
+    }
+    sub connections {
+        my @open;
+        for (1 .. shift) { push @open, ask("GET /v1.41/events", "", "") // last }
         select undef, undef, undef, 1;
         scalar grep { vec(my $bits = "", fileno $_, 1) = 1; select $bits, undef, undef, 0 } @open;
     }
@@ -70,7 +88,8 @@ exec perl -MSocket -e '
     }
 
     my %attempts = (
-        processes => \&processes, CPU => \&cores, memory => \&memory, "/tmp" => \&tmp,
+        processes => \&processes, CPU => \&cores, memory => \&memory, "/tmp" => sub { fill("/tmp/fill", @_) },
+        disk => sub { fill("fill", @_) }, files => \&files, objects => \&objects,
         connections => \&connections, network => \&network, privileges => \&privileges,
     );
     for (@ARGV) { my ($name, $amount) = split /=/; print "$name ", $attempts{$name}->($amount), "\n" }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import re
 import socket
@@ -92,6 +93,7 @@ def guarded(
     *,
     buildkit: bool = True,
     quota: Quota = DEFAULT,
+    cpus: float = math.inf,
     make_folder: MakeFolder | None = None,
 ) -> Iterator[GuardedRecording]:
     """Listen at `path` and guard the engine's socket until the block ends; then all connections are cut.
@@ -99,11 +101,12 @@ def guarded(
     `work` is the submission's folder, an absolute path that means the same to the engine. It must not be possible for
     a script to replace it or a folder above it. `make_folder` makes what bind mounts need below it, where it is none of
     this machine's folders. Without `buildkit`, `/grpc` and `/session` are refused, and so is what is more than `quota`.
+    Containers get at most `cpus` cores each.
     What containers were given of the work folder stays with them; the volume that stands for it is removed if none has
     it any more.
     """
     recording = GuardedRecording()
-    policy = Policy(PurePosixPath(work), buildkit, quota)
+    policy = Policy(PurePosixPath(work), buildkit, quota, cpus)
     make = make_folder or partial(_make_folder, work)
     with _Server(engine, path, policy, recording, make) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

@@ -26,12 +26,14 @@ cannot ask for more than a RUN has anyway.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import cast
 
+from grader.guard.cores import build_held_to, held_to
 from grader.guard.endpoints import ENDPOINTS, Endpoint, Kind, refusal_for
 from grader.guard.http import Head
 from grader.guard.mounts import RESERVED, place
@@ -65,12 +67,13 @@ _SESSION = {
 class Policy:
     """What the rules need to know: the submission's work folder, absolute, and whether BuildKit is let through.
 
-    `quota` is how much may be asked for in all; it is the server that counts.
+    `quota` is how much may be asked for in all; it is the server that counts. `cpus` is how many cores the engine has.
     """
 
     work: PurePosixPath
     buildkit: bool = True
     quota: Quota = DEFAULT
+    cpus: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,7 @@ class Plan:
         value = self.endpoint.check(read(body), "")
         made = Rebuilt(self.head)
         if self.endpoint.name == "container create":
-            placed = place(cast("dict[str, Json]", value), self.policy.work)
+            placed = place(held_to(self.policy.cpus, cast("dict[str, Json]", value)), self.policy.work)
             value, made = placed.settings, replace(made, work_is_used=placed.work_is_used, folders=placed.folders)
         if self.endpoint.name == "exec start":
             _check_exec_start(cast("dict[str, Json]", value), self.upgrade)
@@ -139,6 +142,8 @@ def plan(head: Head, policy: Policy) -> Plan:
     _check_body(head, endpoint)
     headers = _session(head) if endpoint.name in _BUILDKIT else ()
     query = _checked_query(head.query, endpoint)
+    if endpoint.name == "build":
+        query = build_held_to(policy.cpus, query)
     return Plan(
         policy, endpoint, Head(head.method, f"/{API}{path}", query, (("host", "docker"), *headers)), head.upgrade
     )

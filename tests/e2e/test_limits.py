@@ -14,7 +14,7 @@ from tests.e2e.conftest import ROOT, Grader, docker
 pytestmark = pytest.mark.engine
 
 IMAGE = "grader-test-unbounded:1"
-ALL = "memory all\\nprocesses 100\\nCPU 0.20 throttled\\n/tmp 8\\nnetwork lo\\nprivileges 0 1\\n"
+ALL = "memory all\\nprocesses 100\\nCPU 0.05 throttled\\n/tmp 8\\nnetwork lo\\nprivileges 0 1\\n"
 
 
 @pytest.fixture

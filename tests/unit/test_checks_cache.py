@@ -8,7 +8,18 @@ from dataclasses import replace
 import pytest
 
 from grader.grade import grade_exercise
-from grader.model import BuildFailed, BuildRequest, BuildStep, Built, CheckVerdict, Observation, Request
+from grader.model import (
+    BuildFailed,
+    BuildRequest,
+    BuildStep,
+    Built,
+    CheckVerdict,
+    Exited,
+    Observation,
+    Request,
+    RunOutcome,
+    RunRequest,
+)
 from tests.unit.test_checks import check
 from tests.worlds import brief, image
 
@@ -144,12 +155,50 @@ def test_what_installs_packages(text: str, installs: bool) -> None:
     assert found.status == ("failed" if installs else "passed")
 
 
-def test_where_nothing_is_installed_nothing_is_in_order() -> None:
-    found, builds = verdict(steps(*numbered("FROM python:3.9", "COPY . .", "RUN echo hello"), ran_from=2))
-    assert (found.status, changes(builds)) == ("failed", 0)
-    assert "installs packages" in found.message
+def without_installs(script: bytes, *, found: bool, **files: bytes) -> CheckVerdict:
+    """What is concluded where no instruction installs, and the image has what the script imports, or has not."""
+    names = numbered("FROM python:3.9", "COPY vendored /usr/lib/python3/dist-packages", "COPY . .", "RUN echo hello")
+
+    def observe(request: Request) -> Observation:
+        if isinstance(request, BuildRequest):
+            return replace(image(), steps=steps(*names, ran_from=3 if request.changed else 99))
+        assert isinstance(request, RunRequest)
+        looks = "find_spec" in " ".join(request.entrypoint or ())
+        return RunOutcome(Exited(0 if found or not looks else 1))
+
+    given = {"Dockerfile": b"FROM x\n", "sales_predictor.py": script, **files}
+    return check(grade_exercise(brief("3.3.L", given), observe), "cached")
+
+
+def test_where_nothing_is_installed_what_the_script_needs_must_be_there() -> None:
+    found = without_installs(b"import numpy as np\nimport pandas.io\n", found=False)
+    assert found.status == "failed"
+    assert "the image has no numpy and no pandas" in found.message
     assert "RUN echo hello" in found.actual
     assert found.hint
+
+
+@pytest.mark.parametrize(
+    ("script", "there"),
+    [
+        (b"import numpy\n", True),
+        (b"import csv, statistics\nfrom helper import mean\nprint(mean([1]))\n", False),
+        (b"try:\n    import numpy\nexcept ImportError:\n    numpy = None\n", False),
+    ],
+    ids=["copied", "needs nothing", "does without"],
+)
+def test_what_installs_nothing_installs_nothing_again(script: bytes, there: bool) -> None:
+    found = without_installs(script, found=there, **{"helper.py": b"def mean(x): return sum(x) / len(x)\n"})
+    assert (found.status, found.score) == ("passed", 8)
+
+
+def test_an_installation_by_a_program_of_ones_own_is_one() -> None:
+    names = numbered("FROM python:3.9", "COPY . .", "RUN python setup_libraries.py")
+    lost = steps(*names, ran_from=2)
+    program = b"import subprocess\nsubprocess.run(['pip', 'install', 'numpy'], check=True)\n"
+    found, _ = verdict(lost, lost, **{"setup_libraries.py": program})
+    assert found.status == "failed"
+    assert "RUN python setup_libraries.py" in found.message
 
 
 def test_a_builder_that_names_no_lines() -> None:

@@ -51,6 +51,38 @@ def significant(value: Any) -> Any:  # noqa: ANN401 - JSON
     return [significant(one) for one in value] if isinstance(value, list) else value
 
 
+# ── cores ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [
+        ({"NanoCpus": 2_000_000_000}, {"NanoCpus": 1_800_000_000}),
+        ({"NanoCpus": 500_000_000}, {"NanoCpus": 500_000_000}),
+        ({"CpuQuota": 200_000}, {"CpuQuota": 180_000}),
+        ({"CpuQuota": 200_000, "CpuPeriod": 50_000}, {"CpuQuota": 90_000, "CpuPeriod": 50_000}),
+        ({"CpuQuota": 90_000, "CpuPeriod": 50_000}, {"CpuQuota": 90_000, "CpuPeriod": 50_000}),
+        ({"CpuQuota": -1}, {"CpuQuota": -1}),
+        ({"CpuPeriod": 50_000}, {"CpuPeriod": 50_000}),
+        ({}, {}),
+    ],
+)
+def test_no_container_gets_more_cores_than_the_engine_has(asked: dict[str, int], sent: dict[str, int]) -> None:
+    policy = Policy(WORK, cpus=1.8)
+    head = "POST /v1.45/containers/create HTTP/1.1\nHost: docker\nContent-Type: application/json"
+    body = json.loads(rebuilt(head, json.dumps({"Image": "app", "HostConfig": asked}), policy).body or b"")
+    assert {name: value for name, value in body["HostConfig"].items() if "Cpu" in name} == sent
+
+
+@pytest.mark.parametrize(
+    ("asked", "sent"),
+    [("200000", "180000"), ("200000&cpuperiod=50000", "90000"), ("50000", "50000"), ("-1", "-1"), ("0", "0")],
+)
+def test_no_step_of_a_classic_build_gets_more_cores_than_the_engine_has(asked: str, sent: str) -> None:
+    head = f"POST /v1.45/build?t=app&cpuquota={asked} HTTP/1.1\nHost: docker\nContent-Type: application/x-tar"
+    assert dict(rebuilt(head, policy=Policy(WORK, cpus=1.8)).head.query)["cpuquota"] == sent
+
+
 # ── what clients send ───────────────────────────────────────────────────────────────────
 
 

@@ -28,11 +28,15 @@ class Store:
 
     images: dict[str, dict[str, str]] = field(default_factory=dict)
     registry: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
     asked: list[str] = field(default_factory=list)
     imported: list[bytes] = field(default_factory=list)
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         return self.images.get(reference)
+
+    def is_derived(self, reference: str) -> bool:
+        return reference in self.derived
 
     def pull(self, reference: str) -> bool:
         self.asked.append(reference)
@@ -76,6 +80,17 @@ def test_an_image_in_the_engine_is_taken_as_it_is(supply: Supply) -> None:
     store = Store({"python:3.9": {"maintainer": "somebody"}})
     assert supply(store, fails).ensure(BULLSEYE, "python:3.9").origin == "local"
     assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "derived"), [(OLD, ("python:3.9",)), ({**OLD, "maintainer": "somebody"}, ())], ids=["steps", "a label"]
+)
+def test_an_image_made_from_one_of_ours_stays_its_makers(
+    supply: Supply, labels: dict[str, str], derived: tuple[str, ...]
+) -> None:
+    store = Store({"python:3.9": labels}, derived=derived)
+    assert supply(store, fails).ensure(BULLSEYE, "python:3.9", rebuild=True).origin == "local"
+    assert store.images == {"python:3.9": labels}
 
 
 def test_a_registry_is_asked_before_anything_is_built(supply: Supply) -> None:

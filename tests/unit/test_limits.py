@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -14,14 +14,18 @@ from grader.bench import Places
 from grader.cli import run
 from grader.enforced import Memory, NotEnforced, ask, engine_key, needed, together, waivers
 from grader.errors import EngineError, UsageError
+from grader.limitjudge import Spent
 from grader.limits import Proof, Proved, Tier, discarded, gaps, names, proofs, prove
 from grader.model import (
     BuildFailed,
     BuildStep,
+    Built,
     ComposeRequest,
     ComposeSeen,
     ExerciseFiles,
+    ImageConfig,
     LimitsRecord,
+    NotStarted,
     OutputLimit,
     RunOutcome,
     RunRequest,
@@ -38,9 +42,12 @@ from tests.worlds import printed
 BOUNDED = """\
 processes 15
 /tmp 8
-CPU 0.20 throttled
+CPU 0.05 throttled
 memory killed
-disk 364
+disk 127
+files 19999
+objects 128
+busy 0.10 cores, 0.40 s
 connections 64
 network lo
 privileges 0 1
@@ -51,6 +58,9 @@ processes 400
 CPU 1.93 free
 memory all
 disk 800
+files 25000
+objects 200
+busy 1.90 cores, 7.60 s
 connections 100
 network eth0 lo
 privileges 2818844155 0
@@ -70,6 +80,8 @@ class World:
 
     def ran(self, request: RunRequest) -> RunOutcome:
         self.asked.append("run")
+        if request.args == ("true",):
+            return RunOutcome(NotStarted("The image declares 100 volumes.")) if self.stops else printed()
         words = " ".join(request.entrypoint or ())
         if "ATTEMPTS" in words:
             return printed(self.got)
@@ -80,8 +92,10 @@ class World:
             return printed("x" * 10_000_000)
         return RunOutcome(TimedOut(1) if sleeps else OutputLimit(65_536))
 
-    def build(self, job: BuildJob) -> BuildFailed:
+    def build(self, job: BuildJob) -> Built | BuildFailed:
         text = job.dockerfile.decode()
+        if "VOLUME" in text:
+            return Built("sha256:1", ImageConfig(), ())
         if "program.py" in text:
             return BuildFailed("exit code: 1", steps=(BuildStep("[3/3] RUN python3", log=self.got),))
         if not self.stops:
@@ -95,6 +109,8 @@ class World:
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
         text = (files.content("compose.yaml") or b"").decode()
+        if "number-20" in text and self.stops:
+            return ComposeSeen(printed(), refused=("there are 40 services; at most 8 are brought up",))
         if "greedy" in text:
             greedy = ServiceSeen("greedy", "exited", 0, stdout=self.got.encode())
             return ComposeSeen(printed(), printed(), printed(), (greedy,), printed())
@@ -103,12 +119,16 @@ class World:
         left = () if self.stops else ("container 1",)
         return ComposeSeen(printed(), printed(), printed(), services, printed(), left)
 
+    @contextmanager
+    def squeeze(self, cores: float) -> Iterator[Callable[[], Spent]]:
+        yield lambda: Spent(0.5, 7) if self.stops else Spent(7.7, 0)
+
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         raise AssertionError(image)
 
 
 def tried(world: World, tier: Tier = "private") -> list[Proved]:
-    return list(prove(world.places(), proofs(tier, "python:3.9"), lambda _: None))
+    return list(prove(world.places(), proofs(tier, "python:3.9"), lambda _: None, world.squeeze))
 
 
 @pytest.mark.parametrize("tier", ["host", "private"])
@@ -182,12 +202,12 @@ def asking(
     world: World, memory: Memory, waived: Sequence[str] = (), tier: Tier = "private"
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     def attempt(place: Tier, wanted: Sequence[Proof]) -> list[Proved]:
-        return list(prove(world.places(), wanted, lambda _: None))
+        return list(prove(world.places(), wanted, lambda _: None, world.squeeze))
 
     return ask({tier: needed(proofs(tier, "python:3.9"), PHASES)}, memory, attempt, waivers(waived))
 
 
-LOOSE = BOUNDED.replace("disk 364", "disk 800").replace("memory killed", "memory all")
+LOOSE = BOUNDED.replace("disk 127", "disk 800").replace("memory killed", "memory all")
 
 
 def test_a_batch_refuses_where_a_needed_limit_does_not_hold_and_names_the_way_out(tmp_path: Path) -> None:
@@ -242,7 +262,7 @@ def test_an_unknown_waiver_is_a_mistake_that_names_the_known_ones(
 def test_what_held_is_not_tried_again_until_the_engine_is_another(tmp_path: Path) -> None:
     first, second, third = World(), World(), World()
     assert asking(first, Memory(tmp_path, "key")) == asking(second, Memory(tmp_path, "key"))
-    assert (first.asked, second.asked) == (["run", "script"], [])
+    assert (first.asked, second.asked) == (["run", "run", "script", "script"], [])
     asking(third, Memory(tmp_path, "another"))
     assert third.asked == first.asked
 

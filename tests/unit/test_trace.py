@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.dockerfile import parse
-from grader.steplines import error_line, step_line
+from grader.steplines import error_line, step_line, triggers_of
 from grader.trace import LOG_TAIL, Log, Progress, Status, Vertex, decode_status, plain_error
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -238,6 +238,49 @@ LINES = [
 @pytest.mark.parametrize(("name", "line"), LINES)
 def test_lines_of_steps(name: str, line: int | None) -> None:
     assert step_line(name, parse(TWO_STAGES)) == line
+
+
+ON_A_STAGE = b"""\
+FROM python:3.9-slim AS below
+ONBUILD RUN echo trigger
+ENV A=1
+FROM below
+RUN echo $A
+RUN false
+FROM scratch AS last
+COPY a /
+COPY b /
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("[below 1/1] FROM docker.io/library/python:3.9-slim", 1),
+        ("[stage-1 1/2] RUN echo trigger", 2),
+        ("[stage-1 2/2] RUN echo 1", 5),
+        ("[stage-1 3/2] RUN false", 6),
+        ("[last 1/2] COPY a /", 8),
+        ("[last 2/2] COPY b /", 9),
+    ],
+)
+def test_lines_of_steps_on_a_stage_and_on_nothing(name: str, line: int) -> None:
+    assert step_line(name, parse(ON_A_STAGE)) == line
+
+
+def test_triggers_of_a_base_image_are_not_taken_for_the_students_own_steps() -> None:
+    # As Engine 26.1 names them: the base image has three triggers, which the total leaves out.
+    lines = {
+        "[1/4] FROM docker.io/library/onbuild:1": 1,
+        "[2/4] RUN echo trigger": 1,
+        "[3/4] COPY a /a": 1,
+        "[4/4] RUN echo two": 1,
+        "[5/4] WORKDIR /x": 2,
+        "[6/4] RUN echo first": 3,
+        "[7/4] RUN false": 4,
+    }
+    parsed = parse(b"FROM onbuild:1\nWORKDIR /x\nRUN echo $WORD\nRUN false\n")
+    assert {name: step_line(name, parsed, triggers_of(name, lines)) for name in lines} == lines
 
 
 def test_a_variable_in_an_instruction_does_not_hide_its_line() -> None:

@@ -1,0 +1,87 @@
+"""Base images that the course names by a pattern only: every engine that needs one gets it when it is needed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from grader.app.opening import Terms, open_session
+from grader.course import open_course
+from grader.engine import connect
+from grader.enginestore import untag_image
+from grader.events import Doing, Event
+from grader.model import ExerciseFiles, ExerciseStatus, MemoryFile
+from grader.session import Session, grade_one
+from grader.spec import Limits
+from grader.submission import read_exercise
+from tests.engine.test_private import why_not_nested
+
+pytestmark = [pytest.mark.engine, pytest.mark.private]
+
+ROOT = Path(__file__).parents[2]
+PATTERNED = "python:3.9.20"
+"""Covered by `python:3.9.*`, and nobody else uses it here."""
+
+
+@pytest.fixture(autouse=True)
+def _only_here() -> Iterator[None]:
+    with connect(builder="buildkit") as host:
+        if reason := why_not_nested(host.connection):
+            pytest.skip(f"no engine can run in a container here: {reason}")
+        yield
+        untag_image(host.connection, PATTERNED)
+
+
+def solution(exercise: str, name: str) -> ExerciseFiles:
+    """A right solution, built on that image."""
+    files = read_exercise(ROOT / "reference" / "solutions" / exercise / name, exercise, Limits())
+    assert isinstance(files, ExerciseFiles)
+    changed = [
+        MemoryFile(file.path, _based(file.content), file.mode) if file.path == "Dockerfile" else file
+        for file in files.files
+    ]
+    return ExerciseFiles(files.exercise, files.folder, tuple(changed), files.digest)
+
+
+def _based(dockerfile: bytes) -> bytes:
+    first, rest = dockerfile.split(b"\n", 1)
+    assert first.startswith(b"FROM ")
+    return b"FROM " + PATTERNED.encode() + b"\n" + rest
+
+
+class Killer:
+    """Kills the engine that builds while it builds, once."""
+
+    def __init__(self) -> None:
+        self.session: Session | None = None
+        self.killed: list[str] = []
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, Doing) and event.what.startswith("building:") and self.session and not self.killed:
+            run = Path(self.session.places.engine.info().name).parent.name
+            self.killed.append(run)
+            with connect(builder="buildkit") as host:
+                host.connection.call("POST", f"/containers/grader-private-{run}/kill")
+
+
+def graded(exercise: str, name: str, killer: Killer, *, kill: bool) -> ExerciseStatus:
+    course = open_course(ROOT, os.environ, ROOT)
+    wanted = course.course.exercise(exercise)
+    with open_session(course, [wanted], 1, killer, print, terms=Terms("private")) as session:
+        killer.session = session if kill else None
+        return grade_one(session, "ada", wanted, solution(exercise, name)).report.status
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # connections that the kill broke
+def test_a_renewed_engine_has_it_again() -> None:
+    killer = Killer()
+    assert graded("3.1.1", "as-in-the-chapter", killer, kill=True) is ExerciseStatus.PASSED
+    assert len(killer.killed) == 1
+
+
+@pytest.mark.parametrize(("exercise", "name"), [("3.1.2", "two-commands"), ("3.3.3", "short-notation")])
+def test_the_engine_in_which_commands_and_compose_build_has_it(exercise: str, name: str) -> None:
+    assert graded(exercise, name, Killer(), kill=False) is ExerciseStatus.PASSED
