@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Grader, left, made_by
+from tests.e2e.conftest import ROOT, Grader, left, made_by, one_after_another
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, one_after_another]
 
 
 @pytest.fixture
