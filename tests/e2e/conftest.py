@@ -6,9 +6,9 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,9 +23,8 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
 
 
 one_after_another = pytest.mark.xdist_group("graders die")
-"""For tests in which a grader dies, or that look for what dead ones have left: one of them at a time."""
-_ELSEWHERE_SECONDS = 60.0
-"""How long a test beside this one may take to remove what a grader left that it has killed."""
+"""For tests in which graders are killed, and that have left what is there removed: `grader prune` is for all."""
+_started: set[int] = set()
 
 KINDS = ("container", "image", "volume", "network")
 
@@ -43,9 +42,17 @@ def made(kind: str) -> dict[str, Owner]:
     return {one: owner for one, _, text in told if (owner := Owner.parse(text))}
 
 
+def start(*command: str | Path, **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - those of `Popen`
+    """Start a process, with options as of `Popen`. What it leaves in the engine is looked for after the test."""
+    process: subprocess.Popen[Any] = subprocess.Popen(command, **options)
+    _started.add(process.pid)
+    return process
+
+
 def left() -> list[str]:
-    """What graders have left that have ended. Other graders may be at work on this engine; theirs is theirs."""
-    return [f"{kind} {one}" for kind in KINDS for one, owner in made(kind).items() if is_dead(owner)]
+    """What graders have left that these tests have started and that have ended. What is of others is theirs."""
+    owners = ((f"{kind} {one}", owner) for kind in KINDS for one, owner in made(kind).items())
+    return [name for name, owner in owners if owner.pid in _started and is_dead(owner)]
 
 
 def made_by(pid: int) -> list[str]:
@@ -55,12 +62,9 @@ def made_by(pid: int) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    before = set(left())
+    _started.clear()
     yield
-    ends = time.monotonic() + _ELSEWHERE_SECONDS
-    while (now := set(left()) - before) and time.monotonic() < ends:
-        time.sleep(1)
-    assert now == set()
+    assert left() == []
 
 
 @pytest.fixture
@@ -68,15 +72,17 @@ def grader(tmp_path: Path) -> Grader:
     """`grader` with arguments, in an empty folder, with no terminal."""
 
     def call(*words: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "grader", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            cwd=cwd,
+        command = (sys.executable, "-m", "grader", *words)
+        with start(
+            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        )
+        ) as process:  # fmt: skip
+            try:
+                printed, said = process.communicate(timeout=300)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, printed, said)
 
     return call
 
