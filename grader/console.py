@@ -17,7 +17,6 @@ from typing import TextIO
 from rich.console import Console as RichConsole
 from rich.console import Group, RenderableType
 from rich.live import Live
-from rich.markdown import Markdown
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.table import Table
@@ -87,6 +86,8 @@ class Console:
         if not self._out.is_terminal:
             self.data(markdown)
             return
+        from rich.markdown import Markdown  # only here, since a third of what this module imports is for it
+
         self._out.print(Markdown(inert(markdown, len(markdown)), hyperlinks=False), width=self.width)
 
     def note(self, text: str, style: Style = "plain") -> None:

@@ -141,7 +141,11 @@ class DockerEngine:
             self._tags.setdefault(result.image, []).append(tag)
         reached("image-made")
         # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
-        facts = self._image_facts(result.image, look_into_tmp=b"tmp" in job.dockerfile)
+        facts = self._image_facts(
+            result.image,
+            look_into_tmp=b"tmp" in job.dockerfile,
+            names_localhost=b"localhost" in job.context.lower(),
+        )
         return Built(result.image, facts.config, result.steps, seconds)
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
@@ -175,6 +179,7 @@ class DockerEngine:
             volumes=facts.volumes,
             cpus=self._cpus,
             tmp_is_empty=facts.tmp_is_empty,
+            names_localhost=facts.names_localhost,
         )
         return run_container(self._connection, order, self._cancellation, self._warn)
 
@@ -295,12 +300,13 @@ class DockerEngine:
                 self._builder = find_builder(self._connection, order, self._untag)
             return self._builder
 
-    def _image_facts(self, image: str, *, look_into_tmp: bool) -> ImageFacts:
+    def _image_facts(self, image: str, *, look_into_tmp: bool, names_localhost: bool = True) -> ImageFacts:
         with self._lock:
             known = self._facts.get(image)
         if known is None:
             labels = dict(self._labels("container")) if look_into_tmp else None
             known = enginestore.image_facts(self._connection, image, labels)
+            known = replace(known, names_localhost=names_localhost)
             with self._lock:
                 self._facts[image] = known
         return known

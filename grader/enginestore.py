@@ -116,11 +116,15 @@ def free_bytes(endpoint: str, root: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """What a run needs to know of an image. `volumes` are declared with VOLUME."""
+    """What a run needs to know of an image. `volumes` are declared with VOLUME.
+
+    `names_localhost` is false where nothing that was sent to build it has that name in it.
+    """
 
     config: ImageConfig
     volumes: tuple[str, ...] = ()
     tmp_is_empty: bool = True
+    names_localhost: bool = True
 
 
 def image_facts(connection: Connection, image: str, labels: Mapping[str, str] | None) -> ImageFacts:

@@ -37,6 +37,9 @@ ADMINISTRATOR_PATHS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 _URL_SETTINGS = ("index-url", "extra-index-url", "proxy")
 _PIP_SETTINGS = (*_URL_SETTINGS, "trusted-host", "timeout", "retries")
+_PIP_SECONDS = 30.0
+"""The longest pip waits in an image for an answer (its own default is 15), and tries again, five times unless told
+otherwise. On a host it may be minutes; in a build, one connection that hangs would take all the time there is."""
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
@@ -84,6 +87,8 @@ def pip_configuration(files: Iterable[Path], environment: Mapping[str, str]) -> 
     """
     settings, notes = _read_pip_files(files)
     settings |= _pip_variables(environment)
+    if "timeout" in settings:
+        settings["timeout"] = _bounded(settings["timeout"])
     lines = ["[global]", f"cert = {SYSTEM_CERTIFICATES}"]
     for name, value in settings.items():
         refused = {word: reason for word in value.split() if name in _URL_SETTINGS and (reason := _refusal(word))}
@@ -91,6 +96,14 @@ def pip_configuration(files: Iterable[Path], environment: Mapping[str, str]) -> 
         if kept := [word for word in value.split() if word not in refused]:
             lines.append(f"{name} = " + "\n    ".join(kept))
     return "\n".join([*lines, ""]), tuple(notes)
+
+
+def _bounded(timeout: str) -> str:
+    """Return pip's timeout for an image; what is no number is for pip to complain about."""
+    try:
+        return f"{min(float(timeout), _PIP_SECONDS):g}"
+    except ValueError:
+        return timeout
 
 
 def _read_pip_files(files: Iterable[Path]) -> tuple[dict[str, str], list[str]]:

@@ -240,7 +240,9 @@ def _prepare(engine: Connection, base: str) -> tuple[str, ...]:
 
 def _create(engine: Connection, image: str, command: list[str]) -> str:
     # Stopped at once: `sleep` as first process does not heed the signal that `docker stop` sends first.
-    body: dict[str, Any] = {"Image": image, "StopSignal": "SIGKILL", "HostConfig": {"NetworkMode": "none"}}
+    # Without a network that has to be set up they start in half the time.
+    alone = {"NetworkDisabled": True, "HostConfig": {"NetworkMode": "none"}}
+    body: dict[str, Any] = {"Image": image, "StopSignal": "SIGKILL", **alone}
     if command:
         body["Cmd"] = command
     return str(engine.call("POST", "/containers/create", json=body).json["Id"])

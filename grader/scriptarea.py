@@ -116,6 +116,7 @@ def _keeper(run: str, root: Path, mount: Mapping[str, object]) -> dict[str, Any]
         "Entrypoint": [],
         "Cmd": ["find", str(root), "-mindepth", "1", "-delete"],
         "Labels": dict(labels(run, this_process(), "container")),
+        "NetworkDisabled": True,  # as in `runner.container_settings`
         "HostConfig": {
             "NetworkMode": "none",
             "ReadonlyRootfs": True,

@@ -6,6 +6,10 @@ cd "$ROOT"
 
 LOCK=requirements/dev.txt
 STAMP=$VENV/.installed
+# A connection that hangs is given up and tried again, whatever this machine says (seconds; PIP_DEFAULT_TIMEOUT may be
+# minutes): five short waits find a way where one long one does not.
+PIP_PATIENCE=(--timeout 20 --retries 5)
+export UV_HTTP_TIMEOUT=20 UV_HTTP_RETRIES=5
 
 main() {
     if [ -f "$STAMP" ] && venv_works && [ "$(cat "$STAMP")" = "$(wanted)" ]; then
@@ -76,7 +80,7 @@ install_uv() {
     UV=$VENV/bin/uv
     if [ ! -x "$UV" ]; then
         say "Installing uv into .venv"
-        "$VENV/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
+        "$VENV/bin/pip" install "${PIP_PATIENCE[@]}" --quiet --disable-pip-version-check --require-hashes --requirement requirements/build.txt
     fi
 }
 

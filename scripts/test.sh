@@ -6,6 +6,8 @@ cd "$ROOT"
 
 start=$SECONDS
 red=()
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 
 # part NAME COMMAND...
 part() {
@@ -21,15 +23,18 @@ part() {
 }
 
 scripts/setup.sh
-scripts/engine.sh
-scripts/tools.sh
-scripts/chromium.sh
-say "The base images"
-with_engine .venv/bin/grader images
+[ -z "$SUDO" ] || $SUDO -v # a password is asked for now, and not among the results of the unit tests
+# What the other parts need is fetched while the unit tests, which need none of it, take the cores.
+scripts/prepare.sh >"$log" 2>&1 &
+preparing=$!
 
 pytest=(.venv/bin/python -m pytest)
-part "unit" "${pytest[@]}" -n 2 -m "not engine and not browser"
-part "engine" with_engine "${pytest[@]}" -m "engine and not browser and not private and not long"
+part "unit" "${pytest[@]}" -n 2 --dist worksteal -m "not engine and not browser"
+prepared=0
+wait "$preparing" || prepared=$?
+cat "$log"
+[ "$prepared" -eq 0 ] || fail "$prepared" "the engine and its images could not be prepared (see above)."
+part "engine" with_engine "${pytest[@]}" -n 2 --dist loadgroup -m "engine and not browser and not private and not long"
 part "browser" with_engine "${pytest[@]}" -m browser
 # One seed, so that red means a change, not a draw; `make selftest` draws a new one each time. One job more than the
 # usual two cores, since installations wait for the network.

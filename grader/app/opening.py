@@ -79,9 +79,13 @@ def open_session(
     terms: Terms = Terms(),
     cases: Mapping[str, tuple[Case, ...]] | None = None,
 ) -> Iterator[Session]:
-    """Everything that gradings share. Expected answers come first, unless given: a broken reference stops here."""
-    cases = cases or expected_cases(folder.predictor, exercises, seed)
+    """Everything that gradings share. A broken reference stops here, before any student's code runs.
+
+    The engine is asked first: where none answers, that is told at once, and not after the reference has loaded its own
+    libraries.
+    """
     with open_engine() as host, ExitStack() as stack:
+        cases = cases or expected_cases(folder.predictor, exercises, seed)
         supply = image_supply(folder, host, say)
         nest = _Nest(folder, host, supply, say)
         engine, recover = host, _patience(host)

@@ -103,7 +103,18 @@ def _told(console: Console, outcomes: Sequence[Outcome], seed: int) -> int:
         f"Right solutions passed: {_share(rights)}. "
         f"Wrong ones caught by the check they must fail: {_share(wrongs)}. Seed {seed}."
     )
+    console.note(f"Slowest: {_slowest(outcomes)}.")
     return 0 if all(outcome.agrees for outcome in outcomes) else 1
+
+
+_SLOWEST = 5
+
+
+def _slowest(outcomes: Sequence[Outcome]) -> str:
+    ranked = sorted(outcomes, key=lambda outcome: outcome.report.seconds, reverse=True)
+    return ", ".join(
+        f"{one.expectation.exercise.id} {one.expectation.name} {one.report.seconds:.0f} s" for one in ranked[:_SLOWEST]
+    )
 
 
 def _share(outcomes: Sequence[Outcome]) -> str:

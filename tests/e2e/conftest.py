@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +22,10 @@ def docker(*words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(["docker", *words], capture_output=True, text=True, check=False, timeout=120)
 
 
+one_after_another = pytest.mark.xdist_group("graders die")
+"""For tests in which graders are killed, and that have left what is there removed: `grader prune` is for all."""
+_started: set[int] = set()
+
 KINDS = ("container", "image", "volume", "network")
 
 
@@ -28,15 +33,26 @@ def made(kind: str) -> dict[str, Owner]:
     """What the engine holds with our labels, of one kind: id and owner."""
     listing = {"container": ["ps", "-aq"], "image": ["images", "-q"]}.get(kind, [kind, "ls", "-q"])
     found = docker(*listing, "--filter", f"label={OWNER_LABEL}").stdout.split()
-    field = {"container": ".Config.Labels", "image": ".Config.Labels"}.get(kind, ".Labels")
-    form = f'{{{{index {field} "{OWNER_LABEL}"}}}}'
-    owners = {one: Owner.parse(docker(kind, "inspect", "-f", form, one).stdout.strip()) for one in found}
-    return {one: owner for one, owner in owners.items() if owner}
+    if not found:
+        return {}
+    name, labels = {"volume": (".Name", ".Labels"), "network": (".Id", ".Labels")}.get(kind, (".Id", ".Config.Labels"))
+    form = f'{{{{{name}}}}} {{{{index {labels} "{OWNER_LABEL}"}}}}'
+    # One call for all; what has gone since it was listed is told on standard error, and of no interest.
+    told = (line.partition(" ") for line in docker(kind, "inspect", "-f", form, *found).stdout.splitlines())
+    return {one: owner for one, _, text in told if (owner := Owner.parse(text))}
+
+
+def start(*command: str | Path, **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - those of `Popen`
+    """Start a process, with options as of `Popen`. What it leaves in the engine is looked for after the test."""
+    process: subprocess.Popen[Any] = subprocess.Popen(command, **options)
+    _started.add(process.pid)
+    return process
 
 
 def left() -> list[str]:
-    """What graders have left that have ended. Other graders may be at work on this engine; theirs is theirs."""
-    return [f"{kind} {one}" for kind in KINDS for one, owner in made(kind).items() if is_dead(owner)]
+    """What graders have left that these tests have started and that have ended. What is of others is theirs."""
+    owners = ((f"{kind} {one}", owner) for kind in KINDS for one, owner in made(kind).items())
+    return [name for name, owner in owners if owner.pid in _started and is_dead(owner)]
 
 
 def made_by(pid: int) -> list[str]:
@@ -46,9 +62,9 @@ def made_by(pid: int) -> list[str]:
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left() -> Iterator[None]:
-    before = set(left())
+    _started.clear()
     yield
-    assert set(left()) - before == set()
+    assert left() == []
 
 
 @pytest.fixture
@@ -56,15 +72,17 @@ def grader(tmp_path: Path) -> Grader:
     """`grader` with arguments, in an empty folder, with no terminal."""
 
     def call(*words: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "grader", *words],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            cwd=cwd,
+        command = (sys.executable, "-m", "grader", *words)
+        with start(
+            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        )
+        ) as process:  # fmt: skip
+            try:
+                printed, said = process.communicate(timeout=300)
+            except BaseException:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(command, process.returncode, printed, said)
 
     return call
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Grader, left, made_by
+from tests.e2e.conftest import ROOT, Grader, left, made_by, one_after_another, start
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, one_after_another]
 
 
 @pytest.fixture
@@ -36,8 +36,8 @@ def marks(out: Path) -> list[tuple[str, ...]]:
 
 
 def started(*words: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "grader", *words],
+    return start(
+        sys.executable, "-m", "grader", *words,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
 

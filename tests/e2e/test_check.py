@@ -96,6 +96,18 @@ def test_no_engine_is_told_at_once(grader: Grader, solution: Solution) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_no_engine_is_told_before_the_reference_has_been_waited_for(
+    grader: Grader, solution: Solution, tmp_path: Path
+) -> None:
+    folder = solution("3.1.4", "entrypoint-with-the-script")
+    (tmp_path / "course/reference").mkdir(parents=True)
+    shutil.copy(ROOT / "exercises.yaml", tmp_path / "course")
+    (tmp_path / "course/reference/predictor.py").write_text("raise SystemExit(1)", encoding="utf-8")
+    words = ("--course", str(tmp_path / "course"), "check", str(folder))
+    assert grader(*words, DOCKER_HOST="unix:///nonexistent/docker.sock").returncode == 3
+    assert grader(*words).returncode == 4
+
+
 def test_a_broken_spec_names_its_lines(grader: Grader, tmp_path: Path) -> None:
     shutil.copytree(
         ROOT / "reference", tmp_path / "course/reference", ignore=shutil.ignore_patterns("solutions", "wrong")

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Grader, left, made_by
+from tests.e2e.conftest import ROOT, Grader, left, made_by, start
 from tests.e2e.test_batch import marks, until
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
@@ -29,8 +29,8 @@ _ENVIRONMENT = {
 @contextmanager
 def dask(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """`dask …` until the block ends."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "dask", *words],
+    process = start(
+        sys.executable, "-m", "dask", *words,
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_ENVIRONMENT, start_new_session=True,
     )  # fmt: skip
     try:
@@ -85,8 +85,8 @@ def test_workers_give_the_marks_that_one_machine_gives_also_when_one_dies(
 ) -> None:
     address, (first, _) = two_workers
     words = ("batch", str(class_of_six), "--exercise", "3.1.4", "--seed", "5", "--engine", "host")
-    batch = subprocess.Popen(
-        [sys.executable, "-m", "grader", *words, "--out", str(tmp_path / "many"), "--scheduler", address],
+    batch = start(
+        sys.executable, "-m", "grader", *words, "--out", str(tmp_path / "many"), "--scheduler", address,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, env=_ENVIRONMENT,
     )  # fmt: skip
     until(lambda: made_by(first.pid))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, docker, made_by
+from tests.e2e.conftest import ROOT, docker, made_by, start
 from tests.e2e.test_kill_points import left_by, outcome
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
@@ -87,8 +87,8 @@ def test_the_engine_is_killed(submit: Callable[[Path], None], tmp_path: Path) ->
     submit(tmp_path / "class" / "ada")
     words = ("batch", str(tmp_path / "class"), "--out", str(tmp_path / "out"), "--seed", "5")
     (exercise,) = (path.name for path in (tmp_path / "class" / "ada").iterdir())
-    with subprocess.Popen(
-        [sys.executable, "-m", "grader", *words, "--exercise", exercise],
+    with start(
+        sys.executable, "-m", "grader", *words, "--exercise", exercise,
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         env={**os.environ, "PYTHONPATH": str(ROOT)},
     ) as process:  # fmt: skip

@@ -18,9 +18,9 @@ import pytest
 from grader.app.opening import cache_folder
 from grader.crashpoints import POINTS, VARIABLE
 from grader.owner import Owner, is_dead
-from tests.e2e.conftest import KINDS, ROOT, Grader, made
+from tests.e2e.conftest import KINDS, ROOT, Grader, made, one_after_another, start
 
-pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.engine, one_after_another, pytest.mark.timeout(900)]
 
 FLOOD = "while True:\n    print('Predicted sales for next week:', 'x' * 1000)\n"
 DOCKERFILE = 'FROM python:3.9-slim\nCOPY sales_predictor.py /app/\nENTRYPOINT ["python", "/app/sales_predictor.py"]\n'
@@ -120,8 +120,8 @@ def grade(tmp_path: Path) -> Grade:
         if not submissions.is_dir():
             world.submissions(submissions)
         words = ("batch", str(submissions), "--out", str(out), "--seed", "5", "--jobs", "2", *world.words, *more)
-        with subprocess.Popen(
-            [sys.executable, "-m", "grader", *words],
+        with start(
+            sys.executable, "-m", "grader", *words,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
             env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         ) as process:  # fmt: skip

@@ -17,9 +17,10 @@ from grader.engine import DockerEngine
 from grader.enginestore import our_objects
 from grader.model import Built, Exited, RunRequest
 from grader.owner import OWNER_LABEL, Leftover, Owner
+from tests.e2e.conftest import one_after_another
 from tests.engine.contexts import LIMITS, ignore, make_job
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, one_after_another]
 
 OTHER = """
 import sys

@@ -138,6 +138,23 @@ open('/written', 'w').write('the rest of the file system is as docker run has it
     assert outcome.stdout.decode().splitlines() == ["['lo']", "['0000000000000000', '1']", "No space left on device"]
 
 
+SERVER = b"""
+import os, socket, sys
+with socket.create_server((sys.argv[1], 0)) as server, socket.create_connection(server.getsockname()):
+    print(*os.listdir('/sys/class/net'))
+"""
+
+
+@pytest.mark.parametrize(("code", "address"), [(SERVER, "127.0.0.1"), (b"# on localhost" + SERVER, "localhost")])
+def test_a_program_may_talk_to_itself_by_number_and_by_a_name_that_is_in_its_code(
+    engine: DockerEngine, build: Build, code: bytes, address: str
+) -> None:
+    built = build('COPY serve.py /\nENTRYPOINT ["python", "/serve.py"]\n', {"serve.py": code})
+    assert isinstance(built, Built)
+    outcome = engine.run(built.image, RunRequest(args=(address,)), LIMITS)
+    assert (outcome.stdout, outcome.ended) == (b"lo\n", Exited(0)), outcome.stderr
+
+
 # ── commands that cannot be started ─────────────────────────────────────────────────────
 
 

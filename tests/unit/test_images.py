@@ -255,7 +255,14 @@ PIP_CASES = {
         "index-url = https://two.invalid/simple\n",
         (),
     ),
-    "the older name of a variable": ("", {"PIP_DEFAULT_TIMEOUT": "90"}, "timeout = 90\n", ()),
+    "the older name of a variable": ("", {"PIP_DEFAULT_TIMEOUT": "20"}, "timeout = 20\n", ()),
+    "more patience than a build has": (
+        "[global]\ntimeout = 180\nretries = 7\n",
+        {},
+        "timeout = 30\nretries = 7\n",
+        (),
+    ),
+    "no number": ("[global]\ntimeout = soon\n", {}, "timeout = soon\n", ()),
     "folders of this host": (
         "[global]\nfind-links = /srv/wheels\nextra-index-url = file:///srv/simple https://more.invalid/simple\n",
         {"PIP_FIND_LINKS": "/srv/wheels"},

@@ -42,6 +42,12 @@ def test_limits_and_isolation() -> None:
     assert not {"Privileged", "Binds", "Devices", "CapAdd", "PidMode", "PortBindings"} & made.keys()
 
 
+@pytest.mark.parametrize("named", [True, False])
+def test_localhost_has_its_name_where_it_may_be_looked_up(*, named: bool) -> None:
+    made = settings(names_localhost=named)
+    assert (made["NetworkDisabled"], made["NetworkMode"]) == (not named, "none")
+
+
 def test_without_arguments_the_images_own_command_runs() -> None:
     assert not {"Cmd", "Entrypoint"} & settings().keys()
 
