@@ -46,10 +46,15 @@ _STREAMS = 32
 """Calls at once. The docker command has up to four for each build."""
 _WAITING_LIMIT = 2 * MESSAGE_LIMIT
 """Bytes of all messages together that are not whole yet."""
-_CLIENT_LIMIT = 16 * 1024 * 1024
-"""Bytes that a client may send over one connection in all, frames without a message among them."""
+_CLIENT_LIMIT = 4 * 1024 * 1024
+"""Bytes that a client may send over one connection in all, frames without a message too. A build takes 15,000."""
 _ENGINES_WINDOW = 4 * 1024 * 1024
 """Bytes that the engine may be ahead of the client over all calls: one that nobody reads does not stop the others."""
+
+
+_FRAME_HEAD, _FRAME = 9, 16_384
+"""Bytes before a frame, and at most in it; HTTP/2 allows no more unless one side has offered it."""
+_SPEAKS = "the connection to BuildKit does not speak HTTP/2 as its clients do"
 
 
 class Judge(Protocol):
@@ -81,18 +86,19 @@ class Relay:
         self._engines: dict[int, int] = {}  # the engine's stream for the client's, of calls under way
         self._clients: dict[int, int] = {}
         self._count = 0
+        self._frames = _Frames()
         self.over = False
 
     def from_client(self, data: bytes) -> None:
         """Take bytes. Raises `Refusal` for what ends the whole connection; `to_client` has the last frames then."""
         self._count += len(data)
         try:
-            self._check_count()
+            self._check(data)
             events = self._client.h2.receive_data(data)
             self._begin(sum(isinstance(event, RequestReceived) for event in events))
         except ProtocolError as problem:
             self.over = True
-            raise Refusal(f"the connection to BuildKit does not speak HTTP/2 as its clients do: {problem}") from problem
+            raise Refusal(f"{_SPEAKS}: {problem}") from problem
         except Refusal:
             self.over = True
             self._client.h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
@@ -120,7 +126,8 @@ class Relay:
 
     # ── requests ────────────────────────────────────────────────────────────────────────
 
-    def _check_count(self) -> None:
+    def _check(self, data: bytes) -> None:
+        self._frames.check(data)
         if self._count > _CLIENT_LIMIT:
             raise Refusal(f"a client may send {_CLIENT_LIMIT} bytes over one connection to BuildKit")
 
@@ -226,6 +233,29 @@ class Relay:
 class _Request:
     headers: Headers
     body: bytearray = field(default_factory=bytearray)
+
+
+class _Frames:
+    """Looks at the length that each frame announces. The library does so when it has the whole frame, up to 16 MiB."""
+
+    def __init__(self) -> None:
+        self._left = len(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")  # of the present frame, behind its head
+        self._head = b""
+
+    def check(self, data: bytes) -> None:
+        """Take the next piece of the stream. Raises `Refusal` for a frame that is longer than we said we would take."""
+        at = 0
+        while at < len(data):
+            passed = min(self._left, len(data) - at)
+            self._left -= passed
+            at += passed
+            head = data[at : at + _FRAME_HEAD - len(self._head)]
+            self._head += head
+            at += len(head)
+            if len(self._head) == _FRAME_HEAD:
+                self._left, self._head = int.from_bytes(self._head[:3]), b""
+                if self._left > _FRAME:
+                    raise Refusal(f"{_SPEAKS}: a frame is too long")
 
 
 def _of_streams_that_last(events: list[Event]) -> list[Event]:
