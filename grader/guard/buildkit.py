@@ -50,7 +50,7 @@ from grader.guard.shape import (
 )
 from grader.guard.strictjson import Json, read
 
-__all__ = ["Call", "call"]
+__all__ = ["METHODS", "Call", "call"]
 
 _ANY = text()
 _ID = text(r"[A-Za-z0-9]{1,64}", says="is not an id as BuildKit's clients make them")
@@ -343,7 +343,7 @@ _FILTER: Shape = {1: ("filter", repeated(string))}
 _PRUNE: Shape = {**_FILTER, 2: ("all", flag), 3: ("keepDuration", integer), 4: ("keepBytes", integer)}
 _FILTERS = listing(_PLAIN, most=32)
 _CONTROL, _BRIDGE = "/moby.buildkit.v1.Control", "/moby.buildkit.v1.frontend.LLBBridge"
-_METHODS: Mapping[str, _Method] = {
+METHODS: Mapping[str, _Method] = {
     f"{_CONTROL}/Info": _plain({}, record({})),
     f"{_CONTROL}/ListWorkers": _plain(_FILTER, record({"filter": _FILTERS})),
     f"{_CONTROL}/DiskUsage": _plain(_FILTER, record({"filter": _FILTERS})),
@@ -369,7 +369,7 @@ def call(method: str, data: bytes, namespace: str) -> Call:
 
     What `RUN --mount=type=cache` keeps is kept under `namespace`.
     """
-    if method not in _METHODS:
+    if method not in METHODS:
         said = _SAID.get(method, f"{method[:120]!a} is not available here")
         raise Refusal(f"BuildKit: {said}")
-    return _METHODS[method](data, {"cmdline": "built in", "build-arg:BUILDKIT_CACHE_MOUNT_NS": namespace})
+    return METHODS[method](data, {"cmdline": "built in", "build-arg:BUILDKIT_CACHE_MOUNT_NS": namespace})

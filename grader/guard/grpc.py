@@ -25,7 +25,7 @@ __all__ = [
 
 Headers = tuple[tuple[str, str], ...]
 
-MESSAGE_LIMIT = 512 * 1024
+MESSAGE_LIMIT = 256 * 1024
 """Bytes of a client's message. What a build returns has some thousands, most of it the image's configuration."""
 _PREFIX = 5
 """Bytes before a message: whether it is compressed, and its length in four bytes."""

@@ -42,13 +42,14 @@ from grader.guard.refusal import Refusal
 
 __all__ = ["Judge", "Relay"]
 
-_STREAMS = 32
-"""Calls at once. The docker command has up to four for each build."""
+_STREAMS = 100
+"""Calls at once. The docker command has up to four for each build, two of them for as long as the build takes."""
 _WAITING_LIMIT = 2 * MESSAGE_LIMIT
 """Bytes of all messages together that are not whole yet."""
-_CLIENT_LIMIT = 4 * 1024 * 1024
-"""Bytes that a client may send over one connection in all, frames without a message too. A build takes 15,000."""
-_ENGINES_WINDOW = 4 * 1024 * 1024
+_CALLS_BYTES = 4096
+"""Bytes from a client that count like one more call, whatever they are: frames without a message cost time too. The
+docker command sends some 25,000 for a build."""
+_ENGINES_WINDOW = 1024 * 1024
 """Bytes that the engine may be ahead of the client over all calls: one that nobody reads does not stop the others."""
 
 
@@ -61,7 +62,7 @@ class Judge(Protocol):
     """What decides about the calls of one connection."""
 
     def begin(self) -> None:
-        """A call begins. Raises `Refusal` if it is one too many, which ends the connection."""
+        """A call begins, or bytes have come that count like one. Raises `Refusal` if it is one too many."""
 
     def decide(self, method: str, message: bytes) -> Call:
         """The call as it goes on. Raises `Refusal`."""
@@ -91,9 +92,10 @@ class Relay:
 
     def from_client(self, data: bytes) -> None:
         """Take bytes. Raises `Refusal` for what ends the whole connection; `to_client` has the last frames then."""
-        self._count += len(data)
         try:
-            self._check(data)
+            self._frames.check(data)
+            self._begin((self._count + len(data)) // _CALLS_BYTES - self._count // _CALLS_BYTES)
+            self._count += len(data)
             events = self._client.h2.receive_data(data)
             self._begin(sum(isinstance(event, RequestReceived) for event in events))
         except ProtocolError as problem:
@@ -125,11 +127,6 @@ class Relay:
         return self._engine.to_send(flush=not self.over)
 
     # ── requests ────────────────────────────────────────────────────────────────────────
-
-    def _check(self, data: bytes) -> None:
-        self._frames.check(data)
-        if self._count > _CLIENT_LIMIT:
-            raise Refusal(f"a client may send {_CLIENT_LIMIT} bytes over one connection to BuildKit")
 
     def _begin(self, count: int) -> None:
         for _ in range(count):

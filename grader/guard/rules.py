@@ -6,7 +6,7 @@ fields or endpoints that these rules do not know.
 
 `docker build` with Buildx takes connections over for gRPC over HTTP/2: `/grpc` for calls to BuildKit, which are judged
 one by one (`buildkit`), and `/session` for what BuildKit asks of the client: files, credentials. Of a session only what
-may be asked for is judged, here. `Policy.buildkit=False` refuses both paths. The classic builder (`DOCKER_BUILDKIT=0`)
+the client offers is judged, here. `Policy.buildkit=False` refuses both paths. The classic builder (`DOCKER_BUILDKIT=0`)
 goes through `POST /build`.
 
 Neither way looks at the Dockerfile, which cannot ask for more than a RUN has. What it is built from, and what it
@@ -50,13 +50,13 @@ _SESSION = {
     "x-docker-expose-session-sharedkey": re.compile(r"[\x20-\x7e]{0,400}"),
     _METHOD: re.compile(r"/[A-Za-z0-9_.]{1,120}/[A-Za-z0-9_]{1,60}"),
 }
-_ASKED_OF_CLIENTS = frozenset({
+_OFFERED = frozenset({
     *("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"),
     *("/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSync/TarStream", "/moby.upload.v1.Upload/Pull"),
     *(f"/moby.filesync.v1.Auth/{one}" for one in ("Credentials", "FetchToken")),
     *(f"/moby.filesync.v1.Auth/{one}" for one in ("GetTokenAuthority", "VerifyTokenAuthority")),
 })  # fmt: skip
-"""What the engine may ask of a client. Clients offer secrets and keys for ssh too, also where a build has none."""
+"""What clients may offer to an engine. They offer secrets and keys for ssh too, also where a build has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,7 +179,7 @@ def _session(head: Head) -> tuple[tuple[str, str], ...]:
     for name, value in found:
         if not _SESSION[name].fullmatch(value):
             raise Refusal(f"the header {name} is not written as BuildKit's clients do")
-    return tuple((name, value) for name, value in found if name != _METHOD or value in _ASKED_OF_CLIENTS)
+    return tuple((name, value) for name, value in found if name != _METHOD or value in _OFFERED)
 
 
 def _connection(upgrade: str) -> tuple[tuple[str, str], ...]:

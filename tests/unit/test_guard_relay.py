@@ -243,7 +243,7 @@ def test_a_client_that_does_not_read_stops_its_call_and_no_other() -> None:
 
 def test_more_calls_at_once_than_are_served_end_the_connection() -> None:
     world = World()
-    for _ in range(33):
+    for _ in range(101):
         world.client.call("/x.Y/Z", b"", ends=False)
     with pytest.raises(Refusal, match="does not speak HTTP/2"):
         world.move()
@@ -260,7 +260,7 @@ def test_more_calls_at_once_than_are_served_end_the_connection() -> None:
     ids=["no HTTP/2", "noise", "a frame that is too long", "frames without end"],
 )
 def test_what_is_no_http2_ends_the_connection(data: bytes) -> None:
-    relay = Relay(Judge())
+    relay = Relay(Judge(most=100))
     pieces = (data[at : at + 65_536] for at in range(0, len(data), 65_536))
     with pytest.raises(Refusal):
         any(map(relay.from_client, pieces))
