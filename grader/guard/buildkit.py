@@ -123,7 +123,7 @@ def _freely(check: Check) -> Callable[[str, str], Check]:
 
 def _argument(name: str, where: str) -> Check:
     if name.upper().startswith(_OF_BUILDKIT) and name != "BUILDKIT_INLINE_CACHE":
-        raise Refusal(f"{where} cannot be set here: it changes how BuildKit builds. {_FRONTEND.capitalize()}")
+        raise Refusal(f"{where} cannot be set here: it changes how BuildKit builds, and {_FRONTEND}")
     _PLAIN(name, where)
     return _ANY
 
@@ -358,6 +358,7 @@ METHODS: Mapping[str, _Method] = {
     # What the docker command would tell of its own timing. It is not asked again if it hears that all is well.
     "/opentelemetry.proto.collector.trace.v1.TraceService/Export": _answered,
 }
+"""Every call that is known, with how it is made anew."""
 _SAID: Mapping[str, str] = {
     f"{_CONTROL}/ListenBuildHistory": "the history of builds is not available here",
     f"{_BRIDGE}/NewContainer": "a build has no containers but those of its RUN instructions",

@@ -270,7 +270,7 @@ FORBIDDEN = [
     ("docker build --pull .", "there is no registry to ask"),
     ("docker build --push -t app .", "there is no registry"),
     ("docker build --output files .", "a build makes an image of this engine"),
-    ("docker build --build-arg BUILDKIT_SYNTAX=app .", "Other frontends than the Dockerfile's own are not available"),
+    ("docker build --build-arg BUILDKIT_SYNTAX=app .", "other frontends than the Dockerfile's own are not available"),
     ("docker build --build-context x=https://example.invalid/x .", "is fetched from elsewhere"),
     ("docker build https://example.invalid/x.git", "is fetched from elsewhere"),
 ]

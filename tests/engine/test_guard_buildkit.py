@@ -22,8 +22,8 @@ docker build -q -t app:1 . >/dev/null; docker run --rm app:1 cat /said
 def test_an_image_of_ones_own_is_no_frontend(place: Place) -> None:  # noqa: F811
     """With `# syntax=`, BuildKit would run the image that was built before: it needs no registry for that."""
     assert place.said(OWN_FRONTEND) == "plain\n"
-    assert "Other frontends" in place.said("docker build --build-arg BUILDKIT_SYNTAX=own:1 .")
-    assert "Other frontends" in place.said("BUILDKIT_SYNTAX=own:1 docker build --build-arg BUILDKIT_SYNTAX .")
+    assert "other frontends" in place.said("docker build --build-arg BUILDKIT_SYNTAX=own:1 .")
+    assert "other frontends" in place.said("BUILDKIT_SYNTAX=own:1 docker build --build-arg BUILDKIT_SYNTAX .")
 
 
 def test_more_builds_than_the_chapter_has_are_no_flood(place: Place) -> None:  # noqa: F811

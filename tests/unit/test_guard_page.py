@@ -77,7 +77,7 @@ def page() -> str:
         "",
         f"## What is refused: {len(ASKED) + len(FRAMES) + len(CALLS)} calls of BuildKit",
         "",
-        "`docker build` and Compose call BuildKit over HTTP/2. Made anew, these go on (the last is answered by the guard):",
+        "`docker build` and Compose call BuildKit over HTTP/2. These go on, made anew (the last is answered here):",
         f"{', '.join(f'`{one}`' for one in methods)}. Refused are",
         f"{len(ASKED)} calls (`unit/test_guard_buildkit`): {'; '.join(ASKED)}.",
         "",
