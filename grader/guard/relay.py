@@ -105,8 +105,7 @@ class Relay:
             self.over = True
             self._client.h2.close_connection(ErrorCodes.ENHANCE_YOUR_CALM)
             raise
-        for event in _of_streams_that_last(events):
-            self._from_client(event)
+        self._take(_of_streams_that_last(events), self._from_client)
 
     def from_engine(self, data: bytes) -> None:
         """Take bytes. An engine that breaks the rules of HTTP/2 ends the connection."""
@@ -115,8 +114,7 @@ class Relay:
         except ProtocolError:
             self.over = True
             return
-        for event in events:
-            self._from_engine(event)
+        self._take(events, self._from_engine)
 
     def to_client(self) -> bytes:
         """What is to be sent to the client now."""
@@ -125,6 +123,12 @@ class Relay:
     def to_engine(self) -> bytes:
         """What is to be sent to the engine now."""
         return self._engine.to_send(flush=not self.over)
+
+    def _take(self, events: list[Event], handle: Callable[[Event], None]) -> None:
+        # Nothing can be sent to a side that has said goodbye, not even in answer to what it said before.
+        self.over = self.over or any(isinstance(event, ConnectionTerminated) for event in events)
+        for event in [] if self.over else events:
+            handle(event)
 
     # ── requests ────────────────────────────────────────────────────────────────────────
 
@@ -145,8 +149,6 @@ class Relay:
                 self._whole(event.stream_id, self._requests.pop(event.stream_id))
             case StreamReset():
                 self._cancel(event.stream_id)
-            case ConnectionTerminated():
-                self.over = True
             case _:
                 pass
 
@@ -195,8 +197,6 @@ class Relay:
     # ── answers ─────────────────────────────────────────────────────────────────────────
 
     def _from_engine(self, event: Event) -> None:
-        if isinstance(event, ConnectionTerminated):
-            self.over = True
         stream = self._clients.get(getattr(event, "stream_id", None) or 0)
         match event:
             case DataReceived() if stream is None:

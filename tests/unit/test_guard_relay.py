@@ -209,6 +209,27 @@ def test_a_client_that_gives_up_at_once_reaches_no_engine() -> None:
     assert world.client.ended == 11  # be calm
 
 
+@pytest.mark.parametrize("method", ["/x.Y/Refused", "/x.Y/Z"])
+def test_a_client_that_says_goodbye_at_once_ends_the_connection(method: str) -> None:
+    world = World()
+    world.client.call(method, framed(b""))
+    world.client.h2.close_connection()
+    world.relay.from_client(world.client.h2.data_to_send())
+    assert world.relay.over
+    world.relay.to_client()
+    assert world.judge.asked == []
+
+
+def test_an_engine_that_says_goodbye_ends_the_connection() -> None:
+    world = World()
+    world.ask("/x.Y/Z", framed(b""))
+    world.engine.send_headers(1, BEGUN)
+    world.engine.send_data(1, b"last words")
+    world.engine.close_connection()
+    world.relay.from_engine(world.engine.data_to_send())
+    assert world.relay.over
+
+
 def test_an_engine_that_gives_up_is_told_of() -> None:
     world = World()
     answer = world.ask("/x.Y/Z", framed(b""))

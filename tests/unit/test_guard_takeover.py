@@ -136,6 +136,7 @@ def test_calls_without_end_end_the_connection(world: World) -> None:
     with pytest.raises((AssertionError, ConnectionError)):
         asked(world.path, *[(f"{CONTROL}/ListWorkers", b"")] * 60)
     assert len(world.engine.asked) < 40
+    assert until(world.recording.refusals, 1) == [("POST", "/grpc", 403)]
     assert "more than 40 requests" in world.recording.reasons()[-1]
 
 
