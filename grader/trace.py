@@ -3,18 +3,17 @@
 The engine passes BuildKit's progress on as JSON messages with the id `moby.buildkit.trace`,
 whose `aux` is a protobuf message in base64: `moby.buildkit.v1.StatusResponse` of
 https://github.com/moby/buildkit/blob/master/api/services/control/control.proto. The fields
-that are needed here are few and fixed, so they are read by the rules of the wire format
-(https://protobuf.dev/programming-guides/encoding/); everything unknown is skipped.
+that are needed here are few and fixed; everything unknown is skipped.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from grader.dockerfile import Dockerfile, Unparsable
 from grader.model import BuildStep
+from grader.protobuf import fields
 from grader.steplines import error_line, step_line, triggers_of
 
 __all__ = [
@@ -61,44 +60,7 @@ class Status:
     logs: tuple[Log, ...] = ()
 
 
-# ── the wire format ─────────────────────────────────────────────────────────────────────
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_FIXED_SIZES = {_FIXED64: 8, _FIXED32: 4}
-_VARINT_MAX_BYTES = 10
-_CUT_OFF = "a build progress message is cut off in the middle"
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """The variable-length number at `at`, and the position behind it."""
-    value = 0
-    for index, byte in enumerate(data[at : at + _VARINT_MAX_BYTES]):
-        value |= (byte & 0x7F) << (7 * index)
-        if byte < 0x80:  # noqa: PLR2004 - the continuation bit of the format
-            return value, at + index + 1
-    raise ValueError(_CUT_OFF)
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
-    """The fields of a message, in order: (number, value). Fixed-size values stay bytes."""
-    at = 0
-    while at < len(data):
-        key, at = _varint(data, at)
-        number, kind = key >> 3, key & 7
-        if kind == _VARINT:
-            value, at = _varint(data, at)
-            yield number, value
-            continue
-        if kind == _BYTES:
-            size, at = _varint(data, at)
-        elif kind in _FIXED_SIZES:
-            size = _FIXED_SIZES[kind]
-        else:
-            raise ValueError(f"a build progress message has a field of unknown kind {kind}")
-        if at + size > len(data):
-            raise ValueError(_CUT_OFF)
-        yield number, data[at : at + size]
-        at += size
+# ── messages ────────────────────────────────────────────────────────────────────────────
 
 
 def _bytes(value: int | bytes) -> bytes:
@@ -111,13 +73,13 @@ def _text(value: int | bytes) -> str:
 
 def _seconds(value: int | bytes) -> float:
     """`google.protobuf.Timestamp`: 1 is seconds, 2 nanoseconds."""
-    parts = {number: part for number, part in _fields(_bytes(value)) if isinstance(part, int)}
+    parts = {number: part for number, _, part in fields(_bytes(value)) if isinstance(part, int)}
     return parts.get(1, 0) + parts.get(2, 0) / 1e9
 
 
 def _vertex(data: bytes) -> Vertex:
     vertex = Vertex(digest="")
-    for number, value in _fields(data):
+    for number, _, value in fields(data):
         match number:
             case 1:
                 vertex = replace(vertex, digest=_text(value))
@@ -137,13 +99,13 @@ def _vertex(data: bytes) -> Vertex:
 
 
 def _log(data: bytes) -> Log:
-    values = dict(_fields(data))
+    values = {number: value for number, _, value in fields(data)}
     return Log(_text(values.get(1, b"")), _bytes(values.get(4, b"")))
 
 
 def decode_status(data: bytes) -> Status:
     """Decode a `StatusResponse`. `ValueError` if it is none."""
-    parts = [(number, _bytes(value)) for number, value in _fields(data)]
+    parts = [(number, _bytes(value)) for number, _, value in fields(data)]
     return Status(
         vertices=tuple(_vertex(part) for number, part in parts if number == 1),
         logs=tuple(_log(part) for number, part in parts if number == 3),  # noqa: PLR2004 - the field's number

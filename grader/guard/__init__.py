@@ -6,7 +6,10 @@
     shape              small checks that larger ones are made of        pure
     container, mounts  the settings of a container                      pure
     endpoints, rules   which requests there are, and how they go on     pure
-    proxy              sockets
+    grpc, messages     frames to a message that has one meaning         pure
+    buildkit           which calls of BuildKit there are, likewise      pure
+    relay              BuildKit's connection, as bytes                  no sockets
+    proxy, takeover    sockets
 
 Why it writes anew instead of looking for what is forbidden: see `strictjson`, `http` and `mounts`. What it cannot do:
 see `rules`.

@@ -34,6 +34,7 @@ __all__ = [
     "SIGNAL",
     "TARGET",
     "ULIMITS",
+    "no_host",
 ]
 
 _ANY = text()
@@ -56,10 +57,11 @@ ULIMITS: Check = listing(
 
 
 def _network_mode(value: Json, where: str) -> Json:
-    return _no_host(text(rf"(?:container:)?{_CONTAINER_REFERENCE}|", says="is not a network")(value, where), where)
+    return no_host(text(rf"(?:container:)?{_CONTAINER_REFERENCE}|", says="is not a network")(value, where), where)
 
 
-def _no_host(value: Json, where: str) -> Json:
+def no_host(value: Json, where: str) -> Json:
+    """Any network but the host's. Raises `Refusal` for that."""
     if isinstance(value, str) and value.casefold() == "host":
         raise Refusal(
             f"{where} cannot be the host's network here (`--network host`): containers of an exercise have a network "
@@ -73,7 +75,7 @@ NETWORK_MODE: Check = _network_mode
 
 def NETWORK(value: Json, where: str) -> Json:  # noqa: N802 - a check like the constants beside it
     """A network by name or id. The host's own is refused; by its id, the engine itself does not give it away."""
-    return _no_host(text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", says="is not a network")(value, where), where)
+    return no_host(text(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", says="is not a network")(value, where), where)
 
 
 ENDPOINT: Check = record(

@@ -2,7 +2,7 @@
 
 Each connection carries one request. The engine is told to close it afterwards, and nothing of the client's bytes goes
 to the engine but the decoded body of a build, and what follows once the engine itself has said that the connection is
-taken over (status 101).
+taken over (status 101); calls of BuildKit are judged then too.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import math
 import os
 import re
+import secrets
 import socket
 import socketserver
 import threading
@@ -24,12 +25,14 @@ from functools import partial
 from pathlib import Path, PurePosixPath
 
 from grader.errors import EngineError
+from grader.guard.buildkit import Call, call
 from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, serialise
 from grader.guard.mounts import work_volume
 from grader.guard.quota import DEFAULT, Account, Quota
 from grader.guard.refusal import Refusal, answer
 from grader.guard.rules import CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
 from grader.guard.strictjson import BODY_LIMIT
+from grader.guard.takeover import carry, cut, pump, splice
 from grader.recorder import RecordedRequest, Recording, recorded_request
 
 __all__ = ["GuardedRecording", "MakeFolder", "guarded"]
@@ -106,7 +109,7 @@ def guarded(
     it any more.
     """
     recording = GuardedRecording()
-    policy = Policy(PurePosixPath(work), buildkit, quota, cpus)
+    policy = Policy(PurePosixPath(work), buildkit, quota, cpus, secrets.token_hex(16))
     make = make_folder or partial(_make_folder, work)
     with _Server(engine, path, policy, recording, make) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -179,7 +182,12 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         with self._lock:
             self._is_over = True
             for connection in self._open:
-                _cut(connection)
+                cut(connection)
+
+    def keep_refused(self, head: bytes, exchange: _Exchange, said: bytes, reason: str) -> None:
+        """Record a request that was refused, with what was said."""
+        record = self.recording.record(head, exchange.body, said, exchange.began)
+        self.recording.refuse(record, reason)
 
     def prepare(self, request: Rebuilt) -> None:
         """Make what a container's mounts need. An error of the engine is the client's to see."""
@@ -239,7 +247,7 @@ class _Handler(socketserver.BaseRequestHandler):
                 engine.connect(str(self.server.engine))
                 engine.sendall(_sent_head(rebuilt) + (rebuilt.body or b""))
                 if planned.upgrade:
-                    self._take_over(engine, exchange.answered)
+                    self._take_over(engine, exchange, planned)
                 else:
                     self._exchange(engine, exchange.answered, upload if rebuilt.body is None else None)
             finally:
@@ -250,28 +258,30 @@ class _Handler(socketserver.BaseRequestHandler):
         if upload.refusal is not None:
             raise upload.refusal
 
-    def _take_over(self, engine: socket.socket, answered: bytearray) -> None:
+    def _take_over(self, engine: socket.socket, exchange: _Exchange, planned: Plan) -> None:
         """Forward the answer; the client's bytes only if the engine has agreed to the other protocol."""
         answer_head, behind = _read_head(engine)
-        answered += answer_head
-        self.request.sendall(answer_head + behind)
+        exchange.answered += answer_head
         if not _SWITCHED.match(answer_head):
+            self.request.sendall(answer_head + behind)
             engine.shutdown(socket.SHUT_WR)
-            self._exchange(engine, answered, None)
-            return
-        upstream = threading.Thread(target=_splice, args=(self.request, engine), daemon=True)
-        upstream.start()
-        _splice(engine, self.request)
-        _cut(self.request)
-        upstream.join()
+            self._exchange(engine, exchange.answered, None)
+        elif planned.endpoint.name == "buildkit":
+            from grader.guard.relay import Relay
+
+            self.request.sendall(answer_head)
+            carry(self.request, engine, Relay(_Judge(self.server, exchange)), behind)
+        else:
+            self.request.sendall(answer_head + behind)
+            splice(self.request, engine)
 
     def _exchange(self, engine: socket.socket, answered: bytearray, upload: _Upload | None) -> None:
         """Forward the engine's answer, while the client is watched: if it goes or says more, the request is over."""
         upstream = threading.Thread(target=_watch, args=(self.request, engine, upload), daemon=True)
         upstream.start()
-        _pump(engine, self.request, answered)
+        pump(engine, self.request, answered, _ANSWER_KEPT)
         if upload is None or upload.refusal is None:
-            _cut(self.request)
+            cut(self.request)
         upstream.join()
 
     def _refuse(self, exchange: _Exchange, reason: str) -> None:
@@ -279,11 +289,30 @@ class _Handler(socketserver.BaseRequestHandler):
         said = answer(reason, with_body=head.method != "HEAD")
         # What cannot be read as a request has nothing to record but that it was there.
         line = serialise(head) if head.method else b"? / HTTP/1.1\r\n\r\n"
-        record = self.server.recording.record(line, exchange.body, said, exchange.began)
-        self.server.recording.refuse(record, reason)
+        self.server.keep_refused(line, exchange, said, reason)
         if not exchange.answered:
             self.request.sendall(said)
             _drain(self.request)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judge:
+    """Decides about BuildKit's calls, which count like requests."""
+
+    server: _Server
+    exchange: _Exchange
+
+    def begin(self) -> None:
+        self.server.account.charge({"requests": 1})
+
+    def decide(self, method: str, message: bytes) -> Call:
+        decided = call(method, message, self.server.policy.caches)
+        self.server.account.charge(decided.makes)
+        return decided
+
+    def refused(self, method: str, reason: str) -> None:
+        line = serialise(Head("POST", f"/grpc{method}"))
+        self.server.keep_refused(line, self.exchange, answer(reason), reason)
 
 
 @dataclass(slots=True)
@@ -311,7 +340,7 @@ def _watch(client: socket.socket, engine: socket.socket, upload: _Upload | None)
     with contextlib.suppress(OSError):
         if upload is None or upload.send(client, engine):
             client.recv(1)
-    _cut(engine)
+    cut(engine)
 
 
 # ── sockets ─────────────────────────────────────────────────────────────────────────────
@@ -355,27 +384,6 @@ def _readable(data: bytes) -> Head:
         return parse_head(data)
     except Refusal:
         return Head("", "/")
-
-
-def _pump(source: socket.socket, target: socket.socket, kept: bytearray | None = None) -> None:
-    """Copy until the source ends, and keep the beginning."""
-    with contextlib.suppress(OSError):
-        while piece := source.recv(_PIECE):
-            if kept is not None and len(kept) < _ANSWER_KEPT:
-                kept += piece[: _ANSWER_KEPT - len(kept)]
-            target.sendall(piece)
-
-
-def _splice(source: socket.socket, target: socket.socket) -> None:
-    """Copy until the source ends, and tell the target so."""
-    _pump(source, target)
-    with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
-
-
-def _cut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _drain(client: socket.socket) -> None:

@@ -18,7 +18,7 @@ __all__ = ["DEFAULT", "Account", "Quota", "asked_of"]
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """The most that one script may make. `images` counts names too: a tag, and each build; `commands` are execs.
+    """The most that one script may make. `images` counts names too: a tag, and each build's; `commands` are execs.
 
     Networks are fewer than what an engine has addresses for (31 at a time), so that this is what is told.
     """
@@ -29,6 +29,7 @@ class Quota:
     networks: int = 24
     volumes: int = 128
     images: int = 64
+    builds: int = 64
 
 
 DEFAULT = Quota()
@@ -38,16 +39,18 @@ _MAKES: Mapping[str, Mapping[str, int]] = {
     "network create": {"networks": 1},
     "volume create": {"volumes": 1},
     "image tag": {"images": 1},
-    "build": {"images": 1},
-    "session": {"images": 1},  # of BuildKit's two paths the one that the docker command opens once for each build
+    "build": {"builds": 1},
 }
 
 
 def asked_of(endpoint: str, query: Sequence[tuple[str, str]], body: object = None) -> Mapping[str, int]:
-    """What a request makes if it is carried out, by the name of its endpoint. `body` is the decoded JSON, checked."""
+    """What a request makes if it is carried out, by the name of its endpoint. `body` is the decoded JSON, checked.
+
+    What is built through BuildKit is not asked for in requests; see `buildkit`.
+    """
     makes = _MAKES.get(endpoint, {})
     if endpoint == "build":
-        return {"images": max(1, sum(name == "t" for name, _ in query))}
+        return {**makes, "images": max(1, sum(name == "t" for name, _ in query))}
     return {**makes, "volumes": _volumes(body)} if "containers" in makes and isinstance(body, dict) else makes
 
 

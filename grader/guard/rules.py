@@ -4,23 +4,13 @@
 pure. Requests go on as API 1.45, that of the private engine (Docker 26.1), so a newer engine behind the guard has no
 fields or endpoints that these rules do not know.
 
-**What cannot be judged here: BuildKit.** `docker build` with buildx takes a connection over for gRPC over HTTP/2
-(`/grpc`, and `/session` for the answers to the engine's questions). Nothing in it is looked at. What stands behind it
-in Engine 26.1, by its source and tried out:
+`docker build` with Buildx takes connections over for gRPC over HTTP/2: `/grpc` for calls to BuildKit, which are judged
+one by one (`buildkit`), and `/session` for what BuildKit asks of the client: files, credentials. Of a session only what
+the client offers is judged, here. `Policy.buildkit=False` refuses both paths. The classic builder (`DOCKER_BUILDKIT=0`)
+goes through `POST /build`.
 
-- `security.insecure` is off unless the engine's `builder.entitlements.security-insecure` says otherwise ("granting
-  entitlement security.insecure is not allowed by build daemon configuration").
-- `network.host` is *on* unless `builder.entitlements.network-host` is false: after `docker build --allow network.host`
-  a RUN may have the network of the engine's own container, with no rights to change it.
-- Base images, `ADD` and caches are fetched from wherever the engine has a network to.
-- An image that was built a moment before can be the frontend of the next build (`# syntax=`, BUILDKIT_SYNTAX): it is
-  found without a registry, and run. BuildKit 0.13 has known holes for frontends of one's own: CVE-2026-33747 (files
-  outside its state folder, fixed in 0.28.1), GHSA-7236-3392-c5c6 (RUN without seccomp, fixed in 0.31.1). A
-  distribution may have fixed them in the version it has; the number does not tell.
-
-So for people one does not trust, BuildKit should be closed: `Policy.buildkit=False` refuses both paths. The classic
-builder (`DOCKER_BUILDKIT=0`) goes through `POST /build`, whose settings are judged here; its Dockerfile is not, but
-cannot ask for more than a RUN has anyway.
+Neither way looks at the Dockerfile, which cannot ask for more than a RUN has. What it is built from, and what it
+fetches, comes from wherever the engine has a network to.
 """
 
 from __future__ import annotations
@@ -55,12 +45,20 @@ _CONTENT_TYPES: Mapping[Kind, frozenset[str]] = {
     "tar": frozenset({"application/x-tar"}),
 }
 _BUILDKIT = frozenset({"buildkit", "session"})
+_METHOD = "x-docker-expose-session-grpc-method"
 _SESSION = {
     "x-docker-expose-session-uuid": re.compile(r"[A-Za-z0-9]{1,64}"),
     "x-docker-expose-session-name": re.compile(r"[\x20-\x7e]{0,255}"),
     "x-docker-expose-session-sharedkey": re.compile(r"[\x20-\x7e]{0,400}"),
-    "x-docker-expose-session-grpc-method": re.compile(r"/[A-Za-z0-9_.]{1,120}/[A-Za-z0-9_]{1,60}"),
+    _METHOD: re.compile(r"/[A-Za-z0-9_.]{1,120}/[A-Za-z0-9_]{1,60}"),
 }
+_OFFERED = frozenset({
+    *("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"),
+    *("/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSync/TarStream", "/moby.upload.v1.Upload/Pull"),
+    *(f"/moby.filesync.v1.Auth/{one}" for one in ("Credentials", "FetchToken")),
+    *(f"/moby.filesync.v1.Auth/{one}" for one in ("GetTokenAuthority", "VerifyTokenAuthority")),
+})  # fmt: skip
+"""What clients may offer to an engine. They offer secrets and keys for ssh too, also where a build has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +66,14 @@ class Policy:
     """What the rules need to know: the submission's work folder, absolute, and whether BuildKit is let through.
 
     `quota` is how much may be asked for in all; it is the server that counts. `cpus` is how many cores the engine has.
+    `caches` is the namespace of what `RUN --mount=type=cache` keeps.
     """
 
     work: PurePosixPath
     buildkit: bool = True
     quota: Quota = DEFAULT
     cpus: float = math.inf
+    caches: str = "guarded"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +184,7 @@ def _session(head: Head) -> tuple[tuple[str, str], ...]:
     for name, value in found:
         if not _SESSION[name].fullmatch(value):
             raise Refusal(f"the header {name} is not written as BuildKit's clients do")
-    return found
+    return tuple((name, value) for name, value in found if name != _METHOD or value in _OFFERED)
 
 
 def _connection(upgrade: str) -> tuple[tuple[str, str], ...]:

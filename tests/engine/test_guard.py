@@ -146,11 +146,18 @@ def place(host: Connection, private: PrivateEngine, request: pytest.FixtureReque
 EACH = 'c() { timeout 60 "$@" >/tmp/out 2>&1 || { echo "FAILED $?: $*"; cat /tmp/out; }; }\n'
 COMMANDS = {
     "looking": "c docker version\nc docker info\nc docker system df -v\nc docker buildx ls\nc docker buildx du",
-    "building": """
+    "building": f"""
 c docker build -t app:1 .
 DOCKER_BUILDKIT=0 c docker build -t app:2 --build-arg A=2 --label x=y .
 c docker images; c docker image ls -a --digests; c docker tag app:1 app:latest; c docker history app:1
-c docker inspect app:1; c docker rmi app:2; c docker builder prune -f; c docker image prune -f
+c docker inspect app:1; c docker rmi app:2
+mkdir more; printf 'FROM {BASE} AS a\nRUN true\nFROM a AS b\nARG X\nRUN echo $X\nCOPY --from=o weeks.txt /\n' >more/M
+c docker build -t a:1 -t b:2 -f more/M --build-arg X=2 --label l=1 --target b --no-cache --platform linux/amd64 \
+    --network none --add-host x:1.2.3.4 --shm-size 10m --ulimit nofile=100 --build-context o=data --iidfile /tmp/id more
+c docker build --build-context o=docker-image://{BASE} --target a --cache-from app:1 -q -f more/M more
+printf 'FROM {BASE}\nRUN true\n' | c docker build -t c:1 -; tar c Dockerfile data | c docker build -t d:1 -
+c docker buildx bake -f compose.yaml web; c docker buildx prune -f
+c docker builder prune -f; c docker image prune -f
 """,
     "running": f"""
 docker build -q -t app:1 . >/tmp/out
@@ -257,6 +264,15 @@ FORBIDDEN = [
     ("DOCKER_BUILDKIT=0 docker build --network host .", "cannot be the host's network here"),
     ("DOCKER_BUILDKIT=0 docker build --cgroup-parent / .", "cgroupparent cannot be set here"),
     ("DOCKER_BUILDKIT=0 docker build --pull .", "there is no registry to ask"),
+    ("docker build --network host .", "cannot be the host's network here"),
+    ("docker build --allow security.insecure .", "a build gets no rights beyond the usual ones"),
+    ("docker build --cgroup-parent / .", "cannot be set here"),
+    ("docker build --pull .", "there is no registry to ask"),
+    ("docker build --push -t app .", "there is no registry"),
+    ("docker build --output files .", "a build makes an image of this engine"),
+    ("docker build --build-arg BUILDKIT_SYNTAX=app .", "other frontends than the Dockerfile's own are not available"),
+    ("docker build --build-context x=https://example.invalid/x .", "is fetched from elsewhere"),
+    ("docker build https://example.invalid/x.git", "is fetched from elsewhere"),
 ]
 
 
@@ -317,13 +333,6 @@ def test_raw_requests_are_held_to_the_same(place: Place, header: str, body: str)
     answer = place.send(head, body)
     assert answer.startswith(b"HTTP/1.1 403"), answer
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["message"] in place.recording.reasons()
-
-
-# ── BuildKit, which is not looked into ──────────────────────────────────────────────────
-
-
-def test_builds_cannot_have_the_machine_by_the_engines_own_settings(place: Place) -> None:
-    assert "security.insecure is not allowed" in place.said("docker build --allow security.insecure .")
 
 
 @pytest.mark.parametrize("place", [False], indirect=True)

@@ -9,9 +9,13 @@ import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from grader.guard.buildkit import METHODS
 from grader.guard.quota import DEFAULT
 from tests.engine.test_guard import COMMANDS, FORBIDDEN, RAW
+from tests.engine.test_guard_buildkit import CALLS
+from tests.unit.test_guard_buildkit import ASKED
 from tests.unit.test_guard_bypasses import HOST, OTHER_BODIES, REQUESTS, TYPES
+from tests.unit.test_guard_relay import REFUSED as FRAMES
 
 PAGE = Path(__file__).parents[2] / "docs" / "guard.md"
 _GROUPS = ("builder", "buildx", "compose", "container", "image", "network", "system", "volume")
@@ -43,6 +47,7 @@ def page() -> str:
     run = sorted(set(options()))
     quota = (f"{getattr(DEFAULT, kind):,} {kind}" for kind in DEFAULT.__slots__)
     fields = [*HOST, *OTHER_BODIES, *(f"body of type {one}" for one in TYPES)]
+    methods = sorted(method.rpartition(".")[2] for method in METHODS)
     lines = [
         "# The guard, request by request",
         "",
@@ -69,6 +74,15 @@ def page() -> str:
         f"Besides, to make a container, {len(fields)} bodies (`unit/test_guard_bypasses`): {'; '.join(fields)}. And",
         f"{len(RAW)} raw requests to a real engine (`engine/test_guard`): {'; '.join(RAW)}. A script that sends",
         "others over the socket itself is `hostile/74-raw-requests`.",
+        "",
+        f"## What is refused: {len(ASKED) + len(FRAMES) + len(CALLS)} calls of BuildKit",
+        "",
+        "`docker build` and Compose call BuildKit over HTTP/2. These go on, made anew (the last is answered here):",
+        f"{', '.join(f'`{one}`' for one in methods)}. Refused are",
+        f"{len(ASKED)} calls (`unit/test_guard_buildkit`): {'; '.join(ASKED)}.",
+        "",
+        f"Of the way in which calls are made ({len(FRAMES)}, `unit/test_guard_relay`): {'; '.join(FRAMES)}. And",
+        f"{len(CALLS)} calls to a real engine (`engine/test_guard_buildkit`): {'; '.join(CALLS)}.",
         "",
         "## How much one script may ask for",
         "",

@@ -1,0 +1,163 @@
+"""What tests say to BuildKit: messages, and a client that says anything over HTTP/2."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+import h2.config
+import h2.connection
+import h2.events
+
+from grader.guard.grpc import framed
+from grader.protobuf import chunk_field, number_field
+
+CONTROL, BRIDGE = "/moby.buildkit.v1.Control", "/moby.buildkit.v1.frontend.LLBBridge"
+HEADERS = (
+    *((":method", "POST"), (":scheme", "http"), (":authority", "localhost")),
+    *(("content-type", "application/grpc"), ("te", "trailers"), ("user-agent", "test")),
+)
+_RECORDED = Path(__file__).parent / "unit" / "recorded" / "buildkit-0.13-calls.jsonl"
+
+
+def recorded_calls() -> list[tuple[str, str, bytes]]:
+    """What the real commands sent, without repetitions: the command, the method, the message."""
+    rows = [json.loads(line) for line in _RECORDED.read_text(encoding="utf-8").splitlines()]
+    return [(row["command"], row["method"], base64.b64decode(row["message"])) for row in rows]
+
+
+# ── messages ────────────────────────────────────────────────────────────────────────────
+
+
+def texts(**values: str) -> bytes:
+    """Fields by their numbers: `texts(_1="a")`."""
+    return b"".join(chunk_field(int(name[1:]), value.encode()) for name, value in values.items())
+
+
+def entries(number: int, values: Mapping[str, str]) -> bytes:
+    """A map's entries."""
+    return b"".join(chunk_field(number, texts(_1=key, _2=value)) for key, value in values.items())
+
+
+def exporter(kind: str, **attributes: str) -> bytes:
+    return chunk_field(13, texts(_1=kind) + entries(2, attributes))
+
+
+IDS = texts(_1="build", _5="session")
+FILE = {"filename": "Dockerfile"}
+
+
+def solve(*, frontend: str = "dockerfile.v0", options: Mapping[str, str] = FILE, more: bytes = b"") -> bytes:
+    """`Control/Solve`, as clients without a gateway of their own send it."""
+    return IDS + texts(_6=frontend) + entries(7, options) + more
+
+
+def build(*, frontend: str = "dockerfile.v0", options: Mapping[str, str] = FILE, more: bytes = b"") -> bytes:
+    """`LLBBridge/Solve`."""
+    return texts(_2=frontend) + entries(3, options) + number_field(5, 1) + more
+
+
+# ── a client ────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass
+class Answer:
+    """What came back for one call. `reset` is the code of an HTTP/2 stream that was cut."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    data: bytes = b""
+    ended: bool = False
+    reset: int | None = None
+
+    @property
+    def status(self) -> str:
+        return self.headers.get("grpc-status", "")
+
+    @property
+    def message(self) -> str:
+        return unquote(self.headers.get("grpc-message", ""))
+
+
+class Caller:
+    """One side of an HTTP/2 connection that makes calls; bytes go in and come out."""
+
+    def __init__(self) -> None:
+        config = h2.config.H2Configuration(
+            client_side=True,
+            header_encoding="utf-8",
+            validate_outbound_headers=False,
+            normalize_outbound_headers=False,
+        )
+        self.h2 = h2.connection.H2Connection(config)
+        self.h2.initiate_connection()
+        self.answers: dict[int, Answer] = {}
+        self.ended: int | None = None
+
+    def call(
+        self,
+        method: str,
+        body: bytes,
+        *headers: tuple[str, str],
+        without: Sequence[str] = (),
+        ends: bool = True,
+    ) -> int:
+        """Ask; the stream's number. `body` is with its frame."""
+        stream = self.h2.get_next_available_stream_id()
+        first = [one for one in (*HEADERS, (":path", method)) if one[0] not in without]
+        ordered = sorted([*first, *headers], key=lambda one: not one[0].startswith(":"))
+        self.h2.send_headers(stream, ordered)
+        for at in range(0, len(body), 16_000):
+            self.h2.send_data(stream, body[at : at + 16_000])
+        if ends:
+            self.h2.end_stream(stream)
+        self.answers[stream] = Answer()
+        return stream
+
+    def take(self, data: bytes) -> None:
+        for event in self.h2.receive_data(data):
+            self._take(event)
+
+    def _take(self, event: h2.events.Event) -> None:
+        match event:
+            case h2.events.ResponseReceived() | h2.events.TrailersReceived():
+                self.answers[event.stream_id].headers |= {str(k): str(v) for k, v in event.headers}
+            case h2.events.DataReceived():
+                self.answers[event.stream_id].data += event.data
+                self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
+            case h2.events.StreamEnded():
+                self.answers[event.stream_id].ended = True
+            case h2.events.StreamReset():
+                self.answers[event.stream_id].reset = int(event.error_code)
+            case h2.events.ConnectionTerminated():
+                self.ended = int(event.error_code or 0)
+            case _:
+                pass
+
+
+UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
+
+
+def asked(path: Path, *calls: tuple[str, bytes]) -> list[Answer]:
+    """Make calls, one after the other, over one connection to a guard's socket. Messages are without their frame."""
+    caller = Caller()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        client.sendall(UPGRADE)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        for method, message in calls:
+            stream = caller.call(method, framed(message))
+            while not (caller.answers[stream].ended or caller.answers[stream].reset is not None):
+                client.sendall(caller.h2.data_to_send())
+                piece = client.recv(65_536)
+                assert piece, "the guard has ended the connection"
+                caller.take(piece)
+    return list(caller.answers.values())
