@@ -156,7 +156,7 @@ def test_scripts_have_caches_of_their_own(world: World) -> None:
 
 
 def test_an_engine_that_goes_takes_the_client_along(world: World) -> None:
-    with pytest.raises((AssertionError, ConnectionError), match="has ended the connection|Broken pipe|reset"):
+    with pytest.raises((AssertionError, ConnectionError), match=r"has ended the connection|Broken pipe|reset"):
         asked(world.path, (f"{CONTROL}/Info", b""))
 
 
