@@ -19,12 +19,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import http.client
 import json
 import os
 import secrets
 import shutil
-import socket
 import tempfile
 import threading
 import time
@@ -32,10 +30,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any, Literal, cast
+from typing import IO, Any, Literal
 
 from grader.connection import Connection, Refused
 from grader.crashpoints import reached
+from grader.enginesocket import ask
 from grader.enginestore import our_objects, remove_objects, remove_run
 from grader.errors import EngineError, ImageUnavailable
 from grader.images import LABEL_BASE, LABEL_RECIPE
@@ -237,7 +236,7 @@ def _make_template(
         ):
             _save_images(host, settings.images, archive)
             archive.seek(0)
-            _ask(engine.endpoint, "POST", "/images/load?quiet=1", archive)
+            ask(engine.endpoint, "POST", "/images/load?quiet=1", archive, seconds=_LOAD_SECONDS)
             host.call("POST", f"/containers/{engine.container}/kill", parameters={"signal": "USR1"})
             ended = host.call("POST", f"/containers/{engine.container}/wait", seconds=_START_SECONDS).json
             if ended.get("StatusCode") != 0:
@@ -450,7 +449,7 @@ def _wait_until_up(host: Connection, engine: PrivateEngine) -> str:
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:
         with contextlib.suppress(EngineError):
-            return str(json.loads(_ask(engine.endpoint, "GET", "/version")).get("Version", ""))
+            return str(json.loads(ask(engine.endpoint, "GET", "/version", seconds=_START_SECONDS)).get("Version", ""))
         state = host.call("GET", f"/containers/{engine.container}/json").json.get("State") or {}
         if not state.get("Running"):
             if state.get("ExitCode") == _NO_TEMPLATE:
@@ -469,37 +468,3 @@ def _log(host: Connection, engine: PrivateEngine) -> str:
     with contextlib.closing(stream):
         text = b"".join(stream).decode(errors="replace")
     return "Its log ends:\n" + "\n".join(f"    {line.rstrip()}" for line in text.splitlines())
-
-
-# ── requests to the private engine ──────────────────────────────────────────────────────
-
-
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
-
-    def __init__(self, path: str) -> None:
-        super().__init__("engine", timeout=_LOAD_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the path instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
-def _ask(endpoint: str, method: str, target: str, body: IO[bytes] | None = None) -> bytes:
-    """Send one request to the private engine and return its answer's body. `EngineError` for any failure."""
-    connection = _SocketConnection(endpoint.removeprefix("unix://"))
-    try:
-        connection.request(method, target, body=body, headers={"Content-Type": "application/x-tar"} if body else {})
-        response = connection.getresponse()
-        answer = response.read()
-    except (OSError, http.client.HTTPException) as error:
-        raise EngineError(f"The private engine did not answer {method} {target}: {error}.") from error
-    finally:
-        connection.close()
-    if response.status != http.HTTPStatus.OK:
-        reason = cast("dict[str, Any]", json.loads(answer)).get("message", "")
-        raise EngineError(f"The private engine refused {method} {target} (status {response.status}): {reason}")
-    return answer

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import cast
 
 from grader.guard.container import IMAGE, no_host
@@ -59,10 +59,14 @@ _PLAIN = text(r"[^\x00-\x1f\x7f]{0,4096}", says="has a control character, or is 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A call as it is sent on; `makes` is as in `quota`. Without a `message` it is answered with an empty one."""
+    """A call as it is sent on; `makes` is as in `quota`. Without a `message` it is answered with an empty one.
+
+    Of the answer to a `silent` one only the end is passed on.
+    """
 
     message: bytes | None
     makes: Mapping[str, int]
+    silent: bool = False
 
 
 # ── what the Dockerfile frontend is told ────────────────────────────────────────────────
@@ -339,6 +343,11 @@ def _answered(data: bytes, ours: Mapping[str, str]) -> Call:  # noqa: ARG001 - a
     return Call(None, {})
 
 
+def _silently(method: _Method) -> _Method:
+    """The same call, with an answer of which only the end is passed on."""
+    return lambda data, ours: replace(method(data, ours), silent=True)
+
+
 _FILTER: Shape = {1: ("filter", repeated(string))}
 _PRUNE: Shape = {**_FILTER, 2: ("all", flag), 3: ("keepDuration", integer), 4: ("keepBytes", integer)}
 _FILTERS = listing(_PLAIN, most=32)
@@ -346,9 +355,10 @@ _CONTROL, _BRIDGE = "/moby.buildkit.v1.Control", "/moby.buildkit.v1.frontend.LLB
 METHODS: Mapping[str, _Method] = {
     f"{_CONTROL}/Info": _plain({}, record({})),
     f"{_CONTROL}/ListWorkers": _plain(_FILTER, record({"filter": _FILTERS})),
-    f"{_CONTROL}/DiskUsage": _plain(_FILTER, record({"filter": _FILTERS})),
-    f"{_CONTROL}/Prune": _plain(
-        _PRUNE, record({"filter": _FILTERS, "all": truth, "keepDuration": number(0), "keepBytes": number(0)})
+    # What the cache holds is told by the commands of other people's Dockerfiles, so none of it is told.
+    f"{_CONTROL}/DiskUsage": _answered,
+    f"{_CONTROL}/Prune": _silently(
+        _plain(_PRUNE, record({"filter": _FILTERS, "all": truth, "keepDuration": number(0), "keepBytes": number(0)}))
     ),
     f"{_CONTROL}/Status": _plain({1: ("Ref", string)}, record({"Ref": _ID}, needed=("Ref",))),
     f"{_CONTROL}/Solve": _solve,

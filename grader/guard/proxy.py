@@ -109,7 +109,7 @@ def guarded(
     it any more.
     """
     recording = GuardedRecording()
-    policy = Policy(PurePosixPath(work), buildkit, quota, cpus, secrets.token_hex(16))
+    policy = Policy(PurePosixPath(work), buildkit, quota, cpus, secrets.token_hex(16), time.time())
     make = make_folder or partial(_make_folder, work)
     with _Server(engine, path, policy, recording, make) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)

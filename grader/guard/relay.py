@@ -86,6 +86,7 @@ class Relay:
         self._requests: dict[int, _Request] = {}  # that are not whole yet, by the client's stream
         self._engines: dict[int, int] = {}  # the engine's stream for the client's, of calls under way
         self._clients: dict[int, int] = {}
+        self._silent: set[int] = set()  # of the engine's streams, those of which only the end is passed on
         self._count = 0
         self._frames = _Frames()
         self.over = False
@@ -176,6 +177,8 @@ class Relay:
         else:
             engines = self._engine.h2.get_next_available_stream_id()
             self._engines[stream], self._clients[engines] = engines, stream
+            if call.silent:
+                self._silent.add(engines)
             self._engine.begin(engines, headers)
             self._engine.send(engines, framed(call.message), ())
 
@@ -199,7 +202,7 @@ class Relay:
     def _from_engine(self, event: Event) -> None:
         stream = self._clients.get(getattr(event, "stream_id", None) or 0)
         match event:
-            case DataReceived() if stream is None:
+            case DataReceived() if stream is None or event.stream_id in self._silent:
                 self._engine.acknowledge(event.stream_id, event.flow_controlled_length)
             case _ if stream is None:
                 pass

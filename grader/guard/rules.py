@@ -27,6 +27,7 @@ from grader.guard.cores import build_held_to, held_to
 from grader.guard.endpoints import ENDPOINTS, Endpoint, Kind, refusal_for
 from grader.guard.http import Head
 from grader.guard.mounts import RESERVED, place
+from grader.guard.past import of_this_script
 from grader.guard.quota import DEFAULT, Quota, asked_of
 from grader.guard.refusal import Refusal
 from grader.guard.shape import LEFT_OUT
@@ -66,7 +67,8 @@ class Policy:
     """What the rules need to know: the submission's work folder, absolute, and whether BuildKit is let through.
 
     `quota` is how much may be asked for in all; it is the server that counts. `cpus` is how many cores the engine has.
-    `caches` is the namespace of what `RUN --mount=type=cache` keeps.
+    `caches` is the namespace of what `RUN --mount=type=cache` keeps. The engine's news from before `began`, in seconds
+    since 1970, are other people's.
     """
 
     work: PurePosixPath
@@ -74,6 +76,7 @@ class Policy:
     quota: Quota = DEFAULT
     cpus: float = math.inf
     caches: str = "guarded"
+    began: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +145,7 @@ def plan(head: Head, policy: Policy) -> Plan:
     _check_body(head, endpoint)
     headers = _session(head) if endpoint.name in _BUILDKIT else ()
     query = _checked_query(head.query, endpoint)
+    query = of_this_script(endpoint.name, query, policy.began)
     if endpoint.name == "build":
         query = build_held_to(policy.cpus, query)
     return Plan(

@@ -9,6 +9,7 @@ import secrets
 import shutil
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -127,16 +128,21 @@ class Place:
 
 @pytest.fixture(params=[True])
 def place(host: Connection, private: PrivateEngine, request: pytest.FixtureRequest) -> Iterator[Place]:
+    with guarded_place(host, private, buildkit=request.param) as made:
+        yield made
+        made.run("docker rm -fv $(docker ps -aq); docker network prune -f; docker volume prune -af")
+
+
+@contextmanager
+def guarded_place(host: Connection, private: PrivateEngine, *, buildkit: bool = True) -> Iterator[Place]:
     folder = private.folder / f"script-{secrets.token_hex(6)}"
     for name, text in FILES.items():
         (folder / "work" / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / "work" / name).write_text(text, encoding="utf-8")
     engine = Path(private.endpoint.removeprefix("unix://"))
     try:
-        with guarded(engine, folder / "s", folder / "work", buildkit=request.param) as recording:
-            made = Place(host, folder, recording)
-            yield made
-            made.run("docker rm -fv $(docker ps -aq); docker network prune -f; docker volume prune -af")
+        with guarded(engine, folder / "s", folder / "work", buildkit=buildkit) as recording:
+            yield Place(host, folder, recording)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -291,6 +297,24 @@ def test_what_reaches_the_machine_is_refused(place: Place, private: PrivateEngin
     assert len(place.recording.refusals.requests()) >= len(FORBIDDEN)
     with connect(endpoint=private.endpoint) as connected:
         assert connected._connection.call("GET", "/containers/json", parameters={"all": 1}).json == []
+
+
+def test_who_used_the_engine_before_is_not_told(place: Place, private: PrivateEngine) -> None:
+    """The same engine, two scripts one after the other."""
+    mark = "of-an-earlier-one"
+    place.run(
+        f"printf 'FROM {BASE}\\nRUN echo {mark} >/x\\n' | docker build -q -t x:1 -\n"
+        f"docker run --rm --name {mark} x:1 true; docker rmi x:1"
+    )
+    events = "docker events --since 0 --until $(($(date +%s) + 1))"
+    assert mark in place.said(events), "one's own are told"
+    with guarded_place(place.host, private) as other:
+        told = other.said(
+            f"docker system df -v; docker buildx du --verbose; {events}; docker buildx prune -f --verbose"
+        )
+        assert mark not in told
+        assert "Build cache usage: 0B" in told, told
+        assert "Total" in told, told
 
 
 def test_compose_is_held_to_the_same(place: Place) -> None:

@@ -23,7 +23,7 @@ BEGUN = ((":status", "200"), ("content-type", "application/grpc"))
 
 @dataclass
 class Judge:
-    """Lets everything through as it is, but for `/x.Y/Refused` and `/x.Y/Answered`."""
+    """Lets everything through as it is, but for `/x.Y/Refused`, `/x.Y/Answered` and `/x.Y/Silent`."""
 
     most: int = 10_000
     asked: list[tuple[str, bytes]] = field(default_factory=list)
@@ -38,7 +38,7 @@ class Judge:
         self.asked.append((method, message))
         if method == "/x.Y/Refused":
             raise Refusal("not this: 100 % sure, äh")
-        return Call(None if method == "/x.Y/Answered" else message.upper(), {})
+        return Call(None if method == "/x.Y/Answered" else message.upper(), {}, silent=method == "/x.Y/Silent")
 
     def refused(self, method: str, reason: str) -> None:
         self.told.append((method, reason))
@@ -113,6 +113,19 @@ def test_an_answer_of_headers_alone_stays_one() -> None:
     world.engine.send_headers(1, (*BEGUN, ("grpc-status", "5"), ("grpc-message", "no%20such")), end_stream=True)
     world.move()
     assert (answer.status, answer.message, answer.ended, answer.data) == ("5", "no such", True, b"")
+
+
+def test_of_the_answer_to_a_silent_call_only_the_end_comes_back() -> None:
+    world = World()
+    answer = world.ask("/x.Y/Silent", framed(b"x"))
+    assert world.messages() == framed(b"X")
+    world.engine.send_headers(1, BEGUN)
+    for _ in range(200):  # more than the engine may send unless it is given room again
+        world.engine.send_data(1, bytes(10_000))
+        world.move()
+    world.engine.send_headers(1, OK, end_stream=True)
+    world.move()
+    assert (answer.data, answer.ended, answer.status) == (b"", True, "0")
 
 
 def test_a_call_that_is_refused_reaches_no_engine_and_says_why() -> None:
