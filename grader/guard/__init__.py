@@ -6,6 +6,7 @@
     shape              small checks that larger ones are made of        pure
     container, mounts  the settings of a container                      pure
     endpoints, rules   which requests there are, and how they go on     pure
+    past               what of the engine's memory a script may see     pure
     grpc, messages     frames to a message that has one meaning         pure
     buildkit           which calls of BuildKit there are, likewise      pure
     relay              BuildKit's connection, as bytes                  no sockets

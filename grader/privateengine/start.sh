@@ -95,6 +95,14 @@ for layer in /template/overlay2/*/; do
     mount --bind "${layer}diff" "$own/diff"
     mount -o remount,bind,ro "$own/diff"
 done
+# The engine itself fetches nothing: no image of a registry, no ADD from elsewhere, no repository. What may be built from
+# is in it, but a Dockerfile that a script writes could name anything. Containers' packets do not pass this chain.
+iptables --append OUTPUT --out-interface lo --jump ACCEPT
+iptables --append OUTPUT --out-interface docker0 --jump ACCEPT
+iptables --append OUTPUT --out-interface br-+ --jump ACCEPT
+iptables --append OUTPUT --jump REJECT
+ip6tables --append OUTPUT ! --out-interface lo --jump REJECT 2>/dev/null || true # there may be no version 6
+
 # Builds have the network, for packages. Nothing in them needs what a cloud tells its machines at the link-local address,
 # their credentials among it; its name server may be there too. And no service of Compose, nor any other container in a
 # network of a script's own, needs a way out. The engine keeps what stands in this chain.

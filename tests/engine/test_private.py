@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import http.server
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -149,6 +152,38 @@ def reach(private: PrivateEngine, network: str, address: str, port: int) -> str:
 
 def test_what_a_cloud_tells_its_machines_is_not_told_here(private: PrivateEngine) -> None:
     assert reach(private, "bridge", "169.254.169.254", 80) == "refused"
+
+
+class _Asked(http.server.BaseHTTPRequestHandler):
+    """Answers everything with nothing, and writes down what was asked for."""
+
+    paths: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.paths.append(self.path)
+        self.send_response(200)
+        self.end_headers()
+
+    def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
+        """Nothing."""
+
+
+def test_the_engine_itself_fetches_nothing(host: Connection, engine: DockerEngine) -> None:
+    """No gate stands before the Dockerfiles that a script writes. What their RUN does is another thing."""
+    gateway = host.call("GET", "/networks/bridge").json["IPAM"]["Config"][0]["Gateway"]
+    with http.server.ThreadingHTTPServer(("", 0), _Asked) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"{gateway}:{server.server_port}"
+        try:
+            fetch = f"import urllib.request; urllib.request.urlopen('http://{place}/by-run')"
+            assert isinstance(engine.build(make_job(f'RUN python -c "{fetch}"\n'), LIMITS, ignore), Built)
+            assert isinstance(engine.build(make_job(f"ADD http://{place}/by-add /x\n"), LIMITS, ignore), BuildFailed)
+            assert isinstance(engine.build(make_job(f"ADD http://{place}/x.git /x\n"), LIMITS, ignore), BuildFailed)
+            with pytest.raises(EngineError, match="connection refused"):  # a base that is missing is no student's fault
+                engine.build(make_job(f"COPY --from={place}/image:1 / /x\n"), LIMITS, ignore)
+        finally:
+            server.shutdown()
+    assert _Asked.paths == ["/by-run"]
 
 
 def test_a_network_of_a_scripts_own_has_no_way_out(host: Connection, private: PrivateEngine) -> None:

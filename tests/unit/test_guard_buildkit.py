@@ -34,6 +34,9 @@ def options_in(data: bytes, number: int) -> dict[str, str]:
 )
 def test_what_the_real_commands_send_goes_on(method: str, data: bytes) -> None:
     sent = passed(method, data).message
+    if method == f"{CONTROL}/DiskUsage":
+        assert sent is None, "nobody is told what the cache holds"
+        return
     assert sent is not None
     known = {number for number, _, _ in fields(data)}
     assert {number for number, _, _ in fields(sent)} <= known
