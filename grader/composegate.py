@@ -11,7 +11,7 @@ import json
 import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from grader.composeshape import NETWORK, SECRET, SERVICE, VOLUME
 from grader.dockerfile import Unparsable
@@ -22,7 +22,7 @@ from grader.guard.strictjson import Json
 from grader.imagenames import is_allowed, normalised
 from grader.model import ExerciseFiles, MemoryFile
 from grader.spec import BaseImage
-from grader.yamlpos import Document, YamlError, decode, read_yaml
+from grader.yamlpos import Document, Problem, TooLargeError, YamlError, decode, read_yaml
 
 __all__ = ["MAX_SERVICES", "Judged", "compose_file", "compose_files", "examine", "hidden"]
 
@@ -70,24 +70,38 @@ def compose_files(files: ExerciseFiles) -> tuple[str, ...]:
 def hidden(files: ExerciseFiles) -> tuple[str, ...]:
     """What is refused of the files as they are written: other files that Compose would read into them.
 
-    What cannot be read here is left to Compose, whose message is the better one; `examine` comes back to it.
+    So is what is larger or deeper than anybody writes: how long Compose takes for it depends on the machine. What
+    cannot be read here is left to Compose, whose message is the better one; `examine` comes back to it.
     """
     found: list[str] = []
     for name in compose_files(files):
-        document, _ = _read(files, name)
-        top = document.data if document else None
+        read = _read(files, name)
+        if read.too_large:
+            found.append(f"{name}: {read.problem}")
+        top = read.document.data if read.document else None
         found += [f"{name}: {problem}" for problem in _hidden_in(top)]
     return tuple(dict.fromkeys(found))[:_TOLD]
 
 
-def _read(files: ExerciseFiles, name: str) -> tuple[Document | None, str]:
-    """The file's data, and what about it is read by other programs in another way; "" if there is no such thing."""
+class _Read(NamedTuple):
+    """A file's data, and what about it is read by other programs in another way; "" if there is no such thing."""
+
+    document: Document | None
+    problem: str = ""
+    too_large: bool = False
+
+
+def _read(files: ExerciseFiles, name: str) -> _Read:
     try:
         document = read_yaml(decode(files.content(name) or b""), as_written=True)
     except YamlError as error:
-        return None, f"line {error.problem.position.line}: {error.problem.message}"
+        return _Read(None, _at_line(error.problem), isinstance(error, TooLargeError))
     problem = next(iter(document.problems), None)
-    return document, f"line {problem.position.line}: {problem.message}" if problem else ""
+    return _Read(document, _at_line(problem) if problem else "")
+
+
+def _at_line(problem: Problem) -> str:
+    return f"line {problem.position.line}: {problem.message}"
 
 
 def _hidden_in(top: object) -> Iterator[str]:
@@ -144,7 +158,7 @@ def examine(files: ExerciseFiles, model: bytes, images: Sequence[BaseImage]) -> 
     """Judge what `docker compose config --format json` printed, with the folder's path as `.`."""
     name = compose_file(files)
     for read in compose_files(files):
-        problem = _read(files, read)[1]
+        problem = _read(files, read).problem
         if problem:
             return Judged((f"{read}: {problem}. Not every program reads this in the same way.",))
     try:

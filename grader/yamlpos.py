@@ -26,6 +26,7 @@ __all__ = [
     "Path",
     "Position",
     "Problem",
+    "TooLargeError",
     "YamlError",
     "decode",
     "quoted",
@@ -67,6 +68,10 @@ class YamlError(Exception):
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.message)
         self.problem = problem
+
+
+class TooLargeError(YamlError):
+    """The text is YAML, perhaps, but more or deeper than anybody writes by hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +132,7 @@ def _refuse_long(text: str) -> None:
     size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
         message = f"the file has {size} bytes; expected at most {MAX_BYTES} (1 MiB)"
-        raise YamlError(Problem(Position(1, 1), message))
+        raise TooLargeError(Problem(Position(1, 1), message))
 
 
 def _refuse_characters(text: str) -> None:
@@ -254,10 +259,10 @@ def _at(event: yaml.Event) -> Position:
 
 def _refuse_many(count: int, depth: int, position: Position) -> None:
     if depth > MAX_DEPTH:
-        raise YamlError(Problem(position, f"more than {MAX_DEPTH} levels of nesting; expected about 8"))
+        raise TooLargeError(Problem(position, f"more than {MAX_DEPTH} levels of nesting; expected about 8"))
     if count > MAX_NODES:
         message = f"more than {MAX_NODES} values, with aliases written out; expected a file of settings"
-        raise YamlError(Problem(position, message))
+        raise TooLargeError(Problem(position, message))
 
 
 # ── nodes to data ───────────────────────────────────────────────────────────────────────

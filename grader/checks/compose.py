@@ -217,7 +217,7 @@ def _file_of(brief: Brief) -> str:
 def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
     try:
         found = json.loads(seen.config.stdout)
-    except ValueError:
+    except (ValueError, RecursionError):  # it may have been stopped in the middle
         return {}
     return found if isinstance(found, dict) else {}
 

@@ -198,6 +198,25 @@ def test_what_is_of_the_folder_or_not_to_be_read_is_left_to_compose(text: str) -
     assert hidden(files(text)) == ()
 
 
+def tenfold(first: str, more: str) -> str:
+    """Eight keys, each of them ten times the one before."""
+    lines = [f"x-0: &n0 {first}", *(f"x-{n}: &n{n} {more % ', '.join([f'*n{n - 1}'] * 10)}" for n in range(1, 8))]
+    return "\n".join(lines)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("x-a: " + "[" * 5000 + "]" * 5000, "line 1: more than 32 levels of nesting"),
+        (tenfold("1", "[%s]"), "more than 20000 values"),
+        (tenfold("{k: v}", "{<<: [%s]}"), "more than 20000 values"),
+        (f"x-a: {'x' * 2**20}", "at most 1048576"),
+    ],
+)
+def test_what_nobody_writes_is_refused_before_compose_spends_its_time_on_it(text: str, told: str) -> None:
+    assert told in hidden(files(text))[0]
+
+
 @pytest.mark.parametrize(
     "text",
     [
