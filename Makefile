@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`. Everything is in scripts/; this names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-private selftest lint types format lock clean
+.PHONY: help demo test test-private fuzz selftest lint types format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,11 @@ test: ## run the tests, from nothing: unit, engine, browser, selftest
 test-private: ## run the long tests: private engine, guard, hostile corpus, kill points, cluster (about half an hour)
 	@scripts/setup.sh
 	@.venv/bin/python -m pytest -m "private or long" --durations=15
+
+fuzz: ## throw random input at extraction, gate, spec loader and guard, SECONDS=60 for each
+	@scripts/setup.sh
+	@for one in intake gate spec guard buildkit; do \
+	    echo "fuzz_$$one"; .venv/bin/python -m tests.fuzz.fuzz_$$one --seconds $(or $(SECONDS),60) || exit 1; done
 
 selftest: ## grade every right and every wrong solution of the course for real
 	@scripts/selftest.sh
