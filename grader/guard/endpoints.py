@@ -164,7 +164,10 @@ _DISCONNECT: Check = record({"Container": NAME, "Force": truth}, needed=("Contai
 # ── the table ───────────────────────────────────────────────────────────────────────────
 
 _ID = r"[A-Za-z0-9][A-Za-z0-9_.-]*"
-_REFERENCE = r"[A-Za-z0-9][A-Za-z0-9_.:@/-]*"
+_REFERENCE = (
+    r"[A-Za-z0-9][A-Za-z0-9_.-]*(?::[0-9]{1,5}(?=/))?(?:/[A-Za-z0-9_.-]+)*"  # registry:5000/name
+    r"(?::[A-Za-z0-9_.-]+)?(?:@[a-z0-9]+:[0-9a-f]+)?"  # :tag, @sha256:digest
+)
 
 
 def _get(name: str, path: str, query: Mapping[str, Check] | None = None, *, repeated: tuple[str, ...] = ()) -> Endpoint:

@@ -84,7 +84,8 @@ NEVER = re.compile(r".*/(?:archive|export|update|commit|push|load|get|import|sea
 
 def place_problems(method: str, path: str) -> Iterator[str]:
     inspected = method == "GET" and re.fullmatch(r"/v1\.45/(?:containers|images|plugins)/.+/json", path)
-    named = method == "DELETE" or re.fullmatch(r"/v1\.45/(?:networks|volumes)/[^/]+(?:/[^/]+)*", path)
+    tagged = method == "POST" and re.fullmatch(r"/v1\.45/images/[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?::[\w.-]+)?/tag", path)
+    named = method == "DELETE" or tagged or re.fullmatch(r"/v1\.45/(?:networks|volumes)/[^/]+(?:/[^/]+)*", path)
     if not PLACES.fullmatch(path) or (NEVER.fullmatch(path) and not inspected and not named):
         yield f"{method} {path} is nothing that the docker command needs"
     if (

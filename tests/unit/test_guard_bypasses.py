@@ -212,6 +212,7 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "parameter that is not known": ("GET /containers/json?x=1", "", "x=1 is not available here for containers"),
     "parameter in capitals": ("GET /containers/json?ALL=1", "", "is not available here"),
     "arguments of ps": ("GET /containers/c/top?ps_args=-o%20pid,args", "", "ps_args may be"),
+    "name of an image that is none": ("POST /images/app:/swarm/init/tag?repo=app", "", "not available"),
     "filter that is no JSON": ("GET /events?filters=x", "", "not the JSON"),
     "newer version": ("GET /v1.46/info", "", "not between 1.24 and 1.45"),
     "version of another kind": ("GET /v99999.1/info", "", "is not available in this engine"),
