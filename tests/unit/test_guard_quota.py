@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import threading
@@ -125,8 +126,9 @@ def test_connections_that_say_nothing_do_not_pile_up(world: World) -> None:  # n
         for client in held:
             client.close()
     for _ in range(100):
-        if world.ask(request("GET /info")).endswith(b"done"):
-            return
+        with contextlib.suppress(ConnectionError):  # one too many is cut off before it has said what it wants
+            if world.ask(request("GET /info")).endswith(b"done"):
+                return
         threading.Event().wait(0.05)
     pytest.fail("the guard serves nobody any more")
 
