@@ -9,14 +9,14 @@ from typing import IO, Any, cast
 
 from grader.errors import EngineError
 
-__all__ = ["ask"]
+__all__ = ["SocketConnection", "ask"]
 
 
-class _SocketConnection(http.client.HTTPConnection):
-    """HTTP over a unix socket."""
+class SocketConnection(http.client.HTTPConnection):
+    """HTTP over a unix socket, with the longest silence in seconds."""
 
     def __init__(self, path: str, seconds: float) -> None:
-        super().__init__("engine", timeout=seconds)
+        super().__init__("docker", timeout=seconds)
         self._path = path
 
     def connect(self) -> None:
@@ -31,7 +31,7 @@ def ask(endpoint: str, method: str, target: str, body: IO[bytes] | None = None, 
 
     `endpoint` is as in DOCKER_HOST; `seconds` is the longest silence. Raises `EngineError` for any failure.
     """
-    connection = _SocketConnection(endpoint.removeprefix("unix://"), seconds)
+    connection = SocketConnection(endpoint.removeprefix("unix://"), seconds)
     try:
         connection.request(method, target, body=body, headers={"Content-Type": "application/x-tar"} if body else {})
         response = connection.getresponse()

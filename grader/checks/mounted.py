@@ -172,9 +172,8 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
     if any(line not in found for line in saving.earlier):
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
-    new = (
-        Counter(found) - Counter(saving.earlier)
-    ).elements()  # by what they say: a new file may come first by its name
+    # By what they say, and not by their place: a new file may come first by its name.
+    new = (Counter(found) - Counter(saving.earlier)).elements()
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
         told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
         return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{commas_told(found, expected)}"

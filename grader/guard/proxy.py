@@ -24,6 +24,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
 
+from grader.enginesocket import SocketConnection
 from grader.errors import EngineError
 from grader.guard.buildkit import Call, call
 from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, serialise
@@ -415,23 +416,9 @@ def _make_folder(work: Path, below: PurePosixPath) -> None:
         os.close(parent)
 
 
-class _EngineConnection(http.client.HTTPConnection):
-    """HTTP over the engine's socket."""
-
-    def __init__(self, path: Path) -> None:
-        super().__init__("docker", timeout=_PATIENCE)
-        self._path = path
-
-    def connect(self) -> None:
-        """Connect to the path instead of a host."""
-        self.sock = socket.socket(socket.AF_UNIX)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
-
-
 def _ask(engine: Path, method: str, path: str, body: bytes = b"") -> None:
     """A request of the guard's own. Raises `EngineError` unless it succeeds."""
-    connection = _EngineConnection(engine)
+    connection = SocketConnection(str(engine), _PATIENCE)
     try:
         connection.request(method, f"/v1.45{path}", body or None, {"Content-Type": "application/json"} if body else {})
         response = connection.getresponse()
