@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, assert_never
 
@@ -19,6 +19,7 @@ from grader.model import (
     BuildStep,
     Built,
     ComposeRequest,
+    ComposeSeen,
     ExerciseFiles,
     MemoryFile,
     Observation,
@@ -28,6 +29,7 @@ from grader.model import (
     ScriptRequest,
     ScriptSeen,
 )
+from grader.network import only_where_the_network_works, probe_by_building
 from grader.protocol import Engine, Playground, Playgrounds
 from grader.spec import Limits
 
@@ -53,11 +55,19 @@ class Places:
 class Bench:
     """Carries out requests on an engine, each once, and remembers what was seen.
 
-    `seen` is everything observed so far. Leaving the context removes the images that were built.
+    `seen` is everything observed so far. `bases` are the base images of the folder, on which it is tried whether the
+    network works, where something fails as if it did not. Leaving the context removes the images that were built.
     """
 
     def __init__(
-        self, places: Places, files: ExerciseFiles, limits: Limits, name: str, doing: Callable[[str], None]
+        self,
+        places: Places,
+        files: ExerciseFiles,
+        limits: Limits,
+        name: str,
+        doing: Callable[[str], None],
+        *,
+        bases: Sequence[str] = (),
     ) -> None:
         self._places = places
         self._engine = places.engine
@@ -67,6 +77,7 @@ class Bench:
         self._limits = limits
         self._name = name
         self._doing = doing
+        self._bases = bases
         self.seen: dict[Request, Observation] = {}
 
     def __enter__(self) -> Self:
@@ -96,8 +107,7 @@ class Bench:
             case ScriptRequest():
                 return self._script(request)
             case ComposeRequest():
-                self._doing("docker compose up" if request.replaced else "docker compose config")
-                return self._place().compose(self._files, request, self._limits)
+                return self._compose(request)
             case _:
                 assert_never(request)
 
@@ -105,7 +115,13 @@ class Bench:
         self._doing("building the image")
         job = make_job(self._files, request.replaced + _changed(self._files, request.changed), self._name)
         reached("context-made")
-        return job if isinstance(job, BuildFailed) else self._engine.build(job, self._limits, self._step_ended)
+        if isinstance(job, BuildFailed):
+            return job
+
+        def build(seconds: float) -> Built | BuildFailed:
+            return self._engine.build(job, replace(self._limits, build_seconds=seconds), self._step_ended)
+
+        return only_where_the_network_works(build, self._limits.build_seconds, self._probe, self._once_more)
 
     def _run(self, request: RunRequest) -> RunOutcome:
         if request.left:
@@ -122,8 +138,32 @@ class Bench:
     def _script(self, request: ScriptRequest) -> ScriptSeen:
         if self._files.content(request.file) is None:
             return self._places.look() if self._places.look else ScriptSeen("nothing")
-        self._doing(f"running {request.file}")
-        return self._place().script(self._files, request, self._limits)
+
+        def script(seconds: float) -> ScriptSeen:
+            self._doing(f"running {request.file}")
+            return self._place().script(self._files, request, replace(self._limits, script_seconds=seconds))
+
+        return only_where_the_network_works(script, self._limits.script_seconds, self._probe, self._afresh)
+
+    def _compose(self, request: ComposeRequest) -> ComposeSeen:
+        def compose(seconds: float) -> ComposeSeen:
+            self._doing("docker compose up" if request.replaced else "docker compose config")
+            return self._place().compose(self._files, request, replace(self._limits, build_seconds=seconds))
+
+        return only_where_the_network_works(compose, self._limits.build_seconds, self._probe, self._afresh)
+
+    def _probe(self, tools: Sequence[str]) -> tuple[str, ...]:
+        self._doing("finding out whether the network works")
+        return probe_by_building(self._engine, self._bases, self._limits, tools)
+
+    def _once_more(self) -> None:
+        self._doing("the network failed; trying once more")
+
+    def _afresh(self) -> None:
+        """In another playground, since what the first try left is in the way of the next."""
+        self._once_more()
+        self._playground = None
+        self._stack.close()
 
     def _run_left(self, request: RunRequest) -> RunOutcome:
         """Run what the commands left, in the engine where they left it."""

@@ -153,7 +153,8 @@ def _attempt(session: Session, brief: Brief, bases: Sequence[str], doing: Callab
     except EngineError as problem:
         return Result(not_graded(brief.exercise, str(problem)), brief.files.digest)
     reached("bases-present")
-    with Bench(session.places, brief.files, session.course.limits, f"ex-{brief.exercise.id}", doing) as bench:
+    name = f"ex-{brief.exercise.id}"
+    with Bench(session.places, brief.files, session.course.limits, name, doing, bases=bases) as bench:
         report = grade_exercise(brief, bench, thorough=session.thorough)
         reached("checks-done")
     reached("images-removed")
