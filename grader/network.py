@@ -155,8 +155,6 @@ _FETCH = {
 _IN_VAIN = re.compile(
     r"^(?:[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*", re.MULTILINE
 )
-    r"^(?:[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*", re.MULTILINE
-)
 """How apt and apk end where they could not fetch. Of what they try again, they tell in another way."""
 
 
