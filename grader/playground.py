@@ -7,6 +7,7 @@ it is thrown away. What stays is the builder's cache, which is addressed by cont
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,9 +21,9 @@ from grader.crashpoints import reached
 from grader.dockerengine import DockerEngine
 from grader.enginelook import Moment, asked_for, containers_ended, engine_state, settled, span
 from grader.enginestore import copy_image
-from grader.errors import EngineError
+from grader.errors import EngineError, ImageUnavailable
 from grader.gate import examine_dockerfile
-from grader.imagenames import is_called
+from grader.imagenames import is_allowed, is_called, normalised
 from grader.model import (
     ComposeRequest,
     ComposeSeen,
@@ -40,7 +41,7 @@ from grader.scriptrun import workshop
 from grader.spec import BaseImage, Limits
 from grader.watchdog import Cancellation
 
-__all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds", "bases_in"]
+__all__ = ["OwnEngine", "PrivatePlayground", "PrivatePlaygrounds", "bases_in", "images_named"]
 
 Supply = Callable[[str], object]
 """Makes a base image present in the host engine. Raises `ImageUnavailable` and `EngineError`."""
@@ -76,6 +77,9 @@ class PrivatePlayground:
             return ScriptSeen("nothing")
         nested = self.engine.connection
         self._provide(bases_in(files, self.images))
+        for named in images_named(files.content(request.file) or b"", self.images):
+            with suppress(ImageUnavailable):  # what is not to be had is for the script to be told
+                self._provide([named])
         prepared = _prepare(nested, self.base) if request.prepared else ()
         before, began = engine_state(nested), Moment.now()
         with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
@@ -110,6 +114,20 @@ def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ..
     """The base images that the folder's Dockerfiles need, whatever these are called."""
     dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
     return tuple(dict.fromkeys(base for file in dockerfiles for base in examine_dockerfile(file, images).bases))
+
+
+def images_named(script: bytes, images: Sequence[BaseImage]) -> tuple[str, ...]:
+    """What a script may mean to run or pull without a Dockerfile: words that name base images of the course.
+
+    Only the first few, since each may have to be made: nobody works with more.
+    """
+    allowed = tuple(name for image in images for name in image.names)
+    words = dict.fromkeys(word.decode("ascii", "replace") for word in _WORD.findall(script))
+    return tuple(normalised(word) for word in words if is_allowed(word, allowed))[:_IMAGES_NAMED]
+
+
+_WORD = re.compile(rb"""[^\s"'`;&|()<>$=]{1,200}:[A-Za-z0-9_.-]{1,128}(?=[\s"'`;&|()<>]|$)""")
+_IMAGES_NAMED = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -90,9 +90,7 @@ _SET: Mapping[str, Check] = {
     "target": text(r"[A-Za-z0-9_.-]{0,200}"),
     "no-cache": text(r"[A-Za-z0-9_.,-]{0,1000}"),
     "platform": text(r"[a-z0-9/]{0,40}", says="is not one platform (linux/amd64)"),
-    "image-resolve-mode": one_of(
-        *("", "default", "local"), why="there is no registry to ask for a newer base image (`--pull`)"
-    ),
+    "image-resolve-mode": ignored(one_of("", "default", "local", "pull")),  # no registry has a newer base image
     "force-network-mode": lambda value, where: one_of("", "default", "none")(no_host(value, where), where),
     "add-hosts": _PLAIN,
     "shm-size": decimal(0),

@@ -26,6 +26,7 @@ from pathlib import Path, PurePosixPath
 
 from grader.enginesocket import SocketConnection
 from grader.errors import EngineError
+from grader.guard import pull
 from grader.guard.buildkit import Call, call
 from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, serialise
 from grader.guard.mounts import work_volume
@@ -237,6 +238,9 @@ class _Handler(socketserver.BaseRequestHandler):
         else:
             exchange.body = b"".join(_pieces(self.request, body, behind))
             rebuilt, behind = planned.rebuilt(exchange.body), b""
+        if planned.endpoint.name == "image pull":
+            self._pull(exchange, planned.head.query)
+            return
         self.server.account.charge(rebuilt.makes)
         self.server.prepare(rebuilt)
         self.request.settimeout(None)
@@ -258,6 +262,15 @@ class _Handler(socketserver.BaseRequestHandler):
                     self.server.recording.add(record)
         if upload.refusal is not None:
             raise upload.refusal
+
+    def _pull(self, exchange: _Exchange, query: tuple[tuple[str, str], ...]) -> None:
+        try:
+            _ask(self.server.engine, "GET", pull.path_of(query))
+        except EngineError:
+            raise pull.not_here(query) from None
+        said = pull.up_to_date(query)
+        self.server.recording.add(self.server.recording.record(exchange.head, exchange.body, said, exchange.began))
+        self.request.sendall(said)
 
     def _take_over(self, engine: socket.socket, exchange: _Exchange, planned: Plan) -> None:
         """Forward the answer; the client's bytes only if the engine has agreed to the other protocol."""

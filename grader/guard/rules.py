@@ -136,7 +136,7 @@ def plan(head: Head, policy: Policy) -> Plan:
     path = _without_version(head.path)
     endpoint = next((one for one in ENDPOINTS if one.method == head.method and one.path.fullmatch(path)), None)
     if endpoint is None:
-        raise refusal_for(head.method, path, head.query)
+        raise refusal_for(head.method, path)
     if endpoint.name in _BUILDKIT and not policy.buildkit:
         raise Refusal("BuildKit is not available here. Put `DOCKER_BUILDKIT=0` before the command")
     if head.upgrade not in endpoint.upgrades:

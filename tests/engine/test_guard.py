@@ -163,11 +163,13 @@ c docker build -t a:1 -t b:2 -f more/M --build-arg X=2 --label l=1 --target b --
 c docker build --build-context o=docker-image://{BASE} --target a --cache-from app:1 -q -f more/M more
 printf 'FROM {BASE}\nRUN true\n' | c docker build -t c:1 -; tar c Dockerfile data | c docker build -t d:1 -
 c docker buildx bake -f compose.yaml web; c docker buildx prune -f
+c docker pull {BASE}; c docker pull -q docker.io/library/{BASE}; c docker image pull app:latest
+c docker build --pull -t app:1 .; DOCKER_BUILDKIT=0 c docker build --pull -t app:2 .
 c docker builder prune -f; c docker image prune -f
 """,
     "running": f"""
 docker build -q -t app:1 . >/tmp/out
-c docker run --rm {BASE} true
+c docker run --rm {BASE} true; c docker run --rm --pull always {BASE} true
 c docker run --rm -i {BASE} cat <Dockerfile
 c docker run -d --name web -p 8080:80 -e A=b -v "$PWD/data:/data:ro" -v cache:/cache -w /data -u 1000 --memory 64m \
     --cpus 0.5 --restart on-failure:3 --label a=b --health-cmd true --tmpfs /tmp:size=1m --cap-drop ALL --read-only \
@@ -269,11 +271,9 @@ FORBIDDEN = [
     ("docker plugin ls", "plugins are not available here"),
     ("DOCKER_BUILDKIT=0 docker build --network host .", "cannot be the host's network here"),
     ("DOCKER_BUILDKIT=0 docker build --cgroup-parent / .", "cgroupparent cannot be set here"),
-    ("DOCKER_BUILDKIT=0 docker build --pull .", "there is no registry to ask"),
     ("docker build --network host .", "cannot be the host's network here"),
     ("docker build --allow security.insecure .", "a build gets no rights beyond the usual ones"),
     ("docker build --cgroup-parent / .", "cannot be set here"),
-    ("docker build --pull .", "there is no registry to ask"),
     ("docker build --push -t app .", "there is no registry"),
     ("docker build --output files .", "a build makes an image of this engine"),
     ("docker build --build-arg BUILDKIT_SYNTAX=app .", "other frontends than the Dockerfile's own are not available"),

@@ -34,10 +34,10 @@ from grader.model import (
     ScriptRequest,
     ScriptSeen,
 )
-from grader.playground import OwnEngine
+from grader.playground import OwnEngine, images_named
 from grader.protocol import Playground
 from grader.recorder import RecordedRequest
-from grader.spec import Limits
+from grader.spec import BaseImage, Limits
 from tests.fakes import FakeEngine
 from tests.unit.test_checks_commands import COMMAND, LATEST, OUR_ID, PYTHON, Words, ours
 from tests.worlds import brief, image, printed
@@ -231,6 +231,28 @@ def test_where_there_is_no_playground_nobody_is_blamed() -> None:
         report = grade_exercise(brief("3.3.5", {"commands.sh": b""}), observe)
     assert report.status == "not_graded"
     assert "no engine can run" in report.message
+
+
+IMAGES = [BaseImage(names=("python:3.9", "python:3.9.*"), python="3.9", release="bullseye")]
+
+
+@pytest.mark.parametrize(
+    ("script", "named"),
+    [
+        ("docker pull python:3.9.2\n", ["python:3.9.2"]),
+        (
+            "docker run --rm docker.io/library/python:3.9.2 python -V; docker pull 'python:3.9'",
+            ["python:3.9.2", "python:3.9"],
+        ),
+        ("docker run $(docker build -q .)\ndocker run -v $PWD/x:/x -p 80:80 alpine:3 sh", []),
+        ("# python:3.9.2 is what I use\nIMAGE=python:3.9.1\n", ["python:3.9.2", "python:3.9.1"]),
+        ("".join(f"docker pull python:3.9.{number}\n" for number in range(9)), [f"python:3.9.{n}" for n in range(3)]),
+        ("docker pull python:3.9.2\xff \x00:1", []),
+    ],
+    ids=["pulled", "in other forms", "nothing of the course", "in any place", "many", "no text"],
+)
+def test_what_a_script_may_pull_is_made_ready(script: str, named: list[str]) -> None:
+    assert list(images_named(script.encode("latin-1"), IMAGES)) == named
 
 
 # ── from memory ─────────────────────────────────────────────────────────────────────────

@@ -46,13 +46,19 @@ def test_what_a_build_is_told_stays_and_ours_is_added() -> None:
     wanted = {
         "filename": "sub/Dockerfile", "target": "a", "build-arg:A": "1=2", "build-arg:http_proxy": "", "label:x": "y",
         "no-cache": "", "platform": "linux/amd64", "force-network-mode": "none", "add-hosts": "x=1.2.3.4",
-        "shm-size": "10485760", "ulimit": "nofile=100:100", "image-resolve-mode": "local",
-        "dockerfilekey": "dockerfile", "context": "http://buildkit-session/abc", "context:other": "local:other",
+        "shm-size": "10485760", "ulimit": "nofile=100:100", "dockerfilekey": "dockerfile",
+        "context": "http://buildkit-session/abc", "context:other": "local:other",
         "context:base": "docker-image://python:3.9-slim", "build-arg:BUILDKIT_INLINE_CACHE": "1",
     }  # fmt: skip
     ours = {"cmdline": "built in", "build-arg:BUILDKIT_CACHE_MOUNT_NS": "ours"}
     assert options_in(passed(BUILD, build(options=wanted)).message or b"", 3) == wanted | ours
     assert options_in(passed(SOLVE, solve(options=wanted)).message or b"", 7) == wanted | ours
+
+
+@pytest.mark.parametrize("mode", ["pull", "local", "default"])
+def test_a_build_asks_no_registry_for_a_newer_base_image(mode: str) -> None:
+    sent = passed(SOLVE, solve(options=FILE | {"image-resolve-mode": mode})).message or b""
+    assert "image-resolve-mode" not in options_in(sent, 7)
 
 
 def test_caches_of_a_registry_are_left_out() -> None:
@@ -135,7 +141,6 @@ ASKED: dict[str, tuple[tuple[str, bytes], str]] = {
     "a named context from git": (option("context:x", "git@example.invalid:x"), "is fetched from elsewhere"),
     "a named context from a layout": (option("context:x", "oci-layout://x@sha256:0"), "is fetched from elsewhere"),
     "a named context from an input": (option("context:x", "input:y"), "is fetched from elsewhere"),
-    "a newer base image": (option("image-resolve-mode", "pull"), "no registry to ask for a newer base image"),
     "a Dockerfile outside": (option("filename", "../Dockerfile"), "is not a path inside the folder"),
     "a cache in a folder": (option("cache-imports", '[{"Type":"local","Attrs":{"src":"/"}}]'), "may be registry here"),
     "a cache that is no JSON": (option("cache-imports", "x"), "is not the JSON"),

@@ -184,10 +184,6 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "image from a container": ("POST /commit?container=c", "{}", "`docker commit` is not available here"),
     "image from a tar": ("POST /images/load", "", "`docker load` is not available here"),
     "image from an address": ("POST /images/create?fromSrc=http://x/", "", "`docker import` is not available here"),
-    "image from a registry": (
-        *("POST /images/create?fromImage=alpine&tag=latest", ""),
-        "^there is no image alpine:latest here, and no registry",
-    ),
     "images to a registry": ("POST /images/app/push", "", "`docker push` is not available here"),
     "all images as a tar": ("GET /images/get?names=app", "", "`docker save` is not available here"),
     "one image as a tar": ("GET /images/app/get", "", "`docker save` is not available here"),
@@ -204,7 +200,6 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "build by another builder": ("POST /build?version=2", "", "buildx"),
     "build in a session": ("POST /build?version=1&session=x", "", "session cannot be set here"),
     "build with outputs": ("POST /build?outputs=x", "", "outputs cannot be set here"),
-    "build that fetches its base": ("POST /build?pull=1", "", "no registry to ask"),
     "build with a parameter of Podman": ("POST /build?volume=/:/host", "", "volume=/:/host is not available here"),
     "Dockerfile outside": ("POST /build?dockerfile=../x", "", "not a path inside"),
     "Dockerfile of the machine": ("POST /build?dockerfile=/etc/passwd", "", "not a path inside"),

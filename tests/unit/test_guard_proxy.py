@@ -42,6 +42,8 @@ class Engine:
         elif b"/events" in data:
             connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nevent")
             connection.recv(1)  # until the guard ends it
+        elif b"/images/alpine" in data:
+            connection.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n{}")
         else:
             connection.sendall(b"HTTP/1.1 201 Created\r\n\r\ndone")
 
@@ -132,6 +134,43 @@ def test_a_request_goes_on_rewritten_and_is_recorded_as_it_came(world: World) ->
     assert until(world.recording, 1) == [("POST", "/containers/create", 201)]
     assert world.recording.requests()[0].body == {"Image": "app", "Labels": None}
     assert world.recording.refusals.requests() == ()
+
+
+@pytest.mark.parametrize(
+    ("query", "name"),
+    [
+        ("fromImage=python&tag=3.9-slim", "python:3.9-slim"),
+        ("fromImage=docker.io%2Flibrary%2Fpython&tag=3.9-slim&platform=", "python:3.9-slim"),
+        ("fromImage=python%3A3.9-slim", "python:3.9-slim"),
+        ("fromImage=localhost%3A5000%2Fapp", "localhost:5000/app:latest"),
+        ("fromImage=python&tag=sha256%3A12ab", "python@sha256:12ab"),
+    ],
+)
+def test_a_pull_of_what_is_here_is_answered_and_nothing_is_pulled(world: World, query: str, name: str) -> None:
+    said = world.ask(request(f"POST /v1.45/images/create?{query}", "X-Registry-Auth: secret"))
+    assert said.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert f"Image is up to date for {name}" in said.decode()
+    (received,) = world.engine.received
+    assert received.startswith(f"GET /v1.45/images/{name}/json HTTP/1.1\r\n".encode())
+    assert until(world.recording, 1) == [("POST", "/images/create", 200)]
+
+
+@pytest.mark.parametrize(
+    ("query", "words"),
+    [
+        ("fromImage=alpine&tag=3", "there is no image alpine:3 here, and no registry to fetch it from"),
+        ("tag=3", "a pull names an image"),
+        ("fromSrc=http%3A%2F%2Fx%2F", "`docker import` is not available here"),
+        ("fromImage=python&tag=a%2F..%2Fb", "is not written as a tag"),
+        ("fromImage=..%2Fpython", "is not written as the name of an image"),
+    ],
+)
+def test_a_pull_of_anything_else_is_refused(world: World, query: str, words: str) -> None:
+    said = world.ask(request(f"POST /v1.45/images/create?{query}"))
+    assert said.startswith(b"HTTP/1.1 403 Forbidden\r\n")
+    assert words in said.decode()
+    assert all(b"/images/alpine" in one for one in world.engine.received)
+    assert until(world.recording.refusals, 1) == [("POST", "/images/create", 403)]
 
 
 REFUSED = [
