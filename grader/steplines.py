@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from grader.dockerfile import Dockerfile, Instruction, Unparsable
+from grader.imagenames import normalised
 
 __all__ = ["error_line", "step_line", "triggers_of"]
 
@@ -24,19 +25,35 @@ def step_line(name: str, dockerfile: Dockerfile | Unparsable, triggers: int = 0)
 
     The number counts the instructions of its stage that make layers, after the triggers (ONBUILD) of what it is built
     on; `triggers` is how many of those an image brings, as in `triggers_of`. They have the line of the FROM that set
-    them off, or of their ONBUILD if it is in this file. The keyword must agree; if it does not, a step is found by its
-    text, as long as there were no variables in it for the builder to replace.
+    them off, or of their ONBUILD if it is in this file. The keyword must agree.
+
+    A step that several builds or stages have in common, which BuildKit carries out once, may be called by another one's
+    stage and number. So what has the step's text comes first; only a text with variables in it, which the builder has
+    replaced, is nowhere.
     """
     match = _STEP.match(name)
     if match is None or isinstance(dockerfile, Unparsable):
         return None
     text = _words(match["text"])
+    by_number = _numbered_line(match, text, dockerfile, triggers)
+    if text.startswith("FROM "):
+        return _base_line(text, dockerfile) or by_number
+    by_text = [one.first_line for one in dockerfile.instructions if one.stage >= 0 and _text(one) == text]
+    return by_number if by_number in by_text or not by_text else by_text[0]
+
+
+def _base_line(text: str, dockerfile: Dockerfile) -> int | None:
+    """The first FROM of that image."""
+    image = normalised(text.split()[1].partition("@sha256")[0])
+    return next((stage.line for stage in dockerfile.stages if normalised(stage.image) == image), None)
+
+
+def _numbered_line(match: re.Match[str], text: str, dockerfile: Dockerfile, triggers: int) -> int | None:
     stage = [one for one in dockerfile.instructions if _in_stage(one, match["stage"], dockerfile)]
     numbered = _in_number_order(stage, dockerfile, triggers)
     index = int(match["index"]) - 1
-    if index < len(numbered) and numbered[index][1] in {"", text.split(" ", 1)[0]}:
-        return numbered[index][0]
-    return next((one.first_line for one in stage if _text(one) == text), None)
+    agrees = index < len(numbered) and numbered[index][1] in {"", text.split(" ", 1)[0]}
+    return numbered[index][0] if agrees else None
 
 
 def triggers_of(name: str, names: Iterable[str]) -> int:

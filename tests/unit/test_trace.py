@@ -240,6 +240,21 @@ def test_lines_of_steps(name: str, line: int | None) -> None:
     assert step_line(name, parse(TWO_STAGES)) == line
 
 
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("[libraries 1/4] FROM docker.io/library/python:3.9-slim", 1),
+        ("[stage-1 1/3] FROM docker.io/library/python:3.9-slim", 1),
+        ("[libraries 2/4] RUN pip install --no-index nmupy", 7),
+        ("[2/9] RUN pip install --no-index nmupy", 7),
+        ("[libraries 3/4] RUN something else", None),
+    ],
+)
+def test_a_step_in_common_may_be_called_by_the_stage_and_number_of_another_build(name: str, line: int | None) -> None:
+    """As seen on Engine 20.10 where two builds, or two stages of one, ask for the same step at a time."""
+    assert step_line(name, parse(TWO_STAGES)) == line
+
+
 ON_A_STAGE = b"""\
 FROM python:3.9-slim AS below
 ONBUILD RUN echo trigger
