@@ -37,7 +37,7 @@ ADMINISTRATOR_PATHS = "/usr/local/sbin:/usr/sbin:/sbin"
 
 _URL_SETTINGS = ("index-url", "extra-index-url", "proxy")
 _PIP_SETTINGS = (*_URL_SETTINGS, "trusted-host", "timeout", "retries")
-_PIP_SECONDS = 30.0
+_PIP_SECONDS = 15.0
 """The longest pip waits in an image for an answer (its own default is 15), and tries again, five times unless told
 otherwise. On a host it may be minutes; in a build, one connection that hangs would take all the time there is."""
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")

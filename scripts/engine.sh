@@ -57,7 +57,7 @@ install_engine() {
     if ! can_apt; then
         fail 3 "no Docker engine is installed, and this is no Debian or Ubuntu where it could be: install Docker, start it, and run this again."
     fi
-    apt_install docker.io iptables ca-certificates || true
+    apt_install docker.io iptables iproute2 ca-certificates || true
     if ! command -v dockerd >/dev/null; then
         fail 3 "Debian's package docker.io could not be installed (see above): install Docker by hand, start it, and run this again."
     fi
@@ -89,6 +89,17 @@ start_directly() {
     if ! wait_for_engine dockerd; then
         as_root tail -n 5 "$LOG" >&2 || true
         fail 3 "the Docker engine did not start (above: the end of its log, $LOG): start an engine by hand, and run this again."
+    fi
+    keep_bridge_address
+}
+
+# A bridge without an address of its own has that of one of its containers, and another one's as soon as that one ends. Then
+# nothing that the others send arrives for half a minute, and a `RUN pip install` hangs. The engine gives its bridge an address
+# (addr_assign_type 3), but not where it finds the bridge there already.
+keep_bridge_address() {
+    local bridge=/sys/class/net/docker0
+    if [ "$(cat "$bridge/addr_assign_type" 2>/dev/null)" = 1 ] && command -v ip >/dev/null; then
+        as_root ip link set dev docker0 address "$(cat "$bridge/address")" || true
     fi
 }
 

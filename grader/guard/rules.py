@@ -142,9 +142,9 @@ def plan(head: Head, policy: Policy) -> Plan:
     if head.upgrade not in endpoint.upgrades:
         way = f"for {head.upgrade}" if head.upgrade else "without `Upgrade`"
         raise Refusal(f"{head.method} {path[:80]} is not available {way}")
+    query = _checked_query(head.query, endpoint)
     _check_body(head, endpoint)
     headers = _session(head) if endpoint.name in _BUILDKIT else ()
-    query = _checked_query(head.query, endpoint)
     query = of_this_script(endpoint.name, query, policy.began)
     if endpoint.name == "build":
         query = build_held_to(policy.cpus, query)

@@ -259,7 +259,7 @@ PIP_CASES = {
     "more patience than a build has": (
         "[global]\ntimeout = 180\nretries = 7\n",
         {},
-        "timeout = 30\nretries = 7\n",
+        "timeout = 15\nretries = 7\n",
         (),
     ),
     "no number": ("[global]\ntimeout = soon\n", {}, "timeout = soon\n", ()),
