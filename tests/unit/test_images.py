@@ -255,7 +255,7 @@ PIP_CASES = {
         "index-url = https://two.invalid/simple\n",
         (),
     ),
-    "the older name of a variable": ("", {"PIP_DEFAULT_TIMEOUT": "20"}, "timeout = 20\n", ()),
+    "the older name of a variable": ("", {"PIP_DEFAULT_TIMEOUT": "10"}, "timeout = 10\n", ()),
     "more patience than a build has": (
         "[global]\ntimeout = 180\nretries = 7\n",
         {},
