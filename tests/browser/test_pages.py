@@ -104,7 +104,7 @@ def test_the_class_page_is_found_by_role(page: Page, pages: dict[str, Path]) -> 
     table = page.get_by_role("region", name="Students").get_by_role("table")
     expect(table.get_by_role("columnheader", name="3.1.4")).to_be_visible()
     row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name="zoe"))
-    expect(row.get_by_role("cell").nth(2)).to_have_text("3 failed")
+    expect(row.get_by_role("cell").nth(3)).to_have_text("3 failed")
 
 
 def test_a_link_of_the_class_page_opens_the_students_page(
