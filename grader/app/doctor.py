@@ -21,6 +21,7 @@ from grader.events import Doing
 from grader.limits import BATCH_ENGINE, Proved, Squeeze, as_it_is, gaps, proofs
 from grader.meter import kernel_limits
 from grader.model import RunRequest
+from grader.network import probe_by_building
 from grader.privaterecipe import RELEASE
 from grader.render.to_text import Style
 from grader.spec import Limits
@@ -98,7 +99,17 @@ def _host(machine: _Machine) -> Iterator[Line]:
     if machine.host.image_labels(machine.base) is None:
         yield "limits", "FAILS", f"not tried: {machine.base} is needed for it; run `grader images`"
     else:
+        yield from _packages(machine, "host", machine.host, "pip", "apt")
         yield from _limits(machine, "host", machine.host, host_places(machine.host), as_it_is)
+
+
+def _packages(machine: _Machine, tier: Tier, engine: DockerEngine, *tools: str) -> Iterator[Line]:
+    """Whether builds can fetch what `RUN pip install` needs. Without apt, most exercises can do."""
+    for tool in tools:
+        machine.doing(f"fetching a list with {tool}")
+        against = probe_by_building(engine, [machine.base], Limits(), [tool])
+        state = "ok" if not against else "FAILS" if tool == "pip" else "warning"
+        yield f"packages by {tool} ({tier})", state, against[0] if against else "a build can fetch the list of them"
 
 
 def _private(machine: _Machine) -> Iterator[Line]:
@@ -111,6 +122,7 @@ def _private(machine: _Machine) -> Iterator[Line]:
             seconds = time.monotonic() - began
             yield "private engine", "ok", f"Docker {trial.private.version}, up in {seconds:.1f} s, preparing included"
             yield from _compose(trial)
+            yield from _packages(machine, "private", trial.engine, "pip")
             yield from _limits(machine, "private", trial.engine, trial.places, trial.squeeze)
             if not trial.private.disk_is_bounded:
                 yield "private engine's disk", "warning", "not bounded: the host gives no loop devices"

@@ -15,6 +15,8 @@ pytestmark = pytest.mark.engine
 
 NOWHERE = "http://127.0.0.1:9"
 """A port at which nothing listens."""
+NOBODY = "http://index.invalid:3142"
+"""A name that no server of names knows, as of any name where there is none (RFC 6761)."""
 
 
 def graded(engine: DockerEngine, dockerfile: str, *, base: str = BASE) -> Built | BuildFailed:
@@ -31,7 +33,7 @@ def cut_off(engine: DockerEngine, build: Build) -> str:
     """A base image whose pip and apt are sent to where nothing is, as if the network were down."""
     made = build(
         f"RUN pip config --global set global.index-url {NOWHERE}/simple && pip config --global set global.retries 1"
-        f""" && echo 'Acquire::http::Proxy "{NOWHERE}";' > /etc/apt/apt.conf.d/99proxy\n"""
+        f""" && echo 'Acquire::http::Proxy "{NOBODY}";' > /etc/apt/apt.conf.d/99proxy\n"""
     )
     assert isinstance(made, Built)
     name = f"grader-test-{made.image.removeprefix('sha256:')[:12]}:cut-off"
