@@ -115,6 +115,8 @@ class Reason(StrEnum):
     """No mean is taken of an object of the library."""
     NOT_LOADED = "not_loaded"
     """In a run, the library is not loaded."""
+    SHADOWED = "shadowed"
+    """In a run, a file of the student's own is loaded under the library's name."""
     BASE_BRINGS_IT = "base_brings_it"
     """The base image has the library already."""
     FILE_MISSING = "file_missing"

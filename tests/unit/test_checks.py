@@ -151,6 +151,36 @@ def test_a_renamed_copy_is_found_by_its_content() -> None:
     assert statuses(report)["script"] == "passed"
 
 
+def test_a_line_that_something_else_prints_beside_the_script_does_not_count() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed((probe_words() if request.replaced else "") + f"{LINE}110\n")
+
+    report = graded("3.1.1", image(None, ("sh", "-c", f"python sales_predictor.py && echo {LINE}110")), program)
+    assert statuses(report)["script"] == "failed"
+    assert "something else prints it" in check(report, "script").message
+    assert check(report, "script").actual == f"{LINE}110"
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ("pip install pandas && python sales_predictor.py", True),
+        ("set -e\napt-get -y install python3-pandas\npython sales_predictor.py", True),
+        ("# pip install pandas\npyton sales_predictor.py", False),
+        ("pip list; pyton sales_predictor.py", False),
+    ],
+)
+def test_a_command_that_installs_when_the_container_starts(start: str, told: bool) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(
+            "0  /app/sales_predictor.py\n" if request.entrypoint else "", code=0 if request.entrypoint else 1
+        )
+
+    files = {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": b"", "start.sh": start.encode()}
+    report = grade_exercise(brief("3.1.1", files), world(image(None, ("sh", "./start.sh")), program))
+    assert ("RUN instruction" in check(report, "script").message) is told
+
+
 @pytest.mark.parametrize(
     ("words", "failing", "told"),
     [

@@ -18,6 +18,7 @@ from grader.model import (
     FolderMount,
     ImageConfig,
     MemoryFile,
+    NotStarted,
     Observation,
     Request,
     RunOutcome,
@@ -54,6 +55,21 @@ def reads_the_file(request: RunRequest) -> RunOutcome:
 
 def test_the_mounted_file_counts() -> None:
     assert set(statuses("3.2.3", image(), reads_the_file).values()) == {"passed"}
+
+
+def test_a_command_that_does_not_start_without_the_file_is_probed_with_it() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return reads_the_file(request) if request.files else printed(code=2, stderr="sh: cannot open /app/sales.txt\n")
+
+    assert set(statuses("3.2.3", image(), program).values()) == {"passed"}
+
+
+def test_where_nothing_can_be_mounted_the_probe_runs_without_it() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return RunOutcome(NotStarted("not a directory")) if request.files else reads_the_file(request)
+
+    found = statuses("3.2.3", image(), program)
+    assert (found["script"], found["file"]) == ("passed", "failed")
 
 
 def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
