@@ -86,7 +86,7 @@ def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
     with_it = f"With {variable}={value}"
     if any(is_prediction_line(line) for line in printed):
         return Reason.UNKNOWN_ACCEPTED, f"{with_it} the script still prints a prediction."
-    if not any(value in line for line in printed):
+    if not any(value in line.lower() for line in printed):  # in capitals it is named, too
         return Reason.UNKNOWN_NOT_NAMED, f"{with_it} no line of the output names the unknown value."
     if outcome.ended == Exited(0):
         return Reason.UNKNOWN_EXIT_CODE, f"{with_it} the exit code is 0, which says that all went well."

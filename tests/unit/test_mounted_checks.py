@@ -111,6 +111,7 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
     [
         (lambda kind: printed(code=1, stderr=f"unknown type {kind}\n"), "passed"),
         (lambda kind: printed(f"unknown type {kind}\n", code=2), "passed"),
+        (lambda kind: printed(f"unknown type {kind.upper()}\n", code=2), "passed"),
         (lambda kind: printed(f"unknown type {kind}\n", code=0), "failed"),
         (lambda kind: printed("unknown type\n", code=1), "failed"),
         (lambda kind: printed(f"{LINE}1\nunknown {kind}\n", code=1), "failed"),
