@@ -40,7 +40,7 @@ def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
         actual="\n".join(uses.found) or f"{check.module} is imported nowhere",
         reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
         file=brief.script,
-        line=uses.line,
+        line=uses.uncalled or uses.line,
     )
 
 

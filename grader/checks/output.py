@@ -161,7 +161,7 @@ def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),
         reproduce=reproduce,
-        file=brief.script,
+        file="Dockerfile" if reason == Reason.SCRIPT_UNREADABLE else brief.script,
     )
     return _about_the_command(finding, brief, ran.request) if lost else finding
 
