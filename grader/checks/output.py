@@ -178,7 +178,7 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
     number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
     if number is None:
         reason, told = _no_line(ran, expected)
-        both = f" Here {check.file} has a blank line in it, and no line end at its end: both may be."
+        both = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
         return reason, told + both if check.untidy and reason == Reason.CRASHED else told
     if not agrees(number, expected):
         told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
