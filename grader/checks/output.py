@@ -203,7 +203,8 @@ def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
         return Reason.WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
     if error:
         module = error.startswith(("ModuleNotFoundError", "ImportError"))
-        return Reason.MODULE_MISSING if module else Reason.CRASHED, f"{message} Python says: {error}"
+        told = f"{message} Python says: {error}{_started_from(ran.image, error)}"
+        return Reason.MODULE_MISSING if module else Reason.CRASHED, told
     said = _last_words(ran.outcome)
     return _ended_without_an_error(said, ran.code), f"{message} It says: {said}" if said else message
 
@@ -213,6 +214,14 @@ def _ended_without_an_error(said: str, code: int) -> Reason:
     if not _NOT_THE_SCRIPT.match(said):
         return Reason.GAVE_UP if said and code < _NOT_THE_SCRIPTS_OWN else Reason.NO_LINE
     return Reason.SCRIPT_UNREADABLE if said.endswith("Permission denied") else Reason.NO_LINE
+
+
+def _started_from(image: Built, error: str) -> str:
+    """Of a file that is not there under a relative path: where that path began."""
+    missing = re.match(r"FileNotFoundError: .*: '([^/'][^']*)'$", error)
+    if missing is None:
+        return ""
+    return f" ({missing[1]} is looked for in the working directory, which is {image.config.working_dir or '/'} here.)"
 
 
 _NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")

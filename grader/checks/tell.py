@@ -82,6 +82,10 @@ def _nearly(near: re.Match[str]) -> str:
             behind.startswith("<bound method"),
             "Behind the colon stands a method that was not called: the () are missing.",
         ),
+        (
+            _COLUMN.fullmatch(behind),
+            f"A whole column of pandas was printed: {_cut(behind)}. Take the one number out of it.",
+        ),
         (_COMMA.fullmatch(behind), f"{behind} has a comma; the decimals belong behind a point."),
         (not number, f"What stands behind the colon is no plain number: {_cut(behind)}"),
         (
@@ -93,6 +97,8 @@ def _nearly(near: re.Match[str]) -> str:
     return next(sentence for holds, sentence in told if holds)
 
 
+_COLUMN = re.compile(r"\S+ {2,}[+-]?\d\S*")
+"""A row of a Series as pandas prints it: the row's name, and the number aligned behind it."""
 _COMMA = re.compile(r"[+-]?\d+,\d+")
 
 

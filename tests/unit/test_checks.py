@@ -512,6 +512,7 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
         (f"{LINE}[110.0]", "no plain number: [110.0]"),
         (f"{LINE}$110.0", "no plain number: $110.0"),
         (f"{LINE}{'x' * 99}", f"no plain number: {'x' * 60}…"),
+        (f"{LINE}0    110.0", "column of pandas was printed: 0    110.0. Take the one number out of it."),
         (LINE, "Behind the colon stands nothing; the number belongs on the same line."),
         (f"{LINE}<bound method Series.mean of 0    100.0", "a method that was not called: the () are missing."),
         ("Predicted sales for next week 110.0", "The colon behind the words is missing."),
@@ -529,6 +530,17 @@ def test_a_line_that_comes_near_is_told_what_keeps_it_away(line: str, told: str)
     verdict = check(graded("3.1.1", image(), program), "prints")
     assert verdict.status is CheckStatus.FAILED
     assert verdict.message.endswith(told)
+
+
+@pytest.mark.parametrize(("working_dir", "told"), [("", "which is / here"), ("/app", "which is /app here")])
+def test_a_file_that_is_not_where_the_script_was_started(working_dir: str, told: str) -> None:
+    error = "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'sales.txt'\n"
+
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words()) if request.replaced else printed(code=1, stderr=error)
+
+    verdict = check(graded("3.1.1", image(working_dir=working_dir), program), "prints")
+    assert told in verdict.message
 
 
 def test_a_script_that_may_not_be_read() -> None:

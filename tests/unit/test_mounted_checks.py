@@ -96,6 +96,22 @@ WITH_ENV = Built(
 )
 
 
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        (("PREDICTION_TYPE", "= average"), "PREDICTION_TYPE is “= average”."),
+        (("PREDICTION_TYPE:", "average"), "PREDICTION_TYPE is not set, but there is one called “PREDICTION_TYPE:”."),
+        (("prediction-type", "average"), "PREDICTION_TYPE is not set."),
+        (("Prediction_Type", "average"), "PREDICTION_TYPE is not set, but there is one called “Prediction_Type”."),
+    ],
+)
+def test_what_the_image_has_instead_of_the_variable(variable: tuple[str, str], told: str) -> None:
+    built = Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (variable,)))
+    report = grade_exercise(brief("3.2.4"), world(built, reads_the_file))
+    (message,) = (check.message for check in report.checks if check.id == "environment")
+    assert message == f"In the image's environment, {told}"
+
+
 def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunOutcome]:
     def program(request: RunRequest) -> RunOutcome:
         weeks = weeks_in(request)
