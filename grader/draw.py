@@ -63,9 +63,16 @@ def _telling_weeks(seed: int, label: str, spec: DrawnCases) -> tuple[str, ...]:
     for attempt in itertools.count():
         drawn = [_cents(draw_text(seed, label, str(attempt), str(week))) for week in range(spec.length)]
         cents = _shaped(drawn, spec.shape)
-        if _tells_mistakes_apart([value / 100 for value in cents], spec.shape):
-            return tuple(f"{value // 100}.{value % 100:02d}" for value in cents)
+        if spec.whole_last:
+            cents[-1] -= cents[-1] % 100
+        if _tells_mistakes_apart([value / 100 for value in cents], spec):
+            last = f"{cents[-1] // 100}" if spec.whole_last else _written(cents[-1])
+            return (*map(_written, cents[:-1]), last)
     raise AssertionError  # the loop above does not end otherwise
+
+
+def _written(cents: int) -> str:
+    return f"{cents // 100}.{cents % 100:02d}"
 
 
 def _shaped(cents: list[int], shape: Shape) -> list[int]:
@@ -76,14 +83,16 @@ def _cents(digest: str) -> int:
     return int(digest[:15], 16) % (_HIGHEST_CENTS + 1)
 
 
-def _tells_mistakes_apart(weeks: list[float], shape: Shape) -> bool:
+def _tells_mistakes_apart(weeks: list[float], spec: DrawnCases) -> bool:
     answers = [_mean(weeks), _trend(weeks, len(weeks)), weeks[-1]]
     mistakes = _mistakes(weeks)
-    if shape == "noisy" and len(weeks) >= _EXTREMES_FROM:
+    if spec.whole_last:
+        mistakes.append(_mean([*weeks[:-1], weeks[-1] // 10]))
+    if spec.shape == "noisy" and len(weeks) >= _EXTREMES_FROM:
         mistakes += [max(weeks), min(weeks)]
     return (
         _all_apart(answers)
-        and not any(_nearly_whole(answer) for answer in answers)
+        and not any(_nearly_whole(answer) for answer in (answers[:-1] if spec.whole_last else answers))
         and all(abs(answer - mistake) > _APART for answer in answers for mistake in mistakes)
     )
 

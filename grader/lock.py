@@ -16,6 +16,8 @@ from packaging.markers import InvalidMarker, Marker, UndefinedComparison, Undefi
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
+from grader.constraint import admits
+
 __all__ = ["Locked", "Unlockable", "locked", "package_names"]
 
 
@@ -120,40 +122,74 @@ def _holds(marker: str, environment: Mapping[str, str]) -> bool:
         return True
 
 
-def _direct(project: Mapping[str, Any]) -> set[str]:
-    """Names of the main dependencies that `pyproject.toml` states itself, in either of the two ways."""
+Wishes = Mapping[str, tuple[object, ...]]
+"""By a package's normalised name, what somebody who depends on it says about it, perhaps several times."""
+
+
+def _direct(project: Mapping[str, Any]) -> Wishes:
+    """The main dependencies that `pyproject.toml` states itself, in either of the two ways."""
     poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {})
-    found: set[str] = {
-        canonicalize_name(name)
-        for name, wish in poetry.items()
-        if not (isinstance(wish, dict) and wish.get("optional"))
-    }
+    found = dict(_wishes({name: wish for name, wish in poetry.items() if name != "python"}))
     for text in project.get("project", {}).get("dependencies", []):
         try:
-            found.add(canonicalize_name(Requirement(str(text)).name))
+            wanted = Requirement(str(text))
         except InvalidRequirement:
             continue
-    return found - {"python"}
+        wish = {"version": str(wanted.specifier), "markers": str(wanted.marker or "")}
+        name = canonicalize_name(wanted.name)
+        found[name] = (*found.get(name, ()), wish)
+    return found
+
+
+def _wishes(dependencies: Mapping[str, object]) -> Wishes:
+    return {
+        canonicalize_name(name): tuple(wish) if isinstance(wish, list) else (wish,)
+        for name, wish in dependencies.items()
+    }
 
 
 def _reachable(
-    packages: Iterable[Mapping[str, Any]], direct: set[str], environment: Mapping[str, str]
+    packages: Iterable[Mapping[str, Any]], direct: Wishes, environment: Mapping[str, str]
 ) -> list[Mapping[str, Any]]:
-    """The packages that the direct ones need, for locks that do not say their groups."""
-    known = {_name(package): package for package in packages}
-    todo, seen = sorted(direct & known.keys()), set(direct & known.keys())
+    """The packages that the direct ones need, for locks that do not say their groups.
+
+    Such a lock may have several versions of one package, each for its own Python or system.
+    """
+    known: dict[str, list[Mapping[str, Any]]] = {}
+    for package in packages:
+        known.setdefault(_name(package), []).append(package)
+    chosen: dict[str, Mapping[str, Any]] = {}
+    todo = [direct]
     while todo:
-        for name, wish in known[todo.pop()].get("dependencies", {}).items():
-            needed = canonicalize_name(name)
-            if needed in known and needed not in seen and _wanted(wish, environment):
-                seen.add(needed)
-                todo.append(needed)
-    return [known[name] for name in sorted(seen)]
+        for name, wishes in todo.pop().items():
+            here = [wish for wish in wishes if _wanted(wish, environment)]
+            if here and name in known and name not in chosen:
+                chosen[name] = _fitting(known[name], here, environment)
+                todo.append(_wishes(chosen[name].get("dependencies", {})))
+    return list(chosen.values())
 
 
 def _wanted(wish: object, environment: Mapping[str, str]) -> bool:
-    wishes = wish if isinstance(wish, list) else [wish]
-    return any(
-        not isinstance(one, dict) or (not one.get("optional") and _holds(str(one.get("markers", "")), environment))
-        for one in wishes
+    """Whether a wish is one for this Python and system, and not only an extra's."""
+    if not isinstance(wish, dict):
+        return True
+    return (
+        not wish.get("optional")
+        and _holds(str(wish.get("markers", "")), environment)
+        and admits(str(wish.get("python", "*")), environment["python_full_version"])
+        and str(wish.get("platform", environment["sys_platform"])) == environment["sys_platform"]
     )
+
+
+def _fitting(
+    versions: list[Mapping[str, Any]], wishes: Iterable[object], environment: Mapping[str, str]
+) -> Mapping[str, Any]:
+    """Of a package's locked versions the newest that is for this Python and that a wish admits; else the last one."""
+    ranges = [str(wish.get("version", "*")) if isinstance(wish, dict) else str(wish) for wish in wishes]
+    fitting = [
+        package
+        for package in versions
+        if admits(str(package.get("python-versions", "*")), environment["python_full_version"])
+        and any(admits(wanted, str(package.get("version", ""))) for wanted in ranges)
+    ]
+    return (fitting or versions)[-1]

@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from grader.boundfiles import bind_files, binding, in_volumes, unbind_files
 from grader.connection import Connection, Refused, Stream, parse_time
 from grader.crashpoints import reached
 from grader.errors import EngineError
@@ -69,6 +70,7 @@ class ContainerRun:
 
     `cpus` is what the engine has: asking for more is refused. `tmp_is_empty` tells whether the image has
     nothing in /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up.
+    `bound` are files in the place of such a volume: (path in the container, path on the engine's machine).
     """
 
     image: str
@@ -81,6 +83,7 @@ class ContainerRun:
     cpus: float = 1.0
     tmp_is_empty: bool = True
     names_localhost: bool = True
+    bound: tuple[tuple[str, str], ...] = ()
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────
@@ -144,9 +147,10 @@ def _tmpfs(run: ContainerRun) -> dict[str, str]:
 
 
 def _mounts(run: ContainerRun) -> list[dict[str, Any]]:
-    mounted = {folder.path for folder in run.request.folders}
+    mounted = {folder.path for folder in run.request.folders} | {path for path, _ in run.bound}
     volumes = [_volume(path, run.volume_labels) for path in run.volumes if path.rstrip("/") not in mounted]
-    return volumes + [_folder(run, index) for index in range(len(run.request.folders))]
+    bound = [binding(path, source) for path, source in run.bound]
+    return volumes + bound + [_folder(run, index) for index in range(len(run.request.folders))]
 
 
 def _volume_name(run: ContainerRun, index: int) -> str:
@@ -194,8 +198,11 @@ def run_container(
     cancellation.check()
     reached("container-wanted")
     try:
+        run = _with_bound_files(connection, run)
         container = _create(connection, run, warn)
     except Refused as refused:
+        if run.bound:
+            unbind_files(connection, run.name)
         if _IMAGES_FAULT.search(refused.reason):
             return RunOutcome(NotStarted(refused.reason))
         raise
@@ -213,6 +220,14 @@ def run_container(
     return outcome
 
 
+def _with_bound_files(connection: Connection, run: ContainerRun) -> ContainerRun:
+    files = in_volumes(run.request.files, run.volumes)
+    if not files:
+        return run
+    labels = dict(run.volume_labels)
+    return replace(run, bound=bind_files(connection, files, container_settings(run), run.name, labels))
+
+
 def _carry_out(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
     if unreadable := not_a_file(connection, container):
         return RunOutcome(NotStarted(unreadable))
@@ -220,7 +235,7 @@ def _carry_out(connection: Connection, container: str, run: ContainerRun, cancel
         if not has_path(connection, container, file.path):
             return RunOutcome(NotStarted(f"The image has no file {file.path}."))
     try:
-        _put_in(connection, container, run.request)
+        _put_in(connection, container, run)
     except Refused as refused:
         if _NO_PLACE.search(refused.reason):
             return RunOutcome(NotStarted(refused.reason))
@@ -234,6 +249,8 @@ def _carry_out(connection: Connection, container: str, run: ContainerRun, cancel
 def _remove(connection: Connection, container: str, run: ContainerRun) -> None:
     remove_container(connection, container)
     _remove_folders(connection, run)
+    if run.bound:
+        unbind_files(connection, run.name)
 
 
 def has_path(connection: Connection, container: str, path: str) -> bool:
@@ -258,11 +275,13 @@ def _is_readable(connection: Connection, container: str, path: str) -> bool:
     return True
 
 
-def _put_in(connection: Connection, container: str, request: RunRequest) -> None:
-    """Put the request's files and the contents of its folders into the container."""
-    archives = [folder_archive(folder) for folder in request.folders]
-    if request.files or request.replaced:
-        archives.append(files_archive(request.files + request.replaced))
+def _put_in(connection: Connection, container: str, run: ContainerRun) -> None:
+    """Put the request's files and the contents of its folders into the container, but for those that are bound."""
+    archives = [folder_archive(folder) for folder in run.request.folders]
+    bound = {path for path, _ in run.bound}
+    files = tuple(file for file in run.request.files if file.path not in bound) + run.request.replaced
+    if files:
+        archives.append(files_archive(files))
     for archive in archives:
         connection.call("PUT", f"/containers/{container}/archive", parameters={"path": "/"}, data=archive)
 

@@ -9,6 +9,7 @@ such a value into something else (`.tolist()`, `numpy.array(…)`) ends it.
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,7 +20,9 @@ from grader.model import ExerciseFiles
 __all__ = ["Uses", "libraries_of", "uses_of"]
 
 _MEANS = {"mean", "describe"}
-_AGGREGATES = {"agg", "aggregate", "apply", "transform"}
+_AGGREGATES = {"agg", "aggregate", "apply", "transform", "pipe", "pivot_table"}
+"""Methods that are told by an argument what to calculate, as a text or as a function."""
+_IMPORTERS = {"import_module", "__import__"}
 _LEAVES = {"tolist", "to_list", "to_numpy", "values", "to_dict", "item", "iterrows", "itertuples"}
 """Attributes whose result is no longer an object of pandas."""
 _MOST_MODULES = 50
@@ -35,6 +38,7 @@ _ROUNDS = 20
 class Uses:
     """What was found of a library. `found` are lines to show, `line` is that of the import in the script.
 
+    `uncalled` is the line of a mean that is named without being called.
     `problem` says why the script could not be read.
     """
 
@@ -43,6 +47,7 @@ class Uses:
     mean: bool = False
     found: tuple[str, ...] = ()
     line: int | None = None
+    uncalled: int | None = None
     problem: str = ""
 
 
@@ -115,11 +120,24 @@ def _parsed(content: bytes) -> ast.Module | str:
     if len(content) > _MOST_BYTES:
         return f"it has {len(content)} bytes; at most {_MOST_BYTES} are read."
     try:
-        return ast.parse(content)
+        return _PlainAttributes().visit(ast.parse(content))  # type: ignore[no-any-return]  # a Module stays one
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"
     except (ValueError, MemoryError, RecursionError) as error:
         return str(error) or type(error).__name__
+
+
+class _PlainAttributes(ast.NodeTransformer):
+    """Writes `getattr(value, "name")` as `value.name`."""
+
+    def visit_Call(self, call: ast.Call) -> ast.expr:
+        """One call, and all within it."""
+        self.generic_visit(call)
+        match call:
+            case ast.Call(func=ast.Name(id="getattr"), args=[value, ast.Constant(value=str(name)), *_]):
+                return ast.copy_location(ast.Attribute(value, name, ast.Load()), call)
+            case _:
+                return call
 
 
 class _Search:
@@ -131,10 +149,15 @@ class _Search:
         self._names: set[str] = set()
         """Names that stand for the library, for something of it, or for a value that belongs to it."""
         self._imports: list[tuple[int, str, bool]] = []
-        self._functions: dict[str, list[ast.FunctionDef]] = {}
+        self._functions: dict[str, list[ast.FunctionDef | ast.Lambda]] = {}
         for node in (node for tree in trees for node in ast.walk(tree)):
-            if isinstance(node, ast.FunctionDef):
-                self._functions.setdefault(node.name, []).append(node)
+            match node:
+                case ast.FunctionDef(name=name):
+                    self._functions.setdefault(name, []).append(node)
+                case ast.Assign(targets=[ast.Name(id=name)], value=ast.Lambda() as function):
+                    self._functions.setdefault(name, []).append(function)
+                case _:
+                    pass
 
     def result(self) -> Uses:
         """Everything that was found."""
@@ -149,12 +172,14 @@ class _Search:
                 break
         nodes = [node for tree in self._trees for node in ast.walk(tree)]
         means = [node for node in nodes if isinstance(node, ast.Call) and self._is_mean(node)]
+        named = [node for node in nodes if isinstance(node, ast.Attribute) and self._is_named_mean(node)]
         used = any(
             isinstance(node, ast.Name) and node.id in imported and isinstance(node.ctx, ast.Load) for node in nodes
         )
         shown = [text for _, text, _ in self._imports] + [ast.unparse(node)[:100] for node in means[:3]]
         line = next((line for line, _, in_script in self._imports if in_script), None)
-        return Uses(bool(self._imports), used, bool(means), tuple(shown), line)
+        uncalled = named[0].lineno if named and not means else None
+        return Uses(bool(self._imports), used, bool(means), tuple(shown), line, uncalled)
 
     def _read_imports(self, tree: ast.Module, *, in_script: bool) -> None:
         for node in ast.walk(tree):
@@ -164,10 +189,13 @@ class _Search:
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 for alias in node.names:
                     self._imported(node, node.module or "", alias.asname or alias.name, in_script)
+            elif isinstance(node, ast.Assign) and (module := _imported_by_call(node.value)):
+                for name in (name for target in node.targets for name in _names_in(target)):
+                    self._imported(node, module, name, in_script)
 
     def _imported(self, node: ast.stmt, module: str, name: str, in_script: bool) -> None:  # noqa: FBT001
         if module.partition(".")[0] == self._module:
-            self._names.add(name)
+            self._names.update(_unexplained(self._trees) if name == "*" else [name])
             self._imports.append((node.lineno, f"line {node.lineno}: {ast.unparse(node)[:100]}", in_script))
 
     def _follow(self, tree: ast.Module) -> None:
@@ -191,6 +219,7 @@ class _Search:
                     self._follow_function(node)
                 case ast.Call(func=ast.Name(id=name)) | ast.Call(func=ast.Attribute(attr=name)):
                     self._follow_arguments(node, name)
+                    self._follow_given_function(node)
                 case _:
                     pass
 
@@ -202,11 +231,21 @@ class _Search:
     def _follow_arguments(self, call: ast.Call, name: str) -> None:
         """A parameter belongs if a value that belongs is given for it somewhere."""
         for node in self._functions.get(name, ())[-_MOST_NAMESAKES:]:
-            parameters = [parameter.arg for parameter in node.args.args if parameter.arg != "self"]
+            parameters = _parameters(node)
             pairs = zip(parameters, call.args, strict=False)
             self._names.update(parameter for parameter, value in pairs if self._belongs(value))
             named = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
             self._names.update(arg for arg, value in named.items() if arg in parameters and self._belongs(value))
+
+    def _follow_given_function(self, call: ast.Call) -> None:
+        """The first parameter of a function that is given to `.pipe(…)`, `.agg(…)` and their like belongs."""
+        match call:
+            case ast.Call(func=ast.Attribute(value=owner, attr=method), args=[function, *_]) if method in _AGGREGATES:
+                given = self._functions.get(function.id, []) if isinstance(function, ast.Name) else [function]
+                if self._belongs(owner):
+                    self._names.update(parameter for one in given for parameter in _parameters(one)[:1])
+            case _:
+                pass
 
     def _belongs(self, value: ast.expr) -> bool:
         match value:
@@ -237,9 +276,56 @@ class _Search:
         owner = self._belongs(function.value)
         if function.attr in _MEANS:
             return owner
-        texts = [node.value for argument in [*call.args, *(keyword.value for keyword in call.keywords)]
-                 for node in ast.walk(argument) if isinstance(node, ast.Constant)]  # fmt: skip
-        return owner and function.attr in _AGGREGATES and "mean" in texts
+        arguments = [*call.args, *(keyword.value for keyword in call.keywords)]
+        plain = [argument for argument in arguments if not isinstance(argument, ast.Lambda)]
+        told = {name for argument in plain for node in ast.walk(argument) for name in _says(node)}
+        return owner and function.attr in _AGGREGATES and "mean" in told
+
+    def _is_named_mean(self, attribute: ast.Attribute) -> bool:
+        return attribute.attr == "mean" and self._belongs(attribute.value)
+
+
+def _imported_by_call(value: ast.expr) -> str:
+    """The module of `importlib.import_module("…")` and its like; "" for anything else."""
+    match value:
+        case ast.Call(
+            func=ast.Name(id=function) | ast.Attribute(attr=function), args=[ast.Constant(value=str(module)), *_]
+        ) if function in _IMPORTERS:
+            return module
+        case _:
+            return ""
+
+
+def _unexplained(trees: list[ast.Module]) -> set[str]:
+    """Names that are read and that nothing but a `from … import *` can have set."""
+    read: set[str] = set()
+    explained = set(dir(builtins))
+    for node in (node for tree in trees for node in ast.walk(tree)):
+        match node:
+            case ast.Name(id=name, ctx=ast.Load()):
+                read.add(name)
+            case ast.Name(id=name) | ast.arg(arg=name) | ast.FunctionDef(name=name) | ast.ClassDef(name=name):
+                explained.add(name)
+            case ast.alias(name=name, asname=other):
+                explained.add(other or name.partition(".")[0])
+            case _:
+                pass
+    return read - explained
+
+
+def _parameters(function: ast.AST) -> list[str]:
+    if not isinstance(function, ast.FunctionDef | ast.Lambda):
+        return []
+    return [parameter.arg for parameter in function.args.args if parameter.arg != "self"]
+
+
+def _says(node: ast.AST) -> Iterator[str]:
+    """What an argument may name a calculation by: a text, a function, or a function of a module."""
+    match node:
+        case ast.Constant(value=str(name)) | ast.Name(id=name) | ast.Attribute(attr=name):
+            yield name
+        case _:
+            return
 
 
 def _is_own(attribute: ast.Attribute, names: set[str]) -> bool:

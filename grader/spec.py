@@ -168,6 +168,8 @@ class DrawnCases:
     """How many weeks each list has."""
     shape: Shape = "noisy"
     """Whether they rise from week to week, fall, or go up and down."""
+    whole_last: bool = False
+    """Whether the last week is a whole number and written as one, so that to cut off its last digit shows."""
 
 
 CaseSpec = Annotated[GivenCase | DrawnCases, Field(discriminator="kind")]

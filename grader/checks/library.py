@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 import shlex
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from importlib import resources
 
 from grader import gate
@@ -40,7 +40,7 @@ def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
         actual="\n".join(uses.found) or f"{check.module} is imported nowhere",
         reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
         file=brief.script,
-        line=uses.line,
+        line=uses.uncalled or uses.line,
     )
 
 
@@ -51,6 +51,8 @@ def _judged(check: SourceUses, brief: Brief, uses: Uses) -> tuple[str, str]:
         return Reason.NOT_IN_SOURCE, f"{brief.script} does not import {check.module}."
     if not uses.used:
         return Reason.NOT_USED, f"{brief.script} imports {check.module} but never uses it."
+    if check.mean and uses.uncalled and not uses.mean:
+        return Reason.NO_MEAN, f"Line {uses.uncalled} names .mean, but without () behind it nothing is calculated."
     if check.mean and not uses.mean:
         return Reason.NO_MEAN, f"No mean of a {check.module} object is taken in {brief.script}."
     return "", ""
@@ -70,22 +72,35 @@ def loads(check: Loads, brief: Brief) -> Steps[Finding]:
     outcome = yield from run(request)
     loaded = _told(brief, outcome)
     outcome = _without_words(outcome)
-    missing = [module for module in check.modules if module not in (loaded or ())]
-    reason, message = _not_loaded(missing, outcome)
+    missing = [module for module in check.modules if module not in {one.name for one in loaded or ()}]
+    own = [one for one in loaded or () if not one.installed]
+    reason, message = _not_loaded(missing, own, outcome)
     return Finding(
-        passed=not missing,
+        passed=not reason,
         reason=reason,
         message=message,
         expected=f"a run that loads {', '.join(check.modules)}",
-        actual=f"loaded: {', '.join(loaded)}" if loaded else excerpt(outcome),
+        actual="loaded: " + ", ".join(f"{one.name} ({one.path})" for one in loaded) if loaded else excerpt(outcome),
         ended=ended(outcome.ended),
-        reproduce=_shows_imports(plain, missing or list(check.modules)),
+        reproduce=_shows_files(plain, own[0]) if own else _shows_imports(plain, missing or list(check.modules)),
         file=brief.script,
     )
 
 
-def _not_loaded(missing: list[str], outcome: RunOutcome) -> tuple[str, str]:
+@dataclass(frozen=True, slots=True)
+class _Loaded:
+    """A module that a run loaded: from which file, and whether an installed package brought that."""
+
+    name: str
+    path: str
+    installed: bool
+
+
+def _not_loaded(missing: list[str], own: list[_Loaded], outcome: RunOutcome) -> tuple[str, str]:
     """The reason and the message of a failure; two empty texts where nothing is missing."""
+    if not missing and own:
+        told = f"When the script runs, {own[0].name} is {own[0].path}, which is no installed package."
+        return Reason.SHADOWED, told
     if not missing:
         return "", ""
     names, error = ", ".join(missing), python_error(outcome)
@@ -101,17 +116,30 @@ def _shows_imports(plain: RunRequest, modules: list[str]) -> str:
     return f"{docker_run(telling)} 2>&1 | {shown} || echo '{', '.join(modules)} is not loaded'"
 
 
+def _shows_files(plain: RunRequest, own: _Loaded) -> str:
+    """A shell line in which Python itself tells that it loads this file."""
+    telling = replace(plain, environment=(*plain.environment, ("PYTHONVERBOSE", "1")))
+    return f"{docker_run(telling)} 2>&1 | {shlex.join(['grep', '-F', own.path or own.name])}"
+
+
 def _source(check: Loads, brief: Brief) -> bytes:
     text = resources.files("grader").joinpath("data/loaded.py.txt").read_text(encoding="utf-8")
     return text.replace("@NONCE@", brief.nonce).replace("@MODULES@", repr(list(check.modules))).encode()
 
 
-def _told(brief: Brief, outcome: RunOutcome) -> list[str] | None:
+def _told(brief: Brief, outcome: RunOutcome) -> list[_Loaded] | None:
     for line in lines(outcome.stderr):
         match = _WORDS.search(line)
         if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
-            return [str(name) for name in json.loads(match["text"])]
+            told = json.loads(match["text"])
+            rows = [
+                row for row in told if isinstance(row, list) and len(row) == _WIDTH
+            ]  # who reads the nonce can forge
+            return [_Loaded(str(name), str(path), bool(installed)) for name, path, installed in rows]
     return None
+
+
+_WIDTH = 3
 
 
 def _without_words(outcome: RunOutcome) -> RunOutcome:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
@@ -42,9 +44,9 @@ def needs_file(check: NeedsFile, brief: Brief) -> Steps[Finding]:
 def image_environment(check: ImageEnvironment, brief: Brief) -> Steps[Finding]:
     """The image's configuration sets the variable, for every container."""
     image = yield from built()
-    found = dict(image.config.environment).get(check.variable)
-    right = found == check.value
-    seen = f"{check.variable} is not set" if found is None else f"{check.variable}={found}"
+    variables = dict(image.config.environment)
+    right = variables.get(check.variable) == check.value
+    seen = _seen_of(check.variable, variables)
     return Finding(
         passed=right,
         reason="" if right else Reason.VARIABLE_NOT_SET,
@@ -55,6 +57,14 @@ def image_environment(check: ImageEnvironment, brief: Brief) -> Steps[Finding]:
         file="Dockerfile",
         line=brief.line_of("ENV"),
     )
+
+
+def _seen_of(name: str, variables: Mapping[str, str]) -> str:
+    """What the image has under a name, or under one that is nearly the same."""
+    if name in variables:
+        return f"{name} is “{variables[name]}”"
+    near = [other for other in variables if re.sub(r"\W", "", other).upper() == re.sub(r"\W", "", name).upper()]
+    return f"{name} is not set{f', but there is one called “{near[0]}”' if near else ''}"
 
 
 def refuses_value(check: RefusesValue, brief: Brief) -> Steps[Finding]:
@@ -86,7 +96,7 @@ def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
     with_it = f"With {variable}={value}"
     if any(is_prediction_line(line) for line in printed):
         return Reason.UNKNOWN_ACCEPTED, f"{with_it} the script still prints a prediction."
-    if not any(value in line for line in printed):
+    if not any(value in line.lower() for line in printed):  # in capitals it is named, too
         return Reason.UNKNOWN_NOT_NAMED, f"{with_it} no line of the output names the unknown value."
     if outcome.ended == Exited(0):
         return Reason.UNKNOWN_EXIT_CODE, f"{with_it} the exit code is 0, which says that all went well."

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import posixpath
 import re
 import shlex
 import statistics
@@ -11,7 +12,7 @@ from dataclasses import dataclass, replace
 from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import commas_told, ended, excerpt, not_finished, placed, python_error, shown_command
+from grader.checks.tell import ended, excerpt, nearly_told, not_finished, placed, python_error, shown_command
 from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 from grader.spec import AlsoLogged, Predicts, Usage
@@ -84,20 +85,22 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
         return replace(placed(stopped, brief), reproduce=reproduce)
-    told = any(check.word in line for line in [*lines(outcome.stdout), *_said(outcome)])
+    said = [*lines(outcome.stdout), *_said(outcome)]
     code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
-    right = told and code == check.exit_code
+    reason, message = _usage_judged(check, said, code)
     finding = Finding(
-        passed=right,
-        reason="" if right else (Reason.USAGE_EXIT_CODE if told else Reason.NO_USAGE),
-        message="" if right else _usage_message(check, code, told=told),
+        passed=not reason,
+        reason=reason,
+        message=message,
         expected=f"a line with {check.word} in it, exit code {check.exit_code}",
         actual=f"{excerpt(outcome)}\nexit code {code}",
         ended=ended(outcome.ended),
         reproduce=reproduce,
         file=brief.script,
     )
-    lost = None if right or not check.arguments else _arguments_lost(brief, image, request)
+    if finding.passed:
+        return finding
+    lost = _arguments_lost(brief, image, request) if check.arguments else _arguments_brought(brief, image, outcome)
     if lost is None:
         return finding
     return _about_the_command(replace(finding, reason=lost[0], message=lost[1]), brief, request)
@@ -108,11 +111,18 @@ def _said(outcome: RunOutcome) -> list[str]:
     return list(itertools.takewhile(lambda line: not line.startswith("Traceback "), lines(outcome.stderr)))
 
 
-def _usage_message(check: Usage, code: int, *, told: bool) -> str:
-    given = f"{len(check.arguments)} arguments" if check.arguments else "no argument"
-    if told:
-        return f"With {given}, the usage line is printed, but the exit code is {code}, not {check.exit_code}."
-    return f"With {given}, no line of the output contains the word {check.word}."
+def _usage_judged(check: Usage, said: list[str], code: int) -> tuple[str, str]:
+    """The reason and the message of a failure; two empty texts where all is right."""
+    with_it = f"With {f'{len(check.arguments)} arguments' if check.arguments else 'no argument'},"
+    exit_code = "" if code == check.exit_code else f"the exit code is {code}, not {check.exit_code}."
+    if any(check.word in line for line in said):
+        told = f"{with_it} the usage line is printed, but {exit_code}" if exit_code else ""
+        return Reason.USAGE_EXIT_CODE if exit_code else "", told
+    other = re.search(re.escape(check.word), "\n".join(said), re.IGNORECASE)
+    if other is None:
+        return Reason.NO_USAGE, f"{with_it} no line of the output contains the word {check.word}."
+    told = f"{with_it} the output has {other.group()}, not {check.word}: capital and small letters differ."
+    return Reason.USAGE_SPELLING, f"{told} And {exit_code}" if exit_code else told
 
 
 # ── the prediction ──────────────────────────────────────────────────────────────────────
@@ -151,14 +161,14 @@ def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),
         reproduce=reproduce,
-        file=brief.script,
+        file="Dockerfile" if reason == Reason.SCRIPT_UNREADABLE else brief.script,
     )
     return _about_the_command(finding, brief, ran.request) if lost else finding
 
 
 def _about_the_command(finding: Finding, brief: Brief, request: RunRequest) -> Finding:
     """The finding where it is not the script that is to be changed."""
-    expected = f"the script gets {shlex.join(request.args)}"
+    expected = f"the script gets {shlex.join(request.args) or 'no argument'}"
     return replace(finding, expected=expected, file="Dockerfile", line=brief.line_of("CMD", "ENTRYPOINT"))
 
 
@@ -167,7 +177,9 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
     weeks = given(check, ran.case)
     number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
     if number is None:
-        return _no_line(ran, expected)
+        reason, told = _no_line(ran, expected)
+        both = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
+        return reason, told + both if check.untidy and reason == Reason.CRASHED else told
     if not agrees(number, expected):
         told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
         return _wrong_reason(check, brief, ran.case, number), told
@@ -183,19 +195,33 @@ def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
     if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
         return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
     if ran.code == 0:
-        commas = commas_told(lines(ran.outcome.stdout), expected)
-        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if commas else ''}{commas}"
+        nearly = nearly_told(lines(ran.outcome.stdout), expected)
+        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if nearly else ''}{nearly}"
     message = f"The container ended with exit code {ran.code} and printed no prediction line."
     error = python_error(ran.outcome)
     if error.startswith("EOFError"):
         return Reason.WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
-    if error.startswith(("ModuleNotFoundError", "ImportError")):
-        return Reason.MODULE_MISSING, f"{message} Python says: {error}"
     if error:
-        return Reason.CRASHED, f"{message} Python says: {error}"
+        module = error.startswith(("ModuleNotFoundError", "ImportError"))
+        told = f"{message} Python says: {error}{_started_from(ran.image, error)}"
+        return Reason.MODULE_MISSING if module else Reason.CRASHED, told
     said = _last_words(ran.outcome)
-    on_purpose = said and ran.code < _NOT_THE_SCRIPTS_OWN and not _NOT_THE_SCRIPT.match(said)
-    return Reason.GAVE_UP if on_purpose else Reason.NO_LINE, f"{message} It says: {said}" if said else message
+    return _ended_without_an_error(said, ran.code), f"{message} It says: {said}" if said else message
+
+
+def _ended_without_an_error(said: str, code: int) -> Reason:
+    """Why there is no prediction line, after an exit code that is not 0 and these last words."""
+    if not _NOT_THE_SCRIPT.match(said):
+        return Reason.GAVE_UP if said and code < _NOT_THE_SCRIPTS_OWN else Reason.NO_LINE
+    return Reason.SCRIPT_UNREADABLE if said.endswith("Permission denied") else Reason.NO_LINE
+
+
+def _started_from(image: Built, error: str) -> str:
+    """Of a file that is not there under a relative path: where that path began."""
+    missing = re.match(r"FileNotFoundError: .*: '([^/'][^']*)'$", error)
+    if missing is None:
+        return ""
+    return f" ({missing[1]} is looked for in the working directory, which is {image.config.working_dir or '/'} here.)"
 
 
 _NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
@@ -242,6 +268,8 @@ def _known(case: Case) -> dict[str, float]:
         "first": weeks[0],
         "last": weeks[-1],
         "average": statistics.fmean(weeks),
+        "average of all but the first": statistics.fmean(weeks[1:]),
+        "average of all but the last": statistics.fmean(weeks[:-1]),
         "median": statistics.median(weeks),
         "largest": max(weeks),
         "smallest": min(weeks),
@@ -254,6 +282,11 @@ def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[st
     executed = f"Docker executed: {shown_command(image, request.args)}"
     if _swallows_arguments(image):
         return Reason.SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
+    if literal := _literal_arguments(image):
+        return (
+            Reason.LITERAL_ARGUMENTS,
+            f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}",
+        )
     names_script = [brief.script in word for word in image.config.command or ()]
     if (
         image.config.entrypoint
@@ -262,6 +295,29 @@ def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[st
     ):
         return Reason.SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
+
+
+def _literal_arguments(image: Built) -> str:
+    """A word of ENTRYPOINT that only a shell would replace by the arguments, where no shell reads it."""
+    first, *others = image.config.entrypoint or ("",)
+    if posixpath.basename(first) in _SHELLS:
+        return ""
+    return next((word for word in others if _ARGUMENTS.fullmatch(word)), "")
+
+
+_SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
+_ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
+
+
+def _arguments_brought(brief: Brief, image: Built, outcome: RunOutcome) -> tuple[str, str] | None:
+    """Whether, where none were given, it is CMD that brought the arguments with which the script predicts."""
+    words = image.config.command or ()
+    if not image.config.entrypoint or not words or any(brief.script in word for word in words):
+        return None
+    if predicted(outcome.stdout) is None:
+        return None
+    told = f"With no argument, the script got those of CMD, {shlex.join(words)}, and predicted from them."
+    return Reason.CMD_BRINGS_ARGUMENTS, told
 
 
 def _swallows_arguments(image: Built) -> bool:

@@ -27,11 +27,21 @@ from grader.checks.brief import (
     docker_run,
     run,
 )
+from grader.checks.feed import fed
 from grader.checks.reasons import Reason
 from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
-from grader.compare import lines
-from grader.model import Built, Exited, Finding, MemoryFile, RunOutcome, RunRequest
-from grader.spec import Imports, LockedVersions, NotInBase, PythonVersion, RelativeCommand, ScriptIn, ScriptRuns
+from grader.compare import is_prediction_line, lines
+from grader.model import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
+from grader.spec import (
+    Imports,
+    LockedVersions,
+    NotInBase,
+    Predicts,
+    PythonVersion,
+    RelativeCommand,
+    ScriptIn,
+    ScriptRuns,
+)
 
 __all__ = ["Probed", "imports", "probe", "python_version", "relative_command", "script_in", "script_runs"]
 
@@ -41,7 +51,10 @@ _MOST_PATHS = 20
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What the probe told: (name, importable, version or error) for `modules`, (name, version) for `distributions`."""
+    """What the probe told: (name, importable, version or error) for `modules`, (name, version) for `distributions`.
+
+    `beside` is a prediction line that came out although the probe ran and not the script; "" if none did.
+    """
 
     version: str
     executable: str
@@ -51,13 +64,16 @@ class Probed:
     command: tuple[str, ...]
     modules: tuple[tuple[str, bool, str], ...]
     distributions: tuple[tuple[str, str], ...] = ()
+    beside: str = ""
 
 
 def script_runs(check: ScriptRuns, brief: Brief) -> Steps[Finding]:
-    """The probe put over the script is what runs."""
+    """The probe put over the script is what runs, and what prints: the prediction does not come from beside it."""
     seen = yield from probe(brief, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
+    if seen.beside:
+        return _printed_beside(brief, seen)
     return Finding(
         passed=True, message=f"The image runs {seen.file} with Python {seen.version}.", reproduce=_reproduce(seen.file)
     )
@@ -162,18 +178,32 @@ def probe(brief: Brief, *, arguments: bool) -> Steps[Probed | Finding]:
 
 
 def _run_probe(brief: Brief, paths: tuple[str, ...], args: tuple[str, ...]) -> Steps[tuple[RunRequest, RunOutcome]]:
-    """One run with the probe over `paths`; if it fails because of its arguments, one without them.
+    """One run with the probe over `paths`, and with what the exercise mounts: some commands do not start without it.
 
-    That arguments are not passed on is for the checks of the output to say.
+    If it fails because of its arguments, one without them; if nothing can be mounted there, one with nothing.
+    Both are for the checks of the output to say.
     """
     content = probe_script(brief)
-    files = tuple(MemoryFile(path, content, 0o755) for path in paths)
-    request = RunRequest(args=args, replaced=files)
+    bare = RunRequest(args=args, replaced=tuple(MemoryFile(path, content, 0o755) for path in paths))
+    mounted = _mounted(brief)
+    request = replace(bare, files=mounted.files, folders=mounted.folders)
     outcome = yield from run(request)
+    if request != bare and isinstance(outcome.ended, NotStarted):
+        request = bare
+        outcome = yield from run(request)
     if args and outcome.ended != Exited(0):
-        request = RunRequest(replaced=files)
+        request = replace(request, args=())
         outcome = yield from run(request)
     return request, outcome
+
+
+def _mounted(brief: Brief) -> RunRequest:
+    """The files and folders of the first run in which the exercise mounts the weeks; none if it never does."""
+    for check in brief.exercise.checks:
+        if isinstance(check, Predicts) and check.file and not check.image:
+            folders = (FolderMount(check.folder),) if check.folder else ()
+            return fed(check, brief.group(check.cases[0])[0], *folders)
+    return RunRequest()
 
 
 def probe_script(brief: Brief) -> bytes:
@@ -192,7 +222,9 @@ def _interpreter_line(brief: Brief) -> bytes:
 
 
 def _told(brief: Brief, outcome: RunOutcome) -> Probed | None:
-    for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
+    printed = lines(outcome.stdout)
+    beside = next((line.strip() for line in printed if is_prediction_line(line)), "")
+    for line in [*printed, *lines(outcome.stderr)]:
         match = _WORDS.search(line)
         if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
             seen = json.loads(match["text"])
@@ -205,6 +237,7 @@ def _told(brief: Brief, outcome: RunOutcome) -> Probed | None:
                 command=tuple(seen["command"]),
                 modules=tuple((name, bool(told[0]), str(told[1])) for name, told in sorted(seen["modules"].items())),
                 distributions=tuple((str(name), str(version)) for name, version in seen["distributions"]),
+                beside=beside,
             )
     return None
 
@@ -271,15 +304,16 @@ def _script_absent(brief: Brief) -> Finding:
 
 
 def _script_not_run(brief: Brief, image: Built, request: RunRequest, outcome: RunOutcome, message: str) -> Finding:
-    as_is = RunRequest(args=request.args)
+    as_is = replace(request, replaced=())
     reproduce = docker_inspect("Entrypoint", "Cmd", after=docker_run(as_is))
     stopped = not_finished(image, as_is, outcome)
     if stopped is not None:
-        return replace(placed(stopped, brief), reproduce=reproduce)
+        message = stopped.message + _installs_at_start(brief, image)
+        return replace(placed(stopped, brief), message=message, reproduce=reproduce)
     return Finding(
         passed=False,
         reason=Reason.SCRIPT_NOT_RUN,
-        message=message,
+        message=message + _installs_at_start(brief, image),
         expected=f"a command that runs {brief.script}",
         actual=f"Docker executed: {shown_command(image, request.args)}\n{excerpt(outcome)}",
         ended=ended(outcome.ended),
@@ -332,6 +366,39 @@ def _carriage_return(brief: Brief, image: Built) -> str:
                 "carriage return. Save it with the line ends of Linux (LF)."
             )
     return ""
+
+
+def _installs_at_start(brief: Brief, image: Built) -> str:
+    """Of a command, or of a file of the folder that it names: that it installs packages whenever a container starts."""
+    words = command_of(image, ())
+    names = {posixpath.basename(part) for word in words for part in _split(word)}
+    texts = [file.content for file in brief.files.files if posixpath.basename(file.path) in names]
+    if not any(_INSTALLS.search(text) for text in [" ".join(words).encode(), *texts]):
+        return ""
+    return (
+        " It installs packages each time a container starts, and containers have no network here. "
+        "What an image needs is installed once, by a RUN instruction."
+    )
+
+
+_INSTALLS = re.compile(
+    rb"^[^#\n]*\b(?:pip3?|apt-get|apt|apk|conda|uv|pipenv|poetry)[ \t]+(?:-\S+[ \t]+)*(?:pip[ \t]+)?install\b",
+    re.MULTILINE,
+)
+
+
+def _printed_beside(brief: Brief, seen: Probed) -> Finding:
+    return Finding(
+        passed=False,
+        reason=Reason.SCRIPT_NOT_RUN,
+        message=f"With another script in the place of {brief.script}, the container prints a prediction all the same: "
+        "something else prints it.",
+        expected=f"a prediction that {brief.script} prints",
+        actual=seen.beside,
+        line=brief.line_of("CMD", "ENTRYPOINT"),
+        reproduce=_reproduce(seen.file),
+        file="Dockerfile",
+    )
 
 
 def _reproduce(path: str) -> str:

@@ -24,7 +24,7 @@ from grader.model import (
     TimedOut,
 )
 
-__all__ = ["commas_told", "ended", "excerpt", "not_finished", "placed", "python_error", "shown_command"]
+__all__ = ["commas_told", "ended", "excerpt", "nearly_told", "not_finished", "placed", "python_error", "shown_command"]
 
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
@@ -53,6 +53,57 @@ def commas_told(printed: Iterable[str], expected: float) -> str:
     """That the right number was written with commas between its thousands, as a sentence behind another; "" if not."""
     found = [text for line in printed for text, number in separated(line) if agrees(number, expected)]
     return f" {found[-1]} has a comma in it, at which programs stop reading: write it without." if found else ""
+
+
+def nearly_told(printed: Iterable[str], expected: float) -> str:
+    """What keeps a line from being the line, as a sentence behind another; "" if no line comes near."""
+    printed = list(printed)
+    if commas := commas_told(printed, expected):
+        return commas
+    near = [match for line in printed if (match := _NEAR.fullmatch(line.rstrip()))]
+    return f" {_nearly(near[-1])}" if near else ""
+
+
+_NEAR = re.compile(
+    r"(?P<front>.*?)(?P<words>Predicted sales for next week)(?P<colon>\s*:)?\s*(?P<behind>.*)", re.IGNORECASE
+)
+_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?=$|[^\w.,/(])\s*(?P<rest>.*)")
+_MOST_QUOTED = 60
+
+
+def _nearly(near: re.Match[str]) -> str:
+    front, behind = near["front"].strip(), near["behind"]
+    number = _NUMBER.fullmatch(behind)
+    told = (
+        (front, f"In front of it, on the same line, stands: {_cut(front)}"),
+        (not near["colon"], "The colon behind the words is missing."),
+        (not behind, "Behind the colon stands nothing; the number belongs on the same line."),
+        (
+            behind.startswith("<bound method"),
+            "Behind the colon stands a method that was not called: the () are missing.",
+        ),
+        (
+            _COLUMN.fullmatch(behind),
+            f"A whole column of pandas was printed: {_cut(behind)}. Take the one number out of it.",
+        ),
+        (_COMMA.fullmatch(behind), f"{behind} has a comma; the decimals belong behind a point."),
+        (not number, f"What stands behind the colon is no plain number: {_cut(behind)}"),
+        (
+            number and number["rest"],
+            f"Behind the number, on the same line, stands: {_cut(number['rest'] if number else '')}",
+        ),
+        (True, f"{near['words']}: differs in its letters, capital or small."),
+    )
+    return next(sentence for holds, sentence in told if holds)
+
+
+_COLUMN = re.compile(r"\S+ {2,}[+-]?\d\S*")
+"""A row of a Series as pandas prints it: the row's name, and the number aligned behind it."""
+_COMMA = re.compile(r"[+-]?\d+,\d+")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}…"
 
 
 def python_error(outcome: RunOutcome) -> str:

@@ -287,6 +287,21 @@ def test_a_declared_volume_leaves_no_volume(engine: DockerEngine, build: Build) 
     assert volumes() <= before
 
 
+def test_a_file_in_the_place_of_a_declared_volume(engine: DockerEngine, build: Build) -> None:
+    """`docker run -v FILE:PATH` has it there, in the place of the folder that VOLUME alone would make."""
+
+    def volumes() -> set[str]:
+        return {one["Name"] for one in engine._connection.call("GET", "/volumes").json["Volumes"] or ()}
+
+    before = volumes()
+    built = build('VOLUME /app/sales.txt/\nUSER 1000\nENTRYPOINT ["sh", "-c", "cat /app/sales.txt || ls -d /app/*"]\n')
+    assert isinstance(built, Built), built
+    files = (MemoryFile("/app/sales.txt", b"1\n2\n", 0o444), MemoryFile("/app/other", b"x"))
+    assert engine.run(built.image, RunRequest(files=files), LIMITS).stdout == b"1\n2\n"
+    assert engine.run(built.image, RunRequest(), LIMITS).stdout == b"/app/sales.txt\n"
+    assert volumes() <= before
+
+
 # ── many at once, and stopping ──────────────────────────────────────────────────────────
 
 

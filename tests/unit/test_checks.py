@@ -151,6 +151,36 @@ def test_a_renamed_copy_is_found_by_its_content() -> None:
     assert statuses(report)["script"] == "passed"
 
 
+def test_a_line_that_something_else_prints_beside_the_script_does_not_count() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed((probe_words() if request.replaced else "") + f"{LINE}110\n")
+
+    report = graded("3.1.1", image(None, ("sh", "-c", f"python sales_predictor.py && echo {LINE}110")), program)
+    assert statuses(report)["script"] == "failed"
+    assert "something else prints it" in check(report, "script").message
+    assert check(report, "script").actual == f"{LINE}110"
+
+
+@pytest.mark.parametrize(
+    ("start", "told"),
+    [
+        ("pip install pandas && python sales_predictor.py", True),
+        ("set -e\napt-get -y install python3-pandas\npython sales_predictor.py", True),
+        ("# pip install pandas\npyton sales_predictor.py", False),
+        ("pip list; pyton sales_predictor.py", False),
+    ],
+)
+def test_a_command_that_installs_when_the_container_starts(start: str, told: bool) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(
+            "0  /app/sales_predictor.py\n" if request.entrypoint else "", code=0 if request.entrypoint else 1
+        )
+
+    files = {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": b"", "start.sh": start.encode()}
+    report = grade_exercise(brief("3.1.1", files), world(image(None, ("sh", "./start.sh")), program))
+    assert ("RUN instruction" in check(report, "script").message) is told
+
+
 @pytest.mark.parametrize(
     ("words", "failing", "told"),
     [
@@ -432,13 +462,96 @@ def test_a_log_line_on_stderr_counts() -> None:
 
 @pytest.mark.parametrize(
     ("output", "code", "told"),
-    [("usage: x\n", 1, "word Usage"), ("Usage: x\n", 0, "exit code is 0, not 1"), ("Usage: x\n", 2, "exit code is 2")],
+    [
+        ("three weeks, please\n", 1, "word Usage"),
+        ("usage: x\n", 1, "has usage, not Usage: capital and small letters differ."),
+        ("USAGE\n", 2, "And the exit code is 2, not 1."),
+        ("Usage: x\n", 0, "exit code is 0, not 1"),
+        ("Usage: x\n", 2, "exit code is 2"),
+    ],
 )
 def test_usage_word_and_exit_code(output: str, code: int, told: str) -> None:
     def program(request: RunRequest) -> RunOutcome:
         return printed(output, code) if not request.args else predictor(request)
 
     assert told in check(graded("3.1.4", image(), program), "usage-none").message
+
+
+def test_weeks_that_the_command_brings_along_are_the_dockerfiles_fault() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return predictor(request if request.args or request.replaced else replace(request, args=("1", "2", "3")))
+
+    built = image(("python", "/app/sales_predictor.py"), ("1", "2", "3"))
+    verdict = check(graded("3.1.4", built, program), "usage-none")
+    assert verdict.message == "With no argument, the script got those of CMD, 1 2 3, and predicted from them."
+    assert verdict.file == "Dockerfile"
+    assert check(graded("3.1.4", image(), program), "usage-none").message.endswith("the word Usage.")
+
+
+@pytest.mark.parametrize("word", ["$@", "${@}", "$*", "$1"])
+def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        error = f"Traceback …\nValueError: could not convert string to float: '{word}'\n"
+        return predictor(request) if request.replaced or len(request.args) < 3 else printed(code=1, stderr=error)
+
+    verdict = check(graded("3.1.4", image(("python", "/app/sales_predictor.py", word)), program), "example")
+    assert f"No shell reads the list of ENTRYPOINT, so {word} is not replaced." in verdict.message
+    verdict = check(graded("3.1.4", image(("sh", "-c", "python /app/sales_predictor.py $@", word)), program), "example")
+    assert "ValueError" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        (f"INFO:root:{LINE}110.0", "In front of it, on the same line, stands: INFO:root:"),
+        (f"{LINE}110.0 units", "Behind the number, on the same line, stands: units"),
+        (f"{LINE}110.0 (log: 110.0)", "Behind the number, on the same line, stands: (log: 110.0)"),
+        (f"{LINE}110,0", "110,0 has a comma; the decimals belong behind a point."),
+        (f"{LINE}np.float64(110.0)", "no plain number: np.float64(110.0)"),
+        (f"{LINE}330/3", "no plain number: 330/3"),
+        (f"{LINE}[110.0]", "no plain number: [110.0]"),
+        (f"{LINE}$110.0", "no plain number: $110.0"),
+        (f"{LINE}{'x' * 99}", f"no plain number: {'x' * 60}…"),
+        (f"{LINE}0    110.0", "column of pandas was printed: 0    110.0. Take the one number out of it."),
+        (LINE, "Behind the colon stands nothing; the number belongs on the same line."),
+        (f"{LINE}<bound method Series.mean of 0    100.0", "a method that was not called: the () are missing."),
+        ("Predicted sales for next week 110.0", "The colon behind the words is missing."),
+        (
+            "Predicted Sales for Next Week: 110.0",
+            "Predicted Sales for Next Week: differs in its letters, capital or small.",
+        ),
+        ("The answer is 110.0", "Predicted sales for next week: <number>"),
+    ],
+)
+def test_a_line_that_comes_near_is_told_what_keeps_it_away(line: str, told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words() if request.replaced else f"hello\n{line}\nbye\n")
+
+    verdict = check(graded("3.1.1", image(), program), "prints")
+    assert verdict.status is CheckStatus.FAILED
+    assert verdict.message.endswith(told)
+
+
+@pytest.mark.parametrize(("working_dir", "told"), [("", "which is / here"), ("/app", "which is /app here")])
+def test_a_file_that_is_not_where_the_script_was_started(working_dir: str, told: str) -> None:
+    error = "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'sales.txt'\n"
+
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words()) if request.replaced else printed(code=1, stderr=error)
+
+    verdict = check(graded("3.1.1", image(working_dir=working_dir), program), "prints")
+    assert told in verdict.message
+
+
+def test_a_script_that_may_not_be_read() -> None:
+    said = "python: can't open file '/app/sales_predictor.py': [Errno 13] Permission denied\n"
+
+    def program(request: RunRequest) -> RunOutcome:
+        return printed(probe_words()) if request.replaced else printed(code=2, stderr=said)
+
+    verdict = check(graded("3.1.1", image(), program), "prints")
+    assert "may read it" in verdict.hint
+    assert "Permission denied" in verdict.message
 
 
 def test_a_usage_that_the_command_kept_from_the_script_is_the_dockerfiles_fault() -> None:

@@ -78,3 +78,12 @@ def test_weeks_rise_or_fall_where_that_is_asked(seed: int, length: int) -> None:
     )
     assert rising == sorted(rising)
     assert falling == sorted(falling, reverse=True)
+
+
+@given(st.integers(0, 2**31), st.sampled_from([3, 8]))
+def test_a_whole_last_week_shows_whether_its_last_digit_is_cut_off(seed: int, length: int) -> None:
+    (case,) = draw_cases(exercise(DrawnCases(kind="drawn", name="drawn", length=length, whole_last=True)), seed)
+    *others, last = case.weeks
+    cut = [float(week) for week in (*others, last[:-1])]
+    assert last.isdigit()
+    assert not agrees(statistics.fmean(cut), statistics.fmean(map(float, case.weeks)))

@@ -40,7 +40,18 @@ def loaded(stderr: str, modules: str = "[]", stdout: str = "hello\n") -> CheckVe
 
 
 def test_what_is_loaded_passes() -> None:
-    assert loaded("", '["pandas"]').status == "passed"
+    assert loaded("", '[["pandas", "/lib/pandas/__init__.py", true]]').status == "passed"
+
+
+def test_a_file_of_ones_own_under_the_librarys_name_is_not_the_library() -> None:
+    verdict = loaded("", '[["pandas", "/app/pandas.py", false]]')
+    assert verdict.message == "When the script runs, pandas is /app/pandas.py, which is no installed package."
+    assert "hides it" in verdict.hint
+    assert verdict.reproduce.endswith(" 2>&1 | grep -F /app/pandas.py")
+
+
+def test_words_in_another_form_are_those_of_somebody_else() -> None:
+    assert loaded("", '["pandas", ["pandas"]]').status == "failed"
 
 
 @pytest.mark.parametrize(

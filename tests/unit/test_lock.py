@@ -94,3 +94,48 @@ def test_all_names_of_a_lock() -> None:
 def test_any_bytes_give_an_answer(lock: bytes, project: bytes) -> None:
     locked(lock, project, "3.9.2")
     package_names(lock)
+
+
+TWICE = "\n".join(
+    [
+        package("attrs", "23.1.0", **{"python-versions": '">=3.7"'}),
+        package("attrs", "24.3.0", **{"python-versions": '">=3.8"'}),
+        package("numpy", "1.26.4", **{"python-versions": '">=3.9"'}) + '\n[package.dependencies]\nsix = "<2"',
+        package("numpy", "2.1.3", **{"python-versions": '">=3.10"'}),
+        package("six", "1.17.0"),
+        package("six", "2.0.0"),
+    ]
+)
+PROJECT_TWICE = b"""[tool.poetry.dependencies]
+attrs = [{version = "23.1.0", python = "<3.10"}, {version = "^24", python = ">=3.10"}]
+numpy = "*"
+"""
+PROJECT_TWICE_621 = b"""[project]
+dependencies = ["attrs (==23.1.0) ; python_version < '3.10'", "attrs>=24; python_version >= '3.10'", "numpy"]
+"""
+
+
+@pytest.mark.parametrize("project", [PROJECT_TWICE, PROJECT_TWICE_621])
+@pytest.mark.parametrize(
+    ("python", "wanted"),
+    [
+        ("3.9.2", [Locked("attrs", "23.1.0"), Locked("numpy", "1.26.4"), Locked("six", "1.17.0")]),
+        ("3.11.2", [Locked("attrs", "24.3.0"), Locked("numpy", "2.1.3")]),
+    ],
+)
+def test_of_two_versions_in_an_old_lock_the_one_for_this_python(
+    project: bytes, python: str, wanted: list[Locked]
+) -> None:
+    assert locked(TWICE.encode(), project, python) == tuple(wanted)
+
+
+def test_a_direct_dependency_for_another_python_or_system_is_not_wanted() -> None:
+    project = b"""[tool.poetry.dependencies]
+numpy = "*"
+tomli = {version = "*", python = "<3.11"}
+colorama = {version = "*", platform = "win32"}
+six = {version = "*", markers = "sys_platform == 'win32'"}
+"""
+    lock = "\n".join(package(name) for name in ("numpy", "tomli", "colorama", "six"))
+    assert names(lock, project, "3.9.2") == ["numpy", "tomli"]
+    assert names(lock, project, "3.11.2") == ["numpy"]

@@ -18,6 +18,7 @@ from grader.model import (
     FolderMount,
     ImageConfig,
     MemoryFile,
+    NotStarted,
     Observation,
     Request,
     RunOutcome,
@@ -56,6 +57,21 @@ def test_the_mounted_file_counts() -> None:
     assert set(statuses("3.2.3", image(), reads_the_file).values()) == {"passed"}
 
 
+def test_a_command_that_does_not_start_without_the_file_is_probed_with_it() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return reads_the_file(request) if request.files else printed(code=2, stderr="sh: cannot open /app/sales.txt\n")
+
+    assert set(statuses("3.2.3", image(), program).values()) == {"passed"}
+
+
+def test_where_nothing_can_be_mounted_the_probe_runs_without_it() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return RunOutcome(NotStarted("not a directory")) if request.files else reads_the_file(request)
+
+    found = statuses("3.2.3", image(), program)
+    assert (found["script"], found["file"]) == ("passed", "failed")
+
+
 def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
     first: list[float] = []
 
@@ -80,6 +96,22 @@ WITH_ENV = Built(
 )
 
 
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        (("PREDICTION_TYPE", "= average"), "PREDICTION_TYPE is “= average”."),
+        (("PREDICTION_TYPE:", "average"), "PREDICTION_TYPE is not set, but there is one called “PREDICTION_TYPE:”."),
+        (("prediction-type", "average"), "PREDICTION_TYPE is not set."),
+        (("Prediction_Type", "average"), "PREDICTION_TYPE is not set, but there is one called “Prediction_Type”."),
+    ],
+)
+def test_what_the_image_has_instead_of_the_variable(variable: tuple[str, str], told: str) -> None:
+    built = Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (variable,)))
+    report = grade_exercise(brief("3.2.4"), world(built, reads_the_file))
+    (message,) = (check.message for check in report.checks if check.id == "environment")
+    assert message == f"In the image's environment, {told}"
+
+
 def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunOutcome]:
     def program(request: RunRequest) -> RunOutcome:
         weeks = weeks_in(request)
@@ -95,6 +127,7 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
     [
         (lambda kind: printed(code=1, stderr=f"unknown type {kind}\n"), "passed"),
         (lambda kind: printed(f"unknown type {kind}\n", code=2), "passed"),
+        (lambda kind: printed(f"unknown type {kind.upper()}\n", code=2), "passed"),
         (lambda kind: printed(f"unknown type {kind}\n", code=0), "failed"),
         (lambda kind: printed("unknown type\n", code=1), "failed"),
         (lambda kind: printed(f"{LINE}1\nunknown {kind}\n", code=1), "failed"),

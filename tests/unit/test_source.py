@@ -32,6 +32,18 @@ def found(source: str, module: str = "pandas", **helpers: str) -> Uses:
         "import pandas as p\nclass A:\n def __init__(self):\n  self.d = p.Series([1])\n def f(self):\n  self.d.mean()",
         "import pandas as pd\nif (s := pd.Series([1])).any():\n    print((s * 2).mean())",
         "import pandas as pd\ns: pd.Series = pd.Series([1])\nprint(s.aggregate(func='mean'))",
+        "from pandas import *\nprint(DataFrame([1], columns=['s']).s.mean())",
+        "from pandas import *\nfrom sys import *\ns = read_csv(argv[1])[0]\nprint(s.mean())",
+        "import pandas as pd\nprint(getattr(pd.Series([1]), 'mean')())",
+        "import pandas as pd\nprint(pd.Series([1]).pipe(lambda s: s.mean()))",
+        "import pandas as pd\naverage = lambda s: s.mean()\nprint(average(pd.Series([1])))",
+        "import pandas as pd\naverage = lambda s: s.mean()\nprint(pd.Series([1]).pipe(average))",
+        "import pandas as pd\ndef average(s):\n    return s.mean()\nprint(pd.DataFrame([1]).apply(average)[0])",
+        "import pandas as pd\nimport numpy as np\nprint(pd.Series([1]).agg(np.mean))",
+        "import pandas as pd\nprint(pd.DataFrame({'s': [1]}).agg({'s': ['min', pd.Series.mean]}))",
+        "import pandas as pd\nprint(pd.Series.mean(pd.Series([1])))",
+        "import importlib\npd = importlib.import_module('pandas')\nprint(pd.Series([1]).mean())",
+        "pd = __import__('pandas')\nprint(pd.Series([1]).mean())",
     ],
 )
 def test_a_mean_with_pandas(source: str) -> None:
@@ -63,10 +75,19 @@ def test_a_file_that_nothing_imports_does_not_count() -> None:
         "import pandas as pd\nx = pd.Series([1])\nprint(x.values.mean())",
         "import pandas as pd\nx = pd.Series([1])\nprint(x.sum() / len(x))",
         "# import pandas\nprint('pd.Series([1]).mean()')",
+        "from pandas import *\ndef DataFrame(x): return x\nprint(DataFrame([1]).mean())",
+        "import pandas as pd\nmean = 2\nprint(pd.Series([1]).apply(lambda x: x - mean))",
+        "import pandas as pd\nprint(pd.Series([1]).mean)",
+        "import importlib\npd = importlib.import_module('numpy')\nprint(pd.array([1]).mean())",
     ],
 )
 def test_no_mean_with_pandas(source: str) -> None:
     assert not found(source).mean
+
+
+def test_a_mean_that_is_not_called_is_told_by_its_line() -> None:
+    assert found("import pandas as pd\ns = pd.Series([1])\nprint(s.mean)").uncalled == 3
+    assert found("import pandas as pd\ns = pd.Series([1])\nprint(s.mean())").uncalled is None
 
 
 def test_what_is_imported_and_never_used() -> None:
