@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from grader.checks.brief import Brief, Steps, after_script, built, carried_out, run, script
 from grader.checks.reasons import Reason
+from grader.checks.scripttext import Oddity, near_names, oddity, unreadable_line
 from grader.checks.tell import ended, excerpt, not_finished
 from grader.compare import LINE_FORM, agrees, lines, predicted
 from grader.imagenames import is_allowed, is_called, normalised
@@ -22,7 +23,6 @@ from grader.model import (
     EngineRequest,
     EngineState,
     Exited,
-    FailedCommand,
     Finding,
     ImageConfig,
     ImageSeen,
@@ -43,14 +43,13 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
     seen = yield from script(prepared=check.prepared)
     reproduce = f"bash {_FILE}; echo exit code $?"
     if seen.source == "own_engine":
-        return Finding(
-            passed=True, message=f"There is no {_FILE}: the Docker engine of this machine was asked instead."
-        )
+        asked = f"There is no {_FILE}: the Docker engine of this machine was asked instead.{_near(brief)}"
+        return Finding(passed=True, message=asked)
     if seen.source == "nothing":
         return Finding(
             passed=False,
             reason=Reason.FILE_MISSING,
-            message=f"The exercise's folder has no {_FILE}.",
+            message=f"The exercise's folder has no {_FILE}.{_near(brief)}",
             expected=_FILE,
             actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
             reproduce=f"ls {_FILE}",
@@ -60,22 +59,27 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
         return replace(stopped, reason=Reason.SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
     code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
+    unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
+    odd = oddity(brief.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(Reason.SCRIPT_FAILED, "")
+    first = seen.failed[0].line if seen.failed else None
     return Finding(
         passed=code == 0,
-        reason="" if code == 0 else _why_failed(seen.failed),
-        message=_script_ended(code, seen),
+        reason="" if code == 0 else odd.reason,
+        message=" ".join(filter(None, [_script_ended(code, seen, unreadable), odd.message if code else ""])),
         expected="every command works; exit code 0",
         actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
-        line=seen.failed[0].line if seen.failed and code else None,
+        line=(unreadable or first or odd.line) if code else None,
     )
 
 
-def _why_failed(failed: Sequence[FailedCommand]) -> Reason:
-    prompts = any(one.command.startswith(("$ ", "> ", "% ")) for one in failed)
-    return Reason.PROMPT_COPIED if prompts else Reason.SCRIPT_FAILED
+def _near(brief: Brief) -> str:
+    near = ", ".join(near_names((file.path for file in brief.files.files), _FILE)[:_SHOWN_FAILED])
+    return (
+        f" There is {near}, but the name has to be exactly {_FILE}, and in the exercise's own folder." if near else ""
+    )
 
 
 def _without_progress(stderr: bytes) -> bytes:
@@ -87,13 +91,14 @@ def _without_progress(stderr: bytes) -> bytes:
 _PROGRESS = re.compile(rb"#\d+ |\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
-def _script_ended(code: int, seen: ScriptSeen) -> str:
+def _script_ended(code: int, seen: ScriptSeen, unreadable: int | None) -> str:
     """What is told of the exit code; also where it is 0 and yet a command failed on the way, or was refused."""
     which = [
         f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in seen.failed[:_SHOWN_FAILED]
     ]
     # Also where the script throws the docker command's messages away.
-    told = [*which, *(f"Refused: {_sentence(reason)}" for reason in seen.refused[:_SHOWN_FAILED])]
+    stopped = [f"The shell does not understand line {unreadable}, and stopped there."] if unreadable else []
+    told = [*which, *stopped, *(f"Refused: {_sentence(reason)}" for reason in seen.refused[:_SHOWN_FAILED])]
     if code == 0:
         return " ".join([*told, "(The script went on, and ended well.)"]) if told else ""
     return " ".join([f"{_FILE} ended with exit code {code}.", *told])
