@@ -148,13 +148,19 @@ def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) 
         passed=not reason,
         reason=reason,
         message=message,
-        expected=f"{check.folder}/{check.name} with {number}"
-        + (" in a new line" if check.appends else " as its last number"),
+        expected=f"{check.folder}/{check.name} with {_wanted(check, saving, number)}",
         actual=_shown(saving, files),
         ended=ended(saving.outcome.ended),
         reproduce=reproduce,
         file=brief.script,
     )
+
+
+def _wanted(check: SavesPrediction, saving: _Saving, number: str) -> str:
+    if not check.appends:
+        return f"{number} as its last number"
+    before = "the first run's lines, and " if saving.earlier else ""
+    return f"{before}{number} in a new line"
 
 
 def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, ...]) -> tuple[str, str]:
@@ -170,7 +176,9 @@ def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, .
 
 def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
     where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
-    if any(line not in found for line in saving.earlier):
+    # A log may turn over: then the first run's lines are in a file of another name.
+    kept = {line for file in saving.outcome.folders[0].files for line in _lines_of(file)}
+    if any(line not in kept for line in saving.earlier):
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
     new = (Counter(found) - Counter(saving.earlier)).elements()
