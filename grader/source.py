@@ -9,6 +9,7 @@ such a value into something else (`.tolist()`, `numpy.array(…)`) ends it.
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -152,7 +153,9 @@ class _Search:
         used = any(
             isinstance(node, ast.Name) and node.id in imported and isinstance(node.ctx, ast.Load) for node in nodes
         )
-        shown = [text for _, text, _ in self._imports] + [ast.unparse(node)[:100] for node in means[:3]]
+        shown = list(dict.fromkeys(text for _, text, _ in self._imports)) + [
+            ast.unparse(node)[:100] for node in means[:3]
+        ]
         line = next((line for line, _, in_script in self._imports if in_script), None)
         return Uses(bool(self._imports), used, bool(means), tuple(shown), line)
 
@@ -163,7 +166,13 @@ class _Search:
                     self._imported(node, alias.name, alias.asname or alias.name.partition(".")[0], in_script)
             elif isinstance(node, ast.ImportFrom) and node.level == 0:
                 for alias in node.names:
-                    self._imported(node, node.module or "", alias.asname or alias.name, in_script)
+                    names = _unbound(tree) if alias.name == "*" else [alias.asname or alias.name]
+                    for name in names:
+                        self._imported(node, node.module or "", name, in_script)
+            elif isinstance(node, ast.Assign) and (module := _imported_by_call(node.value)):
+                for target in node.targets:
+                    for name in _names_in(target):
+                        self._imported(node, module, name, in_script)
 
     def _imported(self, node: ast.stmt, module: str, name: str, in_script: bool) -> None:  # noqa: FBT001
         if module.partition(".")[0] == self._module:
@@ -240,6 +249,35 @@ class _Search:
         texts = [node.value for argument in [*call.args, *(keyword.value for keyword in call.keywords)]
                  for node in ast.walk(argument) if isinstance(node, ast.Constant)]  # fmt: skip
         return owner and function.attr in _AGGREGATES and "mean" in texts
+
+
+def _imported_by_call(value: ast.expr) -> str:
+    """What `__import__("name")` or `importlib.import_module("name")` imports, "" for anything else."""
+    match value:
+        case ast.Call(
+            func=ast.Name(id="__import__" | "import_module") | ast.Attribute(attr="import_module"),
+            args=[ast.Constant(value=str(module)), *_],
+        ):
+            return module
+        case _:
+            return ""
+
+
+def _unbound(tree: ast.Module) -> list[str]:
+    """The names that a module reads and nothing in it makes: those that `from library import *` may have brought."""
+    nodes = list(ast.walk(tree))
+    read = [node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)]
+    made = {node.id for node in nodes if isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load)}
+    made |= {node.name for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)}
+    made |= {node.arg for node in nodes if isinstance(node, ast.arg)}
+    made |= {node.name for node in nodes if isinstance(node, ast.ExceptHandler) and node.name}
+    made |= {
+        (alias.asname or alias.name).partition(".")[0]
+        for node in nodes
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+    }
+    return list(dict.fromkeys(name for name in read if name not in made and not hasattr(builtins, name))) or ["*"]
 
 
 def _is_own(attribute: ast.Attribute, names: set[str]) -> bool:
