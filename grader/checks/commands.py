@@ -71,7 +71,7 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
-        line=(unreadable or first or odd.line) if code else None,
+        line=(odd.line or first or unreadable) if code else None,
     )
 
 
@@ -383,7 +383,7 @@ def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - eve
     if seen.source == "own_engine":
         told = f"Nobody saw what you typed, so `{command}` is taken for done; with a {_FILE} it would be checked."
         return Finding(passed=True, message=told)
-    right = any(_lists(request, check.what) for request in seen.requests)
+    right = any(_lists(request, check.what, len(seen.before.containers)) for request in seen.requests)
     half = check.what == "containers" and any(request.path == "/containers/json" for request in seen.requests)
     return Finding(
         passed=right,
@@ -396,12 +396,16 @@ def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - eve
     )
 
 
-def _lists(request: EngineRequest, what: str) -> bool:
+def _lists(request: EngineRequest, what: str, containers: int) -> bool:
+    """Whether it is for the list, and was answered; the newest N are all where there are not more (`ps -n 100`)."""
     if request.method != "GET" or request.status != _OK:
         return False
     if what == "images":
         return request.path == "/images/json"
-    return request.path == "/containers/json" and dict(request.query).get("all") in {"1", "true"}
+    asked = dict(request.query)
+    newest = int(asked["limit"]) if asked.get("limit", "").isdecimal() else 0
+    everything = asked.get("all") in {"1", "true"} or newest >= max(containers, 1)
+    return request.path == "/containers/json" and everything
 
 
 _OK = 200
@@ -409,7 +413,7 @@ _OK = 200
 
 def _not_listed(what: str, seen: ScriptSeen, *, half: bool) -> str:
     if half:
-        return f"{_FILE} listed the running containers, but not all of them: `docker ps -a` shows the stopped ones too."
+        return f"{_FILE} listed containers, but not all of them: `docker ps -a` shows the stopped ones too."
     failed = seen.outcome.ended != Exited(0) and bool(seen.failed)
     stopped = f" It failed in line {seen.failed[-1].line}; did it come that far?" if failed else ""
     if what == "images":

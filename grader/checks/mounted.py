@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import commas_told, ended, excerpt, not_finished, placed
+from grader.checks.tell import commas_told, decimals_told, ended, excerpt, not_finished, placed
 from grader.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.draw import draw_text
 from grader.model import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
@@ -181,11 +182,18 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     if any(line not in kept for line in saving.earlier):
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
-    new = (Counter(found) - Counter(saving.earlier)).elements()
+    new = list((Counter(found) - Counter(saving.earlier)).elements())
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
         told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
-        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{commas_told(found, expected)}"
+        near = commas_told(found, expected) or _decimals_lost(new, expected)
+        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{near}"
     return "", ""
+
+
+def _decimals_lost(new: Iterable[str], expected: float) -> str:
+    """That a number of these lines is the prediction with fewer decimals, as a sentence behind another."""
+    found = [number for line in new for number in numbers(line) if decimals_told(number, expected)]
+    return f" {found[0]:.10g} is the prediction with some of its decimals lost." if found else ""
 
 
 def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:

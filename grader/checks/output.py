@@ -6,12 +6,23 @@ import itertools
 import re
 import shlex
 import statistics
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import commas_told, ended, excerpt, not_finished, placed, python_error, shown_command
+from grader.checks.tell import (
+    commas_told,
+    decimals_told,
+    ended,
+    excerpt,
+    is_shell_text,
+    not_finished,
+    placed,
+    python_error,
+    shown_command,
+)
 from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 from grader.spec import AlsoLogged, Predicts, Usage
@@ -169,7 +180,7 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
     if number is None:
         return _no_line(ran, expected)
     if not agrees(number, expected):
-        told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
+        told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_what_it_is(ran.case, number, expected)}"
         return _wrong_reason(check, brief, ran.case, number), told
     if ran.code != 0 and (error := python_error(ran.outcome)):
         told = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
@@ -183,8 +194,9 @@ def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
     if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
         return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
     if ran.code == 0:
-        commas = commas_told(lines(ran.outcome.stdout), expected)
-        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if commas else ''}{commas}"
+        printed = lines(ran.outcome.stdout)
+        near = commas_told(printed, expected) or _no_plain_number(printed)
+        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if near else ''}{near}"
     message = f"The container ended with exit code {ran.code} and printed no prediction line."
     error = python_error(ran.outcome)
     if error.startswith("EOFError"):
@@ -196,6 +208,16 @@ def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
     said = _last_words(ran.outcome)
     on_purpose = said and ran.code < _NOT_THE_SCRIPTS_OWN and not _NOT_THE_SCRIPT.match(said)
     return Reason.GAVE_UP if on_purpose else Reason.NO_LINE, f"{message} It says: {said}" if said else message
+
+
+def _no_plain_number(printed: Iterable[str]) -> str:
+    """What stands where the number should, as a sentence behind another: `[110.]`, `np.float64(110.0)`, `110 units`."""
+    begin = LINE_FORM.partition("<")[0].strip()
+    found = [line.strip().removeprefix(begin).strip() for line in printed if line.strip().startswith(begin)]
+    if not found:
+        return ""
+    what = f"“{found[-1][:60]}”" if found[-1] else "nothing"
+    return f" Behind the colon stands {what}, where a number has to stand and nothing else."
 
 
 _NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
@@ -225,6 +247,10 @@ def _wrong_reason(check: Predicts, brief: Brief, case: Case, number: float) -> R
 
 _EXAMPLE = 110.0
 """What the chapter's own weeks, 100, 120 and 110, give."""
+
+
+def _what_it_is(case: Case, number: float, expected: float) -> str:
+    return _another_name(case, number) or decimals_told(number, expected)
 
 
 def _another_name(case: Case, number: float) -> str:
@@ -265,13 +291,8 @@ def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[st
 
 
 def _swallows_arguments(image: Built) -> bool:
-    """Whether ENTRYPOINT has shell form and its text does not mention `$0`, which is where the first argument goes."""
-    entrypoint = image.config.entrypoint or ()
-    return len(entrypoint) == _SHELL_FORM and entrypoint[:2] == ("/bin/sh", "-c") and "$0" not in entrypoint[2]
-
-
-_SHELL_FORM = 3
-"""`ENTRYPOINT text` becomes `/bin/sh -c text`."""
+    """Whether ENTRYPOINT is a shell's text that does not mention `$0`, which is where the first argument goes."""
+    return is_shell_text(image.config.entrypoint) and "$0" not in (image.config.entrypoint or ("",))[-1]
 
 
 def _other_lines(outcome: RunOutcome) -> list[str]:

@@ -72,14 +72,14 @@ def _suspects(
     lines: Sequence[str], failed: Sequence[FailedCommand], unreadable: int | None
 ) -> Iterable[tuple[int, str]]:
     """Lines of what failed, with their numbers; for a command that was continued, and may be the rest of one, all."""
-    if unreadable and unreadable <= len(lines):
-        yield unreadable, lines[unreadable - 1]
     for one in failed:
         if one.line > len(lines) or one.command.split()[:1] != lines[one.line - 1].split()[:1]:
             yield one.line, one.command  # a line of another file that was read in, or the middle of one of ours
             continue
         first = one.line - 1 if one.line > 1 and _BROKEN.search(lines[one.line - 2]) else one.line
         yield from ((number, lines[number - 1]) for number in _continued(lines, first))
+    if unreadable and unreadable <= len(lines):
+        yield unreadable, lines[unreadable - 1]
 
 
 def _continued(lines: Sequence[str], first: int) -> Iterable[int]:

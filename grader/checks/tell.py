@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
@@ -24,7 +25,17 @@ from grader.model import (
     TimedOut,
 )
 
-__all__ = ["commas_told", "ended", "excerpt", "not_finished", "placed", "python_error", "shown_command"]
+__all__ = [
+    "commas_told",
+    "decimals_told",
+    "ended",
+    "excerpt",
+    "is_shell_text",
+    "not_finished",
+    "placed",
+    "python_error",
+    "shown_command",
+]
 
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
@@ -40,6 +51,22 @@ def shown_command(image: Built, args: tuple[str, ...]) -> str:
     return shlex.join(command_of(image, args))
 
 
+def is_shell_text(command: Sequence[str] | None) -> bool:
+    """Whether a command is a shell with a text to execute: `CMD text` becomes `/bin/sh -c text`, or what SHELL says."""
+    return (
+        command is not None
+        and len(command) >= _SHELL_FORM
+        and _SHELL.fullmatch(command[0]) is not None
+        and _ITS_TEXT.fullmatch(command[-2]) is not None
+    )
+
+
+_SHELL_FORM = 3
+_SHELL = re.compile(r"(?:/(?:usr/)?bin/)?(?:ba|da|a|z)?sh")
+_ITS_TEXT = re.compile(r"-\w*c")
+"""The option behind which the text stands: `-c`, `-exc`."""
+
+
 def excerpt(outcome: RunOutcome) -> str:
     """The last lines a run printed, both streams, for `actual`. Says so if there was nothing."""
     printed = [
@@ -53,6 +80,12 @@ def commas_told(printed: Iterable[str], expected: float) -> str:
     """That the right number was written with commas between its thousands, as a sentence behind another; "" if not."""
     found = [text for line in printed for text, number in separated(line) if agrees(number, expected)]
     return f" {found[-1]} has a comma in it, at which programs stop reading: write it without." if found else ""
+
+
+def decimals_told(number: float, expected: float) -> str:
+    """That a wrong number is the right one with fewer decimals, as a sentence behind another; "" if it is not."""
+    fewer = (float(math.trunc(expected)), float(round(expected)), round(expected, 1))
+    return " It is the right number with some of its decimals lost." if number in fewer else ""
 
 
 def python_error(outcome: RunOutcome) -> str:

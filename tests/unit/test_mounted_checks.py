@@ -258,3 +258,8 @@ def test_who_writes_commas_between_thousands_is_told_of_them() -> None:
     with_commas = saving("prediction.txt", lambda _, weeks: f"{mean(weeks):,.2f}\n")
     verdict = saved("3.2.5", with_commas, "written")
     assert verdict.message.endswith(" has a comma in it, at which programs stop reading: write it without.")
+
+
+def test_who_logs_a_rounded_prediction_is_told_of_the_decimals() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}INFO {mean(weeks):.0f}\n"), "logged")
+    assert verdict.message.endswith("is the prediction with some of its decimals lost.")
