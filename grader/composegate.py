@@ -24,7 +24,7 @@ from grader.model import ExerciseFiles, MemoryFile
 from grader.spec import BaseImage
 from grader.yamlpos import Document, Problem, TooLargeError, YamlError, decode, read_yaml
 
-__all__ = ["MAX_SERVICES", "Judged", "compose_file", "compose_files", "examine", "hidden", "names_project"]
+__all__ = ["MAX_SERVICES", "Judged", "compose_file", "compose_files", "examine", "hidden"]
 
 MAX_SERVICES = 8
 """Services of one file, also networks and volumes. The exercise has one."""
@@ -62,12 +62,6 @@ def compose_files(files: ExerciseFiles) -> tuple[str, ...]:
     first = compose_file(files)
     added = [name for name in _ADDED_NAMES if files.content(name) is not None]
     return (first, *added[:1]) if first else ()
-
-
-def names_project(files: ExerciseFiles) -> bool:
-    """Whether a file, or `.env`, gives the project a name of its own."""
-    tops = [read.document.data for read in (_read(files, name) for name in compose_files(files)) if read.document]
-    return any(any(_given(top, "name")) for top in tops) or b"COMPOSE_PROJECT_NAME" in (files.content(".env") or b"")
 
 
 # ── as it is written ────────────────────────────────────────────────────────────────────

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from grader.composegate import compose_files, examine, hidden, names_project
+from grader.composegate import compose_files, examine, hidden
 from grader.connection import Connection
 from grader.crashpoints import reached
 from grader.model import ComposeRequest, ComposeSeen, ExerciseFiles, Exited, NotStarted, RunOutcome, ServiceSeen
@@ -21,7 +21,7 @@ __all__ = ["PROJECT", "ComposeFiles", "compose_up"]
 
 PROJECT = "exercise"
 """The project's name, ours and always the same: each submission has an engine of its own."""
-_COMPOSE = ("docker", "compose", "--ansi", "never", "--progress", "plain")
+_COMPOSE = ("docker", "compose", "--ansi", "never", "--progress", "plain", "--project-name", PROJECT)
 _EVERY_PROFILE = ("--profile", "*")
 _LABEL = "com.docker.compose"
 _UP_SECONDS = 20.0
@@ -41,13 +41,10 @@ class ComposeFiles:
     images: Sequence[BaseImage]
     supply: Callable[[Sequence[str]], None] = lambda _: None
 
-    def command(self, *words: str, project: str = PROJECT) -> tuple[str, ...]:
-        """A command of Compose. It names its files, so that no other one is looked for (COMPOSE_FILE in `.env`).
-
-        With `project` being "", the name is the file's own.
-        """
+    def command(self, *words: str) -> tuple[str, ...]:
+        """A command of Compose. It names its files, so that no other one is looked for (COMPOSE_FILE in `.env`)."""
         named = (word for name in compose_files(self.files) for word in ("--file", name))
-        return (*_COMPOSE, *(("--project-name", project) if project else ()), *named, *words)
+        return (*_COMPOSE, *named, *words)
 
 
 def compose_up(
@@ -61,8 +58,6 @@ def compose_up(
     if refused := hidden(submitted.files):
         return ComposeSeen(RunOutcome(NotStarted("refused by the gate")), refused=refused)
     configured = place.run(submitted.command(*_EVERY_PROFILE, "config", "--format", "json"), _UP_SECONDS)
-    if configured.ended == Exited(0) and names_project(submitted.files):
-        configured = _under_its_own_name(place, submitted, configured)
     if configured.ended != Exited(0):
         return ComposeSeen(configured)
     judged = examine(submitted.files, configured.stdout, submitted.images)
@@ -72,12 +67,6 @@ def compose_up(
         return ComposeSeen(configured, RunOutcome(Exited(1), stderr=f"{judged.unreadable}\n".encode()))
     submitted.supply(judged.bases)
     return _brought_up(place, engine, submitted, request, limits, configured=configured)
-
-
-def _under_its_own_name(place: Workshop, submitted: ComposeFiles, configured: RunOutcome) -> RunOutcome:
-    """What was read, or how Compose refuses the name that the file gives its project, at which it looked away."""
-    named = place.run(submitted.command("config", "--quiet", project=""), _UP_SECONDS)
-    return configured if named.ended == Exited(0) else named
 
 
 def _brought_up(

@@ -133,9 +133,11 @@ def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
     if image is None:
         return replace(told, reason=Reason.IMAGE_MISSING, message=_missing(check, seen, names))
     if check.from_folder:
-        problem = yield from _not_from_folder(brief, check.image, image)
+        problem, look = yield from _not_from_folder(brief, check.image, image)
         if problem:
-            return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=problem)
+            message = f"The image {check.image} was not built from this folder: {problem}"
+            reproduce = after_script(brief, look)
+            return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=message, reproduce=reproduce)
     return replace(told, message=_same(check, seen.after, image))
 
 
@@ -151,18 +153,23 @@ def _our_names(state: EngineState, brief: Brief) -> list[str]:
     return sorted(tag for tag in names if not tag.startswith("grader-base"))
 
 
-def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[str]:
-    """Why the image cannot come from this folder: another command, or another script; "" if it can."""
+def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[tuple[str, str]]:
+    """Why the image cannot come from this folder: another command, or another script; and how to see that.
+
+    Two empty texts if it can.
+    """
     own = yield from built()
     if (own.config.entrypoint, own.config.command) != (image.config.entrypoint, image.config.command):
-        return f"The image {name} was not built from this folder: it has another command than the Dockerfile says."
+        look = f"docker inspect -f '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {name}"
+        return "it has another command than the Dockerfile says.", look
     content = brief.files.content(brief.script) or b""
     find = ("find", "/", "-xdev", "-type", "f", "-size", f"{len(content)}c", "-exec", "sha256sum", "{}", "+")
     outcome = yield from run(RunRequest(entrypoint=find, left=name))
     digest = hashlib.sha256(content).hexdigest()
     if any(line.startswith(f"{digest}  /") for line in lines(outcome.stdout)):
-        return ""
-    return f"The image {name} was not built from this folder: it does not hold this folder's {brief.script}."
+        return "", ""
+    inside = f"docker run --rm --entrypoint find {name} / -xdev -name {brief.script} -exec sha256sum '{{}}' +"
+    return f"it does not hold this folder's {brief.script}.", f"sha256sum {brief.script}; {inside}"
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:

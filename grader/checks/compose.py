@@ -41,13 +41,15 @@ def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # n
     accepted = seen.config.ended == Exited(0) and bool(services)
     said = _said(seen.config) or _silence(seen.config)
     tab = _tab(brief.files.content(name) or b"")
-    tabs = f" Line {tab} is indented with a tab; YAML takes only spaces for that." if tab else ""
+    told = f"Compose does not accept {name}: {said}"
+    if tab:
+        told = f"{told.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
     return Finding(
         passed=accepted,
         reason=""
         if accepted
         else (Reason.NOT_MOUNTED if b"undefined volume" in seen.config.stderr else Reason.COMPOSE_INVALID),
-        message="" if accepted else f"Compose does not accept {name}: {said}{tabs}",
+        message="" if accepted else told,
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
         reproduce="docker compose config",
@@ -279,5 +281,10 @@ def _silence(outcome: RunOutcome) -> str:
 def _said(outcome: RunOutcome) -> str:
     """What a command of Compose said last, without its progress."""
     told = [line.strip() for line in lines(outcome.stderr) if line.strip()]
-    errors = [line for line in told if "error" in line.lower() or "failed" in line.lower()] or told
+    # What an error goes on to, behind a colon, stands in the next line.
+    errors = [
+        line
+        for before, line in zip(["", *told], told, strict=False)
+        if "error" in line.lower() or "failed" in line.lower() or before.endswith("errors:")
+    ] or told
     return " ".join(errors[-_ERROR_LINES:])[-600:]

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from grader.checks.brief import Brief, command_of
 from grader.checks.reasons import Reason
-from grader.compare import agrees, lines, separated
+from grader.compare import agrees, lines, separated, with_decimal_comma
 from grader.model import (
     Built,
     Exited,
@@ -77,9 +77,14 @@ def excerpt(outcome: RunOutcome) -> str:
 
 
 def commas_told(printed: Iterable[str], expected: float) -> str:
-    """That the right number was written with commas between its thousands, as a sentence behind another; "" if not."""
-    found = [text for line in printed for text, number in separated(line) if agrees(number, expected)]
-    return f" {found[-1]} has a comma in it, at which programs stop reading: write it without." if found else ""
+    """That the right number was written with commas, as a sentence behind another; "" if not."""
+    written = list(printed)
+    thousands = [text for line in written for text, number in separated(line) if agrees(number, expected)]
+    decimals = [text for line in written for text, number in with_decimal_comma(line) if agrees(number, expected)]
+    if not (thousands or decimals):
+        return ""
+    instead = "write it without" if thousands else "write a point in its place"
+    return f" {(thousands or decimals)[-1]} has a comma in it, at which programs stop reading: {instead}."
 
 
 def decimals_told(number: float, expected: float) -> str:

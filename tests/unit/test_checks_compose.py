@@ -45,6 +45,13 @@ def test_a_tab_is_pointed_at_since_compose_only_says_that_no_token_can_start_the
     assert "Line 4 is indented with a tab" in verdict.message
 
 
+def test_what_compose_says_behind_a_colon_in_the_next_line_is_told() -> None:
+    said = printed(code=15, stderr='yaml: unmarshal errors:\n  line 6: mapping key "volumes" already defined\n')
+    files = {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}
+    report = grade_exercise(brief("3.3.3", files), composed(lambda _: ComposeSeen(said)))
+    assert "line 6" in check(report, "config").message
+
+
 @pytest.mark.parametrize("kind", ["configs", "secrets"])
 @pytest.mark.parametrize(("file", "status"), [("./sales.txt", "passed"), ("./other.txt", "failed")])
 def test_a_file_that_is_given_as_a_config_or_secret_is_mounted(kind: str, file: str, status: str) -> None:

@@ -260,6 +260,11 @@ def test_who_writes_commas_between_thousands_is_told_of_them() -> None:
     assert verdict.message.endswith(" has a comma in it, at which programs stop reading: write it without.")
 
 
+def test_who_writes_a_comma_before_the_decimals_is_told_of_it() -> None:
+    german = saving("app.log", lambda before, weeks: f"{before}{mean(weeks):.2f}\n".replace(".", ","))
+    assert saved("3.3.4", german, "logged").message.endswith("stop reading: write a point in its place.")
+
+
 def test_who_logs_a_rounded_prediction_is_told_of_the_decimals() -> None:
     verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}INFO {mean(weeks):.0f}\n"), "logged")
     assert verdict.message.endswith("is the prediction with some of its decimals lost.")

@@ -26,6 +26,13 @@ DOCKER = [
     ("run -it", "run -i"),
     ("run --name", "run --name"),
     ("build -t sales .", "build -t sales ."),
+    ("build --pull -t sales .", "build -t sales ."),
+    ("buildx build -t sales --pull=true .", "buildx build -t sales ."),
+    ("build --pull=false --build-arg A=--pull .", "build --pull=false --build-arg A=--pull ."),
+    ("pull python:3.9-slim", "Status: Image is up to date for python:3.9-slim"),
+    ("image pull -q python:3.9-slim", "Status: Image is up to date for python:3.9-slim"),
+    ("pull", "pull"),
+    ("pull --help", "pull --help"),
     ("image build -t sales .", "image build -t sales ."),
     ("compose run -it web", "compose run -it web"),
 ]
