@@ -223,6 +223,10 @@ def _zip_name(info: zipfile.ZipInfo) -> str:
     return info.filename.replace("\\", "/")  # so does PowerShell 5 separate folders
 
 
+_WINDOWS = {0, 10, 14}
+"""Systems of a zip's entry (APPNOTE.TXT, 4.4.2.2): FAT, Windows, VFAT."""
+
+
 def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Entry:
     if info.flag_bits & 0x1:
         raise _Damaged("the archive is encrypted. Pack it without a password.")
@@ -230,7 +234,8 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _E
         raise _Damaged("the archive is packed by a method that is not common. Pack it as an ordinary zip.")
     if "\0" in info.orig_filename:
         raise _Damaged("the archive has a name with a zero byte in it. Pack it anew.")
-    mode = info.external_attr >> 16
+    # Windows knows no right to execute, and there docker sends every file as one that may be.
+    mode = info.external_attr >> 16 | (0o755 if info.create_system in _WINDOWS else 0)
 
     def read(limit: int) -> bytes:
         with archive.open(info) as member:

@@ -13,6 +13,7 @@ __all__ = [
     "numbers",
     "predicted",
     "separated",
+    "with_decimal_comma",
     "without_series",
 ]
 
@@ -61,6 +62,12 @@ def separated(line: str) -> list[tuple[str, float]]:
     return [(match.group(), float(match.group().replace(",", ""))) for match in _SEPARATED.finditer(line)]
 
 
+def with_decimal_comma(line: str) -> list[tuple[str, float]]:
+    """Every number with a comma before its decimals (`5210,61`), as `separated` gives others."""
+    return [(match.group(), float(match.group().replace(",", "."))) for match in _DECIMAL_COMMA.finditer(line)]
+
+
+_DECIMAL_COMMA = re.compile(r"(?<![\w.,])[+-]?\d+,\d+(?![\w,]|\.\d)")
 _SEPARATED = re.compile(r"(?<![\w.,])[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w,])")
 
 

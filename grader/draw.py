@@ -2,8 +2,8 @@
 
 Figures come from SHA-256 of a counter, not from `random`, whose methods may change between
 versions of Python. A drawn list is kept only if the usual mistakes (rounded weeks, the last
-week, the median, an extreme, one week left out, a trend off by a week, an answer without its
-decimals) give visibly different answers, so that a wrong program cannot be right by luck.
+week, the median, an extreme, one week left out, a trend off by a week or never below 0, an answer
+without its decimals) give visibly different answers, so that a wrong program cannot be right by luck.
 """
 
 from __future__ import annotations
@@ -85,6 +85,8 @@ def _cents(digest: str) -> int:
 
 def _tells_mistakes_apart(weeks: list[float], spec: DrawnCases) -> bool:
     answers = [_mean(weeks), _trend(weeks, len(weeks)), weeks[-1]]
+    if spec.shape == "falling" and answers[1] > -_APART:
+        return False  # who takes a negative trend for 0 is wrong for every seed, or for none
     mistakes = _mistakes(weeks)
     if spec.whole_last:
         mistakes.append(_mean([*weeks[:-1], weeks[-1] // 10]))

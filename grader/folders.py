@@ -23,19 +23,21 @@ FOLDER_LIMIT = 16 * 1024 * 1024
 """Bytes of the engine's tar of a folder that are read at all."""
 
 
-def folder_archive(folder: FolderMount) -> bytes:
+def folder_archive(folder: FolderMount, modified: int) -> bytes:
     """A tar to be unpacked at /: the folder and its files, writable for whatever user the image runs as.
 
+    `modified`, in seconds of Unix time, is when all of it was last written: to a log that turns over at midnight, a
+    file without a time would be one of 1970.
     On a student's machine the folder belongs to the student, who makes it writable; here it belongs to nobody.
     """
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         root = tarfile.TarInfo(folder.path.strip("/"))
-        root.type, root.mode = tarfile.DIRTYPE, 0o777
+        root.type, root.mode, root.mtime = tarfile.DIRTYPE, 0o777, modified
         archive.addfile(root)
         for file in folder.files:
             entry = tarfile.TarInfo(posixpath.join(folder.path, file.path).lstrip("/"))
-            entry.size, entry.mode = len(file.content), 0o666
+            entry.size, entry.mode, entry.mtime = len(file.content), 0o666, modified
             archive.addfile(entry, io.BytesIO(file.content))
     return buffer.getvalue()
 

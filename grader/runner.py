@@ -169,8 +169,10 @@ def _volume(path: str, labels: Labels) -> dict[str, Any]:
     return {"Type": "volume", "Target": path, "VolumeOptions": {"Labels": dict(labels)}}
 
 
-def files_archive(files: tuple[MemoryFile, ...]) -> bytes:
+def files_archive(files: tuple[MemoryFile, ...], modified: int) -> bytes:
     """A tar of files with absolute paths, to be unpacked at /. Owned by root, as `docker cp` does it.
+
+    `modified`, in seconds of Unix time, is when they were last written.
 
     The engine makes missing folders, follows links to folders as the container would (it unpacks inside the
     container's root), and puts a file in the place of a link.
@@ -179,7 +181,7 @@ def files_archive(files: tuple[MemoryFile, ...]) -> bytes:
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for file in files:
             entry = tarfile.TarInfo(file.path.lstrip("/"))
-            entry.size, entry.mode = len(file.content), file.mode
+            entry.size, entry.mode, entry.mtime = len(file.content), file.mode, modified
             archive.addfile(entry, io.BytesIO(file.content))
     return buffer.getvalue()
 
@@ -277,11 +279,12 @@ def _is_readable(connection: Connection, container: str, path: str) -> bool:
 
 def _put_in(connection: Connection, container: str, run: ContainerRun) -> None:
     """Put the request's files and the contents of its folders into the container, but for those that are bound."""
-    archives = [folder_archive(folder) for folder in run.request.folders]
+    now = int(time.time())
+    archives = [folder_archive(folder, now) for folder in run.request.folders]
     bound = {path for path, _ in run.bound}
     files = tuple(file for file in run.request.files if file.path not in bound) + run.request.replaced
     if files:
-        archives.append(files_archive(files))
+        archives.append(files_archive(files, now))
     for archive in archives:
         connection.call("PUT", f"/containers/{container}/archive", parameters={"path": "/"}, data=archive)
 

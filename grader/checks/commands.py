@@ -13,6 +13,7 @@ from dataclasses import replace
 
 from grader.checks.brief import Brief, Steps, after_script, built, carried_out, run, script
 from grader.checks.reasons import Reason
+from grader.checks.scripttext import Oddity, near_names, oddity, unreadable_line
 from grader.checks.tell import ended, excerpt, not_finished
 from grader.compare import LINE_FORM, agrees, lines, predicted
 from grader.imagenames import is_allowed, is_called, normalised
@@ -22,7 +23,6 @@ from grader.model import (
     EngineRequest,
     EngineState,
     Exited,
-    FailedCommand,
     Finding,
     ImageConfig,
     ImageSeen,
@@ -43,14 +43,13 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
     seen = yield from script(prepared=check.prepared)
     reproduce = f"bash {_FILE}; echo exit code $?"
     if seen.source == "own_engine":
-        return Finding(
-            passed=True, message=f"There is no {_FILE}: the Docker engine of this machine was asked instead."
-        )
+        asked = f"There is no {_FILE}: the Docker engine of this machine was asked instead.{_near(brief)}"
+        return Finding(passed=True, message=asked)
     if seen.source == "nothing":
         return Finding(
             passed=False,
             reason=Reason.FILE_MISSING,
-            message=f"The exercise's folder has no {_FILE}.",
+            message=f"The exercise's folder has no {_FILE}.{_near(brief)}",
             expected=_FILE,
             actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
             reproduce=f"ls {_FILE}",
@@ -60,22 +59,27 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
         return replace(stopped, reason=Reason.SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
     code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
+    unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
+    odd = oddity(brief.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(Reason.SCRIPT_FAILED, "")
+    first = seen.failed[0].line if seen.failed else None
     return Finding(
         passed=code == 0,
-        reason="" if code == 0 else _why_failed(seen.failed),
-        message=_script_ended(code, seen),
+        reason="" if code == 0 else odd.reason,
+        message=" ".join(filter(None, [_script_ended(code, seen, unreadable), odd.message if code else ""])),
         expected="every command works; exit code 0",
         actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
-        line=seen.failed[0].line if seen.failed and code else None,
+        line=(odd.line or first or unreadable) if code else None,
     )
 
 
-def _why_failed(failed: Sequence[FailedCommand]) -> Reason:
-    prompts = any(one.command.startswith(("$ ", "> ", "% ")) for one in failed)
-    return Reason.PROMPT_COPIED if prompts else Reason.SCRIPT_FAILED
+def _near(brief: Brief) -> str:
+    near = ", ".join(near_names((file.path for file in brief.files.files), _FILE)[:_SHOWN_FAILED])
+    return (
+        f" There is {near}, but the name has to be exactly {_FILE}, and in the exercise's own folder." if near else ""
+    )
 
 
 def _without_progress(stderr: bytes) -> bytes:
@@ -87,13 +91,14 @@ def _without_progress(stderr: bytes) -> bytes:
 _PROGRESS = re.compile(rb"#\d+ |\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
-def _script_ended(code: int, seen: ScriptSeen) -> str:
+def _script_ended(code: int, seen: ScriptSeen, unreadable: int | None) -> str:
     """What is told of the exit code; also where it is 0 and yet a command failed on the way, or was refused."""
     which = [
         f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in seen.failed[:_SHOWN_FAILED]
     ]
     # Also where the script throws the docker command's messages away.
-    told = [*which, *(f"Refused: {_sentence(reason)}" for reason in seen.refused[:_SHOWN_FAILED])]
+    stopped = [f"The shell does not understand line {unreadable}, and stopped there."] if unreadable else []
+    told = [*which, *stopped, *(f"Refused: {_sentence(reason)}" for reason in seen.refused[:_SHOWN_FAILED])]
     if code == 0:
         return " ".join([*told, "(The script went on, and ended well.)"]) if told else ""
     return " ".join([f"{_FILE} ended with exit code {code}.", *told])
@@ -128,9 +133,11 @@ def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
     if image is None:
         return replace(told, reason=Reason.IMAGE_MISSING, message=_missing(check, seen, names))
     if check.from_folder:
-        problem = yield from _not_from_folder(brief, check.image, image)
+        problem, look = yield from _not_from_folder(brief, check.image, image)
         if problem:
-            return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=problem)
+            message = f"The image {check.image} was not built from this folder: {problem}"
+            reproduce = after_script(brief, look)
+            return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=message, reproduce=reproduce)
     return replace(told, message=_same(check, seen.after, image))
 
 
@@ -146,18 +153,23 @@ def _our_names(state: EngineState, brief: Brief) -> list[str]:
     return sorted(tag for tag in names if not tag.startswith("grader-base"))
 
 
-def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[str]:
-    """Why the image cannot come from this folder: another command, or another script; "" if it can."""
+def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[tuple[str, str]]:
+    """Why the image cannot come from this folder: another command, or another script; and how to see that.
+
+    Two empty texts if it can.
+    """
     own = yield from built()
     if (own.config.entrypoint, own.config.command) != (image.config.entrypoint, image.config.command):
-        return f"The image {name} was not built from this folder: it has another command than the Dockerfile says."
+        look = f"docker inspect -f '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {name}"
+        return "it has another command than the Dockerfile says.", look
     content = brief.files.content(brief.script) or b""
     find = ("find", "/", "-xdev", "-type", "f", "-size", f"{len(content)}c", "-exec", "sha256sum", "{}", "+")
     outcome = yield from run(RunRequest(entrypoint=find, left=name))
     digest = hashlib.sha256(content).hexdigest()
     if any(line.startswith(f"{digest}  /") for line in lines(outcome.stdout)):
-        return ""
-    return f"The image {name} was not built from this folder: it does not hold this folder's {brief.script}."
+        return "", ""
+    inside = f"docker run --rm --entrypoint find {name} / -xdev -name {brief.script} -exec sha256sum '{{}}' +"
+    return f"it does not hold this folder's {brief.script}.", f"sha256sum {brief.script}; {inside}"
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
@@ -378,7 +390,7 @@ def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - eve
     if seen.source == "own_engine":
         told = f"Nobody saw what you typed, so `{command}` is taken for done; with a {_FILE} it would be checked."
         return Finding(passed=True, message=told)
-    right = any(_lists(request, check.what) for request in seen.requests)
+    right = any(_lists(request, check.what, len(seen.before.containers)) for request in seen.requests)
     half = check.what == "containers" and any(request.path == "/containers/json" for request in seen.requests)
     return Finding(
         passed=right,
@@ -391,12 +403,16 @@ def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - eve
     )
 
 
-def _lists(request: EngineRequest, what: str) -> bool:
+def _lists(request: EngineRequest, what: str, containers: int) -> bool:
+    """Whether it is for the list, and was answered; the newest N are all where there are not more (`ps -n 100`)."""
     if request.method != "GET" or request.status != _OK:
         return False
     if what == "images":
         return request.path == "/images/json"
-    return request.path == "/containers/json" and dict(request.query).get("all") in {"1", "true"}
+    asked = dict(request.query)
+    newest = int(asked["limit"]) if asked.get("limit", "").isdecimal() else 0
+    everything = asked.get("all") in {"1", "true"} or newest >= max(containers, 1)
+    return request.path == "/containers/json" and everything
 
 
 _OK = 200
@@ -404,7 +420,7 @@ _OK = 200
 
 def _not_listed(what: str, seen: ScriptSeen, *, half: bool) -> str:
     if half:
-        return f"{_FILE} listed the running containers, but not all of them: `docker ps -a` shows the stopped ones too."
+        return f"{_FILE} listed containers, but not all of them: `docker ps -a` shows the stopped ones too."
     failed = seen.outcome.ended != Exited(0) and bool(seen.failed)
     stopped = f" It failed in line {seen.failed[-1].line}; did it come that far?" if failed else ""
     if what == "images":

@@ -39,18 +39,29 @@ def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # n
     seen = yield from compose()
     services = _configuration(seen).get("services")
     accepted = seen.config.ended == Exited(0) and bool(services)
+    said = _said(seen.config) or _silence(seen.config)
+    tab = _tab(brief.files.content(name) or b"")
+    told = f"Compose does not accept {name}: {said}"
+    if tab:
+        told = f"{told.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
     return Finding(
         passed=accepted,
         reason=""
         if accepted
         else (Reason.NOT_MOUNTED if b"undefined volume" in seen.config.stderr else Reason.COMPOSE_INVALID),
-        message="" if accepted else f"Compose does not accept {name}: {_said(seen.config) or _silence(seen.config)}",
+        message="" if accepted else told,
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
         reproduce="docker compose config",
         file=name,
-        line=None,
+        line=None if accepted else tab,
     )
+
+
+def _tab(content: bytes) -> int | None:
+    """The first line that is indented with a tab, from 1: Compose only says that a token cannot start there."""
+    found = (number for number, line in enumerate(content.splitlines(), 1) if re.match(rb" *\t\s*\S", line))
+    return next(found, None)
 
 
 def _similar(brief: Brief) -> str:
@@ -223,20 +234,29 @@ def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
 
 
 def _services(seen: ComposeSeen, brief: Brief, file: str) -> list[_Service]:
-    services = _configuration(seen).get("services") or {}
-    return [_service(name, details, brief, file) for name, details in sorted(services.items())]
+    top = _configuration(seen)
+    return [_service(name, details, brief, file, top) for name, details in sorted((top.get("services") or {}).items())]
 
 
-def _service(name: str, details: Mapping[str, Any], brief: Brief, file: str) -> _Service:
+def _service(name: str, details: Mapping[str, Any], brief: Brief, file: str, top: Mapping[str, Any]) -> _Service:
     build = details.get("build") or {}
     context = str(build.get("context", "")) if build else ""
+    volumes = [*(details.get("volumes") or ()), *_provided(details, top)]
     return _Service(
         name=name,
         builds_here=bool(build) and posixpath.normpath(context or "x") == ".",
         builds=context,
-        mounted=next(iter(_mounted(details.get("volumes") or (), brief, file)), ""),
+        mounted=next(iter(_mounted(volumes, brief, file)), ""),
         profiles=tuple(details.get("profiles") or ()),
     )
+
+
+def _provided(details: Mapping[str, Any], top: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """The configs and secrets of a service, as the mounts that Compose makes of those that are files."""
+    for kind in ("configs", "secrets"):
+        for used in details.get(kind) or ():
+            source = ((top.get(kind) or {}).get(used.get("source")) or {}).get("file")
+            yield {"type": "bind", "source": source}
 
 
 def _mounted(volumes: Iterable[Mapping[str, Any]], brief: Brief, file: str) -> Iterable[str]:
@@ -261,5 +281,10 @@ def _silence(outcome: RunOutcome) -> str:
 def _said(outcome: RunOutcome) -> str:
     """What a command of Compose said last, without its progress."""
     told = [line.strip() for line in lines(outcome.stderr) if line.strip()]
-    errors = [line for line in told if "error" in line.lower() or "failed" in line.lower()] or told
+    # What an error goes on to, behind a colon, stands in the next line.
+    errors = [
+        line
+        for before, line in zip(["", *told], told, strict=False)
+        if "error" in line.lower() or "failed" in line.lower() or before.endswith("errors:")
+    ] or told
     return " ".join(errors[-_ERROR_LINES:])[-600:]

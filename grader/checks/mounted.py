@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import commas_told, ended, excerpt, not_finished, placed
+from grader.checks.tell import commas_told, decimals_told, ended, excerpt, not_finished, placed
 from grader.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.draw import draw_text
 from grader.model import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
@@ -158,13 +158,19 @@ def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) 
         passed=not reason,
         reason=reason,
         message=message,
-        expected=f"{check.folder}/{check.name} with {number}"
-        + (" in a new line" if check.appends else " as its last number"),
+        expected=f"{check.folder}/{check.name} with {_wanted(check, saving, number)}",
         actual=_shown(saving, files),
         ended=ended(saving.outcome.ended),
         reproduce=reproduce,
         file=brief.script,
     )
+
+
+def _wanted(check: SavesPrediction, saving: _Saving, number: str) -> str:
+    if not check.appends:
+        return f"{number} as its last number"
+    before = "the first run's lines, and " if saving.earlier else ""
+    return f"{before}{number} in a new line"
 
 
 def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, ...]) -> tuple[str, str]:
@@ -180,14 +186,23 @@ def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, .
 
 def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
     where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
-    if any(line not in found for line in saving.earlier):
+    # A log may turn over: then the first run's lines are in a file of another name.
+    kept = {line for file in saving.outcome.folders[0].files for line in _lines_of(file)}
+    if any(line not in kept for line in saving.earlier):
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
-    new = (Counter(found) - Counter(saving.earlier)).elements()
+    new = list((Counter(found) - Counter(saving.earlier)).elements())
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
         told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
-        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{commas_told(found, expected)}"
+        near = commas_told(found, expected) or _decimals_lost(new, expected)
+        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{near}"
     return "", ""
+
+
+def _decimals_lost(new: Iterable[str], expected: float) -> str:
+    """That a number of these lines is the prediction with fewer decimals, as a sentence behind another."""
+    found = [number for line in new for number in numbers(line) if decimals_told(number, expected)]
+    return f" {found[0]:.10g} is the prediction with some of its decimals lost." if found else ""
 
 
 def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:

@@ -12,7 +12,17 @@ from dataclasses import dataclass, replace
 from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
 from grader.checks.feed import fed, given, ways
 from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, nearly_told, not_finished, placed, python_error, shown_command
+from grader.checks.tell import (
+    decimals_told,
+    ended,
+    excerpt,
+    is_shell_text,
+    nearly_told,
+    not_finished,
+    placed,
+    python_error,
+    shown_command,
+)
 from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 from grader.spec import AlsoLogged, Predicts, Usage
@@ -181,7 +191,7 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
         both = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
         return reason, told + both if check.untidy and reason == Reason.CRASHED else told
     if not agrees(number, expected):
-        told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_another_name(ran.case, number)}"
+        told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_what_it_is(ran.case, number, expected)}"
         return _wrong_reason(check, brief, ran.case, number), told
     if ran.code != 0 and (error := python_error(ran.outcome)):
         told = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
@@ -253,6 +263,10 @@ _EXAMPLE = 110.0
 """What the chapter's own weeks, 100, 120 and 110, give."""
 
 
+def _what_it_is(case: Case, number: float, expected: float) -> str:
+    return _another_name(case, number) or decimals_told(number, expected)
+
+
 def _another_name(case: Case, number: float) -> str:
     """What the wrong number is, if it is something well known: ` That is the first of the weeks, and the largest`."""
     names = [name for name, value in _known(case).items() if agrees(number, value)]
@@ -321,13 +335,8 @@ def _arguments_brought(brief: Brief, image: Built, outcome: RunOutcome) -> tuple
 
 
 def _swallows_arguments(image: Built) -> bool:
-    """Whether ENTRYPOINT has shell form and its text does not mention `$0`, which is where the first argument goes."""
-    entrypoint = image.config.entrypoint or ()
-    return len(entrypoint) == _SHELL_FORM and entrypoint[:2] == ("/bin/sh", "-c") and "$0" not in entrypoint[2]
-
-
-_SHELL_FORM = 3
-"""`ENTRYPOINT text` becomes `/bin/sh -c text`."""
+    """Whether ENTRYPOINT is a shell's text that does not mention `$0`, which is where the first argument goes."""
+    return is_shell_text(image.config.entrypoint) and "$0" not in (image.config.entrypoint or ("",))[-1]
 
 
 def _other_lines(outcome: RunOutcome) -> list[str]:

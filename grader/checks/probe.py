@@ -29,7 +29,7 @@ from grader.checks.brief import (
 )
 from grader.checks.feed import fed
 from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, not_finished, placed, shown_command
+from grader.checks.tell import ended, excerpt, is_shell_text, not_finished, placed, shown_command
 from grader.compare import is_prediction_line, lines
 from grader.model import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
 from grader.spec import (
@@ -345,7 +345,7 @@ def _where(brief: Brief, image: Built, named: tuple[str, ...], elsewhere: tuple[
 def _quoted_wrongly(image: Built) -> tuple[str, str]:
     """The instruction whose list became text for a shell because of its quotes, and which quotes these are."""
     for keyword, words in (("ENTRYPOINT", image.config.entrypoint), ("CMD", image.config.command)):
-        if words and words[:2] == ("/bin/sh", "-c") and words[-1].lstrip().startswith("["):
+        if words and is_shell_text(words) and words[-1].lstrip().startswith("["):
             sign = next((name for sign, name in _QUOTES.items() if sign in words[-1]), "")
             if sign:
                 return keyword, sign

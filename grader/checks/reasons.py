@@ -137,6 +137,8 @@ class Reason(StrEnum):
     """A RUN names a locked package's version."""
     PROMPT_COPIED = "prompt_copied"
     """A line of the script begins with the terminal's prompt."""
+    OUTPUT_COPIED = "output_copied"
+    """A line of the script is something that a command has printed."""
     SCRIPT_FAILED = "script_failed"
     """commands.sh ended with an error."""
     SCRIPT_STOPPED = "script_stopped"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
 from grader.checks.brief import Brief, command_of
 from grader.checks.reasons import Reason
-from grader.compare import agrees, lines, separated
+from grader.compare import agrees, lines, separated, with_decimal_comma
 from grader.model import (
     Built,
     Exited,
@@ -24,7 +25,18 @@ from grader.model import (
     TimedOut,
 )
 
-__all__ = ["commas_told", "ended", "excerpt", "nearly_told", "not_finished", "placed", "python_error", "shown_command"]
+__all__ = [
+    "commas_told",
+    "decimals_told",
+    "ended",
+    "excerpt",
+    "is_shell_text",
+    "nearly_told",
+    "not_finished",
+    "placed",
+    "python_error",
+    "shown_command",
+]
 
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
@@ -40,6 +52,22 @@ def shown_command(image: Built, args: tuple[str, ...]) -> str:
     return shlex.join(command_of(image, args))
 
 
+def is_shell_text(command: Sequence[str] | None) -> bool:
+    """Whether a command is a shell with a text to execute: `CMD text` becomes `/bin/sh -c text`, or what SHELL says."""
+    return (
+        command is not None
+        and len(command) >= _SHELL_FORM
+        and _SHELL.fullmatch(command[0]) is not None
+        and _ITS_TEXT.fullmatch(command[-2]) is not None
+    )
+
+
+_SHELL_FORM = 3
+_SHELL = re.compile(r"(?:/(?:usr/)?bin/)?(?:ba|da|a|z)?sh")
+_ITS_TEXT = re.compile(r"-\w*c")
+"""The option behind which the text stands: `-c`, `-exc`."""
+
+
 def excerpt(outcome: RunOutcome) -> str:
     """The last lines a run printed, both streams, for `actual`. Says so if there was nothing."""
     printed = [
@@ -50,9 +78,20 @@ def excerpt(outcome: RunOutcome) -> str:
 
 
 def commas_told(printed: Iterable[str], expected: float) -> str:
-    """That the right number was written with commas between its thousands, as a sentence behind another; "" if not."""
-    found = [text for line in printed for text, number in separated(line) if agrees(number, expected)]
-    return f" {found[-1]} has a comma in it, at which programs stop reading: write it without." if found else ""
+    """That the right number was written with commas, as a sentence behind another; "" if not."""
+    written = list(printed)
+    thousands = [text for line in written for text, number in separated(line) if agrees(number, expected)]
+    decimals = [text for line in written for text, number in with_decimal_comma(line) if agrees(number, expected)]
+    if not (thousands or decimals):
+        return ""
+    instead = "write it without" if thousands else "write a point in its place"
+    return f" {(thousands or decimals)[-1]} has a comma in it, at which programs stop reading: {instead}."
+
+
+def decimals_told(number: float, expected: float) -> str:
+    """That a wrong number is the right one with fewer decimals, as a sentence behind another; "" if it is not."""
+    fewer = (float(math.trunc(expected)), float(round(expected)), round(expected, 1))
+    return " It is the right number with some of its decimals lost." if number in fewer else ""
 
 
 def nearly_told(printed: Iterable[str], expected: float) -> str:

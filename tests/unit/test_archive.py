@@ -95,6 +95,17 @@ def test_windows_separators_in_a_zip_are_understood(tmp_path: Path) -> None:
     assert accepted(found["3.1.1"]) == {"Dockerfile": b"x", "s/b": b"y"}
 
 
+@pytest.mark.parametrize(("system", "mode"), [(0, 0o755), (10, 0o755), (3, 0o644)])
+def test_from_windows_every_file_may_be_executed_as_docker_there_sends_it(
+    tmp_path: Path, system: int, mode: int
+) -> None:
+    entry = zip_entry("3.1.1/run.sh", 0o666 if system == 0 else 0)
+    entry.create_system = system
+    found = submitted(tmp_path, "a.zip", a_zip((entry, b"x")))["3.1.1"]
+    assert isinstance(found, ExerciseFiles)
+    assert [file.mode for file in found.files] == [mode]
+
+
 @pytest.mark.parametrize("name", ["d" * 120 + "/" + "f" * 120, "caf\u00e9/\N{SNAKE}"])
 @pytest.mark.parametrize("form", [tarfile.PAX_FORMAT, tarfile.GNU_FORMAT])
 def test_long_and_foreign_names_in_a_tar(tmp_path: Path, name: str, form: int) -> None:

@@ -20,7 +20,7 @@ from grader.model import (
     RunRequest,
     TimedOut,
 )
-from tests.worlds import Program, brief, image, predictor, printed, probe_words, world
+from tests.worlds import Program, brief, case_of, image, predictor, printed, probe_words, world
 
 LINE = "Predicted sales for next week: "
 
@@ -311,14 +311,17 @@ def test_cmd_instead_of_entrypoint_is_explained() -> None:
     assert verdict.reproduce == "docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110"
 
 
-def test_a_shell_form_entrypoint_is_explained() -> None:
+@pytest.mark.parametrize(
+    "shell", [("/bin/sh", "-c"), ("/bin/bash", "-c"), ("/bin/bash", "-o", "pipefail", "-exc"), ("sh", "-c")]
+)
+def test_a_shell_form_entrypoint_is_explained(shell: tuple[str, ...]) -> None:
     def program(request: RunRequest) -> RunOutcome:
         return printed(probe_words()) if request.replaced else printed("Usage: …\n", code=1)
 
     dockerfile = b"FROM python:3.9\nENTRYPOINT python /app/sales_predictor.py\n"
     report = graded(
         "3.1.4",
-        image(("/bin/sh", "-c", "python /app/sales_predictor.py")),
+        image((*shell, "python /app/sales_predictor.py")),
         program,
         **{"Dockerfile": dockerfile, "sales_predictor.py": b""},
     )
@@ -343,6 +346,16 @@ def test_all_names_of_a_wrong_number_are_told_if_they_fit(change: Callable[[list
     changed = replace(found, cases=tuple(replace(case, weeks=("100", "120", "110.5")) for case in found.cases))
     verdict = check(grade_exercise(changed, world(image(), averaging(change))), "example")
     assert told in verdict.message
+
+
+@pytest.mark.parametrize("change", [round, int, lambda mean: round(mean, 1)])
+def test_that_decimals_were_lost_is_told(change: Callable[[float], float]) -> None:
+    program = averaging(lambda weeks: change(sum(weeks) / len(weeks)))
+    found = brief("3.1.4")
+    cases = (case_of(replace(case, weeks=("101", "120", "110.25"))) for case in found.cases)
+    changed = replace(found, cases=tuple(cases))
+    verdict = check(grade_exercise(changed, world(image(), program)), "example")
+    assert verdict.message.endswith("decimals lost.")
 
 
 def averaging(change: Callable[[list[float]], float]) -> Program:
@@ -390,6 +403,9 @@ def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
     [
         (printed(stderr=f"{LINE}110\n"), "standard error"),
         (printed("110\n"), "has the form"),
+        (printed(f"{LINE}[110.]\n"), "no plain number: [110.]"),
+        (printed(f"{LINE}np.float64(110.0)\n"), "no plain number: np.float64(110.0)"),
+        (printed(f"{LINE}\n110\n"), "stands nothing"),
         (printed(f"{LINE}110\n", code=3), "exit code is 3"),
         (printed(code=1, stderr="Traceback …\nModuleNotFoundError: No module named 'numpy'\n"), "No module named"),
         (printed(code=1, stderr="Traceback …\nEOFError: EOF when reading a line\n"), "keyboard input"),
@@ -506,7 +522,7 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
         (f"INFO:root:{LINE}110.0", "In front of it, on the same line, stands: INFO:root:"),
         (f"{LINE}110.0 units", "Behind the number, on the same line, stands: units"),
         (f"{LINE}110.0 (log: 110.0)", "Behind the number, on the same line, stands: (log: 110.0)"),
-        (f"{LINE}110,0", "110,0 has a comma; the decimals belong behind a point."),
+        (f"{LINE}110,0", "110,0 has a comma in it, at which programs stop reading: write a point in its place."),
         (f"{LINE}np.float64(110.0)", "no plain number: np.float64(110.0)"),
         (f"{LINE}330/3", "no plain number: 330/3"),
         (f"{LINE}[110.0]", "no plain number: [110.0]"),

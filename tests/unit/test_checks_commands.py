@@ -313,15 +313,20 @@ def asking(path: str, status: int = 200, method: str = "GET", **query: str) -> E
         ("3.3.5", asking("/containers/json", all="1"), "passed", ""),
         ("3.3.5", asking("/containers/json", all="true"), "passed", ""),
         ("3.3.5", asking("/containers/json", all="1", limit="-1", size="0"), "passed", ""),
-        ("3.3.5", asking("/containers/json"), "failed", "running containers, but not all"),
-        ("3.3.5", asking("/containers/json", all="0"), "failed", "running containers, but not all"),
+        ("3.3.5", asking("/containers/json", limit="100"), "passed", ""),
+        ("3.3.5", asking("/containers/json", limit="3"), "failed", "listed containers, but not all"),
+        ("3.3.5", asking("/containers/json", limit="x"), "failed", "listed containers, but not all"),
+        ("3.3.5", asking("/containers/json"), "failed", "listed containers, but not all"),
+        ("3.3.5", asking("/containers/json", all="0"), "failed", "listed containers, but not all"),
         ("3.3.5", asking("/containers/json", 500, all="1"), "failed", "docker ps -a"),
         ("3.3.5", asking("/images/json"), "failed", "docker ps -a"),
         ("3.3.5", asking("/containers/prune", method="POST"), "failed", "docker ps -a"),
     ],
 )
 def test_what_is_a_list(exercise: str, request_: EngineRequest, status: str, told: str) -> None:
-    verdict = check(graded(exercise, replace(script(), requests=(asking("/_ping"), request_))), "listed")
+    before = EngineState(containers=(there(), there(), there(), there()))
+    seen = replace(script(), requests=(asking("/_ping"), request_), before=before)
+    verdict = check(graded(exercise, seen), "listed")
     assert verdict.status == status
     assert told in verdict.message
 

@@ -36,6 +36,32 @@ def configured(services: Services | None) -> RunOutcome:
     return printed(json.dumps({"name": "exercise", "services": services}))
 
 
+def test_a_tab_is_pointed_at_since_compose_only_says_that_no_token_can_start_there() -> None:
+    said = printed(code=15, stderr="yaml: line 2: found character that cannot start any token\n")
+    files = {"Dockerfile": b"FROM x\n", NAME: b"services:\n# \tfine\n  app:\n  \tbuild: .\n"}
+    report = grade_exercise(brief("3.3.3", files), composed(lambda _: ComposeSeen(said)))
+    verdict = check(report, "config")
+    assert verdict.line == 4
+    assert "Line 4 is indented with a tab" in verdict.message
+
+
+def test_what_compose_says_behind_a_colon_in_the_next_line_is_told() -> None:
+    said = printed(code=15, stderr='yaml: unmarshal errors:\n  line 6: mapping key "volumes" already defined\n')
+    files = {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}
+    report = grade_exercise(brief("3.3.3", files), composed(lambda _: ComposeSeen(said)))
+    assert "line 6" in check(report, "config").message
+
+
+@pytest.mark.parametrize("kind", ["configs", "secrets"])
+@pytest.mark.parametrize(("file", "status"), [("./sales.txt", "passed"), ("./other.txt", "failed")])
+def test_a_file_that_is_given_as_a_config_or_secret_is_mounted(kind: str, file: str, status: str) -> None:
+    app = {"build": {"context": "."}, kind: [{"source": "sales", "target": "/app/sales.txt"}]}
+    top = {"services": {"app": app}, kind: {"sales": {"name": "exercise_sales", "file": file}}}
+    seen = ComposeSeen(printed(json.dumps(top)))
+    report = grade_exercise(brief("3.3.3", {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}), composed(lambda _: seen))
+    assert check(report, "service").status == status
+
+
 def graded(services: Services, behave: Behave = right, file: str = NAME, **steps: Any) -> ExerciseReport:  # noqa: ANN401 - fields of ComposeSeen
     """The verdicts in a world where Compose reads these services, and brought up they behave like this."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -27,6 +29,7 @@ from grader.model import (
 from tests.worlds import brief, image, nonce_in, printed, probe_words, world
 
 LINE = "Predicted sales for next week: "
+NOW = 1_790_000_000
 Saves = Callable[[str, list[float]], str]
 
 
@@ -198,15 +201,28 @@ def test_the_log(name: str, content: Saves, logged: str, appended: str) -> None:
     assert (found["logged"], found["appended"]) == (logged, appended)
 
 
+def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
+    def turned_over(request: RunRequest) -> RunOutcome:
+        outcome = saving("app.log", lambda _, weeks: f"INFO {mean(weeks)}\n")(request)
+        old = [MemoryFile("app.log.1", file.content) for folder in request.folders for file in folder.files]
+        folders = tuple(replace(folder, files=(*folder.files, *old)) for folder in outcome.folders)
+        return replace(outcome, folders=folders)
+
+    found = statuses("3.3.4", image(), turned_over)
+    assert (found["logged"], found["appended"]) == ("passed", "passed")
+
+
 def test_a_folder_goes_into_a_tar_and_comes_back() -> None:
     folder = FolderMount("/app/logs", (MemoryFile("a.log", b"\xff\x00", 0o666), MemoryFile("b/c.log", b"", 0o666)))
-    archive = folder_archive(folder)
+    archive = folder_archive(folder, NOW)
     # the engine's own tar begins with the folder's last name, ours with its whole path
     assert left_in(FolderMount("/app/logs"), archive).files[0].path == "logs/a.log"
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        assert {member.mtime for member in opened} == {NOW}  # not 1970: logs turn over by the age of their file
     assert left_in(FolderMount("/app/logs"), archive[:700]).files == ()  # cut before the first file's content
     assert left_in(FolderMount("/app/logs"), b"no tar at all").files == ()
     many = FolderMount("/f", tuple(MemoryFile(f"{number:04}", b"x") for number in range(FILES_LIMIT + 9)))
-    assert len(left_in(FolderMount("/f"), folder_archive(many)).files) == FILES_LIMIT
+    assert len(left_in(FolderMount("/f"), folder_archive(many, NOW)).files) == FILES_LIMIT
 
 
 def saved(exercise: str, program: Callable[[RunRequest], RunOutcome], name: str) -> CheckVerdict:
@@ -275,3 +291,13 @@ def test_who_writes_commas_between_thousands_is_told_of_them() -> None:
     with_commas = saving("prediction.txt", lambda _, weeks: f"{mean(weeks):,.2f}\n")
     verdict = saved("3.2.5", with_commas, "written")
     assert verdict.message.endswith(" has a comma in it, at which programs stop reading: write it without.")
+
+
+def test_who_writes_a_comma_before_the_decimals_is_told_of_it() -> None:
+    german = saving("app.log", lambda before, weeks: f"{before}{mean(weeks):.2f}\n".replace(".", ","))
+    assert saved("3.3.4", german, "logged").message.endswith("stop reading: write a point in its place.")
+
+
+def test_who_logs_a_rounded_prediction_is_told_of_the_decimals() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}INFO {mean(weeks):.0f}\n"), "logged")
+    assert verdict.message.endswith("is the prediction with some of its decimals lost.")

@@ -87,7 +87,7 @@ def test_a_declared_volume_carries_our_labels() -> None:
 
 
 def test_files_are_packed_for_the_containers_root() -> None:
-    with tarfile.open(fileobj=io.BytesIO(files_archive((MemoryFile("/a/b c.py", b"text", 0o755),)))) as archive:
+    with tarfile.open(fileobj=io.BytesIO(files_archive((MemoryFile("/a/b c.py", b"text", 0o755),), 0))) as archive:
         (entry,) = archive.getmembers()
         content = archive.extractfile(entry)
         assert content

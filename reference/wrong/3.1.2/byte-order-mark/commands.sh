@@ -1,0 +1,2 @@
+﻿docker build -t sales-predictor .
+docker run --rm sales-predictor
