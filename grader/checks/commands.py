@@ -357,12 +357,19 @@ def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
     return Finding(
         passed=not left,
         reason=Reason.CONTAINERS_LEFT if left else "",
-        message=f"{count} still there: {_statuses(left)}." if left else "",
+        message=f"{count} still there: {_statuses(left)}.{_asked_back(seen)}" if left else "",
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
         reproduce=after_script(brief, "docker ps -a"),
         file=_file(seen),
     )
+
+
+def _asked_back(seen: ScriptSeen) -> str:
+    """That a command wanted to know whether to go on, as a sentence behind another; "" if none did."""
+    if b"[y/N]" not in seen.outcome.stdout + seen.outcome.stderr:
+        return ""
+    return " A command asked whether to go on ([y/N]), and in a script nobody answers: see its option -f."
 
 
 def _statuses(containers: Sequence[ContainerSeen]) -> str:

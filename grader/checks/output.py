@@ -195,7 +195,7 @@ def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
         return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
     if ran.code == 0:
         printed = lines(ran.outcome.stdout)
-        near = commas_told(printed, expected) or _no_plain_number(printed)
+        near = commas_told(printed, expected) or _nearly(printed)
         return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if near else ''}{near}"
     message = f"The container ended with exit code {ran.code} and printed no prediction line."
     error = python_error(ran.outcome)
@@ -210,14 +210,21 @@ def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
     return Reason.GAVE_UP if on_purpose else Reason.NO_LINE, f"{message} It says: {said}" if said else message
 
 
-def _no_plain_number(printed: Iterable[str]) -> str:
-    """What stands where the number should, as a sentence behind another: `[110.]`, `np.float64(110.0)`, `110 units`."""
+def _nearly(printed: Iterable[str]) -> str:
+    """What of the line is not as it must be, as a sentence behind another: `[110.]`, `110 units`, another letter."""
     begin = LINE_FORM.partition("<")[0].strip()
-    found = [line.strip().removeprefix(begin).strip() for line in printed if line.strip().startswith(begin)]
-    if not found:
+    near = [line.strip() for line in printed if _plainly(line).startswith(_plainly(begin))]
+    if not near:
         return ""
-    what = f"“{found[-1][:60]}”" if found[-1] else "nothing"
+    if not near[-1].startswith(begin):
+        return f" “{near[-1][:80]}” is nearly that: compare it sign by sign, also capitals and blanks."
+    rest = near[-1].removeprefix(begin).strip()
+    what = f"“{rest[:60]}”" if rest else "nothing"
     return f" Behind the colon stands {what}, where a number has to stand and nothing else."
+
+
+def _plainly(text: str) -> str:
+    return re.sub(r"[\s:]+", "", text).lower()
 
 
 _NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")

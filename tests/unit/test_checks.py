@@ -375,6 +375,7 @@ def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
         (printed(f"{LINE}[110.]\n"), "stands “[110.]”"),
         (printed(f"{LINE}np.float64(110.0)\n"), "stands “np.float64(110.0)”"),
         (printed(f"{LINE}\n110\n"), "stands nothing"),
+        (printed("Predicted Sales for next week : 110\n"), "is nearly that"),
         (printed(f"{LINE}110\n", code=3), "exit code is 3"),
         (printed(code=1, stderr="Traceback …\nModuleNotFoundError: No module named 'numpy'\n"), "No module named"),
         (printed(code=1, stderr="Traceback …\nEOFError: EOF when reading a line\n"), "keyboard input"),
