@@ -129,7 +129,7 @@ def _placeholder(text: str, number: int) -> str:
 def _item(text: str, number: int) -> str:
     found = _ITEM.match(text)
     return (
-        f"Line {number} begins with {found[1]}, as in a list; to the shell that is a program's name." if found else ""
+        f"Line {number} begins with {found[1]}, as in a list; a shell takes that for a program." if found else ""
     )
 
 
