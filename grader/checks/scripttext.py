@@ -128,9 +128,7 @@ def _placeholder(text: str, number: int) -> str:
 
 def _item(text: str, number: int) -> str:
     found = _ITEM.match(text)
-    return (
-        f"Line {number} begins with {found[1]}, as in a list; a shell takes that for a program." if found else ""
-    )
+    return f"Line {number} begins with {found[1]}, as in a list; a shell takes that for a program." if found else ""
 
 
 def _lookalike(text: str, number: int) -> str:
