@@ -143,7 +143,12 @@ def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
 
 def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
     where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
-    return f"There is no image {check.image} {where}." + (f" There is: {', '.join(names)}." if names else "")
+    removed = any(one.method == "DELETE" and one.path.startswith("/images/") for one in seen.requests)
+    return (
+        f"There is no image {check.image} {where}."
+        + (f" There is: {', '.join(names)}." if names else "")
+        + (f" {_FILE} removed an image; was it this one?" if removed else "")
+    )
 
 
 def _our_names(state: EngineState, brief: Brief) -> list[str]:
