@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built, run
 from grader.checks.probe import probe
 from grader.checks.reasons import Reason
+from grader.dockerfile import Dockerfile, dockerfile_of, parse
 from grader.errors import EngineError
 from grader.model import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
 from grader.source import libraries_of
@@ -17,7 +18,9 @@ from grader.spec import CachedInstalls
 __all__ = ["INSTALLS", "INSTRUCTION", "cached_installs"]
 
 INSTALLS = re.compile(
-    r"\b(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b[^&|;\n]{0,500}?\b(?:install|sync|add|update)\b"
+    r"(?:\b|(?<=-m))(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b"
+    r"[^&|;\n]{0,500}?\b(?:install|sync|add|update)\b"
+    r"|\$\{?\w+\}?\s+install\b"  # a variable that holds the installer's name
     r"|\bsetup\.py\s+install\b|\bget-pip\b|\bensurepip\b"
 )
 INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z]+)\b(?P<rest>.*)", re.DOTALL)
@@ -221,7 +224,16 @@ def _installs(step: BuildStep, brief: Brief) -> bool:
     """Whether a RUN installs packages: by its own words, or by those of a script of the folder that it runs."""
     if _word(step) != "RUN":
         return False
-    return bool(INSTALLS.search(step.name)) or any(INSTALLS.search(text) for text in _scripts_named(step, brief))
+    return any(INSTALLS.search(text) for text in (step.name, *_heredocs(step, brief), *_scripts_named(step, brief)))
+
+
+def _heredocs(step: BuildStep, brief: Brief) -> list[str]:
+    """What a RUN executes that stands in the lines below it: the builder names only the first of them."""
+    file = dockerfile_of(brief.files) if step.line and "<<" in step.name else None
+    parsed = parse(file.content) if file else None
+    if not isinstance(parsed, Dockerfile):
+        return []
+    return [heredoc.body for one in parsed.instructions if one.first_line == step.line for heredoc in one.heredocs]
 
 
 _SCRIPT_BYTES = 64 * 1024

@@ -143,7 +143,12 @@ def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
 
 def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
     where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
-    return f"There is no image {check.image} {where}." + (f" There is: {', '.join(names)}." if names else "")
+    removed = any(one.method == "DELETE" and one.path.startswith("/images/") for one in seen.requests)
+    return (
+        f"There is no image {check.image} {where}."
+        + (f" There is: {', '.join(names)}." if names else "")
+        + (f" {_FILE} removed an image; was it this one?" if removed else "")
+    )
 
 
 def _our_names(state: EngineState, brief: Brief) -> list[str]:
@@ -357,12 +362,19 @@ def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
     return Finding(
         passed=not left,
         reason=Reason.CONTAINERS_LEFT if left else "",
-        message=f"{count} still there: {_statuses(left)}." if left else "",
+        message=f"{count} still there: {_statuses(left)}.{_asked_back(seen)}" if left else "",
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
         reproduce=after_script(brief, "docker ps -a"),
         file=_file(seen),
     )
+
+
+def _asked_back(seen: ScriptSeen) -> str:
+    """That a command wanted to know whether to go on, as a sentence behind another; "" if none did."""
+    if b"[y/N]" not in seen.outcome.stdout + seen.outcome.stderr:
+        return ""
+    return " A command asked whether to go on ([y/N]), and in a script nobody answers: see its option -f."
 
 
 def _statuses(containers: Sequence[ContainerSeen]) -> str:

@@ -189,6 +189,11 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     # A log may turn over: then the first run's lines are in a file of another name.
     kept = {line for file in saving.outcome.folders[0].files for line in _lines_of(file)}
     if any(line not in kept for line in saving.earlier):
+        if all(any(now.startswith(line) for now in kept) for line in saving.earlier):
+            return (
+                Reason.NOT_IN_FILE,
+                f"The second run wrote into the first one's line in {where}, not a line of its own.",
+            )
         return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
     new = list((Counter(found) - Counter(saving.earlier)).elements())

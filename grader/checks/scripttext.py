@@ -31,6 +31,10 @@ def oddity(content: bytes, name: str, failed: Sequence[FailedCommand], unreadabl
     encoding = _encoding(content, name)
     if encoding:
         return encoding
+    fence = re.search(rb"^[ \t]*```", content, re.MULTILINE)
+    if fence and (failed or unreadable):
+        number = content.count(b"\n", 0, fence.start()) + 1
+        return Oddity(Reason.SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
     lines = content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     found = (_in_line(text, number) for number, text in _suspects(lines, failed, unreadable))
     return next((one for one in found if one), None)
@@ -98,23 +102,48 @@ def _in_line(text: str, number: int) -> Oddity | None:
     if _OUTPUT.match(text):
         message = f"Line {number} looks like something that a command has printed, not like a command."
         return Oddity(Reason.OUTPUT_COPIED, message, number)
-    if _BROKEN.search(text):
-        message = (
-            f"Behind the backslash at the end of line {number} stands a blank, so the command is not continued in the "
-            "next line: the backslash has to be the very last sign."
-        )
-        return Oddity(Reason.SCRIPT_FAILED, message, number)
+    told = (find(text, number) for find in (_broken, _placeholder, _item, _lookalike))
+    message = next(filter(None, told), "")
+    return Oddity(Reason.SCRIPT_FAILED, message, number) if message else None
+
+
+def _broken(text: str, number: int) -> str:
+    if not _BROKEN.search(text):
+        return ""
+    return (
+        f"Behind the backslash at the end of line {number} stands a blank, so the command is not continued in the "
+        "next line: the backslash has to be the very last sign."
+    )
+
+
+def _placeholder(text: str, number: int) -> str:
+    found = _PLACEHOLDER.search(text)
+    if not found:
+        return ""
+    return (
+        f"In line {number}, {found[0]} stands for a name or an ID that you have to put there; a shell takes < and > "
+        "for files to read and write."
+    )
+
+
+def _item(text: str, number: int) -> str:
+    found = _ITEM.match(text)
+    return f"Line {number} begins with {found[1]}, as in a list; a shell takes that for a program." if found else ""
+
+
+def _lookalike(text: str, number: int) -> str:
     command = re.split(r"(?:^|\s)#", text, maxsplit=1)[0]
     name = next((name for sign, name in _LOOKALIKES if re.search(sign, command)), "")
-    if name:
-        message = (
-            f"Line {number} has {name}. Word processors and web pages put such signs into text; "
-            "to the shell they are letters like others. Type the line anew."
-        )
-        return Oddity(Reason.SCRIPT_FAILED, message, number)
-    return None
+    if not name:
+        return ""
+    return (
+        f"Line {number} has {name}. Word processors and web pages put such signs into text; to the shell they are "
+        "letters like others. Type the line anew."
+    )
 
 
+_PLACEHOLDER = re.compile(r"<[A-Za-z][\w -]{0,40}>")
+_ITEM = re.compile(r"\s*(\d+[.)]|[-*\u2022])\s+(?:sudo\s+)?docker\b")
 _PROMPT = re.compile(
     r"\s*(?:\([\w.-]+\)\s*)?"  # a Python environment's name
     r"(?:[$>%](?=\s)"

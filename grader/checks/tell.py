@@ -104,7 +104,7 @@ def nearly_told(printed: Iterable[str], expected: float) -> str:
 
 
 _NEAR = re.compile(
-    r"(?P<front>.*?)(?P<words>Predicted sales for next week)(?P<colon>\s*:)?\s*(?P<behind>.*)", re.IGNORECASE
+    r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<behind>.*)", re.IGNORECASE
 )
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?=$|[^\w.,/(])\s*(?P<rest>.*)")
 _MOST_QUOTED = 60
@@ -131,7 +131,7 @@ def _nearly(near: re.Match[str]) -> str:
             number and number["rest"],
             f"Behind the number, on the same line, stands: {_cut(number['rest'] if number else '')}",
         ),
-        (True, f"{near['words']}: differs in its letters, capital or small."),
+        (True, f"{near['words']}: differs in its letters, capital or small, or in its blanks."),
     )
     return next(sentence for holds, sentence in told if holds)
 

@@ -78,7 +78,7 @@ def _filter_values(value: Json, where: str) -> Json:
     return check(value, where)
 
 
-_FILTERS: Check = as_json(mapping(text(r"[a-z-]{1,40}", says="is no filter"), _filter_values))
+_FILTERS: Check = as_json(mapping(text(r"[a-z-]{1,40}!?", says="is no filter"), _filter_values))
 _LOG_TIMES = {"since": _PLAIN, "until": _PLAIN, "tail": text(r"(?:all|[0-9]{0,18})")}
 _STOP = {"t": decimal(-1, 86_400), "signal": SIGNAL}
 _RELATIVE = text(

@@ -406,6 +406,10 @@ def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
         (printed(f"{LINE}[110.]\n"), "no plain number: [110.]"),
         (printed(f"{LINE}np.float64(110.0)\n"), "no plain number: np.float64(110.0)"),
         (printed(f"{LINE}\n110\n"), "stands nothing"),
+        (
+            printed("Predicted Sales for next week : 110\n"),
+            "differs in its letters, capital or small, or in its blanks",
+        ),
         (printed(f"{LINE}110\n", code=3), "exit code is 3"),
         (printed(code=1, stderr="Traceback …\nModuleNotFoundError: No module named 'numpy'\n"), "No module named"),
         (printed(code=1, stderr="Traceback …\nEOFError: EOF when reading a line\n"), "keyboard input"),
@@ -534,7 +538,7 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
         ("Predicted sales for next week 110.0", "The colon behind the words is missing."),
         (
             "Predicted Sales for Next Week: 110.0",
-            "Predicted Sales for Next Week: differs in its letters, capital or small.",
+            "Predicted Sales for Next Week: differs in its letters, capital or small, or in its blanks.",
         ),
         ("The answer is 110.0", "Predicted sales for next week: <number>"),
     ],

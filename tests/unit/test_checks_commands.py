@@ -294,6 +294,12 @@ def test_an_own_engine_without_the_image() -> None:
     assert statuses(report)["container"] == "blocked"
 
 
+def test_that_an_image_was_removed_again_is_told() -> None:
+    seen = replace(script(gone()), after=EngineState(), requests=(asking("/images/x", method="DELETE"),))
+    assert "removed an image" in check(graded("3.1.2", seen), "image").message
+    assert "removed" not in check(graded("3.1.2", replace(seen, requests=())), "image").message
+
+
 # ── lists ───────────────────────────────────────────────────────────────────────────────
 
 

@@ -212,6 +212,12 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
     assert (found["logged"], found["appended"]) == ("passed", "passed")
 
 
+def test_who_forgets_the_line_end_is_told_so_and_not_that_the_log_was_emptied() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}{mean(weeks)} "), "appended")
+    assert verdict.status == "failed"
+    assert "wrote into the first one's line" in verdict.message
+
+
 def test_a_folder_goes_into_a_tar_and_comes_back() -> None:
     folder = FolderMount("/app/logs", (MemoryFile("a.log", b"\xff\x00", 0o666), MemoryFile("b/c.log", b"", 0o666)))
     archive = folder_archive(folder, NOW)

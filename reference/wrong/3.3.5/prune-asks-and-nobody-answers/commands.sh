@@ -1,0 +1,3 @@
+docker ps -a
+docker stop $(docker ps -q)
+docker container prune
