@@ -166,7 +166,9 @@ def probe(brief: Brief, *, arguments: bool) -> Steps[Probed | Finding]:
         ran = yield from _run_probe(brief, named, args)
         if (told := _told(brief, ran[1])) is not None:
             return told
-    found = yield from _find(brief)
+    found = yield from _find(brief, image)
+    if isinstance(found, Finding):
+        return found
     if not found:
         return _script_absent(brief)
     if ran is None or set(found) != set(named):
@@ -258,8 +260,11 @@ def _split(word: str) -> list[str]:
         return word.split()
 
 
-def _find(brief: Brief) -> Steps[tuple[str, ...]]:
-    """Where the script is in the image: by its name, or, copied under another name, by its content."""
+def _find(brief: Brief, image: Built) -> Steps[tuple[str, ...] | Finding]:
+    """Where the script is in the image: by its name, or, copied under another name, by its content.
+
+    A finding, if no container of the image can be started at all.
+    """
     content = brief.files.content(brief.script) or b""
     same = ("-o", "-size", f"{len(content)}c") if content else ()
     words = (
@@ -279,6 +284,9 @@ def _find(brief: Brief) -> Steps[tuple[str, ...]]:
         "+",
     )
     outcome = yield from run(RunRequest(entrypoint=words))
+    if isinstance(outcome.ended, NotStarted):
+        stopped = not_finished(image, RunRequest(), outcome)
+        return replace(stopped, file="Dockerfile", reproduce=docker_run(RunRequest())) if stopped else ()
     digest = hashlib.sha256(content).hexdigest()
     paths = []
     for line in lines(outcome.stdout):
