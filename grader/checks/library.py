@@ -76,18 +76,20 @@ def _mean_is_taken(check: SourceUses, brief: Brief) -> Steps[bool]:
 def _watched_run(check: Loads, brief: Brief, watched: str = "") -> Steps[RunOutcome]:
     """A run of the check's case in which Python itself tells, at its end, what it has loaded."""
     image = yield from built()
-    path = dict(image.config.environment).get("PYTHONPATH", "")
+    seen = yield from probe(brief, arguments=check.arguments)
     plain = fed(check, brief.group(check.case)[0])
-    source = _source(check, brief, watched)
-    return (
-        yield from run(
-            RunRequest(
-                args=plain.args,
-                environment=(*plain.environment, ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)),
-                files=(*plain.files, MemoryFile(f"{_FOLDER}/sitecustomize.py", source)),
-            )
-        )
-    )
+    teller = MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, brief, watched))
+    if isinstance(seen, Probed) and seen.sites:
+        starter = MemoryFile(f"{seen.sites[0]}/grader-loaded.pth", _STARTER)
+        return (yield from run(replace(plain, files=(*plain.files, teller, starter))))
+    path = dict(image.config.environment).get("PYTHONPATH", "")
+    variable = ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)
+    told = replace(plain, environment=(*plain.environment, variable), files=(*plain.files, teller))
+    return (yield from run(told))
+
+
+_STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(), 'grader', 'exec'), {{}})\n".encode()
+"""A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
 
 
 def loads(check: Loads, brief: Brief) -> Steps[Finding]:
@@ -157,7 +159,7 @@ def _source(check: Loads, brief: Brief, watched: str) -> bytes:
 
 
 def _told(brief: Brief, outcome: RunOutcome) -> list[_Loaded] | None:
-    for line in lines(outcome.stderr):
+    for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
         match = _WORDS.search(line)
         if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
             told = json.loads(match["text"])
@@ -173,8 +175,11 @@ _WIDTH = 3
 
 def _without_words(outcome: RunOutcome) -> RunOutcome:
     """What the student's script itself wrote."""
-    own = [line for line in lines(outcome.stderr) if not _WORDS.search(line)]
-    return replace(outcome, stderr="\n".join(own).encode())
+    stdout, stderr = (
+        "\n".join(line for line in lines(output) if not _WORDS.search(line)).encode()
+        for output in (outcome.stdout, outcome.stderr)
+    )
+    return replace(outcome, stdout=stdout, stderr=stderr)
 
 
 def not_in_base(check: NotInBase, brief: Brief) -> Steps[Finding]:

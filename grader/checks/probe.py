@@ -53,6 +53,7 @@ _MOST_PATHS = 20
 class Probed:
     """What the probe told: (name, importable, version or error) for `modules`, (name, version) for `distributions`.
 
+    `sites` are the folders of installed packages that this Python looks through when it starts.
     `beside` is a prediction line that came out although the probe ran and not the script; "" if none did.
     """
 
@@ -64,6 +65,7 @@ class Probed:
     command: tuple[str, ...]
     modules: tuple[tuple[str, bool, str], ...]
     distributions: tuple[tuple[str, str], ...] = ()
+    sites: tuple[str, ...] = ()
     beside: str = ""
 
 
@@ -239,6 +241,7 @@ def _told(brief: Brief, outcome: RunOutcome) -> Probed | None:
                 command=tuple(seen["command"]),
                 modules=tuple((name, bool(told[0]), str(told[1])) for name, told in sorted(seen["modules"].items())),
                 distributions=tuple((str(name), str(version)) for name, version in seen["distributions"]),
+                sites=tuple(str(path) for path in seen["sites"]),
                 beside=beside,
             )
     return None
