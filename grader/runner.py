@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import posixpath
 import re
 import struct
 import tarfile
@@ -148,7 +149,9 @@ def _tmpfs(run: ContainerRun) -> dict[str, str]:
 
 def _mounts(run: ContainerRun) -> list[dict[str, Any]]:
     mounted = {folder.path for folder in run.request.folders} | {path for path, _ in run.bound}
-    volumes = [_volume(path, run.volume_labels) for path in run.volumes if path.rstrip("/") not in mounted]
+    # A volume of a relative path (`VOLUME data`), which the engine has at /data, it takes from the image only.
+    declared = dict.fromkeys(f"/{posixpath.normpath(path).lstrip('/')}" for path in run.volumes if path.startswith("/"))
+    volumes = [_volume(path, run.volume_labels) for path in declared if path not in mounted]
     bound = [binding(path, source) for path, source in run.bound]
     return volumes + bound + [_folder(run, index) for index in range(len(run.request.folders))]
 

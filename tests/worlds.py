@@ -109,11 +109,13 @@ def nonce_in(request: RunRequest) -> str:
 
 
 def probe_words(
+    *,
     version: str = "3.9.2",
     file: str = "/app/sales_predictor.py",
     command: Sequence[str] = (),
     numpy: str = "1.26",
     nonce: str = NONCE,
+    sites: Sequence[str] = (),
 ) -> str:
     """What the probe prints when it is run; `numpy` empty stands for an import that fails."""
     seen = {
@@ -124,6 +126,7 @@ def probe_words(
         "argv": [file],
         "command": list(command) or ["python", file],
         "distributions": [],
+        "sites": list(sites),
         "modules": {"numpy": [bool(numpy), numpy or "ModuleNotFoundError: No module named 'numpy'"]},
     }
     text = json.dumps(seen, sort_keys=True)

@@ -27,10 +27,15 @@ _WORDS = re.compile(r"grader-loaded (?P<proof>[0-9a-f]{64}) (?P<text>\[.*\])")
 
 
 def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
-    """What the script and the modules beside it say, read without running them."""
+    """What the script and the modules beside it say; where a mean is not found by reading, a run may show it.
+
+    Reading cannot follow an object everywhere. A run alone would not do either: what it is given may not be enough.
+    """
     yield from built()
     uses = uses_of(brief.files, brief.script, check.module)
     reason, message = _judged(check, brief, uses)
+    if check.mean and reason in {Reason.NOT_USED, Reason.NO_MEAN} and (yield from _mean_is_taken(check, brief)):
+        reason, message = "", ""
     return Finding(
         passed=not reason,
         reason=reason,
@@ -58,18 +63,39 @@ def _judged(check: SourceUses, brief: Brief, uses: Uses) -> tuple[str, str]:
     return "", ""
 
 
+def _mean_is_taken(check: SourceUses, brief: Brief) -> Steps[bool]:
+    """Whether the library takes a mean in the run of the exercise's check that it is loaded; False without one."""
+    like = next((one for one in brief.exercise.checks if isinstance(one, Loads) and check.module in one.modules), None)
+    if like is None:
+        return False
+    outcome = yield from _watched_run(like, brief, check.module)
+    told = _told(brief, outcome) or []
+    return any(one.name == f"{check.module}.mean" for one in told) and all(one.installed for one in told)
+
+
+def _watched_run(check: Loads, brief: Brief, watched: str = "") -> Steps[RunOutcome]:
+    """A run of the check's case in which Python itself tells, at its end, what it has loaded."""
+    image = yield from built()
+    seen = yield from probe(brief, arguments=check.arguments)
+    plain = fed(check, brief.group(check.case)[0])
+    teller = MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, brief, watched))
+    if isinstance(seen, Probed) and seen.sites:
+        starter = MemoryFile(f"{seen.sites[0]}/grader-loaded.pth", _STARTER)
+        return (yield from run(replace(plain, files=(*plain.files, teller, starter))))
+    path = dict(image.config.environment).get("PYTHONPATH", "")
+    variable = ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)
+    told = replace(plain, environment=(*plain.environment, variable), files=(*plain.files, teller))
+    return (yield from run(told))
+
+
+_STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(), 'grader', 'exec'), {{}})\n".encode()
+"""A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
+
+
 def loads(check: Loads, brief: Brief) -> Steps[Finding]:
     """A run in which Python itself tells, at its end, whether the modules were loaded."""
-    image = yield from built()
-    case = brief.group(check.case)[0]
-    path = dict(image.config.environment).get("PYTHONPATH", "")
-    plain = fed(check, case)
-    request = RunRequest(
-        args=plain.args,
-        environment=(*plain.environment, ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)),
-        files=(*plain.files, MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, brief))),
-    )
-    outcome = yield from run(request)
+    plain = fed(check, brief.group(check.case)[0])
+    outcome = yield from _watched_run(check, brief)
     loaded = _told(brief, outcome)
     outcome = _without_words(outcome)
     missing = [module for module in check.modules if module not in {one.name for one in loaded or ()}]
@@ -122,13 +148,18 @@ def _shows_files(plain: RunRequest, own: _Loaded) -> str:
     return f"{docker_run(telling)} 2>&1 | {shlex.join(['grep', '-F', own.path or own.name])}"
 
 
-def _source(check: Loads, brief: Brief) -> bytes:
+def _source(check: Loads, brief: Brief, watched: str) -> bytes:
     text = resources.files("grader").joinpath("data/loaded.py.txt").read_text(encoding="utf-8")
-    return text.replace("@NONCE@", brief.nonce).replace("@MODULES@", repr(list(check.modules))).encode()
+    return (
+        text.replace("@NONCE@", brief.nonce)
+        .replace("@MODULES@", repr(list(check.modules)))
+        .replace("@WATCHED@", repr(watched))
+        .encode()
+    )
 
 
 def _told(brief: Brief, outcome: RunOutcome) -> list[_Loaded] | None:
-    for line in lines(outcome.stderr):
+    for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
         match = _WORDS.search(line)
         if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
             told = json.loads(match["text"])
@@ -144,8 +175,11 @@ _WIDTH = 3
 
 def _without_words(outcome: RunOutcome) -> RunOutcome:
     """What the student's script itself wrote."""
-    own = [line for line in lines(outcome.stderr) if not _WORDS.search(line)]
-    return replace(outcome, stderr="\n".join(own).encode())
+    stdout, stderr = (
+        "\n".join(line for line in lines(output) if not _WORDS.search(line)).encode()
+        for output in (outcome.stdout, outcome.stderr)
+    )
+    return replace(outcome, stdout=stdout, stderr=stderr)
 
 
 def not_in_base(check: NotInBase, brief: Brief) -> Steps[Finding]:

@@ -53,6 +53,7 @@ _MOST_PATHS = 20
 class Probed:
     """What the probe told: (name, importable, version or error) for `modules`, (name, version) for `distributions`.
 
+    `sites` are the folders of installed packages that this Python looks through when it starts.
     `beside` is a prediction line that came out although the probe ran and not the script; "" if none did.
     """
 
@@ -64,6 +65,7 @@ class Probed:
     command: tuple[str, ...]
     modules: tuple[tuple[str, bool, str], ...]
     distributions: tuple[tuple[str, str], ...] = ()
+    sites: tuple[str, ...] = ()
     beside: str = ""
 
 
@@ -166,7 +168,9 @@ def probe(brief: Brief, *, arguments: bool) -> Steps[Probed | Finding]:
         ran = yield from _run_probe(brief, named, args)
         if (told := _told(brief, ran[1])) is not None:
             return told
-    found = yield from _find(brief)
+    found = yield from _find(brief, image)
+    if isinstance(found, Finding):
+        return found
     if not found:
         return _script_absent(brief)
     if ran is None or set(found) != set(named):
@@ -237,6 +241,7 @@ def _told(brief: Brief, outcome: RunOutcome) -> Probed | None:
                 command=tuple(seen["command"]),
                 modules=tuple((name, bool(told[0]), str(told[1])) for name, told in sorted(seen["modules"].items())),
                 distributions=tuple((str(name), str(version)) for name, version in seen["distributions"]),
+                sites=tuple(str(path) for path in seen["sites"]),
                 beside=beside,
             )
     return None
@@ -258,8 +263,11 @@ def _split(word: str) -> list[str]:
         return word.split()
 
 
-def _find(brief: Brief) -> Steps[tuple[str, ...]]:
-    """Where the script is in the image: by its name, or, copied under another name, by its content."""
+def _find(brief: Brief, image: Built) -> Steps[tuple[str, ...] | Finding]:
+    """Where the script is in the image: by its name, or, copied under another name, by its content.
+
+    A finding, if no container of the image can be started at all.
+    """
     content = brief.files.content(brief.script) or b""
     same = ("-o", "-size", f"{len(content)}c") if content else ()
     words = (
@@ -279,6 +287,9 @@ def _find(brief: Brief) -> Steps[tuple[str, ...]]:
         "+",
     )
     outcome = yield from run(RunRequest(entrypoint=words))
+    if isinstance(outcome.ended, NotStarted):
+        stopped = not_finished(image, RunRequest(), outcome)
+        return replace(stopped, file="Dockerfile", reproduce=docker_run(RunRequest())) if stopped else ()
     digest = hashlib.sha256(content).hexdigest()
     paths = []
     for line in lines(outcome.stdout):

@@ -124,6 +124,15 @@ def test_an_echo_of_the_answer_is_not_the_script() -> None:
     assert "nowhere in the image" in check(report, "script").message
 
 
+def test_an_image_of_which_no_container_starts_is_not_one_without_the_script() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return RunOutcome(NotStarted("unable to find user nobody-here"))
+
+    verdict = check(graded("3.1.1", image(), program), "script")
+    assert verdict.message == "The container did not start: Docker could not execute the image's command."
+    assert "unable to find user nobody-here" in verdict.actual
+
+
 def test_words_without_the_nonce_do_not_count() -> None:
     forged = "grader-probe " + "0" * 64 + ' {"version": "3.9.2"}\n'
 

@@ -9,7 +9,7 @@ import pytest
 
 from grader.grade import grade_exercise
 from grader.model import CheckVerdict, RunOutcome, RunRequest
-from tests.worlds import NONCE, brief, image, predictor, printed, world
+from tests.worlds import NONCE, brief, image, predictor, printed, probe_words, world
 
 
 @pytest.mark.parametrize(
@@ -48,6 +48,50 @@ def test_a_file_of_ones_own_under_the_librarys_name_is_not_the_library() -> None
     assert verdict.message == "When the script runs, pandas is /app/pandas.py, which is no installed package."
     assert "hides it" in verdict.hint
     assert verdict.reproduce.endswith(" 2>&1 | grep -F /app/pandas.py")
+
+
+def test_where_python_has_a_folder_of_packages_it_is_told_there_and_not_by_a_variable() -> None:
+    asked: list[RunRequest] = []
+
+    def program(request: RunRequest) -> RunOutcome:
+        asked.append(request)
+        if request.replaced:
+            return printed(probe_words(sites=["/venv/lib/python3.9/site-packages"]))
+        words = loaded_words('[["pandas", "/venv/lib/pandas/__init__.py", true]]')
+        return printed(words) if any(file.path.endswith(".pth") for file in request.files) else predictor(request)
+
+    report = grade_exercise(brief("3.2.2"), world(image(), program))
+    assert next(check.status for check in report.checks if check.id == "loaded") == "passed"
+    (run,) = (request for request in asked if any(file.path.endswith(".pth") for file in request.files))
+    assert run.environment == ()
+    assert run.files[-1].path == "/venv/lib/python3.9/site-packages/grader-loaded.pth"
+
+
+HIDDEN = b"import pandas as pd\nf = [pd.Series([1])]\nprint(f[0].mean())\n"
+UNUSED = b"import pandas as pd\nprint('Predicted sales for next week: 1')\n"
+
+
+@pytest.mark.parametrize(
+    ("script", "told", "status"),
+    [
+        (HIDDEN, '[["pandas", "/lib/pandas/__init__.py", true], ["pandas.mean", "", true]]', "passed"),
+        (HIDDEN, '[["pandas", "/lib/pandas/__init__.py", true]]', "failed"),
+        (HIDDEN, '[["pandas", "/app/pandas.py", false], ["pandas.mean", "", true]]', "failed"),
+        (HIDDEN, "[]", "failed"),
+        (UNUSED, '[["pandas", "/lib/pandas/__init__.py", true]]', "failed"),
+    ],
+)
+def test_a_mean_that_reading_does_not_find_is_seen_in_a_run(script: bytes, told: str, status: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        if any(
+            b'WATCHED = "pandas"' in file.content or b"WATCHED = 'pandas'" in file.content for file in request.files
+        ):
+            return printed("hello\n", stderr=loaded_words(told))
+        return predictor(request)
+
+    given = brief("3.2.2", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": script})
+    report = grade_exercise(given, world(image(), program))
+    assert next(check.status for check in report.checks if check.id == "source") == status
 
 
 def test_words_in_another_form_are_those_of_somebody_else() -> None:
