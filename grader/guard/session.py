@@ -24,7 +24,7 @@ _FILES = 20_000
 """Files and folders that one call may bring; as many as a script's own folder may have."""
 _NAMES = 4 * 1024 * 1024
 """Characters of all their names together, which are kept as long as the call lasts."""
-_COST = 1024
+_COST = 256
 """Bytes that a message counts more than it has: short ones take time too. A small file takes three."""
 _STAT, _DATA, _FIN, _ERR = 0, 2, 3, 4
 _LINK, _FOLDER = 1 << 27, 1 << 31
