@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import socket
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
@@ -170,6 +172,12 @@ class Caller:
                 pass
 
 
+SESSION = (
+    b"POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    b"X-Docker-Expose-Session-Uuid: session\r\nX-Docker-Expose-Session-Name: x\r\n"
+    + b"".join(f"X-Docker-Expose-Session-Grpc-Method: {one}\r\n".encode() for one in (DIFF_COPY, HEALTH))
+    + b"\r\n"
+)
 UPGRADE = b"POST /grpc HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"
 
 
@@ -260,3 +268,39 @@ class Asked:
                 self.h2.send_headers(stream, self._trailers.pop(stream), end_stream=True)
                 del self._waiting[stream]
         return self.h2.data_to_send()
+
+
+@contextmanager
+def session(path: Path, files: Callable[[str], Sequence[bytes]]) -> Iterator[threading.Thread]:
+    """Serve a session to the engine behind a guard's socket until the block ends; the thread, until the engine ends it.
+
+    `files` gives the packets with which a call is answered, by the name of the folder that the engine asks for.
+    """
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(path))
+        client.sendall(SESSION)
+        head = b""
+        while not head.endswith(b"\r\n\r\n"):
+            head += client.recv(1)
+        assert head.startswith(b"HTTP/1.1 101 "), head
+        thread = threading.Thread(target=_serve, args=(client, files), daemon=True)
+        thread.start()
+        yield thread
+        with suppress(OSError):
+            client.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+def _serve(client: socket.socket, files: Callable[[str], Sequence[bytes]]) -> None:
+    asked = Asked()
+    answered: set[int] = set()
+    with suppress(OSError):
+        while True:
+            client.sendall(asked.to_send())
+            if not (piece := client.recv(65_536)):
+                return
+            asked.take(piece)
+            for stream in {*asked.calls} - answered:
+                answered.add(stream)
+                asked.answer(stream, b"".join(map(framed, files(asked.calls[stream].get("dir-name", "")))))
