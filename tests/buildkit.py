@@ -56,9 +56,11 @@ IDS = texts(_1="build", _5="session")
 FILE = {"filename": "Dockerfile"}
 
 
-def solve(*, frontend: str = "dockerfile.v0", options: Mapping[str, str] = FILE, more: bytes = b"") -> bytes:
+def solve(
+    *, frontend: str = "dockerfile.v0", options: Mapping[str, str] = FILE, more: bytes = b"", ids: bytes = IDS
+) -> bytes:
     """`Control/Solve`, as clients without a gateway of their own send it."""
-    return IDS + texts(_6=frontend) + entries(7, options) + more
+    return ids + texts(_6=frontend) + entries(7, options) + more
 
 
 def build(*, frontend: str = "dockerfile.v0", options: Mapping[str, str] = FILE, more: bytes = b"") -> bytes:
@@ -88,6 +90,11 @@ def stat(path: str | bytes, mode: int = 0o644, size: int = 0, link: str = "", mo
 
 LISTED, SENT = b"", number_field(1, 3)
 """The packets at the end of the list of files, and at the end of all."""
+
+
+def error(text: str) -> bytes:
+    """A packet that says what went wrong."""
+    return number_field(1, 4) + chunk_field(4, text.encode())
 
 
 def content(data: bytes, number: int = 0) -> bytes:
@@ -174,7 +181,7 @@ class Caller:
 
 SESSION = (
     b"POST /session HTTP/1.1\r\nHost: docker\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
-    b"X-Docker-Expose-Session-Uuid: session\r\nX-Docker-Expose-Session-Name: x\r\n"
+    b"X-Docker-Expose-Session-Uuid: %s\r\nX-Docker-Expose-Session-Name: x\r\n"
     + b"".join(f"X-Docker-Expose-Session-Grpc-Method: {one}\r\n".encode() for one in (DIFF_COPY, HEALTH))
     + b"\r\n"
 )
@@ -271,15 +278,16 @@ class Asked:
 
 
 @contextmanager
-def session(path: Path, files: Callable[[str], Sequence[bytes]]) -> Iterator[threading.Thread]:
+def session(path: Path, files: Callable[[str], Sequence[bytes]], name: str = "session") -> Iterator[threading.Thread]:
     """Serve a session to the engine behind a guard's socket until the block ends; the thread, until the engine ends it.
 
-    `files` gives the packets with which a call is answered, by the name of the folder that the engine asks for.
+    `files` gives the packets with which a call is answered, by the name of the folder that the engine asks for. To a
+    real engine, a session's name is taken for some seconds more.
     """
     with socket.socket(socket.AF_UNIX) as client:
         client.settimeout(30)
         client.connect(str(path))
-        client.sendall(SESSION)
+        client.sendall(SESSION % name.encode())
         head = b""
         while not head.endswith(b"\r\n\r\n"):
             head += client.recv(1)
@@ -295,6 +303,7 @@ def session(path: Path, files: Callable[[str], Sequence[bytes]]) -> Iterator[thr
 def _serve(client: socket.socket, files: Callable[[str], Sequence[bytes]]) -> None:
     asked = Asked()
     answered: set[int] = set()
+    contents: dict[int, bytes] = {}
     with suppress(OSError):
         while True:
             client.sendall(asked.to_send())
@@ -303,4 +312,17 @@ def _serve(client: socket.socket, files: Callable[[str], Sequence[bytes]]) -> No
             asked.take(piece)
             for stream in {*asked.calls} - answered:
                 answered.add(stream)
-                asked.answer(stream, b"".join(map(framed, files(asked.calls[stream].get("dir-name", "")))))
+                if asked.calls[stream][":path"] == HEALTH:
+                    asked.answer(stream, framed(number_field(1, 1)))
+                else:
+                    listed, later = _parts(files(asked.calls[stream].get("dir-name", "")))
+                    asked.answer(stream, listed, () if later else ENDED)
+                    contents[stream] = later
+            for stream in [one for one in contents if asked.said[one]]:
+                asked.answer(stream, contents.pop(stream))
+
+
+def _parts(packets: Sequence[bytes]) -> tuple[bytes, bytes]:
+    """What is said at once, and what is said when the engine has asked for it, which is all behind the list."""
+    at = packets.index(LISTED) + 1 if LISTED in packets else len(packets)
+    return b"".join(map(framed, packets[:at])), b"".join(map(framed, packets[at:]))

@@ -38,11 +38,15 @@ Rewrite = Callable[[bytes], bytes]
 
 @dataclass(slots=True)
 class Reply:
-    """What a client answers to one call. `left` is how many bytes it may still have."""
+    """What a client answers to one call. `left` is how many bytes it may still have.
+
+    `last` makes the message by which the engine hears why there are no more, where there is one for that.
+    """
 
     rewrite: Rewrite
     limit: int
     left: int
+    last: Callable[[str], bytes] | None
 
     def message(self, data: bytes) -> bytes:
         """The next message as it goes on. Raises `Refusal`."""
@@ -54,7 +58,7 @@ class Reply:
 
 def reply(method: str, limit: int) -> Reply | None:
     """What is to be made of the answers to a call, of at most `limit` bytes; None if clients are not asked for that."""
-    return Reply(METHODS[method](limit), limit, limit) if method in METHODS else None
+    return Reply(METHODS[method](limit), limit, limit, _LAST.get(method)) if method in METHODS else None
 
 
 def _too_much(limit: int) -> str:
@@ -140,8 +144,7 @@ class _Folder:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._folders = {""}
-        self._files: set[str] = set()
+        self._kinds = {"": _FOLDER}  # of what is listed, by its path
         self._count = self._names = self._size = 0
         self._listed = False
 
@@ -178,22 +181,26 @@ class _Folder:
         kind = mode & ~_RIGHTS
         if kind not in {0, _LINK, _FOLDER}:
             raise Refusal(f"{path[:120]!a} is no file, folder or link: a build takes no devices, pipes or sockets")
-        if path.rpartition("/")[0] not in self._folders or path in self._folders or path in self._files:
+        if path in self._kinds or self._kinds.get(path.rpartition("/")[0]) != _FOLDER:
             raise Refusal(f"{path[:120]!a} is there twice, or in no folder that is built")
-        if link and (kind == _FOLDER or (kind == 0 and link not in self._files)):
+        if link and (kind == _FOLDER or (kind == 0 and self._kinds.get(link) != 0)):
             raise Refusal(f"{path[:120]!a} is another name of something that is not built: {link[:120]!a}")
-        if kind == _FOLDER:
-            self._folders.add(path)
-        elif kind == 0:
-            self._files.add(path)
+        self._kinds[path] = kind
+
+
+def _error(reason: str) -> bytes:
+    return encoded(_PACKET, {"type": _ERR, "data": reason.encode().decode("latin-1")})
 
 
 # ── the calls ───────────────────────────────────────────────────────────────────────────
 
+_FILE_SYNC = "/moby.filesync.v1.FileSync/DiffCopy"
 METHODS: Mapping[str, Callable[[int], Rewrite]] = {
     "/grpc.health.v1.Health/Check": _plain({1: ("status", integer)}, record({"status": number(0, 3)})),
-    "/moby.filesync.v1.FileSync/DiffCopy": lambda limit: _Folder(limit).rewrite,
+    _FILE_SYNC: lambda limit: _Folder(limit).rewrite,
     # A tar as `docker build -` takes it: BuildKit unpacks it in a container, like the classic builder's.
     "/moby.upload.v1.Upload/Pull": _plain({1: ("data", raw)}, record({"data": _as_it_is})),
 }
 """Every call that clients are asked to answer."""
+_LAST: Mapping[str, Callable[[str], bytes]] = {_FILE_SYNC: _error}
+"""BuildKit 0.13 often tells a build that its files were `canceled`, and no more, if their call ends with a status."""

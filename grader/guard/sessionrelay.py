@@ -161,8 +161,7 @@ class SessionRelay(Between):
                 if over is not None:
                     self._finish(asked, cast("Headers", tuple(headers)))
                 else:
-                    asked.begun = True
-                    self._engine.begin(asked.engine, ANSWERED)
+                    self._begin_answer(asked)
             case DataReceived():
                 asked.owed += event.flow_controlled_length
                 self._messages(asked, event.data)
@@ -191,8 +190,19 @@ class SessionRelay(Between):
 
     def _refuse(self, asked: _Asked, reason: str) -> None:
         self._judge.refused(asked.method, reason)
-        self._tell(asked, refusal_headers(reason, begun=asked.begun))
+        self._stop(asked, reason)
         self._forget(asked)
+
+    def _stop(self, asked: _Asked, reason: str) -> None:
+        if asked.reply.last is not None:
+            self._begin_answer(asked)
+            self._engine.send(asked.engine, framed(asked.reply.last(reason)))
+        self._tell(asked, refusal_headers(reason, begun=asked.begun))
+
+    def _begin_answer(self, asked: _Asked) -> None:
+        if not asked.begun:
+            asked.begun = True
+            self._engine.begin(asked.engine, ANSWERED)
 
     def _tell(self, asked: _Asked, end: Headers) -> None:
         """End a call at the engine, behind what went on of it: a message that is cut off would be all that is told."""
@@ -203,7 +213,7 @@ class SessionRelay(Between):
 
     def _refused(self, reason: str) -> None:
         for asked in self._engines.values():
-            self._tell(asked, refusal_headers(reason, begun=asked.begun))
+            self._stop(asked, reason)
         self._engine.flush()
 
     def _went_to_engine(self, stream: int, _count: int) -> None:

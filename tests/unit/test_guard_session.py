@@ -82,6 +82,8 @@ REFUSED: dict[str, tuple[Sequence[bytes], str]] = {
     "a path in no folder": ([stat("b/c")], "in no folder that is built"),
     "a path twice": ([A, A], "is there twice"),
     "a folder and a file of one name": ([B, stat("b")], "is there twice"),
+    "a folder in the place of a link": ([stat("l", LINK, link="/"), stat("l", FOLDER)], "is there twice"),
+    "a file in the place of a link": ([stat("l", LINK, link="/x"), stat("l")], "is there twice"),
     "a device": ([stat("d", 1 << 26 | 0o666)], "takes no devices"),
     "a device of characters": ([stat("d", 1 << 26 | 1 << 21 | 0o666)], "takes no devices"),
     "a pipe": ([stat("p", 1 << 25 | 0o666)], "takes no devices"),

@@ -15,7 +15,21 @@ from grader.guard.refusal import Refusal
 from grader.guard.session import Reply, reply
 from grader.guard.sessionrelay import SessionRelay
 from grader.protobuf import number_field
-from tests.buildkit import BEGUN, DIFF_COPY, ENDED, HEALTH, LISTED, PULL, SENT, Answer, Asked, Caller, content, stat
+from tests.buildkit import (
+    BEGUN,
+    DIFF_COPY,
+    ENDED,
+    HEALTH,
+    LISTED,
+    PULL,
+    SENT,
+    Answer,
+    Asked,
+    Caller,
+    content,
+    error,
+    stat,
+)
 
 LIMIT = 64 * 1024 * 1024
 
@@ -135,7 +149,7 @@ def test_what_is_refused_ends_its_call_and_no_other() -> None:
     (good, first), (bad, second) = world.ask(), world.ask()
     world.client.answer(second, framed(stat("a")) + framed(stat("../x")) + framed(stat("b")), trailers=())
     world.move()
-    assert messages(bad) == [stat("a")]
+    assert messages(bad) == [stat("a"), error(bad.message)]
     assert (bad.status, bad.ended) == ("7", True)
     assert "not a path inside the folder" in bad.message
     assert world.judge.told == [(DIFF_COPY, bad.message)]
@@ -151,7 +165,8 @@ def test_what_was_let_through_comes_before_the_refusal() -> None:
     answer, stream = world.ask()
     world.client.answer(stream, framed(stat("a")) + framed(content(bytes(200_000))) + framed(stat("../x")), trailers=())
     world.move()
-    assert (len(messages(answer)), answer.status) == (2, "7")
+    assert messages(answer)[1:] == [content(bytes(200_000)), error(answer.message)]
+    assert answer.status == "7"
 
 
 PLAIN = framed(stat("a"))
@@ -184,6 +199,7 @@ def test_an_answer_that_is_none_is_refused(
     world.move()
     assert (answer.status, answer.ended) == ("7", True)
     assert words in answer.message
+    assert messages(answer)[-1:] == [error(answer.message)]
     assert world.judge.told == [(DIFF_COPY, answer.message)]
     answer, stream = world.ask(HEALTH)  # the session goes on
     world.client.answer(stream, framed(number_field(1, 1)))
@@ -333,6 +349,7 @@ def test_what_is_no_http2_ends_the_session_and_the_engine_hears_why(data: bytes)
     assert world.relay.over
     world.engine.take(world.relay.to_engine())
     assert (answer.status, answer.message) == ("7", str(caught.value))
+    assert messages(answer) == [error(answer.message)]
 
 
 @given(st.lists(st.binary(max_size=100), max_size=6), st.integers(0, 400))
@@ -350,4 +367,5 @@ def test_any_bytes_are_refused_or_reach_no_engine(pieces: list[bytes], at: int) 
             break
         world.relay.to_client()
     world.engine.take(world.relay.to_engine())  # speaks HTTP/2 whatever the client did
-    assert all(one in {stat("a"), LISTED} for one in messages(world.engine.answers[1]))
+    answer = world.engine.answers[1]
+    assert all(one in {stat("a"), LISTED, error(answer.message)} for one in messages(answer))
