@@ -9,7 +9,10 @@
     past               what of the engine's memory a script may see     pure
     grpc, messages     frames to a message that has one meaning         pure
     buildkit           which calls of BuildKit there are, likewise      pure
-    relay              BuildKit's connection, as bytes                  no sockets
+    session            what a client may answer to BuildKit             pure
+    http2              both sides of a connection, as bytes             no sockets
+    relay              calls of BuildKit over it                        no sockets
+    sessionrelay       calls by BuildKit over it                        no sockets
     proxy, takeover    sockets
 
 Why it writes anew instead of looking for what is forbidden: see `strictjson`, `http` and `mounts`. What it cannot do:

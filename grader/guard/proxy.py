@@ -2,7 +2,7 @@
 
 Each connection carries one request. The engine is told to close it afterwards, and nothing of the client's bytes goes
 to the engine but the decoded body of a build, and what follows once the engine itself has said that the connection is
-taken over (status 101); calls of BuildKit are judged then too.
+taken over (status 101); calls of BuildKit, and what is answered in its sessions, are judged then too.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 from grader.enginesocket import SocketConnection
 from grader.errors import EngineError
@@ -32,10 +33,14 @@ from grader.guard.http import HEAD_LIMIT, Body, Head, chunk, parse_head, seriali
 from grader.guard.mounts import work_volume
 from grader.guard.quota import DEFAULT, Account, Quota
 from grader.guard.refusal import Refusal, answer
-from grader.guard.rules import CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
+from grader.guard.rules import BUILDKIT, CONTEXT_LIMIT, Plan, Policy, Rebuilt, plan
+from grader.guard.session import Reply, reply
 from grader.guard.strictjson import BODY_LIMIT
 from grader.guard.takeover import carry, cut, pump, splice
 from grader.recorder import RecordedRequest, Recording, recorded_request
+
+if TYPE_CHECKING:  # it imports h2, which takes a while
+    from grader.guard.http2 import Between
 
 __all__ = ["GuardedRecording", "MakeFolder", "guarded"]
 
@@ -280,11 +285,9 @@ class _Handler(socketserver.BaseRequestHandler):
             self.request.sendall(answer_head + behind)
             engine.shutdown(socket.SHUT_WR)
             self._exchange(engine, exchange.answered, None)
-        elif planned.endpoint.name == "buildkit":
-            from grader.guard.relay import Relay
-
+        elif planned.endpoint.name in BUILDKIT:
             self.request.sendall(answer_head)
-            carry(self.request, engine, Relay(_Judge(self.server, exchange)), behind)
+            carry(self.request, engine, _relay(planned.endpoint.name, self.server, exchange), behind)
         else:
             self.request.sendall(answer_head + behind)
             splice(self.request, engine)
@@ -309,12 +312,23 @@ class _Handler(socketserver.BaseRequestHandler):
             _drain(self.request)
 
 
+def _relay(name: str, server: _Server, exchange: _Exchange) -> Between:
+    """What carries one of BuildKit's two connections."""
+    from grader.guard.relay import Relay
+    from grader.guard.sessionrelay import SessionRelay
+
+    if name == "session":
+        return SessionRelay(_Judge(server, exchange, "/session"))
+    return Relay(_Judge(server, exchange, "/grpc"))
+
+
 @dataclass(frozen=True, slots=True)
 class _Judge:
-    """Decides about BuildKit's calls, which count like requests."""
+    """Decides about calls of BuildKit, which count like requests, and about the answers in its sessions."""
 
     server: _Server
     exchange: _Exchange
+    path: str
 
     def begin(self) -> None:
         self.server.account.charge({"requests": 1})
@@ -324,8 +338,11 @@ class _Judge:
         self.server.account.charge(decided.makes)
         return decided
 
+    def serve(self, method: str) -> Reply | None:
+        return reply(method, CONTEXT_LIMIT)
+
     def refused(self, method: str, reason: str) -> None:
-        line = serialise(Head("POST", f"/grpc{method}"))
+        line = serialise(Head("POST", f"{self.path}{method}"))
         self.server.keep_refused(line, self.exchange, answer(reason), reason)
 
 

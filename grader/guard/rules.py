@@ -5,9 +5,9 @@ pure. Requests go on as API 1.45, that of the private engine (Docker 26.1), so a
 fields or endpoints that these rules do not know.
 
 `docker build` with Buildx takes connections over for gRPC over HTTP/2: `/grpc` for calls to BuildKit, which are judged
-one by one (`buildkit`), and `/session` for what BuildKit asks of the client: files, credentials. Of a session only what
-the client offers is judged, here. `Policy.buildkit=False` refuses both paths. The classic builder (`DOCKER_BUILDKIT=0`)
-goes through `POST /build`.
+one by one (`buildkit`), and `/session` for what BuildKit asks of the client, whose answers are judged one by one too
+(`session`). Of what the client offers there, only that goes on which it will be asked for. `Policy.buildkit=False`
+refuses both paths. The classic builder (`DOCKER_BUILDKIT=0`) goes through `POST /build`.
 
 Neither way looks at the Dockerfile, which cannot ask for more than a RUN has. What it is built from, and what it
 fetches, comes from wherever the engine has a network to.
@@ -30,22 +30,24 @@ from grader.guard.mounts import RESERVED, place
 from grader.guard.past import of_this_script
 from grader.guard.quota import DEFAULT, Quota, asked_of
 from grader.guard.refusal import Refusal
+from grader.guard.session import METHODS
 from grader.guard.shape import LEFT_OUT
 from grader.guard.strictjson import Json, read
 
-__all__ = ["CONTEXT_LIMIT", "Plan", "Policy", "Rebuilt", "plan"]
+__all__ = ["BUILDKIT", "CONTEXT_LIMIT", "Plan", "Policy", "Rebuilt", "plan"]
 
 API = "v1.45"
 _OLDEST, _NEWEST = (1, 24), (1, 45)
 CONTEXT_LIMIT = 256 * 1024 * 1024
-"""Bytes of the classic builder's context. Submissions are vetted to be far smaller; scripts may make files."""
+"""Bytes of a build's context. Submissions are vetted to be far smaller; scripts may make files."""
 _VERSION = re.compile(r"/v(\d{1,3})\.(\d{1,3})(?=/)")
 _CONTENT_TYPES: Mapping[Kind, frozenset[str]] = {
     "none": frozenset({"", "text/plain", "application/json"}),
     "json": frozenset({"application/json"}),
     "tar": frozenset({"application/x-tar"}),
 }
-_BUILDKIT = frozenset({"buildkit", "session"})
+BUILDKIT = frozenset({"buildkit", "session"})
+"""The endpoints that are BuildKit's connections."""
 _METHOD = "x-docker-expose-session-grpc-method"
 _SESSION = {
     "x-docker-expose-session-uuid": re.compile(r"[A-Za-z0-9]{1,64}"),
@@ -53,13 +55,6 @@ _SESSION = {
     "x-docker-expose-session-sharedkey": re.compile(r"[\x20-\x7e]{0,400}"),
     _METHOD: re.compile(r"/[A-Za-z0-9_.]{1,120}/[A-Za-z0-9_]{1,60}"),
 }
-_OFFERED = frozenset({
-    *("/grpc.health.v1.Health/Check", "/grpc.health.v1.Health/Watch"),
-    *("/moby.filesync.v1.FileSync/DiffCopy", "/moby.filesync.v1.FileSync/TarStream", "/moby.upload.v1.Upload/Pull"),
-    *(f"/moby.filesync.v1.Auth/{one}" for one in ("Credentials", "FetchToken")),
-    *(f"/moby.filesync.v1.Auth/{one}" for one in ("GetTokenAuthority", "VerifyTokenAuthority")),
-})  # fmt: skip
-"""What clients may offer to an engine. They offer secrets and keys for ssh too, also where a build has none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,14 +132,14 @@ def plan(head: Head, policy: Policy) -> Plan:
     endpoint = next((one for one in ENDPOINTS if one.method == head.method and one.path.fullmatch(path)), None)
     if endpoint is None:
         raise refusal_for(head.method, path)
-    if endpoint.name in _BUILDKIT and not policy.buildkit:
+    if endpoint.name in BUILDKIT and not policy.buildkit:
         raise Refusal("BuildKit is not available here. Put `DOCKER_BUILDKIT=0` before the command")
     if head.upgrade not in endpoint.upgrades:
         way = f"for {head.upgrade}" if head.upgrade else "without `Upgrade`"
         raise Refusal(f"{head.method} {path[:80]} is not available {way}")
     query = _checked_query(head.query, endpoint)
     _check_body(head, endpoint)
-    headers = _session(head) if endpoint.name in _BUILDKIT else ()
+    headers = _session(head) if endpoint.name in BUILDKIT else ()
     query = of_this_script(endpoint.name, query, policy.began)
     if endpoint.name == "build":
         query = build_held_to(policy.cpus, query)
@@ -188,7 +183,7 @@ def _session(head: Head) -> tuple[tuple[str, str], ...]:
     for name, value in found:
         if not _SESSION[name].fullmatch(value):
             raise Refusal(f"the header {name} is not written as BuildKit's clients do")
-    return tuple((name, value) for name, value in found if name != _METHOD or value in _OFFERED)
+    return tuple((name, value) for name, value in found if name != _METHOD or value in METHODS)
 
 
 def _connection(upgrade: str) -> tuple[tuple[str, str], ...]:

@@ -1,4 +1,4 @@
-"""Sockets of a connection that was taken over: bytes copied in both directions, or carried through a `Relay`."""
+"""Sockets of a connection that was taken over: bytes copied in both directions, or carried `Between` them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # it imports h2, which takes a while
-    from grader.guard.relay import Relay
+    from grader.guard.http2 import Between
 
 __all__ = ["carry", "cut", "pump", "splice"]
 
@@ -75,10 +75,10 @@ class _End:
             del self.waiting[:sent]
 
 
-def carry(client: socket.socket, engine: socket.socket, relay: Relay, behind: bytes) -> None:
+def carry(client: socket.socket, engine: socket.socket, relay: Between, behind: bytes) -> None:
     """Carry bytes between the sockets and the relay until one side ends. `behind` came from the engine already.
 
-    Raises `Refusal` if the client was refused as a whole. It has heard that by then, as far as HTTP/2 can say it.
+    Raises `Refusal` if the client was refused as a whole. Both have heard that by then, as far as HTTP/2 can say it.
     """
     ends = (_End(client, relay.from_client, relay.to_client), _End(engine, relay.from_engine, relay.to_engine))
     client.settimeout(0)
@@ -88,11 +88,12 @@ def carry(client: socket.socket, engine: socket.socket, relay: Relay, behind: by
         with contextlib.suppress(OSError):
             _carry(ends, relay)
     finally:
-        _last(ends[0])
+        for end in ends:
+            _last(end)
         cut(client)
 
 
-def _carry(ends: tuple[_End, _End], relay: Relay) -> None:
+def _carry(ends: tuple[_End, _End], relay: Between) -> None:
     poll = select.poll()
     while not relay.over:
         for one in ends:

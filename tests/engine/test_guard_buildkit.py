@@ -2,10 +2,31 @@
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Callable, Sequence
+
 import pytest
 
 from grader.protobuf import chunk_field
-from tests.buildkit import BRIDGE, CONTROL, IDS, asked, build, entries, exporter, solve, texts
+from tests.buildkit import (
+    BRIDGE,
+    CONTROL,
+    FOLDER,
+    IDS,
+    LINK,
+    LISTED,
+    SENT,
+    Answer,
+    asked,
+    build,
+    content,
+    entries,
+    exporter,
+    session,
+    solve,
+    stat,
+    texts,
+)
 from tests.engine.contexts import BASE
 from tests.engine.test_guard import Place, host, place, private  # noqa: F401 - fixtures
 
@@ -92,3 +113,72 @@ def test_calls_of_ones_own_are_held_to_the_same(place: Place) -> None:  # noqa: 
     for answer, (name, (_, _, words)) in zip(answers, CALLS.items(), strict=False):
         assert words in answer.message, name
     assert len(place.recording.refusals.requests()) == len(CALLS)
+
+
+DOCKERFILE = f"FROM {BASE}\nCOPY . /x\n".encode()
+PLAIN = [stat("Dockerfile", size=len(DOCKERFILE)), LISTED, content(DOCKERFILE), content(b""), SENT]
+FOLDERS = {
+    "a device": ([stat("Dockerfile", 1 << 26 | 0o666)], "takes no devices"),
+    "a path that leads out": ([stat("../Dockerfile")], "not a path inside the folder"),
+    "an absolute path": ([stat("/etc/passwd")], "not a path inside the folder"),
+    "a path below a link": ([stat("l", LINK, link="/etc"), stat("l/passwd")], "in no folder that is built"),
+    "a second name of what is outside": ([stat("Dockerfile", link="/etc/shadow")], "another name of something"),
+    "a request to the engine": ([texts(_3="x")], "is of another kind"),
+    "300 MB": ([stat("x", size=300 * 2**20)], "at most 256 MiB"),
+    "300 MB that were not announced": ([stat("x"), LISTED, *[content(bytes(200_000))] * 1500], "at most 256 MiB"),
+    "more files than there can be": ([stat(f"{one:06}") for one in range(20_001)], "20000 files"),
+}
+
+
+def built(place: Place, files: Callable[[str], Sequence[bytes]]) -> Answer:  # noqa: F811
+    """What becomes of a build with these files."""
+    name = secrets.token_hex(8)
+    with session(place.folder / "s", files, name):
+        return asked(place.folder / "s", (f"{CONTROL}/Solve", solve(ids=texts(_1=name, _5=name))))[0]
+
+
+@pytest.mark.parametrize(("packets", "words"), FOLDERS.values(), ids=FOLDERS)
+def test_a_session_brings_nothing_but_a_folder(place: Place, packets: list[bytes], words: str) -> None:  # noqa: F811
+    """BuildKit asks for the Dockerfile, and is told why there is none."""
+    answer = built(place, lambda _folder: packets)
+    assert words in answer.message
+    assert any(words in reason for reason in place.recording.reasons())
+
+
+def test_a_context_is_held_to_the_same_and_the_engine_goes_on(place: Place) -> None:  # noqa: F811
+    answer = built(place, lambda folder: PLAIN if folder == "dockerfile" else [stat("f", FOLDER), stat("f/../../x")])
+    assert "not a path inside the folder" in answer.message
+    assert place.run("docker build -q .").stdout.startswith(b"sha256:")
+
+
+def test_a_refusal_is_seen_in_what_docker_prints(place: Place) -> None:  # noqa: F811
+    said = place.said(
+        f"printf 'FROM {BASE}\\nCOPY . /x\\n' >Dockerfile; mkfifo data/pipe; docker build .; rm data/pipe"
+    )
+    assert "'data/pipe' is no file, folder or link: a build takes no devices, pipes or sockets" in said
+    assert "ERROR: failed to solve" in said
+
+
+def test_files_arrive_as_they_are(place: Place) -> None:  # noqa: F811
+    """Large, empty, executable, with two names, with a name that is not ASCII, and links."""
+    lines = (
+        f"FROM {BASE}\\nCOPY . /x\\nRUN cd /x && cat large ä/e | sha256sum && stat -c %%A:%%h run && cat link out\\n"
+    )
+    script = f"""
+mkdir -p /tmp/c/ä; cd /tmp/c; head -c 30000000 /dev/urandom >large; touch ä/e; echo a >run; chmod 755 run; ln run two
+ln -s run link; ln -s /etc/issue.net out; printf '{lines}' >Dockerfile; sha256sum <large
+docker build --progress plain . 2>&1 | sed -n 's/^#[0-9]* [0-9][0-9.]* //p'
+"""
+    before, *after = place.said(script).splitlines()
+    assert after[:3] == [before, "-rwxr-xr-x:2", "a"]
+    assert after[3].startswith("Debian")
+    assert place.recording.reasons() == ()
+
+
+def test_several_builds_at_once_do_not_stop_each_other(place: Place) -> None:  # noqa: F811
+    script = f"""
+cd /tmp; for i in 1 2 3 4; do mkdir c$i; head -c 5000000 /dev/urandom >c$i/x; done
+for i in 1 2 3 4; do printf 'FROM {BASE}\nCOPY x /\n' >c$i/Dockerfile; done
+for i in 1 2 3 4; do docker build -q -t at-once:$i c$i >/dev/null || echo failed & done; wait; docker images -q at-once
+"""
+    assert len(set(place.said(script).split())) == 4

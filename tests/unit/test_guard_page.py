@@ -11,11 +11,14 @@ from pathlib import Path
 
 from grader.guard.buildkit import METHODS
 from grader.guard.quota import DEFAULT
+from grader.guard.session import METHODS as SERVED
 from tests.engine.test_guard import COMMANDS, FORBIDDEN, RAW
-from tests.engine.test_guard_buildkit import CALLS
+from tests.engine.test_guard_buildkit import CALLS, FOLDERS
 from tests.unit.test_guard_buildkit import ASKED
 from tests.unit.test_guard_bypasses import HOST, OTHER_BODIES, REQUESTS, TYPES
 from tests.unit.test_guard_relay import REFUSED as FRAMES
+from tests.unit.test_guard_session import REFUSED as PACKETS
+from tests.unit.test_guard_sessionrelay import ODD
 
 PAGE = Path(__file__).parents[2] / "docs" / "guard.md"
 _GROUPS = ("builder", "buildx", "compose", "container", "image", "network", "system", "volume")
@@ -83,6 +86,15 @@ def page() -> str:
         "",
         f"Of the way in which calls are made ({len(FRAMES)}, `unit/test_guard_relay`): {'; '.join(FRAMES)}. And",
         f"{len(CALLS)} calls to a real engine (`engine/test_guard_buildkit`): {'; '.join(CALLS)}.",
+        "",
+        f"## What is refused: {len(PACKETS) + len(ODD) + len(FOLDERS)} answers in a session of BuildKit",
+        "",
+        "While it builds, BuildKit calls the client. These calls reach it, and what it answers is made anew:",
+        f"{', '.join(f'`{one}`' for one in sorted(SERVED))}. Refused are",
+        f"{len(PACKETS)} folders (`unit/test_guard_session`): {'; '.join(PACKETS)}.",
+        "",
+        f"Of the way in which answers are given ({len(ODD)}, `unit/test_guard_sessionrelay`): {'; '.join(ODD)}. And",
+        f"{len(FOLDERS)} folders to a real engine (`engine/test_guard_buildkit`): {'; '.join(FOLDERS)}.",
         "",
         "## How much one script may ask for",
         "",

@@ -14,6 +14,7 @@ from grader.guard.http import Head, parse_head, serialise
 from grader.guard.mounts import work_volume
 from grader.guard.refusal import Refusal
 from grader.guard.rules import Policy, Rebuilt, plan
+from grader.guard.session import METHODS
 from grader.guard.strictjson import folded
 
 WORK = PurePosixPath("/submission")
@@ -21,6 +22,7 @@ POLICY = Policy(WORK)
 VOLUME = work_volume(WORK)["Name"]
 RECORDED = Path(__file__).parent / "recorded" / "docker-26.1-requests.jsonl"
 """What Docker 26.1 with Buildx 0.13 and Compose 2.26 sent to an engine, command by command, in the folder WORK."""
+METHOD = "x-docker-expose-session-grpc-method"
 COMMANDS = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
 
 
@@ -139,13 +141,19 @@ def without_mounts(body: dict[str, Any]) -> dict[str, Any]:
     return dict(significant({**body, "HostConfig": host}))
 
 
-def test_a_session_keeps_what_the_client_offers_and_nothing_else() -> None:
+def test_a_session_keeps_what_the_client_will_be_asked_for() -> None:
+    """Clients offer credentials too, also where a build needs none."""
     offered = [one for command in COMMANDS for one in command["requests"] if one["head"].startswith("POST /session")]
     assert offered
     for request in offered:
-        names = [name for name, _ in rebuilt(request["head"]).head.headers]
-        exposed = [name for name, _ in parse_head(wire(request["head"])).headers if name.startswith("x-docker-expose")]
-        assert sorted(names) == sorted(["host", "content-length", "connection", "upgrade", *exposed])
+        sent = rebuilt(request["head"]).head.headers
+        exposed = [one for one in parse_head(wire(request["head"])).headers if one[0].startswith("x-docker-expose")]
+        kept = [(name, value) for name, value in exposed if name != METHOD or value in METHODS]
+        assert len(kept) < len(exposed)
+        assert [one for one in sent if one[0].startswith("x-docker-expose")] == kept
+        assert sorted({name for name, _ in sent} - {name for name, _ in kept}) == sorted(
+            ["host", "content-length", "connection", "upgrade"]
+        )
 
 
 def test_credentials_and_unknown_headers_stay_behind() -> None:

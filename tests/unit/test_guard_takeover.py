@@ -6,7 +6,7 @@ import contextlib
 import socket
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,7 +19,24 @@ from grader.guard.grpc import framed
 from grader.guard.proxy import GuardedRecording, guarded
 from grader.guard.quota import Quota
 from grader.protobuf import fields
-from tests.buildkit import BRIDGE, CONTROL, IDS, UPGRADE, Answer, Caller, asked, build, exporter, solve
+from tests.buildkit import (
+    BRIDGE,
+    CONTROL,
+    DIFF_COPY,
+    IDS,
+    LISTED,
+    UPGRADE,
+    Answer,
+    Caller,
+    asked,
+    build,
+    content,
+    error,
+    exporter,
+    session,
+    solve,
+    stat,
+)
 from tests.unit.test_guard_proxy import until
 
 BEGUN = [(":status", "200"), ("content-type", "application/grpc")]
@@ -27,10 +44,11 @@ BEGUN = [(":status", "200"), ("content-type", "application/grpc")]
 
 @dataclass
 class Engine:
-    """Answers each call with its message, `times` over; `Info` ends the connection instead."""
+    """Answers each call with its message, `times` over; `Info` ends the connection. It asks sessions for files."""
 
     path: Path
     times: int = 1
+    heard: list[Answer] = field(default_factory=list)
     heads: list[bytes] = field(default_factory=list)
     asked: list[dict[str, str]] = field(default_factory=list)
 
@@ -43,6 +61,9 @@ class Engine:
     def _serve(self, connection: socket.socket) -> None:
         self.heads.append(head_of(connection))
         connection.sendall(b"HTTP/1.1 101 UPGRADED\r\n\r\n")
+        if b"/session " in self.heads[-1]:
+            self._ask(connection)
+            return
         speaking = h2.connection.H2Connection(h2.config.H2Configuration(client_side=False, header_encoding="utf-8"))
         speaking.initiate_connection()
         bodies: dict[int, bytes] = {}
@@ -66,6 +87,17 @@ class Engine:
                     elif isinstance(event, h2.events.ConnectionTerminated):
                         return
                 self._answer(speaking, left)
+
+    def _ask(self, connection: socket.socket) -> None:
+        caller = Caller()
+        answer = caller.answers[caller.call(DIFF_COPY, b"", ends=False)]
+        self.heard.append(answer)
+        with contextlib.suppress(OSError), connection:
+            while not answer.ended:
+                connection.sendall(caller.h2.data_to_send())
+                if not (piece := connection.recv(65_536)):
+                    return
+                caller.take(piece)
 
     def _answer(self, speaking: h2.connection.H2Connection, left: dict[int, bytes]) -> None:
         for stream in [*left]:
@@ -176,3 +208,55 @@ def test_a_long_answer_waits_for_a_client_that_is_slow(world: World) -> None:
             caller.take(client.recv(1_000_000))
             client.sendall(caller.h2.data_to_send())
     assert len(caller.answers[stream].data) == 5 * 400_000
+
+
+# ── sessions ────────────────────────────────────────────────────────────────────────────
+
+
+def brought(world: World, packets: Sequence[bytes]) -> None:
+    """One session in which these are answered."""
+    with session(world.path, lambda _folder: packets) as served:
+        served.join(60)
+
+
+def test_a_session_brings_files_and_none_that_is_refused(world: World) -> None:
+    for packets in ([stat("a"), LISTED], [stat("a"), stat("/etc/passwd")]):
+        brought(world, packets)
+    good, bad = world.engine.heard
+    assert (good.data, good.status) == (framed(stat("a")) + framed(LISTED), "0")
+    assert (bad.data, bad.status) == (framed(stat("a")) + framed(error(bad.message)), "7")
+    assert "not a path inside the folder" in bad.message
+    assert world.recording.reasons() == (bad.message,)
+    assert until(world.recording.refusals, 1) == [("POST", f"/session{DIFF_COPY}", 403)]
+
+
+def test_large_files_go_through_at_the_pace_of_the_engine(world: World) -> None:
+    packets = [stat("a", size=8_000_000), *[content(bytes(32_768))] * 240]
+    brought(world, packets)
+    (answer,) = world.engine.heard
+    assert len(answer.data) == sum(5 + len(one) for one in packets)
+    assert answer.status == "0"
+
+
+def test_what_is_no_session_ends_it(world: World) -> None:
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        client.connect(str(world.path))
+        client.sendall(UPGRADE.replace(b"/grpc", b"/session"))
+        assert head_of(client).startswith(b"HTTP/1.1 101 ")
+        client.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+        assert b"".join(iter(lambda: client.recv(65_536), b""))
+    assert until(world.recording.refusals, 1) == [("POST", "/session", 403)]
+    assert "does not speak HTTP/2" in world.recording.reasons()[0]
+
+
+def test_a_session_ends_with_the_guard(world: World) -> None:
+    path = world.path.with_name("other")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(30)
+        with guarded(world.engine.path, path, world.path.with_name("submission")):
+            client.connect(str(path))
+            client.sendall(UPGRADE.replace(b"/grpc", b"/session"))
+            assert head_of(client).startswith(b"HTTP/1.1 101 ")
+        while client.recv(65_536):
+            pass
