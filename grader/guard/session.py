@@ -145,7 +145,8 @@ class _Folder:
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._kinds = {"": _FOLDER}  # of what is listed, by its path
-        self._count = self._names = self._size = 0
+        self._numbered: list[int] = []  # the same in the order of the list, by which content is asked for
+        self._names = self._size = 0
         self._listed = False
 
     def rewrite(self, data: bytes) -> bytes:
@@ -157,7 +158,7 @@ class _Folder:
         checked = cast("dict[str, Json]", _PACKETS[kind](packet, ""))
         if kind == _STAT:
             self._list(cast("dict[str, Json] | None", checked.get("stat")))
-        if kind == _DATA and cast("int", checked.get("ID", 0)) >= self._count:
+        if kind == _DATA and self._numbered[(at := cast("int", checked.get("ID", 0))) : at + 1] != [0]:
             raise Refusal("there is no file of this number")
         return encoded(_PACKET, checked)
 
@@ -169,10 +170,9 @@ class _Folder:
             self._listed = True
             return
         path, mode, link = str(stat["path"]), cast("int", stat.get("mode", 0)), str(stat.get("linkname", ""))
-        self._count += 1
         self._names += len(path) + len(link)
         self._size += cast("int", stat.get("size", 0))
-        if self._count > _FILES or self._names > _NAMES or self._size > self._limit:
+        if len(self._numbered) >= _FILES or self._names > _NAMES or self._size > self._limit:
             raise Refusal(_too_much(self._limit))
         self._place(path, mode, link)
 
@@ -186,6 +186,7 @@ class _Folder:
         if link and (kind == _FOLDER or (kind == 0 and self._kinds.get(link) != 0)):
             raise Refusal(f"{path[:120]!a} is another name of something that is not built: {link[:120]!a}")
         self._kinds[path] = kind
+        self._numbered.append(kind)
 
 
 def _error(reason: str) -> bytes:

@@ -104,6 +104,8 @@ REFUSED: dict[str, tuple[Sequence[bytes], str]] = {
     "more content than files may have": ([A, LISTED, *[content(bytes(200_000))] * 6], "at most 1 MiB"),
     "content without end, in short pieces": ([A, LISTED, *[content(b"x")] * 4000], "at most 1 MiB"),
     "content of no file": ([A, LISTED, content(b"x", 1)], "no file of this number"),
+    "content of a folder": ([A, B, LISTED, content(b"x", 1)], "no file of this number"),
+    "content of a link": ([stat("l", LINK, link="/x"), LISTED, content(b"x")], "no file of this number"),
     "content before the list": ([content(b"x")], "no file of this number"),
     "content of another kind": ([number_field(1, 2) + number_field(4, 1)], "of another kind"),
     "content in a list": ([A + chunk_field(4, b"x")], "data is not known here"),
