@@ -384,7 +384,7 @@ def _installs_at_start(brief: Brief, image: Built) -> str:
     words = command_of(image, ())
     names = {posixpath.basename(part) for word in words for part in _split(word)}
     texts = [file.content for file in brief.files.files if posixpath.basename(file.path) in names]
-    if not any(_INSTALLS.search(text) for text in [" ".join(words).encode(), *texts]):
+    if not any(_INSTALLS.search(text[:_MOST_READ]) for text in [" ".join(words).encode(), *texts]):
         return ""
     return (
         " It installs packages each time a container starts, and containers have no network here. "
@@ -393,9 +393,12 @@ def _installs_at_start(brief: Brief, image: Built) -> str:
 
 
 _INSTALLS = re.compile(
-    rb"^[^#\n]*\b(?:pip3?|apt-get|apt|apk|conda|uv|pipenv|poetry)[ \t]+(?:-\S+[ \t]+)*(?:pip[ \t]+)?install\b",
+    rb"^[^#\n]*\b(?:pip3?|apt-get|apt|apk|conda|uv|pipenv|poetry)[ \t]+(?:-\S+[ \t]+){0,10}(?:pip[ \t]+)?install\b",
     re.MULTILINE,
 )
+"""Options are counted, and texts cut, since whoever writes many of both could make the search take hours."""
+_MOST_READ = 64 * 1024
+"""Bytes of a start script that are read; the longest honest ones have a tenth of it."""
 
 
 def _printed_beside(brief: Brief, seen: Probed) -> Finding:

@@ -174,7 +174,10 @@ def test_a_line_that_something_else_prints_beside_the_script_does_not_count() ->
         ("set -e\napt-get -y install python3-pandas\npython sales_predictor.py", True),
         ("# pip install pandas\npyton sales_predictor.py", False),
         ("pip list; pyton sales_predictor.py", False),
+        ("pip" + " -pip" * 500_000, False),  # without a bound, hours
+        ("pip " + "-a" * 1_000_000, False),
     ],
+    ids=["pip", "apt", "a comment", "something else", "many options", "a long one"],
 )
 def test_a_command_that_installs_when_the_container_starts(start: str, told: bool) -> None:
     def program(request: RunRequest) -> RunOutcome:
