@@ -23,15 +23,15 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from grader.app.common import chosen_exercises, course_at, terminal
-from grader.app.opening import open_session
-from grader.dockerfile import Dockerfile, parse
+from grader.cli.common import chosen_exercises, course_at, terminal
+from grader.cli.wiring import open_session
+from grader.course.models import Exercise
+from grader.dockerfile.parser import Dockerfile, parse
 from grader.events import silent
-from grader.model import CheckStatus, ExerciseFiles, ExerciseStatus
-from grader.session import Session, grade_one
-from grader.spec import Exercise
-from grader.submission import read_exercise
-from grader.vetting import digest_of
+from grader.grading.session import Session, grade_one
+from grader.models import CheckStatus, ExerciseFiles, ExerciseStatus
+from grader.submissions.budget import digest_of
+from grader.submissions.reader import read_exercise
 
 __all__ = ["Edit", "Mutant", "Tried", "chosen", "mutants", "table"]
 

@@ -10,23 +10,13 @@
     │   └── ImageUnavailable    3: a base image can be neither found, pulled nor built
     └── ReferenceFailed         4: the reference predictor failed
 
-A student's failure is never an exception: it is a value (`grader.model.BuildFailed`,
-`grader.model.Exited` …). Exit codes are those of DESIGN.md, "Commands and their contract".
+A student's failure is never an exception: it is a value (`grader.models.BuildFailed`,
+`grader.models.Exited` …). Exit codes are those of DESIGN.md, "Commands and their contract".
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
-
-__all__ = [
-    "EngineError",
-    "EnvironmentProblem",
-    "GraderError",
-    "ImageUnavailable",
-    "ReferenceFailed",
-    "SpecError",
-    "UsageError",
-]
 
 
 class GraderError(Exception):

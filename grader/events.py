@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from grader.model import ExerciseReport
-
-__all__ = ["Doing", "Emit", "Event", "ExerciseEnded", "ExerciseStarted", "silent"]
+from grader.models import ExerciseReport
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,10 +7,8 @@ import os
 import tempfile
 from pathlib import Path
 
-from grader.crashpoints import reached
 from grader.errors import UsageError
-
-__all__ = ["make_folder", "remove_half_written", "write_whole"]
+from grader.failpoints import reached
 
 _BEGUN = ".writing-"
 """How the name of a file begins that is not whole yet."""

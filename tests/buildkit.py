@@ -16,8 +16,8 @@ import h2.config
 import h2.connection
 import h2.events
 
-from grader.guard.grpc import framed
-from grader.protobuf import chunk_field, number_field
+from grader.engine.build.protobuf import chunk_field, number_field
+from grader.sandbox.proxy.grpc import framed
 
 CONTROL, BRIDGE = "/moby.buildkit.v1.Control", "/moby.buildkit.v1.frontend.LLBBridge"
 HEADERS = (

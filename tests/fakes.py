@@ -1,13 +1,13 @@
-"""A fake engine: two functions. It fulfils `grader.protocol.Engine`, so everything above the engine runs for real."""
+"""A fake engine: two functions. It is a `grader.engine.protocol.Engine`, so all above the engine runs for real."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from grader.model import BuildFailed, Built, EngineInfo, RunOutcome, RunRequest
-from grader.protocol import BuildJob, OnStep
-from grader.spec import Limits
+from grader.course.models import Limits
+from grader.engine.protocol import BuildJob, OnStep
+from grader.models import BuildFailed, Built, EngineInfo, RunOutcome, RunRequest
 from tests.worlds import image, predictor
 
 Build = Callable[[BuildJob], Built | BuildFailed]

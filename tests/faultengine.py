@@ -21,7 +21,7 @@ from socketserver import ThreadingMixIn, UnixStreamServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from grader.model import Exited, MemoryFile, RunOutcome, RunRequest
+from grader.models import Exited, MemoryFile, RunOutcome, RunRequest
 
 __all__ = ["Asked", "FaultEngine", "Reply", "SmallDocker", "as_json", "messages"]
 

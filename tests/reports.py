@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from grader.model import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
+from grader.models import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
 
 ENGINE = EngineInfo(
     name="Docker Engine",

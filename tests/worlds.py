@@ -8,12 +8,14 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grader.bench import recall
-from grader.checks import REASONS, Brief
-from grader.draw import draw_cases
-from grader.grade import Observe
-from grader.load import read_course
-from grader.model import (
+from grader.checks.base import Brief
+from grader.course.cases import draw_cases
+from grader.course.loader import read_course
+from grader.course.models import Course
+from grader.course.reasons import REASONS
+from grader.grading.executor import recall
+from grader.grading.exercise import Observe
+from grader.models import (
     BuildFailed,
     BuildRequest,
     Built,
@@ -31,7 +33,6 @@ from grader.model import (
     ScriptRequest,
     ScriptSeen,
 )
-from grader.spec import Course
 
 ROOT = Path(__file__).parents[1]
 COURSE: Course = read_course(ROOT / "exercises.yaml", REASONS)

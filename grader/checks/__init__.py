@@ -1,6 +1,6 @@
 """The kinds of check. Each is a generator that asks for observations and returns a finding.
 
-To add a kind: a frozen dataclass in `grader.kinds` (its parameters), a function of the shape
+To add a kind: a frozen dataclass in `grader.course.kinds` (its parameters), a function of the shape
 `(check, brief) -> Steps[Finding]` in a module here, a case in `examine`, and hints for its
 reasons in `exercises.yaml`. mypy and the tests point at whatever is forgotten.
 """
@@ -10,10 +10,8 @@ from __future__ import annotations
 from typing import assert_never
 
 from grader.checks import build, cache, commands, compose, library, mounted, output, packages, probe
-from grader.checks.brief import Brief, NoImage, NotAllowed, Steps
-from grader.checks.reasons import REASONS, Reason
-from grader.model import Finding
-from grader.spec import (
+from grader.checks.base import Brief, Steps
+from grader.course.kinds import (
     AlsoLogged,
     Builds,
     CachedInstalls,
@@ -47,8 +45,7 @@ from grader.spec import (
     Usage,
     WorkingDir,
 )
-
-__all__ = ["REASONS", "Brief", "NoImage", "NotAllowed", "Reason", "Steps", "examine"]
+from grader.models import Finding
 
 
 def examine(check: Check, brief: Brief) -> Steps[Finding]:

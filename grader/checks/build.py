@@ -5,15 +5,13 @@ from __future__ import annotations
 import posixpath
 import re
 
-from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built, docker_inspect
+from grader.checks.base import IMAGE_NAME, Brief, Steps, build, built, docker_inspect
 from grader.checks.cache import INSTALLS, INSTRUCTION
-from grader.checks.reasons import Reason
-from grader.dockerfile import dockerfile_of
-from grader.model import BuildFailed, BuildStep, Finding
-from grader.render.clean import TEXT_LIMIT
-from grader.spec import Builds, WorkingDir
-
-__all__ = ["builds", "working_dir"]
+from grader.course.kinds import Builds, WorkingDir
+from grader.course.reasons import Reason
+from grader.dockerfile.parser import dockerfile_of
+from grader.models import BuildFailed, BuildStep, Finding
+from grader.sanitize import TEXT_LIMIT
 
 _REPRODUCE = f"docker build -t {IMAGE_NAME} ."
 _LOG_LINES = 8

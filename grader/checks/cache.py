@@ -6,16 +6,14 @@ import re
 import shlex
 from pathlib import PurePosixPath
 
-from grader.checks.brief import IMAGE_NAME, Brief, Steps, build, built, run
+from grader.checks.base import IMAGE_NAME, Brief, Steps, build, built, run
 from grader.checks.probe import probe
-from grader.checks.reasons import Reason
-from grader.dockerfile import Dockerfile, dockerfile_of, parse
+from grader.checks.python_source import libraries_of
+from grader.course.kinds import CachedInstalls
+from grader.course.reasons import Reason
+from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
 from grader.errors import EngineError
-from grader.model import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
-from grader.source import libraries_of
-from grader.spec import CachedInstalls
-
-__all__ = ["INSTALLS", "INSTRUCTION", "cached_installs"]
+from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
 
 INSTALLS = re.compile(
     r"(?:\b|(?<=-m))(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b"

@@ -11,13 +11,14 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from grader.checks.brief import Brief, Steps, after_script, built, carried_out, run, script
-from grader.checks.reasons import Reason
-from grader.checks.scripttext import Oddity, near_names, oddity, unreadable_line
-from grader.checks.tell import ended, excerpt, not_finished
-from grader.compare import LINE_FORM, agrees, lines, predicted
-from grader.imagenames import is_allowed, is_called, normalised
-from grader.model import (
+from grader.checks.base import Brief, Steps, after_script, built, carried_out, run, script
+from grader.checks.compare import LINE_FORM, agrees, lines, predicted
+from grader.checks.diagnosis import ended, excerpt, not_finished
+from grader.checks.script_text import Oddity, near_names, oddity, unreadable_line
+from grader.course.kinds import ContainerRan, ImageLeft, ImagesKept, Listed, NoContainers, ScriptSucceeds
+from grader.course.reasons import Reason
+from grader.dockerfile.image_names import is_allowed, is_called, normalised
+from grader.models import (
     Built,
     ContainerSeen,
     EngineRequest,
@@ -29,9 +30,6 @@ from grader.model import (
     RunRequest,
     ScriptSeen,
 )
-from grader.spec import ContainerRan, ImageLeft, ImagesKept, Listed, NoContainers, ScriptSucceeds
-
-__all__ = ["container_ran", "image_left", "images_kept", "listed", "no_containers", "script_succeeds"]
 
 _FILE = "commands.sh"
 _SHORT = 12

@@ -9,16 +9,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grader.checks.brief import Brief, NoImage, Steps, compose
-from grader.checks.feed import sales_file
-from grader.checks.reasons import Reason
-from grader.checks.tell import excerpt
-from grader.compare import LINE_FORM, agrees, lines, predicted
-from grader.composegate import compose_file
-from grader.model import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen, TimedOut
-from grader.spec import ComposeAccepts, ComposeDown, ComposePrints, ComposeService
-
-__all__ = ["compose_accepts", "compose_down", "compose_prints", "compose_service"]
+from grader.checks.base import Brief, NoImage, Steps, compose
+from grader.checks.compare import LINE_FORM, agrees, lines, predicted
+from grader.checks.diagnosis import excerpt
+from grader.checks.inputs import sales_file
+from grader.course.kinds import ComposeAccepts, ComposeDown, ComposePrints, ComposeService
+from grader.course.reasons import Reason
+from grader.models import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen, TimedOut
+from grader.sandbox.compose_policy import compose_file
 
 _TOLD_NAME = "docker-compose.yml"
 _ERROR_LINES = 4

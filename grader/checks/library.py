@@ -9,18 +9,16 @@ import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from grader import gate
-from grader.checks.brief import Brief, Steps, built, docker_in_image, docker_run, run
-from grader.checks.feed import fed
+from grader.checks.base import Brief, Steps, built, docker_in_image, docker_run, run
+from grader.checks.compare import lines
+from grader.checks.diagnosis import ended, excerpt, python_error
+from grader.checks.inputs import fed
 from grader.checks.probe import Probed, probe
-from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, python_error
-from grader.compare import lines
-from grader.model import Finding, MemoryFile, RunOutcome, RunRequest
-from grader.source import Uses, uses_of
-from grader.spec import Loads, NotInBase, SourceUses
-
-__all__ = ["loads", "not_in_base", "source_uses"]
+from grader.checks.python_source import Uses, uses_of
+from grader.course.kinds import Loads, NotInBase, SourceUses
+from grader.course.reasons import Reason
+from grader.dockerfile import policy as gate
+from grader.models import Finding, MemoryFile, RunOutcome, RunRequest
 
 _FOLDER = "/grader-probe"
 _WORDS = re.compile(r"grader-loaded (?P<proof>[0-9a-f]{64}) (?P<text>\[.*\])")
@@ -149,7 +147,7 @@ def _shows_files(plain: RunRequest, own: _Loaded) -> str:
 
 
 def _source(check: Loads, brief: Brief, watched: str) -> bytes:
-    text = resources.files("grader").joinpath("data/loaded.py.txt").read_text(encoding="utf-8")
+    text = resources.files("grader.checks").joinpath("programs/loaded.py.txt").read_text(encoding="utf-8")
     return (
         text.replace("@NONCE@", brief.nonce)
         .replace("@MODULES@", repr(list(check.modules)))

@@ -8,16 +8,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from grader.checks.brief import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
-from grader.checks.feed import fed, given, ways
-from grader.checks.reasons import Reason
-from grader.checks.tell import commas_told, decimals_told, ended, excerpt, not_finished, placed
-from grader.compare import agrees, is_prediction_line, lines, numbers, predicted
-from grader.draw import draw_text
-from grader.model import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
-from grader.spec import ImageEnvironment, NeedsFile, RefusesValue, SavesPrediction
-
-__all__ = ["image_environment", "needs_file", "refuses_value", "saves_prediction"]
+from grader.checks.base import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
+from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
+from grader.checks.diagnosis import commas_told, decimals_told, ended, excerpt, not_finished, placed
+from grader.checks.inputs import fed, given, ways
+from grader.course.cases import draw_text
+from grader.course.kinds import ImageEnvironment, NeedsFile, RefusesValue, SavesPrediction
+from grader.course.reasons import Reason
+from grader.models import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
 
 def needs_file(check: NeedsFile, brief: Brief) -> Steps[Finding]:

@@ -9,10 +9,9 @@ import shlex
 import statistics
 from dataclasses import dataclass, replace
 
-from grader.checks.brief import Brief, Steps, after_script, built, docker_run, first_right, left, run
-from grader.checks.feed import fed, given, ways
-from grader.checks.reasons import Reason
-from grader.checks.tell import (
+from grader.checks.base import Brief, Steps, after_script, built, docker_run, first_right, left, run
+from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
+from grader.checks.diagnosis import (
     decimals_told,
     ended,
     excerpt,
@@ -23,11 +22,10 @@ from grader.checks.tell import (
     python_error,
     shown_command,
 )
-from grader.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
-from grader.model import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
-from grader.spec import AlsoLogged, Predicts, Usage
-
-__all__ = ["also_logged", "predicts", "usage"]
+from grader.checks.inputs import fed, given, ways
+from grader.course.kinds import AlsoLogged, Predicts, Usage
+from grader.course.reasons import Reason
+from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 
 
 def predicts(check: Predicts, brief: Brief) -> Steps[Finding]:

@@ -7,15 +7,14 @@ from collections.abc import Iterable, Mapping
 
 from packaging.utils import canonicalize_name
 
-from grader.checks.brief import IMAGE_NAME, Brief, Steps, built, docker_in_image
+from grader.checks.base import IMAGE_NAME, Brief, Steps, built, docker_in_image
+from grader.checks.poetry_lock import Locked, Unlockable, locked, package_names
 from grader.checks.probe import Probed, probe
-from grader.checks.reasons import Reason
-from grader.dockerfile import Dockerfile, Instruction, dockerfile_of, parse
-from grader.lock import Locked, Unlockable, locked, package_names
-from grader.model import Finding
-from grader.spec import HasFiles, LockedVersions, NoPins
-
-__all__ = ["has_files", "locked_versions", "no_pins"]
+from grader.course.kinds import HasFiles, LockedVersions, NoPins
+from grader.course.reasons import Reason
+from grader.dockerfile.instructions import Instruction
+from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
+from grader.models import Finding
 
 _PIN = re.compile(
     r"(?<![\w.-])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]{0,200}\])?\s*(?:===?|~=|!=|>=|<=|<|>)\s*v?(?P<version>\d[\w.*]*)"

@@ -16,7 +16,7 @@ import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from grader.checks.brief import (
+from grader.checks.base import (
     IMAGE_NAME,
     Brief,
     Steps,
@@ -27,12 +27,10 @@ from grader.checks.brief import (
     docker_run,
     run,
 )
-from grader.checks.feed import fed
-from grader.checks.reasons import Reason
-from grader.checks.tell import ended, excerpt, is_shell_text, not_finished, placed, shown_command
-from grader.compare import is_prediction_line, lines
-from grader.model import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
-from grader.spec import (
+from grader.checks.compare import is_prediction_line, lines
+from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, placed, shown_command
+from grader.checks.inputs import fed
+from grader.course.kinds import (
     Imports,
     LockedVersions,
     NotInBase,
@@ -42,8 +40,8 @@ from grader.spec import (
     ScriptIn,
     ScriptRuns,
 )
-
-__all__ = ["Probed", "imports", "probe", "python_version", "relative_command", "script_in", "script_runs"]
+from grader.course.reasons import Reason
+from grader.models import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
 
 _WORDS = re.compile(r"grader-probe (?P<proof>[0-9a-f]{64}) (?P<text>\{.*\})")
 _MOST_PATHS = 20
@@ -213,7 +211,7 @@ def _mounted(brief: Brief) -> RunRequest:
 def probe_script(brief: Brief) -> bytes:
     """The probe's source, with this grading's nonce and the modules that the exercise asks for."""
     asked = (module for check in brief.exercise.checks if isinstance(check, Imports) for module in check.modules)
-    source = resources.files("grader").joinpath("data/probe.py.txt").read_text(encoding="utf-8")
+    source = resources.files("grader.checks").joinpath("programs/probe.py.txt").read_text(encoding="utf-8")
     filled = source.replace("@NONCE@", brief.nonce).replace("@MODULES@", repr(list(dict.fromkeys(asked))))
     listing = any(isinstance(check, LockedVersions | NotInBase) for check in brief.exercise.checks)
     return _interpreter_line(brief) + filled.replace("@DISTRIBUTIONS@", repr(listing)).encode()

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect, sync_playwright
 
-from grader.model import Report
-from grader.render.clean import safe_name
-from grader.render.to_html import class_page, student_page
+from grader.models import Report
+from grader.reports.html import class_page, student_page
+from grader.sanitize import safe_name
 from tests import reports
 
 pytestmark = [

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from grader.owner import OWNER_LABEL, Owner, is_dead
+from grader.engine.ownership import OWNER_LABEL, Owner, is_dead
 
 ROOT = Path(__file__).parents[2]
 Grader = Callable[..., subprocess.CompletedProcess[str]]

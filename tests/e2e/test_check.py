@@ -49,7 +49,7 @@ def test_json_follows_the_published_schema(grader: Grader, solution: Solution) -
     done = grader("check", str(folder), "--format", "json", "--seed", "7")
     assert done.returncode == 1
     report = json.loads(done.stdout)
-    schema = json.loads((ROOT / "grader/schema/report.schema.json").read_text(encoding="utf-8"))
+    schema = json.loads((ROOT / "grader/reports/schema/report.schema.json").read_text(encoding="utf-8"))
     jsonschema.validate(report, schema)
     assert report["schema"] == "grader/report/v1"
     assert report["seed"] == 7

@@ -19,8 +19,8 @@ from typing import Any
 
 import pytest
 
-from grader.model import CheckStatus, ExerciseStatus
-from grader.render.clean import UNSAFE, safe_name
+from grader.models import CheckStatus, ExerciseStatus
+from grader.sanitize import UNSAFE, safe_name
 from tests.e2e.conftest import KINDS, made
 from tests.hostile.corpus import CASES, HostileCase, filled
 from tests.hostile.run import LIMITS, ROOT, SHORT, Ran, run_batch

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine import connect
-from grader.model import Built
-from grader.protocol import BuildJob
-from grader.spec import Limits
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.protocol import BuildJob
+from grader.models import Built
 from tests.e2e.conftest import ROOT, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]  # its build downloads NumPy and pandas

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import pytest
 
-from grader.app.opening import cache_folder
-from grader.crashpoints import POINTS, VARIABLE
-from grader.owner import Owner, is_dead
+from grader.cli.wiring import cache_folder
+from grader.engine.ownership import Owner, is_dead
+from grader.failpoints import POINTS, VARIABLE
 from tests.e2e.conftest import KINDS, ROOT, Grader, made, one_after_another, start
 
 pytestmark = [pytest.mark.engine, one_after_another, pytest.mark.timeout(900)]
@@ -59,7 +59,7 @@ WORLDS = {
     "private": World(commands, ("--exercise", "3.3.5")),
     "compose": World(compose, ("--exercise", "3.3.3")),
 }
-NEEDS_PRIVATE = ("private-", "playground-", "workshop-", "script-")
+NEEDS_PRIVATE = ("private-", "sandbox-", "workshop-", "script-")
 AGAIN = ("attempt-recorded:3", "verdict-committed:2", "build-telling:7", "container-created:5", "image-untagged:3")
 """Later times of points that are passed often: in the middle of the class, with verdicts in the journal already."""
 FAST = ("image-made:2", "container-started:3", "verdict-uncommitted", "file-written:2")

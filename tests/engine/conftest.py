@@ -7,11 +7,12 @@ from contextlib import ExitStack
 
 import pytest
 
-from grader.engine import DockerEngine, connect
-from grader.enginestore import our_objects
-from grader.model import BuildFailed, Built
-from grader.owner import OWNER_LABEL, this_process
-from grader.spec import Limits
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.ownership import OWNER_LABEL, this_process
+from grader.engine.store import our_objects
+from grader.models import BuildFailed, Built
 from tests.engine.contexts import BASE, LIMITS, Build, ignore, make_job
 
 

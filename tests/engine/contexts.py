@@ -6,9 +6,9 @@ import io
 import tarfile
 from collections.abc import Callable
 
-from grader.model import BuildFailed, BuildStep, Built
-from grader.protocol import BuildJob
-from grader.spec import Limits
+from grader.course.models import Limits
+from grader.engine.protocol import BuildJob
+from grader.models import BuildFailed, BuildStep, Built
 
 BASE = "python:3.9-slim"
 LIMITS = Limits(build_seconds=120, run_seconds=20, memory_mb=64)

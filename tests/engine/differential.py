@@ -20,16 +20,17 @@ from typing import Literal
 
 import yaml
 
-from grader.builders import unsupported
-from grader.connection import Connection
-from grader.directives import as_built
-from grader.dockerfile import Dockerfile, Unparsable
-from grader.engine import connect
-from grader.gate import Gate, examine
-from grader.imagenames import is_allowed, normalised
-from grader.model import ExerciseFiles, MemoryFile
-from grader.owner import labels, this_process
-from grader.spec import BaseImage
+from grader.course.models import BaseImage
+from grader.dockerfile.directives import as_built
+from grader.dockerfile.image_names import is_allowed, normalised
+from grader.dockerfile.instructions import Unparsable
+from grader.dockerfile.parser import Dockerfile
+from grader.dockerfile.policy import Gate, examine
+from grader.engine.build import unsupported
+from grader.engine.client import connect
+from grader.engine.http import Connection
+from grader.engine.ownership import labels, this_process
+from grader.models import ExerciseFiles, MemoryFile
 from tests.engine.engineview import Seen, look, tiny_images
 
 __all__ = ["ENTRIES", "Entry", "compared", "judged", "verdict"]

@@ -17,11 +17,11 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from grader.builders.order import error_of, json_messages
-from grader.connection import Connection, Parameters, Refused
+from grader.engine.build.order import error_of, json_messages
+from grader.engine.build.trace import decode_status
+from grader.engine.http import Connection, Parameters, Refused
+from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError
-from grader.trace import decode_status
-from grader.watchdog import Cancellation
 
 __all__ = ["Seen", "look", "tiny_images"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from grader.context import make_job
-from grader.engine import DockerEngine
-from grader.model import BuildFailed, Built, ExerciseFiles, MemoryFile
+from grader.engine.build.context import make_job
+from grader.engine.docker_engine import DockerEngine
+from grader.models import BuildFailed, Built, ExerciseFiles, MemoryFile
 from tests.engine.contexts import BASE, LIMITS, ignore
 
 pytestmark = pytest.mark.engine

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from grader.engine import connect
-from grader.private import PrivateEngine
+from grader.engine.client import connect
+from grader.sandbox.nested_engine import PrivateEngine
 from tests.engine.differential import ENTRIES, compared, judged, verdict
 from tests.engine.test_private import cache, host, private
 

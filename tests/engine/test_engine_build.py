@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.watchdog import Cancelled
 from grader.errors import EngineError
-from grader.model import BuildFailed, BuildStep, Built, Exited, RunRequest
-from grader.watchdog import Cancelled
+from grader.models import BuildFailed, BuildStep, Built, Exited, RunRequest
 from tests.engine.contexts import BASE, LIMITS, Build, ignore, make_job
 
 pytestmark = pytest.mark.engine

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine import DockerEngine
-from grader.enginestore import untag_image
-from grader.images import BaseImages
-from grader.spec import BaseImage
+from grader.base_images.provider import BaseImages
+from grader.course.models import BaseImage
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.store import untag_image
 from tests.engine.contexts import BASE, make_job
 
 pytestmark = pytest.mark.engine

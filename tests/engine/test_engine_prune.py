@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine import DockerEngine
-from grader.enginestore import our_objects
-from grader.model import Built, Exited, RunRequest
-from grader.owner import OWNER_LABEL, Leftover, Owner
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.ownership import OWNER_LABEL, Leftover, Owner
+from grader.engine.store import our_objects
+from grader.models import Built, Exited, RunRequest
 from tests.e2e.conftest import one_after_another
 from tests.engine.contexts import LIMITS, ignore, make_job
 
@@ -26,9 +26,9 @@ OTHER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tests.engine.contexts import LIMITS, ignore, make_job
-from grader.engine import connect
-from grader.model import RunRequest
-from grader.owner import this_process
+from grader.engine.client import connect
+from grader.models import RunRequest
+from grader.engine.ownership import this_process
 engine = connect(builder="buildkit")
 job = make_job('VOLUME ["/data"]\\nENTRYPOINT ["python", "-c", "import time; time.sleep(1000)"]\\n')
 built = engine.build(job, LIMITS, ignore)

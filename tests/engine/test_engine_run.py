@@ -12,9 +12,11 @@ from dataclasses import replace
 
 import pytest
 
-from grader.engine import DockerEngine
+from grader.course.models import Limits
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.watchdog import Cancelled
 from grader.errors import EngineError
-from grader.model import (
+from grader.models import (
     Built,
     Exited,
     FolderMount,
@@ -26,8 +28,6 @@ from grader.model import (
     RunRequest,
     TimedOut,
 )
-from grader.spec import Limits
-from grader.watchdog import Cancelled
 from tests.engine.contexts import LIMITS, Build
 
 pytestmark = pytest.mark.engine

@@ -15,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from grader.connection import Connection
-from grader.engine import connect
-from grader.enginestore import our_objects
-from grader.guard.proxy import GuardedRecording, guarded
-from grader.model import RunOutcome, RunRequest
-from grader.owner import OWNER_LABEL, labels, this_process
-from grader.private import PrivateEngine, PrivateSettings, start_private_engine
-from grader.privaterecipe import image_name
-from grader.runner import ContainerRun, container_settings, observe, remove_container
-from grader.spec import Limits
-from grader.watchdog import Cancellation
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.http import Connection
+from grader.engine.ownership import OWNER_LABEL, labels, this_process
+from grader.engine.run import ContainerRun, container_settings, observe, remove_container
+from grader.engine.store import our_objects
+from grader.engine.watchdog import Cancellation
+from grader.models import RunOutcome, RunRequest
+from grader.sandbox.engine_image import image_name
+from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
+from grader.sandbox.proxy.proxy import ProxyRecording, guarded
 from tests.engine.contexts import BASE
 from tests.engine.test_private import why_not_nested
 
@@ -82,7 +82,7 @@ class Place:
 
     host: Connection
     folder: Path
-    recording: GuardedRecording
+    recording: ProxyRecording
 
     @property
     def work(self) -> Path:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from grader.protobuf import chunk_field
+from grader.engine.build.protobuf import chunk_field
 from tests.buildkit import (
     BRIDGE,
     CONTROL,

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine import DockerEngine
-from grader.imagehost import KEYRING
-from grader.imagerecipe import Workplace, make_file_system
-from grader.model import BuildFailed, Built, Exited, RunRequest
-from grader.spec import BaseImage, Limits
+from grader.base_images.debootstrap import Workplace, make_file_system
+from grader.base_images.host import KEYRING
+from grader.course.models import BaseImage, Limits
+from grader.engine.docker_engine import DockerEngine
+from grader.models import BuildFailed, Built, Exited, RunRequest
 from tests.engine.contexts import Build, ignore, make_job
 
 pytestmark = [pytest.mark.engine, pytest.mark.slow]
@@ -214,8 +214,8 @@ def test_an_interrupted_build_leaves_only_its_log(tmp_path: Path) -> None:
 KILLED = """
 import os, sys, tempfile
 from pathlib import Path
-from grader.imagerecipe import Workplace, make_file_system
-from grader.spec import BaseImage
+from grader.base_images.debootstrap import Workplace, make_file_system
+from grader.course.models import BaseImage
 base = BaseImage(names=("python:3.13",), python="3.13", release="trixie")
 place = Workplace(Path(sys.argv[1]), os.environ, lambda line: print(line, flush=True), lambda: None)
 with tempfile.TemporaryFile() as archive:

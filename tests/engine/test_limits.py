@@ -10,15 +10,16 @@ from pathlib import Path
 
 import pytest
 
-from grader.app.opening import TrialEngine, host_places, trial_engine
-from grader.app.proving import tried
-from grader.course import open_course
-from grader.engine import DockerEngine, connect
-from grader.limitjudge import Spent
-from grader.limits import SMALL_ENGINE, proofs
-from grader.meter import kernel_limits, squeezed
-from grader.model import Exited, RunRequest
-from grader.spec import Limits
+from grader.cli.proving import tried
+from grader.cli.wiring import TrialEngine, host_places, trial_engine
+from grader.course.folder import open_course
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.docker_engine import DockerEngine
+from grader.limits.judge import Spent
+from grader.limits.meter import kernel_limits, squeezed
+from grader.limits.probes import SMALL_ENGINE, proofs
+from grader.models import Exited, RunRequest
 from tests.engine.contexts import BASE, LIMITS
 from tests.engine.test_private import why_not_nested
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from grader.bench import Bench, Places
-from grader.dockerengine import DockerEngine
+from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError
-from grader.model import BuildFailed, BuildRequest, Built, ExerciseFiles, MemoryFile
+from grader.grading.executor import Executor, Places
+from grader.models import BuildFailed, BuildRequest, Built, ExerciseFiles, MemoryFile
 from tests.engine.contexts import BASE, LIMITS, Build
-from tests.unit.test_bench import FakePlaygrounds
+from tests.unit.grading.test_bench import FakeSandboxes
 
 pytestmark = pytest.mark.engine
 
@@ -22,7 +22,7 @@ NOBODY = "http://index.invalid:3142"
 def graded(engine: DockerEngine, dockerfile: str, *, base: str = BASE) -> Built | BuildFailed:
     """What a build of the student's comes to."""
     files = ExerciseFiles("3.2.1", "folder", (MemoryFile("Dockerfile", f"FROM {base}\n{dockerfile}".encode()),), "d")
-    with Bench(Places(engine, FakePlaygrounds()), files, LIMITS, "ex", lambda _: None, bases=(base,)) as observe:
+    with Executor(Places(engine, FakeSandboxes()), files, LIMITS, "ex", lambda _: None, bases=(base,)) as observe:
         seen = observe(BuildRequest())
     assert isinstance(seen, Built | BuildFailed)
     return seen

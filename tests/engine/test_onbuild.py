@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from grader.engine import DockerEngine, connect
-from grader.model import BuildFailed, Built
-from grader.private import PrivateSettings, start_private_engine
+from grader.engine.client import connect
+from grader.engine.docker_engine import DockerEngine
+from grader.models import BuildFailed, Built
+from grader.sandbox.nested_engine import PrivateSettings, start_private_engine
 from tests.engine.contexts import BASE, LIMITS, ignore, make_job
 from tests.engine.test_private import why_not_nested
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from grader.app.opening import Terms, open_session
-from grader.course import open_course
-from grader.engine import connect
-from grader.enginestore import untag_image
+from grader.cli.wiring import Terms, open_session
+from grader.course.folder import open_course
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.store import untag_image
 from grader.events import Doing, Event
-from grader.model import ExerciseFiles, ExerciseStatus, MemoryFile
-from grader.session import Session, grade_one
-from grader.spec import Limits
-from grader.submission import read_exercise
+from grader.grading.session import Session, grade_one
+from grader.models import ExerciseFiles, ExerciseStatus, MemoryFile
+from grader.submissions.reader import read_exercise
 from tests.engine.test_private import why_not_nested
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]

@@ -19,14 +19,21 @@ from typing import ClassVar
 
 import pytest
 
-from grader.connection import Answer, Connection, Refused, Stream
-from grader.engine import DockerEngine, connect
-from grader.enginestore import our_objects
+from grader.engine.client import connect
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.http import Answer, Connection, Refused, Stream
+from grader.engine.ownership import OWNER_LABEL, this_process
+from grader.engine.run import remove_container
+from grader.engine.store import our_objects
 from grader.errors import EngineError
-from grader.model import BuildFailed, Built, Exited, RunRequest
-from grader.owner import OWNER_LABEL, this_process
-from grader.private import PrivateEngine, PrivateSettings, _image_ids, _template_name, start_private_engine
-from grader.runner import remove_container
+from grader.models import BuildFailed, Built, Exited, RunRequest
+from grader.sandbox.nested_engine import (
+    PrivateEngine,
+    PrivateSettings,
+    _image_ids,
+    _template_name,
+    start_private_engine,
+)
 from tests.engine.contexts import BASE, LIMITS, ignore, make_job
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
@@ -281,9 +288,9 @@ from dataclasses import replace
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.engine.test_private import other_settings, settings
-from grader.engine import connect
-from grader.owner import this_process
-from grader.private import start_private_engine
+from grader.engine.client import connect
+from grader.engine.ownership import this_process
+from grader.sandbox.nested_engine import start_private_engine
 print(this_process(), flush=True)
 host = connect(builder="buildkit")._connection
 with start_private_engine(host, other_settings(Path(sys.argv[2])), lambda line: None):
@@ -386,9 +393,9 @@ import os, sys
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
 from tests.engine.test_private import settings
-from grader.engine import connect
-from grader.owner import this_process
-from grader.private import start_private_engine
+from grader.engine.client import connect
+from grader.engine.ownership import this_process
+from grader.sandbox.nested_engine import start_private_engine
 with start_private_engine(connect(builder="buildkit")._connection, settings(Path(sys.argv[2])), lambda line: None):
     print(this_process(), flush=True)
     sys.stdin.read()

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from grader.connection import Connection
-from grader.engine import connect
-from grader.enginestore import our_objects
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.http import Connection
+from grader.engine.ownership import OWNER_LABEL, this_process
+from grader.engine.store import our_objects
 from grader.errors import EngineError
-from grader.model import Exited, MemoryFile, OutputLimit, TimedOut
-from grader.owner import OWNER_LABEL, this_process
-from grader.private import PrivateEngine, PrivateSettings, start_private_engine
-from grader.scriptrun import ScriptOutcome, run_script, workshop
-from grader.spec import Limits
+from grader.models import Exited, MemoryFile, OutputLimit, TimedOut
+from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
+from grader.sandbox.script import ScriptOutcome, run_script, workshop
 from tests.engine.contexts import BASE
 from tests.engine.test_private import why_not_nested
 

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 
-from grader.guard.buildkit import Call, call
-from grader.guard.grpc import framed
-from grader.guard.refusal import Refusal, answer
-from grader.guard.relay import Relay
-from grader.protobuf import Field, chunk_field, fields, number_field
+from grader.engine.build.protobuf import Field, chunk_field, fields, number_field
+from grader.sandbox.proxy.buildkit import Call, call
+from grader.sandbox.proxy.grpc import framed
+from grader.sandbox.proxy.refusal import Refusal, answer
+from grader.sandbox.proxy.relay import Relay
 from tests.buildkit import BRIDGE, CONTROL, Caller, recorded_calls
 from tests.fuzz.harness import Found, main, mutated_bytes
 

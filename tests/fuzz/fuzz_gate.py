@@ -9,10 +9,10 @@ import random
 import sys
 from pathlib import Path
 
-from grader.gate import examine
-from grader.imagenames import is_allowed
-from grader.model import ExerciseFiles, MemoryFile
-from grader.spec import BaseImage
+from grader.course.models import BaseImage
+from grader.dockerfile.image_names import is_allowed
+from grader.dockerfile.policy import examine
+from grader.models import ExerciseFiles, MemoryFile
 from tests.fuzz.harness import Found, main, mutated_bytes, mutated_text
 
 ROOT = Path(__file__).parents[2]

@@ -10,11 +10,11 @@ from __future__ import annotations
 import random
 import sys
 
-from grader.guard.http import Body, parse_head
-from grader.guard.refusal import Refusal, answer
-from grader.guard.rules import CONTEXT_LIMIT, Plan, Rebuilt, plan
-from grader.guard.strictjson import BODY_LIMIT
-from grader.recorder import recorded_request
+from grader.sandbox.proxy.http import Body, parse_head
+from grader.sandbox.proxy.recorder import recorded_request
+from grader.sandbox.proxy.refusal import Refusal, answer
+from grader.sandbox.proxy.rules import CONTEXT_LIMIT, Plan, Rebuilt, plan
+from grader.sandbox.proxy.strictjson import BODY_LIMIT
 from tests.fuzz.guardjudge import POLICY, judge
 from tests.fuzz.guardrequests import cut, request
 from tests.fuzz.harness import Found, main

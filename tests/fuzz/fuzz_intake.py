@@ -22,13 +22,13 @@ import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from grader.archive import names_in_zip, read_archive
+from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.intake import Wanted, open_intake
-from grader.model import ExerciseFiles, RefusedFolder, Submission
-from grader.spec import Limits
-from grader.submission import read_exercise
-from grader.vetting import MEGABYTE, whole_room
+from grader.models import ExerciseFiles, RefusedFolder, Submission
+from grader.submissions.archive import names_in_zip, read_archive
+from grader.submissions.budget import MEGABYTE, whole_room
+from grader.submissions.lms import Wanted, open_intake
+from grader.submissions.reader import read_exercise
 from tests.fuzz.harness import Found, main, mutated_bytes
 
 KNOWN = ("3.1.1", "3.1.3", "3.1.4", "3.2.P")

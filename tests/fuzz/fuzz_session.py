@@ -12,11 +12,11 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 
-from grader.guard.grpc import Messages, framed
-from grader.guard.refusal import Refusal, answer
-from grader.guard.session import Reply, reply
-from grader.guard.sessionrelay import SessionRelay
-from grader.protobuf import fields
+from grader.engine.build.protobuf import fields
+from grader.sandbox.proxy.grpc import Messages, framed
+from grader.sandbox.proxy.refusal import Refusal, answer
+from grader.sandbox.proxy.session import Reply, reply
+from grader.sandbox.proxy.sessionrelay import SessionRelay
 from tests.buildkit import (
     BEGUN,
     DIFF_COPY,

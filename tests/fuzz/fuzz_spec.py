@@ -10,11 +10,11 @@ import re
 import sys
 from pathlib import Path
 
-from grader.checks import REASONS
+from grader.course.loader import load_course
+from grader.course.models import Course
+from grader.course.reasons import REASONS
+from grader.course.yaml_source import YamlError, decode
 from grader.errors import SpecError
-from grader.load import load_course
-from grader.spec import Course
-from grader.yamlpos import YamlError, decode
 from tests.fuzz.harness import Found, main, mutated_bytes, mutated_text
 
 ROOT = Path(__file__).parents[2]

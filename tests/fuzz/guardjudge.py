@@ -15,11 +15,11 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import parse_qsl
 
-from grader.guard.http import parse_head
-from grader.guard.mounts import work_volume
-from grader.guard.proxy import _sent_head
-from grader.guard.refusal import Refusal
-from grader.guard.rules import Plan, Policy, Rebuilt, plan
+from grader.sandbox.proxy.http import parse_head
+from grader.sandbox.proxy.mounts import work_volume
+from grader.sandbox.proxy.proxy import _sent_head
+from grader.sandbox.proxy.refusal import Refusal
+from grader.sandbox.proxy.rules import Plan, Policy, Rebuilt, plan
 from tests.fuzz.harness import Found
 
 __all__ = ["POLICY", "judge"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.guard.http import chunk
+from grader.sandbox.proxy.http import chunk
 from tests.fuzz.harness import mutated_bytes, mutated_text
 
 __all__ = ["Wire", "cut", "request"]

@@ -24,7 +24,7 @@ from typing import Any
 
 import yaml
 
-from grader.submission import student_of
+from grader.submissions.reader import student_of
 from tests.hostile import filemakers, makers
 
 __all__ = ["CASES", "Expect", "HostileCase", "load_cases", "write_case", "write_clean"]

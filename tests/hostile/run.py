@@ -23,7 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.journal import Graded, Journal
+from grader.batch.journal import Graded, Journal
 from tests.hostile.corpus import HostileCase, write_case, write_clean
 from tests.hostile.making import MARK
 

@@ -1,1 +1,0 @@
-"""What each command does, behind the command line. Imported only when the command runs."""

@@ -1,0 +1,265 @@
+"""The journal of a batch: `journal.sqlite` in its result folder, the truth that all other files are made from.
+
+Tables: `batch` (one row: format, seed, course digest, engine, when), `student` (everyone who must
+appear), `attempt` (what is being graded now, written before its first object is made in an engine),
+`graded` (one final row for each student and exercise: the digest of what was graded, the report, and
+as evidence the files and what was observed of them). A verdict is committed together with the end of
+its attempt; so attempts of an owner that is dead were cut off, and are made anew.
+
+SQLite in WAL mode with full synchronisation; one connection, one writer, guarded by a lock, so that
+worker threads may call it. Reports and observations are JSON.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import functools
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self, TextIO
+
+from pydantic import ConfigDict, TypeAdapter
+
+from grader.engine.ownership import this_process
+from grader.errors import EnvironmentProblem, UsageError
+from grader.failpoints import reached
+from grader.grading.session import Result
+from grader.models import EngineInfo, ExerciseFiles, ExerciseReport, Observation, Request
+
+_NAME = "journal.sqlite"
+_LOCK = ".journal.lock"
+_WAIT_SECONDS = 10.0
+"""How long to wait for another process that holds the journal."""
+
+_FORMATS = (
+    """
+CREATE TABLE batch (
+    id INTEGER PRIMARY KEY CHECK (id = 1), seed INTEGER NOT NULL, course TEXT NOT NULL,
+    title TEXT NOT NULL, started TEXT NOT NULL, engine TEXT NOT NULL
+) STRICT;
+CREATE TABLE student (name TEXT PRIMARY KEY) STRICT;
+CREATE TABLE graded (
+    student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, digest TEXT NOT NULL,
+    report TEXT NOT NULL, evidence TEXT NOT NULL, PRIMARY KEY (student, exercise)
+) STRICT;
+""",
+    """
+CREATE TABLE attempt (
+    student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, number INTEGER NOT NULL,
+    owner TEXT NOT NULL, PRIMARY KEY (student, exercise)
+) STRICT;
+""",
+)
+"""What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
+
+_Evidence = tuple[ExerciseFiles | None, tuple[tuple[Request, Observation], ...]]
+_ENGINE: TypeAdapter[EngineInfo] = TypeAdapter(EngineInfo)
+_REPORT: TypeAdapter[ExerciseReport] = TypeAdapter(ExerciseReport)
+
+
+@dataclass(frozen=True, slots=True)
+class BatchInfo:
+    """What all of a batch's gradings share. `course` is a digest of the spec, `started` an ISO time in UTC."""
+
+    seed: int
+    course: str
+    title: str
+    started: str
+    engine: EngineInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """One final grading: whose, and the result with what it was concluded from."""
+
+    student: str
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A grading that was begun and has no verdict: whose, which time it is (from 1), and the process (`Owner`)."""
+
+    student: str
+    exercise: str
+    number: int
+    owner: str
+
+
+class Journal:
+    """An open journal. Use it as a context manager; methods may be called from any thread."""
+
+    def __init__(self, connection: sqlite3.Connection, held: TextIO, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._held = held
+        self._lock = threading.Lock()
+
+    @classmethod
+    def open(cls, folder: Path, *, create: bool = False) -> Self:
+        """Open the journal in a result folder, or make it. `UsageError` if there is none or it is not ours."""
+        path = folder / _NAME
+        if not create and not path.is_file():
+            message = f"{folder}: has no {_NAME}; it is not a result folder of `grader batch`."
+            raise UsageError(message)
+        held = _lock_folder(folder)
+        try:
+            connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            _migrate(connection, path)
+        except UsageError:
+            held.close()
+            raise
+        except sqlite3.Error as error:
+            held.close()
+            message = (
+                f"{path}: cannot be used as a journal: {error}. Is another grader working on it, or is the disk full?"
+            )
+            raise UsageError(message) from error
+        return cls(connection, held, path)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._connection.close()
+        self._held.close()
+
+    def begin(self, info: BatchInfo, students: tuple[str, ...]) -> None:
+        """Record a new batch, or that the one in the journal goes on with these students besides."""
+        engine = _ENGINE.dump_json(info.engine).decode()
+        with self._writing() as connection:
+            connection.execute(
+                "INSERT INTO batch VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET engine = excluded.engine",
+                (info.seed, info.course, info.title, info.started, engine),
+            )
+            connection.executemany("INSERT OR IGNORE INTO student VALUES (?)", [(name,) for name in students])
+
+    def info(self) -> BatchInfo | None:
+        """The batch's own row; None before `begin`."""
+        row = self._read("SELECT seed, course, title, started, engine FROM batch")
+        if not row:
+            return None
+        seed, course, title, started, engine = row[0]
+        return BatchInfo(int(str(seed)), str(course), str(title), str(started), _ENGINE.validate_json(str(engine)))
+
+    def students(self) -> tuple[str, ...]:
+        """Everyone who must appear in the results, sorted."""
+        return tuple(str(name) for (name,) in self._read("SELECT name FROM student ORDER BY name"))
+
+    def begin_attempt(self, student: str, exercise: str) -> None:
+        """Record that this is about to be graded, by this process; on return that is on the disk."""
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO student VALUES (?)", (student,))
+            connection.execute(
+                "INSERT INTO attempt VALUES (?, ?, 1, ?) ON CONFLICT (student, exercise) "
+                "DO UPDATE SET number = number + 1, owner = excluded.owner",
+                (student, exercise, str(this_process())),
+            )
+
+    def attempts(self) -> tuple[Attempt, ...]:
+        """What was begun and has no verdict yet, by student and exercise."""
+        rows = self._read("SELECT student, exercise, number, owner FROM attempt ORDER BY student, exercise")
+        return tuple(Attempt(str(name), str(exercise), int(str(no)), str(owner)) for name, exercise, no, owner in rows)
+
+    def record(self, graded: Graded) -> None:
+        """Store one final grading and end its attempt; it replaces an earlier one of the same student and exercise."""
+        result = graded.result
+        report = _REPORT.dump_json(result.report).decode()
+        evidence = _evidence().dump_json((result.files, tuple(result.observations.items()))).decode()
+        with self._writing() as connection:
+            connection.execute("INSERT OR IGNORE INTO student VALUES (?)", (graded.student,))
+            connection.execute(
+                "INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?)",
+                (graded.student, result.report.id, result.digest, report, evidence),
+            )
+            whose = (graded.student, result.report.id)
+            connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", whose)
+            reached("verdict-uncommitted")
+        reached("verdict-committed")
+
+    def digests(self) -> dict[tuple[str, str], tuple[str, str]]:
+        """For each (student, exercise) already graded: the digest of what was graded, and its status."""
+        rows = self._read("SELECT student, exercise, digest, json_extract(report, '$.status') FROM graded")
+        return {(str(student), str(exercise)): (str(digest), str(status)) for student, exercise, digest, status in rows}
+
+    def reports(self) -> dict[str, dict[str, ExerciseReport]]:
+        """All final reports: student → exercise → report."""
+        found: dict[str, dict[str, ExerciseReport]] = {}
+        for student, exercise, report in self._read("SELECT student, exercise, report FROM graded"):
+            found.setdefault(str(student), {})[str(exercise)] = _REPORT.validate_json(str(report))
+        return found
+
+    def gradings(self) -> Iterator[Graded]:
+        """All final gradings with what was observed, one at a time."""
+        for student, digest, report, evidence in self._read("SELECT student, digest, report, evidence FROM graded"):
+            files, observations = _evidence().validate_json(str(evidence))
+            result = Result(_REPORT.validate_json(str(report)), str(digest), dict(observations), files)
+            yield Graded(str(student), result)
+
+    def _read(self, query: str) -> list[tuple[object, ...]]:
+        with self._lock, self._explained():
+            return self._connection.execute(query).fetchall()
+
+    @contextmanager
+    def _writing(self) -> Iterator[sqlite3.Connection]:
+        with self._lock, self._explained():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._connection
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:  # a full disk may have ended it already
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """What stands in the way of reading and writing is a matter of this machine: `EnvironmentProblem`."""
+        try:
+            yield
+        except sqlite3.Error as error:
+            raise EnvironmentProblem(
+                f"{self._path}: cannot be read or written: {error}. All verdicts in it until now are kept. "
+                "See whether the disk is full (`df`) or another program holds the file, then go on with --resume."
+            ) from error
+
+
+@functools.cache
+def _evidence() -> TypeAdapter[_Evidence]:
+    """Bytes travel as base64: what a container printed need not be text."""
+    return TypeAdapter(_Evidence, config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
+
+
+def _lock_folder(folder: Path) -> TextIO:
+    """One grader at a time works in a result folder. The kernel drops the lock when its holder dies."""
+    try:
+        held = (folder / _LOCK).open("w")
+    except OSError as error:
+        message = f"{folder}: cannot be written to: {error.strerror}. Name another folder."
+        raise UsageError(message) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        held.close()
+        message = f"{folder}: another grader is working in this folder. Wait for it, or name another folder."
+        raise UsageError(message) from error
+    return held
+
+
+def _migrate(connection: sqlite3.Connection, path: Path) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(_FORMATS):
+        message = (
+            f"{path}: written by a newer version of grader (format {version}, this one knows {len(_FORMATS)}). "
+            "Use that version, or name another folder."
+        )
+        raise UsageError(message)
+    for number, added in enumerate(_FORMATS[version:], start=version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {added} PRAGMA user_version = {number}; COMMIT;")

@@ -1,0 +1,167 @@
+"""Grading many submissions: a pool of workers, one journal, one final row for each student and exercise.
+
+A student's exercises are graded one after the other by one worker; students are graded side by
+side. Each result is in the journal before the next begins, so a batch that is interrupted or
+killed goes on where it was with `--resume`. What was being graded then has an attempt in the journal
+and no verdict, and is graded anew.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+
+from grader.batch.journal import Graded, Journal
+from grader.course.models import Course, Exercise
+from grader.errors import GraderError, UsageError
+from grader.failpoints import reached
+from grader.grading.scoring import with_totals
+from grader.grading.session import Handed, Session, digest_of, grade_one
+from grader.models import ExerciseReport, ExerciseStatus, Report, Submission
+
+ReadSubmission = Callable[[Path], Submission]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a batch has to do: each student with the path of the submission, None where nothing was handed in."""
+
+    students: Mapping[str, Path | None]
+    exercises: Sequence[Exercise]
+
+
+def plan_batch(
+    paths: Sequence[Path], name_of: Callable[[Path], str], roster: Sequence[str], exercises: Sequence[Exercise]
+) -> Plan:
+    """Match submissions with the roster. Two submissions of one name are a `UsageError`."""
+    students: dict[str, Path | None] = dict.fromkeys(roster)
+    taken: dict[str, Path] = {}
+    for path in paths:
+        name = name_of(path)
+        if name in taken:
+            message = f"Two submissions are named {name}: {taken[name]} and {path}. Remove or rename one."
+            raise UsageError(message)
+        taken[name] = path
+    students.update(taken)
+    return Plan(dict(sorted(students.items())), exercises)
+
+
+def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmission, jobs: int) -> None:
+    """Grade everything in the plan that the journal does not have yet.
+
+    The first `GraderError` or interrupt of a worker stops the batch and is raised here once the other workers have
+    ended. Any other exception is a fault of the grader that what this one student handed in has met: the others are
+    graded first, then it is raised. Who met it has no result, and is graded again with `--resume`.
+    """
+    done = journal.digests()
+    faults: list[Exception] = []
+
+    def grade(student: str, path: Path | None) -> None:
+        handed = _handed(read, path)
+        reached("submission-read")
+        for exercise, work in _open(plan, done, student, handed):
+            journal.begin_attempt(student, exercise.id)
+            reached("attempt-recorded")
+            journal.record(Graded(student, grade_one(session, student, exercise, work)))
+
+    def grade_apart(student: str, path: Path | None) -> None:
+        try:
+            grade(student, path)
+        except GraderError:
+            raise
+        except Exception as fault:  # noqa: BLE001 - whatever it is, it is no reason to grade nobody else
+            faults.append(fault)
+
+    with ThreadPoolExecutor(jobs, thread_name_prefix="grade") as pool:
+        futures = [pool.submit(grade_apart, student, path) for student, path in plan.students.items()]
+        _wait(futures, pool, session.stop)
+    if faults:
+        raise faults[0]
+
+
+def open_work(
+    plan: Plan, journal: Journal, read: ReadSubmission
+) -> Iterator[tuple[str, list[tuple[Exercise, Handed]]]]:
+    """Each student of whom the journal does not have everything yet, and what is to be graded; read when it is due."""
+    done = journal.digests()
+    for student, path in plan.students.items():
+        if work := _open(plan, done, student, _handed(read, path)):
+            yield student, work
+
+
+def reports_in(journal: Journal, course: Course) -> list[Report]:
+    """Every student's report, in the order of the course, from the journal alone."""
+    info = journal.info()
+    if info is None:
+        message = "The journal is empty: nothing was graded into this folder."
+        raise UsageError(message)
+    order = {exercise.id: index for index, exercise in enumerate(course.exercises)}
+    stored = journal.reports()
+    return [
+        with_totals(Report(student, info.seed, info.engine, _sorted(stored.get(student, {}), order)))
+        for student in journal.students()
+    ]
+
+
+def read_roster(path: Path) -> tuple[str, ...]:
+    """Student names from a CSV file: the column `student`, else the first column.
+
+    Raises `UsageError` with the line number where a name is missing or comes twice.
+    """
+    try:
+        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
+    except (OSError, UnicodeDecodeError) as error:
+        message = f"{path}: cannot be read as a roster: {error}"
+        raise UsageError(message) from error
+    header = [cell.strip().lower() for cell in rows[0]] if rows else []
+    column = header.index("student") if "student" in header else 0
+    names: dict[str, int] = {}
+    for number, row in enumerate(rows[1 if "student" in header else 0 :], start=2 if "student" in header else 1):
+        name = row[column].strip() if column < len(row) else ""
+        if not any(cell.strip() for cell in row):
+            continue
+        if not name or name in names:
+            problem = f"{name!r} already stands in line {names[name]}" if name else "the student's name is missing"
+            message = f"{path}:{number}: {problem}"
+            raise UsageError(message)
+        names[name] = number
+    return tuple(names)
+
+
+def _handed(read: ReadSubmission, path: Path | None) -> dict[str, Handed]:
+    return {item.exercise: item for item in read(path).exercises} if path is not None else {}
+
+
+def _open(
+    plan: Plan, done: Mapping[tuple[str, str], tuple[str, str]], student: str, handed: Mapping[str, Handed]
+) -> list[tuple[Exercise, Handed]]:
+    """What of a student is to be graded still."""
+    return [
+        (exercise, handed.get(exercise.id))
+        for exercise in plan.exercises
+        if not _is_final(done.get((student, exercise.id)), handed.get(exercise.id))
+    ]
+
+
+def _is_final(stored: tuple[str, str] | None, handed: Handed) -> bool:
+    return stored is not None and stored[0] == digest_of(handed) and stored[1] != ExerciseStatus.NOT_GRADED
+
+
+def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> tuple[ExerciseReport, ...]:
+    return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
+
+
+def _wait(futures: Sequence[Future[None]], pool: ThreadPoolExecutor, stop: Callable[[], None]) -> None:
+    try:
+        wait(futures, return_when=FIRST_EXCEPTION)
+    except BaseException:  # the pool's own end would wait for whole students
+        stop()
+        raise
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    for future in futures:
+        if not future.cancelled():
+            future.result()

@@ -1,0 +1,152 @@
+"""Proof that a course grades rightly: its own right and wrong solutions, and what must become of them.
+
+`reference/solutions/<exercise>/<name>/` must get full points. `reference/wrong/<exercise>/<name>/`
+must fail one named check, the first that does not pass, and the student must be shown a phrase;
+both stand in `expect.yaml` beside the folders: `name: {fails: CHECK, phrase: TEXT}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grader.course.kinds import Builds
+from grader.course.models import Exercise
+from grader.errors import SpecError
+from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus
+
+_EXPECT = "expect.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """One stored solution. A right one has no `fails`; `rejected` stands for the safety gate.
+
+    `requires` names what not every machine has (`heredoc` in its builder, a package index for `poetry-install`).
+    """
+
+    exercise: Exercise
+    name: str
+    folder: Path
+    fails: str = ""
+    phrase: str = ""
+    requires: str = ""
+
+    @property
+    def right(self) -> bool:
+        """Whether it must get full points."""
+        return not self.fails
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one: `agrees`, or `problem` says how it differs from what was expected."""
+
+    expectation: Expectation
+    report: ExerciseReport
+    problem: str = ""
+
+    @property
+    def untried(self) -> bool:
+        """Whether what it `requires` cannot be had here, so that its build failed and it proves nothing."""
+        first = _first_failed(self.report)
+        return (
+            bool(self.expectation.requires)
+            and first is not None
+            and isinstance(self.expectation.exercise.check(first.id), Builds)
+        )
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the grader did what it must."""
+        return not self.problem or self.untried
+
+
+def expectations(reference: Path, exercises: Sequence[Exercise]) -> list[Expectation]:
+    """Every stored solution of these exercises, right ones first. `SpecError` lists all that is inconsistent."""
+    problems: list[str] = []
+    found = [
+        expectation
+        for exercise in exercises
+        for kind in ("solutions", "wrong")
+        for expectation in _in_folder(reference / kind / exercise.id, exercise, kind == "wrong", problems)
+    ]
+    if problems:
+        raise SpecError(tuple(problems))
+    return found
+
+
+def judge_outcome(expectation: Expectation, report: ExerciseReport) -> Outcome:
+    """Compare what became of a solution with what must."""
+    return Outcome(expectation, report, _difference(expectation, report))
+
+
+def _in_folder(folder: Path, exercise: Exercise, wrong: bool, problems: list[str]) -> Iterator[Expectation]:  # noqa: FBT001
+    told = _told(folder / _EXPECT, problems)
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    problems += [f"{folder / _EXPECT}: names {name}, but there is no such folder" for name in told if name not in names]
+    known = {"rejected", *(check.id for check in exercise.checks)}
+    for name in names:
+        entry = told.get(name, {})
+        fails = str(entry.get("fails", ""))
+        if wrong and fails not in known:
+            problems.append(
+                f"{folder / _EXPECT}: {name}: `fails` must be one of {', '.join(sorted(known))}, not {fails!r}"
+            )
+        yield Expectation(
+            exercise, name, folder / name, fails, str(entry.get("phrase", "")), str(entry.get("requires", ""))
+        )
+
+
+def _told(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
+    if not path.is_file():
+        return {}
+    try:
+        told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.YAMLError as error:
+        problems.append(f"{path}: {error}")
+        return {}
+    if isinstance(told, dict) and all(isinstance(entry, dict) for entry in told.values()):
+        return {str(name): entry for name, entry in told.items()}
+    problems.append(f"{path}: expected a mapping of names to {{fails: CHECK, phrase: TEXT}}")
+    return {}
+
+
+def _difference(expectation: Expectation, report: ExerciseReport) -> str:
+    if expectation.right:
+        return "" if report.status is ExerciseStatus.PASSED else f"must pass, but: {_first_trouble(report)}"
+    if expectation.fails == "rejected":
+        return (
+            _lacks(expectation, report.message)
+            if report.status is ExerciseStatus.REJECTED
+            else f"must be rejected, but: {_first_trouble(report)}"
+        )
+    first = _first_failed(report)
+    if first is None:
+        return f"must fail {expectation.fails}, but: {_first_trouble(report)}"
+    if first.id != expectation.fails:
+        return f"must fail {expectation.fails} first, but failed {first.id}: {first.message}"
+    return _lacks(expectation, "\n".join((first.message, first.hint, first.actual, first.expected)))
+
+
+def _lacks(expectation: Expectation, shown: str) -> str:
+    if expectation.phrase.lower() in shown.lower():
+        return ""
+    return f"the student must be shown “{expectation.phrase}”, but reads: {shown}"
+
+
+def _first_failed(report: ExerciseReport) -> CheckVerdict | None:
+    return next((check for check in report.checks if check.status is not CheckStatus.PASSED), None)
+
+
+def _first_trouble(report: ExerciseReport) -> str:
+    first = _first_failed(report)
+    return (
+        f"{report.status}: {report.message}"
+        if first is None
+        else f"{first.id} {first.status}: {first.message} {first.actual}"
+    )

@@ -1,0 +1,241 @@
+"""What a check is given, and the shape of a check: a generator of requests.
+
+A check *yields* what it wants to see (`BuildRequest`, `RunRequest`) and is *sent* what was
+seen, as often as it likes, and *returns* its `Finding`. It does no I/O itself: grading drives
+it with an engine, regrading with stored observations, tests with a function.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+from grader.course.models import Course, Exercise
+from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
+from grader.models import (
+    BuildFailed,
+    BuildRequest,
+    Built,
+    Case,
+    ComposeRequest,
+    ComposeSeen,
+    ExerciseFiles,
+    Finding,
+    MemoryFile,
+    Observation,
+    Request,
+    RunOutcome,
+    RunRequest,
+    ScriptRequest,
+    ScriptSeen,
+)
+
+T = TypeVar("T")
+Steps = Generator[Request, Observation, T]
+"""A conversation with whoever observes, ending in a T."""
+
+
+class NoImage(Exception):  # noqa: N818 - a signal between two of our own functions, not an error
+    """Thrown into a check that asks for what is not there (an image that was not built): the check is blocked.
+
+    Its text, if it has one, is told instead of that the image could not be built.
+    """
+
+
+class NotAllowed(Exception):  # noqa: N818 - as above
+    """Thrown out of a check: the gate has refused what it asked for, so the whole exercise is rejected."""
+
+    def __init__(self, refused: tuple[str, ...]) -> None:
+        super().__init__("\n".join(refused))
+        self.refused = refused
+
+
+_AS_SUBMITTED = BuildRequest()
+
+
+@dataclass(frozen=True, slots=True)
+class Brief:
+    """Everything a check may know besides its own parameters.
+
+    `cases` carry their expected answers; `nonce` is a text the submission cannot know.
+    """
+
+    course: Course
+    exercise: Exercise
+    files: ExerciseFiles
+    cases: tuple[Case, ...]
+    nonce: str
+
+    @property
+    def script(self) -> str:
+        """The name of the script the exercise is about."""
+        return self.course.script
+
+    def line_of(self, *keywords: str) -> int | None:
+        """The line of the last of these instructions, of the Dockerfile's last stage, for a finding about it.
+
+        An earlier stage's instructions are not those of the image.
+        """
+        file = dockerfile_of(self.files)
+        parsed = parse(file.content) if file else None
+        if not isinstance(parsed, Dockerfile):
+            return None
+        stages = [index for index, one in enumerate(parsed.instructions) if one.keyword == "FROM"]
+        last_stage = parsed.instructions[stages[-1] :] if stages else parsed.instructions
+        found = [instruction.first_line for instruction in last_stage if instruction.keyword in keywords]
+        return found[-1] if found else None
+
+    def group(self, name: str) -> tuple[Case, ...]:
+        """The cases that the spec calls `name`, in order."""
+        return tuple(case for case in self.cases if case.group == name)
+
+
+def build(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built | BuildFailed]:
+    """Ask for a build."""
+    seen = yield request
+    if not isinstance(seen, Built | BuildFailed):
+        raise TypeError(seen)
+    return seen
+
+
+def built(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built]:
+    """Ask for a build that has to have worked; `NoImage` otherwise."""
+    seen = yield from build(request)
+    if isinstance(seen, BuildFailed):
+        raise NoImage
+    return seen
+
+
+def script(*, prepared: bool) -> Steps[ScriptSeen]:
+    """Ask for what the student's commands did."""
+    seen = yield ScriptRequest(prepared=prepared)
+    if not isinstance(seen, ScriptSeen):
+        raise TypeError(seen)
+    return seen
+
+
+def carried_out(*, prepared: bool) -> Steps[ScriptSeen]:
+    """Ask for what the student's commands did, or what is in the student's engine; `NoImage` if there is neither."""
+    seen = yield from script(prepared=prepared)
+    if seen.source == "nothing":
+        raise NoImage(f"Not checked: there is no {_SCRIPT}.")
+    return seen
+
+
+def left(name: str) -> Steps[Built]:
+    """Ask for an image that the commands left, by its name; `NoImage` if there is none."""
+    seen = yield from script(prepared=False)
+    found = next((image for image in seen.after.images if name in image.tags), None)
+    if found is None:
+        raise NoImage
+    return Built(found.id, found.config)
+
+
+def compose(*replaced: MemoryFile) -> Steps[ComposeSeen]:
+    """Ask for what Compose makes of the folder; `NotAllowed` if the gate has refused its file."""
+    seen = yield ComposeRequest(replaced)
+    if not isinstance(seen, ComposeSeen):
+        raise TypeError(seen)
+    if seen.refused:
+        raise NotAllowed(seen.refused)
+    return seen
+
+
+def first_right(attempts: Sequence[Steps[tuple[Finding, bool]]]) -> Steps[Finding]:
+    """The finding of the first attempt that passes; if none does, of the first whose run printed a prediction line.
+
+    An attempt tells that with its finding. Where no run did, it is the first attempt's.
+    """
+    tried: list[tuple[Finding, bool]] = []
+    for attempt in attempts:
+        finding, predicted = yield from attempt
+        if finding.passed:
+            return finding
+        tried.append((finding, predicted))
+    return next((finding for finding, predicted in tried if predicted), tried[0][0])
+
+
+def run(request: RunRequest) -> Steps[RunOutcome]:
+    """Ask for a run."""
+    seen = yield request
+    if not isinstance(seen, RunOutcome):
+        raise TypeError(seen)
+    return seen
+
+
+def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
+    """What `docker run IMAGE args…` executes: arguments replace CMD and follow ENTRYPOINT."""
+    return (image.config.entrypoint or ()) + (args or image.config.command or ())
+
+
+def docker_run(request: RunRequest) -> str:
+    """A shell line that builds the folder's image and runs it as `request` does, files and folders included."""
+    prepare = [] if request.left else [_BUILD]
+    prepare += [f"mkdir -p -m 777 {_local(folder.path)}" for folder in request.folders]
+    return " && ".join([*prepare, _run_line(request)])
+
+
+def docker_runs(requests: Sequence[RunRequest]) -> str:
+    """A shell line that builds the folder's image and runs it as each request does, all on one fresh `$folder`."""
+    runs = " ; ".join(_run_line(request, folder='"$folder"') for request in requests)
+    return f'{_BUILD} && folder=$(mktemp -d) && chmod 777 "$folder" && {runs}'
+
+
+def _run_line(request: RunRequest, *, folder: str = "") -> str:
+    """A run, and before it the files that it is given; `folder`, as a shell's text, stands for what is mounted."""
+    prepare: list[str] = []
+    options: list[str] = []
+    for file in request.files:
+        prepare.append(f"printf {_printf_form(file.content)} > {shlex.quote(_local(file.path))}")
+        options += ["-v", shlex.quote(f"{_local(file.path)}:{file.path}:ro")]
+    for mount in request.folders:
+        options += ["-v", f"{folder}:{mount.path}" if folder else shlex.quote(f"{_local(mount.path)}:{mount.path}")]
+    for name, value in request.environment:
+        options += ["-e", shlex.quote(f"{name}={value}")]
+    command = ["docker run --rm", *options, shlex.join([request.left or IMAGE_NAME, *request.args])]
+    return " && ".join([*prepare, " ".join(command)])
+
+
+def _local(path: str) -> str:
+    return f"/tmp/{posixpath.basename(path.rstrip('/'))}"
+
+
+def _printf_form(content: bytes) -> str:
+    """A quoted text of which `printf` makes just these bytes; a `-` at its begin would be taken for an option."""
+    shown = "".join(_ESCAPED.get(byte) or (chr(byte) if byte in _PLAIN else f"\\{byte:03o}") for byte in content)
+    return "'" + (f"\\055{shown[1:]}" if shown.startswith("-") else shown) + "'"
+
+
+_ESCAPED = {ord("\n"): "\\n", ord("\\"): "\\\\", ord("%"): "%%", ord("'"): "\\047"}
+_PLAIN = range(0x20, 0x7F)
+
+
+def after_script(brief: Brief, command: str) -> str:
+    """A shell line that runs the student's script, if there is one, and then shows what it left."""
+    return f"bash {_SCRIPT}; {command}" if brief.files.content(_SCRIPT) is not None else command
+
+
+_SCRIPT = ScriptRequest().file
+
+
+def docker_in_image(program: str, *words: str) -> str:
+    """A shell line that builds the folder's image and executes another program in it."""
+    return f"{_BUILD} && {shlex.join(['docker', 'run', '--rm', '--entrypoint', program, IMAGE_NAME, *words])}"
+
+
+def docker_inspect(*fields: str, after: str = "") -> str:
+    """A shell line that builds the folder's image and shows parts of its configuration.
+
+    `after` is a line that builds it too, to come first.
+    """
+    form = " ".join(f"{{{{.Config.{field}}}}}" for field in fields)
+    inspect = f"docker inspect -f '{form}' {IMAGE_NAME}"
+    return f"{after} ; {inspect}" if after else f"{_BUILD} && {inspect}"
+
+
+IMAGE_NAME = "sales-predictor"
+"""What the chapter calls the image."""
+_BUILD = f"docker build -q -t {IMAGE_NAME} ."

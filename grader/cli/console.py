@@ -1,0 +1,228 @@
+"""The terminal: the only module that imports rich. Writes styled lines, and shows what is being done.
+
+Reports go to standard output, everything else to standard error, so that output can be piped.
+Colours and the live display are for terminals only; with `NO_COLOR` or `TERM=dumb` there are
+plain lines. Rich's markup is never used: a text is only ever a text, made inert before.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TextIO
+
+from rich.console import Console as RichConsole
+from rich.console import Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from grader.events import Doing, Emit, Event, ExerciseEnded, ExerciseStarted
+from grader.reports import wording as words
+from grader.reports.text import Line, Style
+from grader.sanitize import inert, inert_line
+
+_STYLES: dict[Style, str] = {
+    "plain": "",
+    "heading": "bold",
+    "label": "dim",
+    "command": "cyan",
+    "faint": "dim",
+    "passed": "green",
+    "failed": "red",
+    "blocked": "dim",
+    "not_graded": "yellow",
+}
+_WIDEST = 100
+"""Columns; longer lines of prose are hard to read."""
+
+_IN_ASCII = str.maketrans({"✓": "+", "✗": "x", "·": "-", "–": "-"})
+"""Our own signs, for terminals that cannot show them."""
+
+
+class Console:
+    """Where a command writes. `out` and `err` are text streams, `environ` the process's environment."""
+
+    def __init__(
+        self,
+        out: TextIO,
+        err: TextIO,
+        environ: Mapping[str, str],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._out = _rich(out, environ)
+        self._err = _rich(err, environ)
+        self._clock = clock
+
+    @property
+    def width(self) -> int:
+        """Columns to lay text out for: the terminal's up to 100; 80 in a pipe, or what COLUMNS says."""
+        return min(self._out.width, _WIDEST)
+
+    @property
+    def live(self) -> bool:
+        """Whether progress can be shown in place, which needs a terminal at standard error."""
+        return self._err.is_terminal
+
+    def write(self, lines: Iterable[Line]) -> None:
+        """Styled lines to standard output, none of them wrapped."""
+        for line in lines:
+            _print(self._out, line)
+
+    def data(self, text: str) -> None:
+        """A document, such as JSON, to standard output: no style, no change, no newline added."""
+        self._out.file.write(_encodable(text, self._out.file))
+        self._out.file.flush()
+
+    def page(self, markdown: str) -> None:
+        """A page of Markdown to standard output, laid out for the terminal; in a pipe, its source."""
+        if not self._out.is_terminal:
+            self.data(markdown)
+            return
+        from rich.markdown import Markdown  # only here, since a third of what this module imports is for it
+
+        self._out.print(Markdown(inert(markdown, len(markdown)), hyperlinks=False), width=self.width)
+
+    def note(self, text: str, style: Style = "plain") -> None:
+        """A message to standard error, which may have several lines. What is active in it is made inert."""
+        for line in inert(text, len(text)).split("\n"):
+            _print(self._err, ((style, line),))
+
+    @contextmanager
+    def checking(self) -> Iterator[Emit]:
+        """A listener for `grader check`: one live line says what is done and for how many seconds."""
+        with self._showing(_Work(None, self._clock)) as emit:
+            yield emit
+
+    @contextmanager
+    def batching(self, total: int) -> Iterator[Emit]:
+        """A listener for `grader batch`: how many of `total` exercises are done, and what each worker does.
+
+        It may be called from several threads.
+        """
+        with self._showing(_Work(total, self._clock)) as emit:
+            yield emit
+
+    @contextmanager
+    def _showing(self, work: _Work) -> Iterator[Emit]:
+        if not self.live:
+            yield lambda event: self._tell(work, event)
+            return
+        with Live(work, console=self._err, refresh_per_second=8, transient=True, redirect_stdout=False):
+            yield work.hear
+
+    def _tell(self, work: _Work, event: Event) -> None:
+        """An event as a plain line, where there is no terminal."""
+        work.hear(event)
+        text = work.line_for(event)
+        if text:
+            self.note(text)
+
+
+# ── what is being done ──────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class _Current:
+    exercise: str
+    what: str
+    since: float
+
+
+class _Work:
+    """What is going on now, kept from events; rich asks it for its picture eight times a second."""
+
+    def __init__(self, total: int | None, clock: Callable[[], float]) -> None:
+        self._total = total
+        self._clock = clock
+        self._done = 0
+        self._current: dict[str, _Current] = {}
+        self._lock = threading.Lock()
+        self._spinner = Spinner("line")
+
+    def hear(self, event: Event) -> None:
+        """Take an event in. Safe to call from any thread."""
+        with self._lock:
+            match event:
+                case ExerciseStarted():
+                    self._current[event.student] = _Current(event.exercise, "starting", self._clock())
+                case Doing():
+                    self._current[event.student] = _Current(event.exercise, event.what, self._clock())
+                case ExerciseEnded():
+                    self._current.pop(event.student, None)
+                    self._done += 1
+
+    def line_for(self, event: Event) -> str:
+        """One line that tells an event; nothing for those that say too little to be kept in a log."""
+        match event:
+            case ExerciseStarted():
+                return ""
+            case Doing():
+                return f"{inert_line(event.exercise)}: {inert_line(event.what)}" if self._total is None else ""
+            case ExerciseEnded():
+                score = words.points(event.report.score, event.report.max_score)
+                result = f"{inert_line(event.report.id)} {words.status_word(event.report.status)}, {score}"
+                if self._total is None:
+                    return ""
+                return f"{self._done} of {self._total}: {inert_line(event.student)} {result}"
+
+    def __rich__(self) -> RenderableType:
+        with self._lock:
+            current, done, now = dict(self._current), self._done, self._clock()
+        rows = Table.grid(padding=(0, 1))
+        for student, work in current.items():
+            seconds = Text(f"{now - work.since:.0f} s", style="dim", justify="right")
+            rows.add_row(self._spinner, self._row(student, work), seconds)
+        return Group(*([] if self._total is None else [_bar(done, self._total)]), rows)
+
+    def _row(self, student: str, work: _Current) -> Text:
+        who = "" if self._total is None else f"{inert_line(student, 40)}  "
+        return Text(f"{who}{inert_line(work.exercise)}  {inert_line(work.what)}", no_wrap=True, overflow="ellipsis")
+
+
+def _bar(done: int, total: int) -> RenderableType:
+    row = Table.grid(padding=(0, 1))
+    bar = ProgressBar(total=total, completed=done, width=30, complete_style="green", finished_style="green")
+    row.add_row(bar, Text(f"{done} of {total} exercises graded"))
+    return row
+
+
+# ── streams ─────────────────────────────────────────────────────────────────────────────
+
+
+def _rich(stream: TextIO, environ: Mapping[str, str]) -> RichConsole:
+    """A rich console that interprets nothing in a text, and writes plain text but to a terminal."""
+    terminal = stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("NO_COLOR")
+    return RichConsole(
+        file=stream,
+        force_terminal=terminal,
+        color_system="auto" if terminal else None,
+        force_jupyter=False,
+        markup=False,
+        emoji=False,
+        highlight=False,
+        _environ=environ,
+    )
+
+
+def _print(console: RichConsole, line: Line) -> None:
+    text = Text()
+    for style, part in line:
+        text.append(_encodable(inert_line(part, len(part)), console.file), _STYLES[style])
+    text.rstrip()
+    console.print(text, soft_wrap=True)
+
+
+def _encodable(text: str, stream: object) -> str:
+    """`text` with what the stream's encoding does not have in ASCII, so that writing it never fails."""
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        text.encode(encoding)
+    except UnicodeEncodeError:
+        return text.translate(_IN_ASCII).encode(encoding, "backslashreplace").decode(encoding)
+    return text

@@ -1,0 +1,90 @@
+"""Names of images: whether a text is one, its one normal form, and whether a course allows it.
+
+The grammar is that of https://pkg.go.dev/github.com/distribution/reference (version 0.6).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from grader.models import ImageSeen
+
+_MAX_NAME = 255
+"""Characters of a name without tag and digest (`NameTotalLengthMax` there)."""
+
+_DOMAIN_PART = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
+_DOMAIN = rf"(?:{_DOMAIN_PART}(?:\.{_DOMAIN_PART})*|\[[0-9A-Fa-f:]+\])(?::[0-9]+)?"
+_PATH_PART = r"[a-z0-9]+(?:(?:\.|__?|-+)[a-z0-9]+)*"
+_REFERENCE = re.compile(
+    rf"(?P<name>(?:{_DOMAIN}/)?{_PATH_PART}(?:/{_PATH_PART})*)"
+    r"(?P<tag>:[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?P<digest>@[a-z0-9]+(?:[+._-][a-z0-9]+)*:[0-9a-f]{32,})?"
+)
+
+
+def reference_problem(text: str) -> str:
+    """Why `text` is no image's name, in a sentence; empty if it is one."""
+    match = _match(text)
+    if match and len(match["name"]) <= _MAX_NAME:
+        return ""
+    if _match(text.lower()):
+        return f"write it in lower case, {text.lower()[:120]}."
+    return "expected NAME or NAME:TAG, such as python:3.9."
+
+
+def normalised(reference: str) -> str:
+    """The short form with a tag: `docker.io/library/python` is `python:latest`.
+
+    What is no image's name is returned unchanged.
+    """
+    match = _match(reference)
+    if match is None:
+        return reference
+    domain, _, path = match["name"].partition("/")
+    is_domain = bool(path) and (bool(re.search(r"[.:A-Z]", domain)) or domain == "localhost")
+    if not is_domain:
+        domain, path = "docker.io", match["name"]
+    if domain in {"docker.io", "index.docker.io"}:
+        name = path.removeprefix("library/") if path.count("/") == 1 else path
+    else:
+        name = f"{domain}/{path}"
+    tag = match["tag"] or ("" if match["digest"] else ":latest")
+    return f"{name}{tag}{match['digest'] or ''}"
+
+
+_ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
+
+
+def is_called(text: str, image: ImageSeen) -> bool:
+    """Whether `text` names that image: by any form of one of its names, by its id, or by the beginning of the id."""
+    if normalised(text) in {normalised(tag) for tag in image.tags}:
+        return True
+    match = _ID.fullmatch(text)
+    return match is not None and image.id.removeprefix("sha256:").startswith(match[1])
+
+
+def is_allowed(reference: str, patterns: Sequence[str]) -> bool:
+    """Whether an image's name, in any of its forms, is covered by a pattern (`*`: any characters)."""
+    short = normalised(reference)
+    return any(_covers(pattern if "*" in pattern else normalised(pattern), short) for pattern in patterns)
+
+
+def _match(text: str) -> re.Match[str] | None:
+    return _REFERENCE.fullmatch(text) if len(text) <= 2 * _MAX_NAME else None
+
+
+def _covers(pattern: str, text: str) -> bool:
+    """Whether `text` has the pieces of `pattern` between its `*`, in order. The first fit of each is as good as any."""
+    first, *rest = pattern.split("*")
+    if not rest:
+        return text == pattern
+    last = rest.pop()
+    if not (text.startswith(first) and text.endswith(last) and len(text) >= len(first) + len(last)):
+        return False
+    at, end = len(first), len(text) - len(last)
+    for piece in rest:
+        found = text.find(piece, at, end)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return True

@@ -1,0 +1,304 @@
+"""An engine object: builds and runs under names and labels of its own, and removes all of it at its end."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import re
+import secrets
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import IO, Any, Self
+
+from grader.course.models import Limits
+from grader.engine import ownership as owner
+from grader.engine import store as enginestore
+from grader.engine.build import BUILDERS, BuilderName, find_builder, probe_order, unsupported
+from grader.engine.build.order import BuildOrder, Made
+from grader.engine.http import Connection
+from grader.engine.protocol import BuildJob, OnStep
+from grader.engine.run import MAX_VOLUMES, ContainerRun, run_container
+from grader.engine.store import EngineFacts, ImageFacts, engine_facts
+from grader.engine.watchdog import Cancellation
+from grader.errors import EngineError
+from grader.failpoints import reached
+from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
+
+BUILD_MEMORY = 8
+"""How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
+_DISK_RESERVE = 64 * 2**20
+"""Bytes; with less room than that on the engine's disk, a failed build is not held against anybody."""
+
+
+class DockerEngine:
+    """Docker as a `grader.engine.protocol.Engine`. Thread-safe; `close` (or `with`) removes all that it made."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        version: Mapping[str, Any],
+        builder: BuilderName | None,
+        tier: str,
+        cpus: float = math.inf,
+    ) -> None:
+        self._connection = connection
+        self._tier = tier
+        self._run_id = secrets.token_hex(6)
+        self._owner = owner.this_process()
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._probe_lock = threading.Lock()
+        self._builder: BuilderName | None = builder
+        self._tags: dict[str, list[str]] = {}
+        self._facts: dict[str, ImageFacts] = {}
+        self._warnings: dict[str, None] = {}
+        self._cancellation = Cancellation()
+        self._version = version
+        self._cpus = min(cpus, float(self._get("/info").get("NCPU") or 1))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self.close()
+        except EngineError:
+            if kind is None:  # else what ends the block is the news, and often the reason for this one
+                raise
+
+    @property
+    def connection(self) -> Connection:
+        """For what needs more of the engine than building and running: private engines, a look at what is in it."""
+        return self._connection
+
+    @property
+    def cancellation(self) -> Cancellation:
+        """Trips with `cancel`, so that what works beside this object can end with it."""
+        return self._cancellation
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the engine warned of so far, each once: limits that it does not enforce, for example."""
+        with self._lock:
+            return tuple(self._warnings)
+
+    def info(self) -> EngineInfo:
+        """Endpoint, version, builder (found by a probe if it is not known yet) and tier."""
+        version = str(self._version.get("Version", ""))
+        return EngineInfo(self._connection.endpoint, version, self._find_builder(), self._tier)
+
+    def facts(self) -> EngineFacts:
+        """The engine's own account of itself. `EngineError` if it does not answer."""
+        return engine_facts(self._connection, self._version)
+
+    # ── build and run ───────────────────────────────────────────────────────────────────
+
+    def build(self, job: BuildJob, limits: Limits, on_step: OnStep) -> Built | BuildFailed:
+        """Build an image under a tag of ours. It stays until `remove_image` or `close`.
+
+        Raises `EngineError` where the Dockerfile is not to blame: the engine, its disk, a base image that
+        cannot be had. Raises `Cancelled` after `cancel`.
+        """
+        builder = self._find_builder()
+        if missing := unsupported(job.dockerfile, builder, str(self._version.get("Version", ""))):
+            return missing
+        tag = self._tag(job.name)
+        order = BuildOrder(
+            job,
+            tag,
+            self._labels("image"),
+            limits.build_seconds,
+            limits.build_output_kb * 1024,
+            memory=limits.memory_mb * BUILD_MEMORY * 2**20,
+            cpus=min(limits.cpus, self._cpus),
+        )
+        began = time.monotonic()
+        kept = False
+        try:
+            result = BUILDERS[builder](self._connection, order, self._cancellation, on_step)
+            self._cancellation.check()  # so `close` either sees the image or keeps it from staying
+            kept = isinstance(result, Made)
+        finally:
+            if not kept:  # it may have been finished in the very moment when it was stopped
+                self._untag(tag)
+        seconds = time.monotonic() - began
+        if isinstance(result, BuildFailed):
+            if self._tier == "host":  # a private engine's disk is its own, and a full one is the build's own doing
+                self._check_health()
+            return replace(result, seconds=seconds)
+        with self._lock:
+            self._tags.setdefault(result.image, []).append(tag)
+        reached("image-made")
+        # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
+        facts = self._image_facts(
+            result.image,
+            look_into_tmp=b"tmp" in job.dockerfile,
+            names_localhost=b"localhost" in job.context.lower(),
+        )
+        return Built(result.image, facts.config, result.steps, seconds)
+
+    def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
+        """Run one container to its end, and remove it with its volumes.
+
+        Raises `EngineError` for what is not the container's own doing, `Cancelled` after `cancel`.
+        """
+        facts = self._image_facts(image, look_into_tmp=True)
+        if not (request.args or request.entrypoint or facts.config.entrypoint or facts.config.command):
+            return RunOutcome(NotStarted("The image has neither ENTRYPOINT nor CMD, so there is nothing to run."))
+        if len(facts.volumes) > MAX_VOLUMES:
+            many = (
+                f"The image declares {len(facts.volumes)} volumes (VOLUME); at most {MAX_VOLUMES} are made for a run."
+            )
+            return RunOutcome(NotStarted(many))
+        outcome = self._run_once(image, request, limits, facts)
+        if isinstance(outcome.ended, Exited) and not (outcome.stdout or outcome.stderr):
+            # With the machine at its limit, an engine was seen to lose all that a short run had printed. What prints
+            # nothing does so again.
+            outcome = self._run_once(image, request, limits, facts)
+        return outcome
+
+    def _run_once(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> RunOutcome:
+        order = ContainerRun(
+            image=image,
+            name=f"grader-{self._run_id}-{next(self._numbers)}",
+            request=request,
+            limits=limits,
+            labels=self._labels("container"),
+            volume_labels=self._labels("volume"),
+            volumes=facts.volumes,
+            cpus=self._cpus,
+            tmp_is_empty=facts.tmp_is_empty,
+            names_localhost=facts.names_localhost,
+        )
+        return run_container(self._connection, order, self._cancellation, self._warn)
+
+    def cancel(self) -> None:
+        """End all builds and runs of this object at once; they, and all later ones, raise `Cancelled`."""
+        self._cancellation.cancel()
+
+    def comes_back(self, seconds: float) -> bool:
+        """Whether the engine answers within so many seconds; it may just be started again. Raises `Cancelled`."""
+        until, pause = time.monotonic() + seconds, 0.1
+        while True:
+            self._cancellation.check()
+            with contextlib.suppress(EngineError):
+                self._connection.call("GET", "/_ping", seconds=5)
+                return True
+            if time.monotonic() > until:
+                return False
+            time.sleep(pause)
+            pause = min(pause * 2, 2.0)
+
+    def move_to(self, other: DockerEngine) -> None:
+        """Work in another one's engine from now on: the one until now is gone, with all that was made in it."""
+        with self._lock:
+            self._connection = other.connection
+            self._tags.clear()
+            self._facts.clear()
+
+    # ── images ──────────────────────────────────────────────────────────────────────────
+
+    def remove_image(self, image: str) -> None:
+        """Take back the name that one `build` gave the image; the image goes with its last name."""
+        with self._lock:
+            tags = self._tags.get(image) or []
+            tag = tags.pop() if tags else None
+            if not tags:
+                self._facts.pop(image, None)
+        if tag:
+            enginestore.untag_image(self._connection, tag)
+            reached("image-untagged")
+
+    def image_labels(self, reference: str) -> dict[str, str] | None:
+        """The labels of a local image, or None if there is no such image."""
+        return enginestore.image_labels(self._connection, reference)
+
+    def is_derived(self, reference: str) -> bool:
+        """As in `ImageStore`."""
+        return enginestore.is_derived(self._connection, reference)
+
+    def pull(self, reference: str) -> bool:
+        """Pull an image without credentials; False if that cannot be done (no network, no such image)."""
+        return enginestore.pull_image(self._connection, reference)
+
+    def import_image(self, archive: IO[bytes], reference: str, changes: Sequence[str] = ()) -> None:
+        """Make an image from a tar of a root file system. `changes` are Dockerfile instructions (`ENV A=b`)."""
+        enginestore.import_image(self._connection, archive, reference, changes)
+
+    def tag_image(self, source: str, reference: str) -> None:
+        """Give a local image another name."""
+        enginestore.tag_image(self._connection, source, reference)
+
+    # ── removal ─────────────────────────────────────────────────────────────────────────
+
+    def close(self) -> None:
+        """Remove all that this object made and is still there. Running builds and runs are cancelled first.
+
+        Harmless when repeated. `EngineError` if something cannot be removed; a later `prune` tries again.
+        """
+        self._cancellation.cancel()
+        enginestore.remove_run(self._connection, self._run_id)
+        with self._lock:
+            self._tags.clear()
+
+    def prune(self, *, everything: bool = False) -> tuple[owner.Leftover, ...]:
+        """Remove what graders left that died on this machine, and say what it was; with `everything`, all of ours.
+
+        `everything` takes the ground away from graders at work. Objects of other machines' graders on this
+        engine, and of other programs, are never touched without it.
+        """
+        found = owner.leftovers(enginestore.our_objects(self._connection), owner.is_dead, everything=everything)
+        enginestore.remove_objects(self._connection, found)
+        return tuple(found)
+
+    # ── details ─────────────────────────────────────────────────────────────────────────
+
+    def _get(self, path: str) -> dict[str, Any]:
+        answer = self._connection.call("GET", path, seconds=10).json
+        return answer if isinstance(answer, dict) else {}
+
+    def _check_health(self) -> None:
+        """Raise `EngineError` if a failed build may be the engine's fault: it is going down, or its disk is full."""
+        info = self._get("/info")  # an engine that is being stopped fails builds before it breaks connections
+        free = enginestore.free_bytes(self._connection.endpoint, str(info.get("DockerRootDir") or ""))
+        if free is not None and free < _DISK_RESERVE:
+            raise EngineError(
+                f"The engine's disk is full ({free // 2**20} MiB left at {info.get('DockerRootDir')}), so builds fail "
+                "that should not. Make room (`docker system df` shows what takes it), then try again."
+            )
+
+    def _warn(self, warning: str) -> None:
+        with self._lock:
+            self._warnings[warning] = None
+
+    def _labels(self, kind: owner.Kind) -> tuple[tuple[str, str], ...]:
+        return owner.labels(self._run_id, self._owner, kind)
+
+    def _tag(self, name: str) -> str:
+        safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "image"
+        return f"{enginestore.TAG_PREFIX}{self._run_id}/{safe}:{next(self._numbers)}"
+
+    def _untag(self, tag: str) -> None:
+        with contextlib.suppress(EngineError):  # what cannot be removed now, `close` or a later prune removes
+            enginestore.untag_image(self._connection, tag)
+
+    def _find_builder(self) -> BuilderName:
+        with self._probe_lock:
+            if self._builder is None:
+                order = probe_order(self._tag("probe"), self._labels("image"))
+                self._builder = find_builder(self._connection, order, self._untag)
+            return self._builder
+
+    def _image_facts(self, image: str, *, look_into_tmp: bool, names_localhost: bool = True) -> ImageFacts:
+        with self._lock:
+            known = self._facts.get(image)
+        if known is None:
+            labels = dict(self._labels("container")) if look_into_tmp else None
+            known = enginestore.image_facts(self._connection, image, labels)
+            known = replace(known, names_localhost=names_localhost)
+            with self._lock:
+                self._facts[image] = known
+        return known

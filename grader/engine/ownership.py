@@ -1,0 +1,146 @@
+"""Whose is an object in the engine: labels, the owner's identity, and what may be removed.
+
+Every container, image, volume and network that the grader makes carries three labels, so that a
+later `grader prune` can tell leftovers of a grader that died from the objects of one at work.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+RUN_LABEL = "io.grader.run"
+"""Which engine object (`DockerEngine`) made it: a random hex number."""
+OWNER_LABEL = "io.grader.engine.ownership"
+"""Which process made it: `Owner` as text."""
+KIND_LABEL = "io.grader.kind"
+"""What it is. A container that somebody starts from an image of ours inherits the image's labels,
+and so is told apart: its kind says `image`."""
+
+Kind = Literal["container", "image", "volume", "network"]
+
+
+# ── the owner ───────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A process, told apart from every other on any machine: pids are used again, start times are not.
+
+    `host` names the machine and its pid namespace, `boot` this start of the machine, `started` the process's
+    start in the kernel's ticks since boot. What cannot be known here is "".
+    """
+
+    host: str
+    boot: str
+    pid: int
+    started: str
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.boot}:{self.pid}:{self.started}"
+
+    @classmethod
+    def parse(cls, text: str) -> Owner | None:
+        """The owner that a label tells, or None if it is no label of ours."""
+        parts = text.split(":")
+        if len(parts) != 4 or not parts[2].isdecimal():  # noqa: PLR2004 - the four fields
+            return None
+        return cls(parts[0], parts[1], int(parts[2]), parts[3])
+
+
+def this_process() -> Owner:
+    """The process that asks. Reads /proc where there is one."""
+    pid = os.getpid()
+    return Owner(_host(), _boot(), pid, _start_time(pid) or "")
+
+
+def is_dead(owner: Owner) -> bool:
+    """Whether this owner has provably ended. False when it cannot be known from here."""
+    if owner.host != _host():
+        return False  # another machine, or another pid namespace: it may well be alive
+    if owner.boot != _boot():
+        return True  # this machine has been started again since
+    if sys.platform == "win32":
+        return False  # there, os.kill would do more than ask
+    started = _start_time(owner.pid)
+    if started is None:
+        return not _exists(owner.pid)
+    return started != owner.started
+
+
+def _host() -> str:
+    machine = _read("/etc/machine-id") or "unknown"
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - a link whose target is no path
+    except OSError:
+        namespace = 0
+    return f"{platform.node().replace(':', '-')}-{machine[:12]}-{namespace}"
+
+
+def _boot() -> str:
+    return _read("/proc/sys/kernel/random/boot_id")
+
+
+def _read(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="ascii", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _start_time(pid: int) -> str | None:
+    """Field 22 of /proc/PID/stat (proc(5)), or None. The command's name before it may hold spaces and parentheses.
+
+    "" of a process that has ended, and that its parent has not asked about yet.
+    """
+    text = _read(f"/proc/{pid}/stat")
+    fields = text.rpartition(")")[2].split()
+    if len(fields) <= 19:  # noqa: PLR2004 - the field's place behind the name
+        return None
+    return "" if fields[0] in {"Z", "X"} else fields[19]
+
+
+def _exists(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # it is there, and somebody else's
+    return True
+
+
+# ── labels and leftovers ────────────────────────────────────────────────────────────────
+
+
+def labels(run: str, owner: Owner, kind: Kind) -> tuple[tuple[str, str], ...]:
+    """The labels of an object that `owner` makes in `run`."""
+    return ((RUN_LABEL, run), (OWNER_LABEL, str(owner)), (KIND_LABEL, kind))
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """An object of ours in the engine. `names` are its names (an image's tags), maybe none."""
+
+    kind: Kind
+    id: str
+    names: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]
+
+
+def leftovers(objects: Iterable[Leftover], dead: Callable[[Owner], bool], *, everything: bool) -> list[Leftover]:
+    """Those of `objects` that may be removed: ours, and their owner dead (or anybody's, with `everything`)."""
+    return [one for one in objects if _is_leftover(one, dead, everything=everything)]
+
+
+def _is_leftover(one: Leftover, dead: Callable[[Owner], bool], *, everything: bool) -> bool:
+    known = dict(one.labels)
+    owner = Owner.parse(known.get(OWNER_LABEL, ""))
+    if known.get(KIND_LABEL) != one.kind or owner is None:
+        return False
+    return everything or dead(owner)

@@ -1,0 +1,112 @@
+"""Deadlines of our own, on the monotonic clock, and cancelling what is under way.
+
+The SDK's timeouts bound silence, not duration, and are off by default for builds and waits
+(docker/docker-py issue 1966), so each build and each run has a watchdog.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import ClassVar, Literal
+
+from grader.errors import EngineError, GraderError
+
+Reason = Literal["timed_out", "output_limit", "cancelled"]
+
+_CANCELLED = "Stopped, because grading was cancelled."
+
+
+class Cancelled(GraderError):  # noqa: N818 - nothing went wrong
+    """Somebody called `DockerEngine.cancel` (Ctrl-C in a batch): this is no result, and nobody's fault."""
+
+    exit_code: ClassVar[int] = 130
+
+
+class Watchdog:
+    """Stops one build or run: calls `stop` once, for the first reason that comes up.
+
+    `reason` is that reason, or None. After `finish` no reason is accepted any more.
+    """
+
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self.reason: Reason | None = None
+        self._stop = stop
+        self._lock = threading.Lock()
+        self._finished = False
+        self._timers: list[threading.Timer] = []
+
+    def start(self, seconds: float) -> None:
+        """Count `seconds` from now, then trip with `timed_out`."""
+        self.later(seconds, lambda: self.trip("timed_out"))
+
+    def later(self, seconds: float, action: Callable[[], None]) -> None:
+        """Call `action` after `seconds`, from a thread of its own, unless finished before."""
+        timer = threading.Timer(seconds, action)
+        timer.daemon = True
+        with self._lock:
+            if self._finished:
+                return
+            self._timers.append(timer)
+            timer.start()
+
+    def trip(self, reason: Reason) -> None:
+        """Stop for this reason, unless stopped or finished already. From any thread."""
+        with self._lock:
+            if self.reason is not None or self._finished:
+                return
+            self.reason = reason
+        self._stop()
+
+    def finish(self) -> None:
+        """It has ended; the deadline is off."""
+        with self._lock:
+            self._finished = True
+            timers = tuple(self._timers)
+        for timer in timers:
+            timer.cancel()
+
+
+class Cancellation:
+    """All watchdogs of one engine object, to be tripped together by `cancel`."""
+
+    def __init__(self) -> None:
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._watchdogs: set[Watchdog] = set()
+
+    @contextmanager
+    def watch(self, stop: Callable[[], None]) -> Iterator[Watchdog]:
+        """A watchdog for the time of the `with` block, which raises `Cancelled` if `cancel` was called by its end."""
+        self.check()
+        watchdog = Watchdog(stop)
+        with self._lock:
+            self._watchdogs.add(watchdog)
+        try:
+            if self._cancelled.is_set():  # between the check above and the line after it
+                watchdog.trip("cancelled")
+            yield watchdog
+        except EngineError as error:  # what is cut off in the middle fails; that failure is not the news
+            if watchdog.reason == "cancelled":
+                raise Cancelled(_CANCELLED) from error
+            raise
+        finally:
+            watchdog.finish()
+            with self._lock:
+                self._watchdogs.discard(watchdog)
+        if watchdog.reason == "cancelled":
+            raise Cancelled(_CANCELLED)
+
+    def check(self) -> None:
+        """Raise `Cancelled` if `cancel` was called."""
+        if self._cancelled.is_set():
+            raise Cancelled(_CANCELLED)
+
+    def cancel(self) -> None:
+        """End everything under way, and let nothing new begin. From any thread, any number of times."""
+        self._cancelled.set()
+        with self._lock:
+            watchdogs = tuple(self._watchdogs)
+        for watchdog in watchdogs:
+            watchdog.trip("cancelled")

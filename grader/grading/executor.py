@@ -1,0 +1,210 @@
+"""Where requests meet the engine: one executor for each exercise of each submission."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from types import TracebackType
+from typing import Self, assert_never
+
+from grader.checks.base import NoImage
+from grader.course.models import Limits
+from grader.engine.build.context import make_job
+from grader.engine.protocol import Engine, Sandbox, Sandboxes
+from grader.errors import EngineError, EnvironmentProblem
+from grader.failpoints import reached
+from grader.grading.network import only_where_the_network_works, probe_by_building
+from grader.models import (
+    BuildFailed,
+    BuildRequest,
+    BuildStep,
+    Built,
+    ComposeRequest,
+    ComposeSeen,
+    ExerciseFiles,
+    MemoryFile,
+    Observation,
+    Request,
+    RunOutcome,
+    RunRequest,
+    ScriptRequest,
+    ScriptSeen,
+)
+
+
+class NotObserved(EnvironmentProblem):
+    """A stored grading has no observation of what a check asks for now; it needs a new run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where gradings take place: the engine that builds and runs, and sandboxes for the students' own commands.
+
+    `look` looks at the student's own engine; None where that is nobody's business (other people's submissions).
+    """
+
+    engine: Engine
+    sandboxes: Sandboxes
+    look: Callable[[], ScriptSeen] | None = None
+
+
+class Executor:
+    """Carries out requests on an engine, each once, and remembers what was seen.
+
+    `seen` is everything observed so far. `bases` are the base images of the folder, on which it is tried whether the
+    network works, where something fails as if it did not. Leaving the context removes the images that were built.
+    """
+
+    def __init__(
+        self,
+        places: Places,
+        files: ExerciseFiles,
+        limits: Limits,
+        name: str,
+        doing: Callable[[str], None],
+        *,
+        bases: Sequence[str] = (),
+    ) -> None:
+        self._places = places
+        self._engine = places.engine
+        self._stack = ExitStack()
+        self._sandbox: Sandbox | None = None
+        self._files = files
+        self._limits = limits
+        self._name = name
+        self._doing = doing
+        self._bases = bases
+        self.seen: dict[Request, Observation] = {}
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._stack:  # whatever happens below, the sandbox is given back
+            for observation in self.seen.values():
+                if isinstance(observation, Built):
+                    with suppress(EngineError):  # what was seen holds; the engine's `close` tries again, and tells
+                        self._engine.remove_image(observation.image)
+
+    def __call__(self, request: Request) -> Observation:
+        """What is seen when the request is carried out. `NoImage` for a run of what did not build."""
+        if request not in self.seen:
+            self.seen[request] = self._carry_out(request)
+        return self.seen[request]
+
+    def _carry_out(self, request: Request) -> Observation:
+        match request:
+            case BuildRequest():
+                return self._build(request)
+            case RunRequest():
+                return self._run(request)
+            case ScriptRequest():
+                return self._script(request)
+            case ComposeRequest():
+                return self._compose(request)
+            case _:
+                assert_never(request)
+
+    def _build(self, request: BuildRequest) -> Built | BuildFailed:
+        self._doing("building the image")
+        job = make_job(self._files, request.replaced + _changed(self._files, request.changed), self._name)
+        reached("context-made")
+        if isinstance(job, BuildFailed):
+            return job
+
+        def build(seconds: float) -> Built | BuildFailed:
+            return self._engine.build(job, replace(self._limits, build_seconds=seconds), self._step_ended)
+
+        return only_where_the_network_works(build, self._limits.build_seconds, self._probe, self._once_more)
+
+    def _run(self, request: RunRequest) -> RunOutcome:
+        if request.left:
+            return self._run_left(request)
+        image = request.base
+        if not image:
+            made = self(request.build)
+            if not isinstance(made, Built):
+                raise NoImage
+            image = made.image
+        self._doing(_words(request))
+        return self._engine.run(image, request, self._limits)
+
+    def _script(self, request: ScriptRequest) -> ScriptSeen:
+        if self._files.content(request.file) is None:
+            return self._places.look() if self._places.look else ScriptSeen("nothing")
+
+        def script(seconds: float) -> ScriptSeen:
+            self._doing(f"running {request.file}")
+            return self._place().script(self._files, request, replace(self._limits, script_seconds=seconds))
+
+        return only_where_the_network_works(script, self._limits.script_seconds, self._probe, self._afresh)
+
+    def _compose(self, request: ComposeRequest) -> ComposeSeen:
+        def compose(seconds: float) -> ComposeSeen:
+            self._doing("docker compose up" if request.replaced else "docker compose config")
+            return self._place().compose(self._files, request, replace(self._limits, build_seconds=seconds))
+
+        return only_where_the_network_works(compose, self._limits.build_seconds, self._probe, self._afresh)
+
+    def _probe(self, tools: Sequence[str]) -> tuple[str, ...]:
+        self._doing("finding out whether the network works")
+        return probe_by_building(self._engine, self._bases, self._limits, tools)
+
+    def _once_more(self) -> None:
+        self._doing("the network failed; trying once more")
+
+    def _afresh(self) -> None:
+        """In another sandbox, since what the first try left is in the way of the next."""
+        self._once_more()
+        self._sandbox = None
+        self._stack.close()
+
+    def _run_left(self, request: RunRequest) -> RunOutcome:
+        """Run what the commands left, in the engine where they left it."""
+        self._doing(f"running {request.left}")
+        place = self._sandbox or self._engine
+        return place.run(request.left, request, self._limits)
+
+    def _place(self) -> Sandbox:
+        if self._sandbox is None:
+            self._sandbox = self._stack.enter_context(self._places.sandboxes())
+        return self._sandbox
+
+    def _step_ended(self, step: BuildStep) -> None:
+        self._doing(f"building: {step.name[:60]}")
+
+
+def recall(seen: Mapping[Request, Observation]) -> Callable[[Request], Observation]:
+    """An observer that answers from what was stored, without an engine."""
+
+    def observe(request: Request) -> Observation:
+        if request in seen:
+            return seen[request]
+        if isinstance(request, RunRequest) and not request.left and not isinstance(seen.get(request.build), Built):
+            raise NoImage
+        message = "What this check asks for was not observed when the submission was graded; grade it again."
+        raise NotObserved(message)
+
+    return observe
+
+
+def _changed(files: ExerciseFiles, path: str) -> tuple[MemoryFile, ...]:
+    """The file with one more line; nothing for "".
+
+    The line is new each time, whatever the seed: a builder that has met it in an earlier grading would find the
+    whole build in its cache.
+    """
+    line = f"\n# {secrets.token_hex(8)}\n".encode()
+    return (MemoryFile(path, (files.content(path) or b"") + line),) if path else ()
+
+
+def _words(request: RunRequest) -> str:
+    if request.entrypoint is not None:
+        return f"looking into the image with {request.entrypoint[0]}"
+    if request.replaced:
+        return "finding out what runs the script"
+    return f"running with {' '.join(request.args)}" if request.args else "running without arguments"

@@ -1,0 +1,159 @@
+"""Grading submissions: a session holds what all of them share, and each goes through the same steps.
+
+files → gate → base images → checks → report. What comes out is the same in `check`, `batch`,
+`ci` and `selftest`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from grader.checks.base import Brief
+from grader.course.cases import probe_nonce
+from grader.course.models import Course, Exercise
+from grader.dockerfile import policy as gate
+from grader.errors import EngineError, EnvironmentProblem
+from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
+from grader.failpoints import reached
+from grader.grading.executor import Executor, Places
+from grader.grading.exercise import grade_exercise, not_graded, not_submitted, rejected
+from grader.grading.scoring import with_totals
+from grader.models import (
+    Case,
+    EngineInfo,
+    ExerciseFiles,
+    ExerciseReport,
+    ExerciseStatus,
+    Observation,
+    RefusedFolder,
+    Report,
+    Request,
+    Submission,
+)
+
+Handed = ExerciseFiles | RefusedFolder | None
+"""What a student handed in for one exercise; None stands for nothing."""
+
+_ATTEMPTS = 2
+"""How often an exercise is tried when the engine, not the student, is at fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """What all gradings of one command share.
+
+    `cases` are the expected answers by exercise id, made before any student's code runs.
+    `ensure_image` makes a base image present and says where it came from (`ImageUnavailable` if it
+    cannot). `thorough` is that of `grade_exercise`. `stop` ends, from any thread, everything under way; what is
+    asked for after it raises `Cancelled`. `recover` is called before what the engine failed at is tried again; it may
+    wait for the engine to come back.
+    """
+
+    course: Course
+    seed: int
+    cases: Mapping[str, tuple[Case, ...]]
+    places: Places
+    ensure_image: Callable[[str], str]
+    emit: Emit
+    origins: dict[str, str] = field(default_factory=dict)
+    thorough: bool = True
+    stop: Callable[[], None] = lambda: None
+    recover: Callable[[], None] = lambda: None
+
+    def engine_info(self) -> EngineInfo:
+        """The engine, and where the base images used so far came from."""
+        return replace(self.places.engine.info(), images=tuple(sorted(self.origins.items())))
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One exercise graded: the report, a digest of what was graded, and, to judge again, files and observations."""
+
+    report: ExerciseReport
+    digest: str
+    observations: Mapping[Request, Observation] = field(default_factory=dict)
+    files: ExerciseFiles | None = None
+
+
+def grade_submission(session: Session, submission: Submission, exercises: Sequence[Exercise]) -> Report:
+    """Grade these exercises of one submission, one after the other."""
+    handed = {item.exercise: item for item in submission.exercises}
+    results = [grade_one(session, submission.student, exercise, handed.get(exercise.id)) for exercise in exercises]
+    return report_of(session, submission.student, [result.report for result in results])
+
+
+def report_of(session: Session, student: str, reports: Sequence[ExerciseReport]) -> Report:
+    """A student's report with its totals."""
+    return with_totals(Report(student, session.seed, session.engine_info(), tuple(reports)))
+
+
+def grade_one(session: Session, student: str, exercise: Exercise, handed: Handed) -> Result:
+    """Grade what one student handed in for one exercise, and tell the listener."""
+    session.emit(ExerciseStarted(student, exercise.id))
+    result = _grade(session, student, exercise, handed)
+    session.emit(ExerciseEnded(student, result.report))
+    return result
+
+
+def digest_of(handed: Handed) -> str:
+    """What identifies the bytes that were graded, also where they were refused or absent."""
+    match handed:
+        case None:
+            return ""
+        case ExerciseFiles():
+            return handed.digest
+        case RefusedFolder():
+            return hashlib.sha256("\n".join(refusal.message for refusal in handed.refusals).encode()).hexdigest()
+
+
+def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -> Result:
+    digest = digest_of(handed)
+    if handed is None:
+        return Result(not_submitted(exercise), digest)
+    if isinstance(handed, RefusedFolder):
+        return Result(rejected(exercise, handed), digest)
+    gated = gate.examine(handed, session.course.images)
+    if gated.refusals:
+        refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
+        return Result(rejected(exercise, refused), digest)
+    reached("gate-passed")
+    try:
+        return _grade_files(session, student, exercise, handed, gated.bases)
+    except EnvironmentProblem as problem:
+        return Result(not_graded(exercise, str(problem)), digest)
+
+
+def _grade_files(
+    session: Session, student: str, exercise: Exercise, files: ExerciseFiles, bases: Sequence[str]
+) -> Result:
+    cases = session.cases[exercise.id]
+    brief = Brief(session.course, exercise, files, cases, probe_nonce(exercise.id, session.seed))
+
+    def doing(what: str) -> None:
+        session.emit(Doing(student, exercise.id, what))
+
+    for _ in range(_ATTEMPTS - 1):
+        result = _attempt(session, brief, bases, doing)
+        if result.report.status is not ExerciseStatus.NOT_GRADED:
+            return result
+        doing("the engine failed; trying once more")
+        session.recover()
+    return _attempt(session, brief, bases, doing)
+
+
+def _attempt(session: Session, brief: Brief, bases: Sequence[str], doing: Callable[[str], None]) -> Result:
+    """Base images come first, in each attempt: an engine that was renewed has only those that have a plain name."""
+    try:
+        for reference in bases:
+            session.origins[reference] = session.ensure_image(reference)
+    except EngineError as problem:
+        return Result(not_graded(brief.exercise, str(problem)), brief.files.digest)
+    reached("bases-present")
+    name = f"ex-{brief.exercise.id}"
+    with Executor(session.places, brief.files, session.course.limits, name, doing, bases=bases) as executor:
+        report = grade_exercise(brief, executor, thorough=session.thorough)
+        reached("checks-done")
+    reached("images-removed")
+    return Result(report, brief.files.digest, executor.seen, brief.files)

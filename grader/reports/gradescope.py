@@ -1,0 +1,50 @@
+"""A report as Gradescope's `results.json` (docs/specs.md of its autograder samples)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
+from grader.reports import wording as words
+from grader.sanitize import inert, inert_line
+
+_PASSED: dict[bool, str] = {True: "passed", False: "failed"}
+
+
+def to_gradescope(report: Report) -> str:
+    """A `results.json`, with a test for each check. All texts are marked as plain. Only for who has a score."""
+    document = {
+        "score": report.score,
+        "execution_time": round(sum(exercise.seconds for exercise in report.exercises), 2),
+        "output": f"{words.points(report.score, report.max_score)} points.",
+        "output_format": "text",
+        "test_output_format": "text",
+        "test_name_format": "text",
+        "visibility": "visible",
+        "extra_data": {"seed": report.seed},
+        "tests": [_test(exercise, check) for exercise in report.exercises for check in _checks(exercise)],
+    }
+    return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+def _checks(exercise: ExerciseReport) -> tuple[CheckVerdict, ...]:
+    """The checks; of an exercise that was not checked its reason, which then stands for all its points."""
+    first, *others = words.checks_or_reason(exercise)
+    return (first, *others) if exercise.checks else (replace(first, max_score=exercise.max_score),)
+
+
+def _test(exercise: ExerciseReport, check: CheckVerdict) -> dict[str, object]:
+    return {
+        "number": inert_line(exercise.id),
+        "name": inert_line(check.title),
+        "status": _PASSED[check.status is CheckStatus.PASSED],
+        "score": check.score,
+        "max_score": check.max_score,
+        "output": _output(check),
+    }
+
+
+def _output(check: CheckVerdict) -> str:
+    parts = (("", check.message), *words.facts(check), ("Hint", check.hint), ("Try it", check.reproduce))
+    return "\n".join(f"{label}: {inert(text)}" if label else inert(text) for label, text in parts if text)

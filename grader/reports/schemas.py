@@ -1,0 +1,125 @@
+"""The published JSON Schemas: of `exercises.yaml` for editors, of a report for scripts.
+
+`python -m grader.reports.schemas` compares the files in `grader/reports/schema/` with the classes and ends with 1
+if they differ; `python -m grader.reports.schemas --write` writes them.
+
+That of a course is draft 7, which is what the YAML language server of editors knows. Its
+descriptions are the docstrings below the fields of `grader.course.models`. Pydantic can find these too, but
+does so each time a file is loaded, and takes longer for it than for loading; here it is paid once.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import itertools
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from grader.course import kinds
+from grader.course import models as spec
+from grader.reports.json import report_schema
+
+FOLDER = Path(__file__).parent / "schema"
+"""Where the files are kept; they are part of the package."""
+
+
+def rendered_schemas() -> dict[str, str]:
+    """The text of each schema by the name of its file, always the same for the same classes."""
+    course = json.dumps(course_schema(), indent=2, ensure_ascii=False) + "\n"
+    return {"exercises.schema.json": course, "report.schema.json": report_schema()}
+
+
+def course_schema() -> dict[str, Any]:
+    """The JSON Schema of `exercises.yaml`, by draft 7 (https://json-schema.org/draft-07)."""
+    made = TypeAdapter(spec.Course).json_schema(schema_generator=_Untitled, ref_template="#/definitions/{model}")
+    definitions = made.pop("$defs")
+    for name, definition in {"Course": made, **definitions}.items():
+        _describe(definition, _descriptions(getattr(spec, name, None) or getattr(kinds, name)))
+    head = {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "$id": "urn:grader:exercises:v1",
+        "title": "A course: exercises.yaml",
+    }
+    whole = {**made, **head, "definitions": definitions}
+    return {key: _as_draft7(whole[key]) for key in dict.fromkeys([*head, *whole])}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Compare, or with `--write` write: 0 if the files are as they must be, 1 if not, 2 for other arguments."""
+    if set(arguments) - {"--write"}:
+        sys.stderr.write("usage: python -m grader.reports.schemas [--write]\n")
+        return 2
+    stale = {FOLDER / file: text for file, text in rendered_schemas().items() if _on_disk(FOLDER / file) != text}
+    for path, text in stale.items():
+        if arguments:
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+            sys.stdout.write(f"wrote {path}\n")
+        else:
+            sys.stderr.write(f"{path} is not what the classes say; run: python -m grader.reports.schemas --write\n")
+    return 1 if stale and not arguments else 0
+
+
+def _on_disk(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+class _Untitled(GenerateJsonSchema):
+    """Without the titles that only repeat a key: an editor would show `Run Seconds` above each description."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:  # noqa: ARG002 - pydantic's signature
+        return False
+
+
+def _as_draft7(value: object) -> object:
+    """Draft 7 ignores what stands beside `$ref`, and knows no `discriminator` (which is OpenAPI's)."""
+    if isinstance(value, list):
+        return [_as_draft7(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    made = {key: _as_draft7(item) for key, item in value.items() if key != "discriminator"}
+    if "$ref" in made and len(made) > 1:
+        made["allOf"] = [{"$ref": made.pop("$ref")}]
+    return made
+
+
+# ── descriptions ────────────────────────────────────────────────────────────────────────
+
+
+def _describe(schema: dict[str, Any], descriptions: Mapping[str, str]) -> None:
+    for key, field in schema["properties"].items():
+        if text := descriptions.get(key, schema["description"] if key == "kind" else ""):
+            field["description"] = text
+
+
+def _descriptions(owner: type) -> dict[str, str]:
+    """What is said below each field of a dataclass, inherited fields included."""
+    found: dict[str, str] = {}
+    for ancestor in reversed(owner.__mro__):
+        if dataclasses.is_dataclass(ancestor):
+            found.update(_docstrings(ancestor))
+    return found
+
+
+def _docstrings(owner: type) -> Iterator[tuple[str, str]]:
+    body = ast.parse(inspect.getsource(owner)).body[0]
+    statements = body.body if isinstance(body, ast.ClassDef) else []
+    for field, below in itertools.pairwise(statements):
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
+            match below:
+                case ast.Expr(value=ast.Constant(value=str(text))):
+                    yield field.target.id, inspect.cleandoc(text)
+                case _:
+                    pass
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

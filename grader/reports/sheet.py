@@ -1,0 +1,185 @@
+"""Sheets of a teacher's platform (CSV): read, whose row is whose, and written with some cells changed.
+
+A score is only ever written where there is no doubt whose it is; everything else stays as it was, and is told. Cells go
+back as they came, whatever is in them, because the platform compares them.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from grader.errors import UsageError
+from grader.reports import wording as words
+from grader.sanitize import inert_line
+
+_BOM = "\ufeff"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """One student's score. It is None where something could not be graded; `missing` says what, in a clause."""
+
+    student: str
+    score: float | None
+    missing: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A CSV file as it was read. `name` stands in messages; `start` is the byte order mark, if there was one."""
+
+    name: str
+    rows: tuple[tuple[str, ...], ...]
+    delimiter: str = ","
+    newline: str = "\n"
+    start: str = ""
+
+    @property
+    def header(self) -> tuple[str, ...]:
+        """The names of the columns, without spaces around them."""
+        return tuple(name.strip() for name in self.rows[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """The text of a file, what a teacher has to be told, and how many scores were written."""
+
+    text: str
+    notes: tuple[str, ...]
+    count: int
+
+
+# ── reading and writing ─────────────────────────────────────────────────────────────────
+
+
+def read_sheet(text: str, name: str) -> Sheet:
+    """A CSV text; the delimiter is the one that parts its first line into most cells.
+
+    Raises `UsageError` if it is empty or broken, or a row has more cells than the header.
+    """
+    start = _BOM if text.startswith(_BOM) else ""
+    body = text.removeprefix(_BOM)
+    try:
+        delimiter = max(
+            ",;\t", key=lambda mark: len(next(csv.reader(io.StringIO(body, newline=""), delimiter=mark), []))
+        )
+        rows = tuple(tuple(row) for row in csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise _unreadable(name, f"is no CSV file: {error}") from error
+    if not rows or not any(rows[0]):
+        raise _unreadable(name, "has no header line")
+    long = next((index for index, row in enumerate(rows, start=1) if len(row) > len(rows[0])), None)
+    if long:
+        raise _unreadable(name, f"row {long} has more cells than the header")
+    return Sheet(name, rows, delimiter, "\r\n" if "\r\n" in body else "\n", start)
+
+
+def _unreadable(name: str, why: str) -> UsageError:
+    return UsageError(f"{name}: {why}. Take the file as it was downloaded.")
+
+
+def csv_text(sheet: Sheet, rows: Iterable[Sequence[str]]) -> str:
+    """The rows as CSV text in the sheet's own form."""
+    lines = (sheet.delimiter.join(_quoted(cell, sheet.delimiter) for cell in row) for row in rows)
+    return sheet.start + "".join(line + sheet.newline for line in lines)
+
+
+def _quoted(cell: str, delimiter: str) -> str:
+    """By hand, since the csv module of Python 3.11 leaves a lone CR unquoted, which then ends a row."""
+    return cell if not set(cell) & {delimiter, '"', "\r", "\n"} else f'"{cell.replace(chr(34), chr(34) * 2)}"'
+
+
+def content(row: Sequence[str], column: int | None) -> str:
+    """A cell without spaces around it; empty where the row is shorter or there is no such column."""
+    return row[column].strip() if column is not None and column < len(row) else ""
+
+
+def with_cells(sheet: Sheet, column: int, cells: Mapping[int, str]) -> str:
+    """The sheet as CSV text, with these cells of one column, by row, and all others as they were."""
+    width = column + 1
+    rows = list(sheet.rows)
+    for index, cell in cells.items():
+        row = rows[index]
+        rows[index] = (*row[:column], *[""] * (column - len(row)), cell, *row[width:])
+    return csv_text(sheet, rows)
+
+
+def column_of(sheet: Sheet, name: str) -> int | None:
+    """Where the column of this name is; None if it is not there. `UsageError` if it is there twice."""
+    if sheet.header.count(name) > 1:
+        raise _unreadable(sheet.name, f"has the column {name} more than once")
+    return sheet.header.index(name) if name in sheet.header else None
+
+
+# ── whose row it is ─────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A student's row: its index, what to call it, and every name that its student may have in the results."""
+
+    row: int
+    label: str
+    keys: frozenset[str]
+
+
+def person_at(row: int, name: str, names: Iterable[str]) -> Person:
+    """The person of a row, from 0; in its label, the header is row 1, as spreadsheets count."""
+    keys = frozenset(key for key in map(_key, names) if key)
+    return Person(row, f"Row {row + 1} ({inert_line(name)})", keys)
+
+
+def _key(name: str) -> str:
+    """Names are compared as the batch shows them, whatever their case, composition and spaces."""
+    return " ".join(inert_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
+
+
+def _matched(people: Sequence[Person], marks: Sequence[Mark]) -> tuple[dict[int, Mark], list[str]]:
+    """Each row's mark, where one student fits one row and no other student does; and a note on everybody else."""
+    by_key: dict[str, list[Person]] = {}
+    for person in people:
+        for key in person.keys:
+            by_key.setdefault(key, []).append(person)
+    fits = [(mark, by_key.get(_key(mark.student), [])) for mark in marks]
+    claims = Counter(found[0].row for _, found in fits if len(found) == 1)
+    sure = {found[0].row: mark for mark, found in fits if len(found) == 1 and claims[found[0].row] == 1}
+    seen = {person.row for _, found in fits for person in found}
+    notes = [_doubt(mark, found) for mark, found in fits if not (found and sure.get(found[0].row) is mark)]
+    nobody = [
+        f"{person.label}: is nobody in the results; left as it was." for person in people if person.row not in seen
+    ]
+    return sure, notes + nobody
+
+
+def _doubt(mark: Mark, found: Sequence[Person]) -> str:
+    """Why a student's score is in no row."""
+    student = inert_line(mark.student)
+    if not found:
+        return f"{student}: is in no row of the sheet; the score is not in the file."
+    if len(found) == 1:
+        return f"{student}: {found[0].label} fits another student too; the score is not in the file."
+    labels = ", ".join(person.label for person in found)
+    return f"{student}: fits {len(found)} rows: {labels}; the score is not in the file."
+
+
+def scores_for(
+    sheet: Sheet, people: Sequence[Person], marks: Sequence[Mark], column: int, kept: Mapping[str, str]
+) -> tuple[dict[int, str], list[str]]:
+    """The cells to write by row, and what has to be told. `kept` are contents that stay, each with what it means."""
+    sure, notes = _matched(people, marks)
+    cells: dict[int, str] = {}
+    for row, mark in sure.items():
+        before = content(sheet.rows[row], column)
+        student = inert_line(mark.student)
+        if mark.score is None:
+            notes.append(f"{student}: {mark.missing}; left as it was.")
+        elif before.upper() in kept:
+            notes.append(f"{student}: is {kept[before.upper()]} in the sheet; left so.")
+        else:
+            cells[row] = words.number(mark.score)
+    return cells, notes

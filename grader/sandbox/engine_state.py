@@ -1,0 +1,153 @@
+"""Looking at an engine in which somebody's commands work: what is in it, what has ended, what was asked for."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from grader.engine.http import Connection, Refused
+from grader.engine.store import image_config
+from grader.errors import EngineError
+from grader.models import ContainerEnded, ContainerSeen, EngineRequest, EngineState, ImageSeen
+from grader.sandbox.proxy.recorder import RecordedRequest
+
+_NOT_FOUND = 404
+_POLL_SECONDS = 0.1
+_CLOCK_SECONDS = 1.0
+"""How far the machine's clock may be slewed against the steady one while a script runs. What sets it is more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """A time by the machine's clock (seconds since 1970), and by one that nobody sets and that stands in a suspend."""
+
+    wall: float
+    steady: float
+
+    @classmethod
+    def now(cls) -> Moment:
+        """This moment."""
+        return cls(time.time(), time.monotonic())
+
+
+def span(began: Moment, ended: Moment) -> tuple[float, float]:
+    """The two times by the machine's clock, by which an engine is asked for its news.
+
+    `EngineError` if the clock was set between them, or the machine was suspended: news would be missed, and a container
+    that did end well would not be known of.
+    """
+    if abs((ended.wall - began.wall) - (ended.steady - began.steady)) > _CLOCK_SECONDS:
+        raise EngineError(
+            "The clock of this machine was set, or the machine was suspended, while a script ran, so what the engine "
+            "tells of that time may not be all."
+        )
+    return began.wall, ended.wall
+
+
+def engine_state(engine: Connection, wanted: Callable[[str], bool] = lambda _: True) -> EngineState:
+    """All images and containers; with `wanted`, only images with such a name, and containers of such images."""
+    found = engine.call("GET", "/images/json").json
+    images = tuple(
+        _image_seen(engine, image) for image in found if any(map(wanted, image.get("RepoTags") or ("<none>",)))
+    )
+    listed = engine.call("GET", "/containers/json", parameters={"all": 1}).json
+    known = {image.id for image in images}
+    containers = [
+        _container_seen(engine, one["Id"]) for one in listed if wanted(one["Image"]) or one["ImageID"] in known
+    ]
+    return EngineState(images, tuple(one for one in containers if one is not None))
+
+
+def containers_ended(engine: Connection, since: float, until: float) -> tuple[ContainerEnded, ...]:
+    """The engine's news of containers that ended between two times (seconds since 1970). It keeps the last 256."""
+    parameters = {
+        "since": f"{since:.6f}",
+        "until": f"{until:.6f}",
+        "filters": json.dumps({"type": ["container"], "event": ["die"]}),
+    }
+    stream = engine.stream("GET", "/events", parameters=parameters, silence=30)
+    with contextlib.closing(stream):
+        told = b"".join(stream).decode("utf-8", "replace")
+    return tuple(_ended(json.loads(line)) for line in told.splitlines() if line.strip())
+
+
+def settled(engine: Connection, seconds: float, besides: Iterable[str] = ()) -> bool:
+    """Wait until no container runs, except those whose ids are given; False if one still does after `seconds`."""
+    excepted = set(besides)
+    deadline = time.monotonic() + seconds
+    while True:
+        running = engine.call("GET", "/containers/json").json
+        if all(one["Id"] in excepted for one in running):
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+
+
+def asked_for(requests: Iterable[RecordedRequest]) -> tuple[EngineRequest, ...]:
+    """The record of a script's requests, without what nobody judges."""
+    return tuple(_asked(request) for request in requests)
+
+
+def _asked(request: RecordedRequest) -> EngineRequest:
+    body = request.body if isinstance(request.body, dict) and request.path == "/containers/create" else {}
+    return EngineRequest(
+        method=request.method,
+        path=request.path,
+        query=request.query,
+        status=request.status,
+        made=request.made,
+        image=str(body.get("Image") or ""),
+        command=_words(body.get("Cmd")),
+        entrypoint=_words(body.get("Entrypoint")),
+    )
+
+
+def _words(value: object) -> tuple[str, ...] | None:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(str(word) for word in value) if isinstance(value, Sequence) and value else None
+
+
+def _image_seen(engine: Connection, image: Mapping[str, Any]) -> ImageSeen:
+    tags = tuple(sorted(image.get("RepoTags") or ()))
+    try:
+        details = engine.call("GET", f"/images/{image['Id']}/json").json
+    except Refused as refused:
+        if refused.status != _NOT_FOUND:
+            raise
+        details = {}
+    return ImageSeen(str(image["Id"]), tags, image_config(details.get("Config") or {}))
+
+
+def _container_seen(engine: Connection, container: str) -> ContainerSeen | None:
+    """One container's details; None if it is gone meanwhile."""
+    try:
+        details = engine.call("GET", f"/containers/{container}/json").json
+    except Refused as refused:
+        if refused.status != _NOT_FOUND:
+            raise
+        return None
+    state, config = details["State"], details["Config"]
+    status = str(state.get("Status"))
+    return ContainerSeen(
+        id=str(details["Id"]),
+        name=str(details.get("Name", "")).lstrip("/"),
+        image=str(config.get("Image", "")),
+        image_id=str(details.get("Image", "")),
+        status=status,
+        code=int(state.get("ExitCode") or 0) if status == "exited" else None,
+        command=_words(config.get("Cmd")) or (),
+        entrypoint=_words(config.get("Entrypoint")),
+    )
+
+
+def _ended(event: Mapping[str, Any]) -> ContainerEnded:
+    attributes = event["Actor"]["Attributes"]
+    return ContainerEnded(
+        str(event["Actor"]["ID"]), str(attributes.get("image", "")), int(attributes.get("exitCode", -1))
+    )

@@ -1,0 +1,191 @@
+"""Small checks that larger ones are made of. A check takes a decoded value and returns what is sent on in its place.
+
+A check is called with the value and with where it stands (`HostConfig.Binds`), and raises `Refusal`. Null means the
+same as nothing everywhere in the engine's API, so `record` leaves it out; checks are never asked about it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+
+from grader.sandbox.proxy.refusal import Refusal
+from grader.sandbox.proxy.strictjson import Json, read
+
+Check = Callable[[Json, str], Json]
+
+LEFT_OUT: Json = {"": "left out"}
+"""What a check returns, this very object, for a field that is not sent on."""
+
+_ENTRIES = 512
+"""Entries of a list or map. Exercises have a dozen."""
+_TEXT = 32 * 1024
+"""Characters of a text. An environment variable may be long, a path has at most 4,096."""
+_TRUE = frozenset({"1", "true", "True"})
+_FALSE = frozenset({"", "0", "false", "False"})
+
+
+def text(pattern: str = r"[^\x00]*", *, says: str = "is not written as it should be") -> Check:
+    """A text that matches as a whole."""
+    known = re.compile(pattern)
+
+    def check(value: Json, where: str) -> Json:
+        if not isinstance(value, str) or len(value) > _TEXT or not known.fullmatch(value):
+            raise Refusal(f"{where} {says}: {_shown(value)}")
+        return value
+
+    return check
+
+
+def number(low: int, high: int = 2**63 - 1) -> Check:
+    """An integer from `low` to `high`."""
+
+    def check(value: Json, where: str) -> Json:
+        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+            raise Refusal(f"{where} is a number from {low} to {high}, not {_shown(value)}")
+        return value
+
+    return check
+
+
+def truth(value: Json, where: str) -> Json:
+    """True or false."""
+    if not isinstance(value, bool):
+        raise Refusal(f"{where} is true or false, not {_shown(value)}")
+    return value
+
+
+def one_of(*allowed: str, why: str = "") -> Check:
+    """One of these texts."""
+
+    def check(value: Json, where: str) -> Json:
+        if not isinstance(value, str) or value not in allowed:
+            known = ", ".join(one or '""' for one in allowed)
+            raise Refusal(f"{where} may be {known} here, not {_shown(value)}{why and f': {why}'}")
+        return value
+
+    return check
+
+
+def unset(why: str = "it has no use in an exercise") -> Check:
+    """Nothing, in any of the ways in which clients say so; it is left out then."""
+
+    def check(value: Json, where: str) -> Json:
+        if not _is_zero(value):
+            raise Refusal(f"{where} cannot be set here: {why} (it was {_shown(value)})")
+        return LEFT_OUT
+
+    return check
+
+
+def ignored(check: Check) -> Check:
+    """What passes the check is left out, since the engine would do nothing with it."""
+
+    def checked(value: Json, where: str) -> Json:
+        check(value, where)
+        return LEFT_OUT
+
+    return checked
+
+
+def listing(check: Check, *, least: int = 0, most: int = _ENTRIES) -> Check:
+    """A list whose entries pass."""
+
+    def checked(value: Json, where: str) -> Json:
+        if not isinstance(value, list) or not least <= len(value) <= most:
+            raise Refusal(f"{where} is a list of {least} to {most} entries, not {_shown(value)}")
+        return [_present(check, one, f"{where}[{index}]") for index, one in enumerate(value)]
+
+    return checked
+
+
+def mapping(key: Check, check: Check, *, nulls: bool = False) -> Check:
+    """An object with any keys that pass, and values that pass. With `nulls`, values may be null, and stay so."""
+
+    def checked(value: Json, where: str) -> Json:
+        if not isinstance(value, dict) or len(value) > _ENTRIES:
+            raise Refusal(f"{where} is an object of at most {_ENTRIES} entries, not {_shown(value)}")
+        for name in value:
+            key(name, f"a name in {where}")
+        return {
+            name: None if nulls and one is None else _present(check, one, _inside(where, name))
+            for name, one in value.items()
+        }
+
+    return checked
+
+
+def record(fields: Mapping[str, Check], *, needed: tuple[str, ...] = ()) -> Check:
+    """An object with these fields and no others. Nulls, and what its check leaves out, are not sent on."""
+
+    def checked(value: Json, where: str) -> Json:
+        if not isinstance(value, dict):
+            raise Refusal(f"{where or 'the body'} is an object, not {_shown(value)}")
+        if unknown := [name for name in value if name not in fields]:
+            raise Refusal(f"{_inside(where, unknown[0])} is not known here, so it cannot be set")
+        if missing := [name for name in needed if value.get(name) is None]:
+            raise Refusal(f"{_inside(where, missing[0])} is missing")
+        built = {name: fields[name](one, _inside(where, name)) for name, one in value.items() if one is not None}
+        return {name: one for name, one in built.items() if one is not LEFT_OUT}
+
+    return checked
+
+
+# ── values in a query, which are all texts ──────────────────────────────────────────────
+
+
+def switch(value: Json, where: str) -> Json:
+    """Yes or no; sent on as 1 or 0."""
+    if value not in _TRUE | _FALSE:
+        raise Refusal(f"{where} is 1 or 0, not {_shown(value)}")
+    return "1" if value in _TRUE else "0"
+
+
+def decimal(low: int, high: int = 2**63 - 1) -> Check:
+    """A number in digits; nothing is left out."""
+    within = number(low, high)
+
+    def check(value: Json, where: str) -> Json:
+        if value == "":
+            return LEFT_OUT
+        if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,19}", value):
+            raise Refusal(f"{where} is a number, not {_shown(value)}")
+        return str(within(int(value), where))
+
+    return check
+
+
+def as_json(check: Check) -> Check:
+    """A JSON document in a text, written anew; nothing and null are left out."""
+
+    def checked(value: Json, where: str) -> Json:
+        inner = read(value.encode()) if isinstance(value, str) and value else None
+        return LEFT_OUT if inner is None else json.dumps(check(inner, where), separators=(",", ":"))
+
+    return checked
+
+
+# ── what they share ─────────────────────────────────────────────────────────────────────
+
+
+def _present(check: Check, value: Json, where: str) -> Json:
+    if value is None:
+        raise Refusal(f"{where} is null")
+    return check(value, where)
+
+
+def _inside(where: str, name: str) -> str:
+    plain = name[:60] if name.isascii() and name.isprintable() else _shown(name)
+    return f"{where}.{plain}" if where else plain
+
+
+def _is_zero(value: Json) -> bool:
+    if isinstance(value, dict):
+        return all(_is_zero(one) for one in value.values())
+    return value in (None, "", 0, []) or value is False
+
+
+def _shown(value: Json) -> str:
+    shown = json.dumps(value)
+    return shown if len(shown) <= 120 else shown[:117] + "..."  # noqa: PLR2004 - a line of a terminal

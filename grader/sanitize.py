@@ -1,0 +1,87 @@
+r"""The one place where text from a student becomes inert.
+
+Names, messages and output come from a submission, so any character may stand in them. What can
+steer a terminal, reorder a line, hide, forge a second line, or is illegal in XML 1.0 or UTF-8,
+is replaced by a visible escape in Python's spelling (`\x1b`, `\u202e`). The escapes are plain
+ASCII, so cleaning text twice changes nothing. Escaping for HTML, XML, Markdown and CSV comes on
+top of this, in the renderer of each.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+TEXT_LIMIT = 8_000
+"""Characters of one message, hint, excerpt or command that a report shows."""
+
+LINE_LIMIT = 400
+"""Characters of a text that stands on one line: a title, a name, a table's cell."""
+
+NAME_LIMIT = 100
+"""Characters of a file name made from a student's name; file systems allow 255 bytes."""
+
+# Ranges, not a scan of unicodedata: building the set at import would cost a fifth of a second.
+# A test compares them with the Unicode database. U+200C and U+200D stay: Persian and emoji need them.
+UNSAFE = re.compile(
+    "["
+    "\x00-\x08\x0b-\x1f\x7f-\x9f"  # C0 but tab and newline, DEL, C1: terminals obey them
+    "\xad\u061c\u180b-\u180f\u200b\u200e\u200f"  # invisible characters and marks of direction
+    "\u2028-\u202e\u2060-\u206f"  # line and paragraph separator, bidi embeddings and isolates
+    "\u115f\u1160\u3164\uffa0"  # Hangul fillers: letters that show nothing
+    "\ud800-\udfff"  # surrogates: not text, no UTF-8
+    "\ufdd0-\ufdef\ufeff\ufff0-\ufffb\ufffe\uffff"  # byte order mark, annotations, non-characters
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U00013430-\U0001343f"  # format controls of rare scripts
+    "\U000e0000-\U000e0fff"  # tags: an invisible alphabet
+    + "".join(f"{chr(plane * 0x10000 + 0xFFFE)}{chr(plane * 0x10000 + 0xFFFF)}" for plane in range(1, 17))
+    + "]"
+)
+
+
+def inert(text: str, limit: int = TEXT_LIMIT) -> str:
+    """`text` with nothing in it but visible characters, spaces, tabs and newlines.
+
+    CR LF becomes a newline. At most `limit` characters of the original are kept, and the
+    number of those left out is told.
+    """
+    return UNSAFE.sub(_visible, capped(text, limit).replace("\r\n", "\n"))
+
+
+def inert_line(text: str, limit: int = LINE_LIMIT) -> str:
+    r"""As `inert`, on one line: newlines and tabs are shown as `\n` and `\t`."""
+    return inert(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+
+
+def capped(text: str, limit: int) -> str:
+    """The first `limit` characters of `text`, and how many more there were."""
+    left_out = len(text) - limit
+    return text if left_out <= 0 else f"{text[:limit]}... ({left_out} more characters)"
+
+
+def safe_name(student: str) -> str:
+    """A file name for `student`, without ending: same for the same name, different for another.
+
+    It has only ASCII letters, digits and `._-`, neither begins nor ends with a dot or a dash, and
+    has at most 100 characters. Where the name itself is no such name, what can be kept of it is
+    followed by a part of its SHA-256.
+    """
+    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", student).strip(".-")
+    if kept == student and 0 < len(kept) <= NAME_LIMIT and not _RESERVED.match(kept) and not _HASHED.search(kept):
+        return kept
+    digest = hashlib.sha256(student.encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    readable = kept[: NAME_LIMIT - len(digest) - 1].strip(".-") or "student"
+    return f"{readable}-{digest}"
+
+
+_HASHED = re.compile(r"-[0-9a-f]{16}$")
+"""What `safe_name` ends in where it adds a digest; a student called so must not meet another's."""
+
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|index)(\.|$)", re.IGNORECASE)
+"""Names of devices in Windows, where a report may be unpacked, and of a folder's own page."""
+
+
+def _visible(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if code <= 0xFF:  # noqa: PLR2004 - the last code that \x can spell
+        return "\\r" if code == ord("\r") else f"\\x{code:02x}"
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the last that \u can spell

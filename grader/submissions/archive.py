@@ -1,0 +1,386 @@
+"""Reading a zip or tar that a stranger made: into memory, ordinary files only, nothing written anywhere.
+
+Python's `zipfile` and `tarfile` know the formats; what is taken from them, and how much, is decided
+here. `tarfile` is asked for one header at a time (`TarInfo.frombuf`), because its own reader follows
+links among members and reads headers of any size; PAX headers are read by us.
+Formats: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, and pax(1) of POSIX.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import BinaryIO, Protocol
+
+from grader.submissions.budget import MEGABYTE, Room, is_skipped, path_problem, permissions, shown
+
+READABLE = (".zip", ".tar", ".tar.gz", ".tgz")
+"""Ends of the names of archives that can be read."""
+
+UNREADABLE = (".rar", ".7z", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst", ".gz", ".bz2", ".xz")
+"""... and of those that are somebody's submission too, but cannot."""
+
+_MAX_DIRECTORY = 4 * MEGABYTE
+"""Bytes of a zip's list of members: `zipfile` reads it whole, and makes much more of it in memory."""
+
+_MAX_LONG_NAME = 8 * 1024
+_MAX_PAX = 64 * 1024
+"""Bytes of the headers that hold a long name, and of those that hold anything about the next member."""
+
+_BLOCK = tarfile.BLOCKSIZE
+_CHUNK = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file in an archive. With a `problem`, it has no content and may not be graded."""
+
+    path: str
+    content: bytes = b""
+    mode: int = 0o644
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Why nothing of an archive is taken."""
+
+    message: str
+
+
+class _Damaged(Exception):  # noqa: N818 - internal; becomes an `Unreadable` before anyone sees it
+    """The archive is not what its name says, or is cut off, or does what no honest one does."""
+
+
+class _Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+Place = Callable[[str], str | None]
+"""Where a zip's member belongs: a path instead of the one that the zip gives it, or None to pass it over unread."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a header says. `read` gives at most so many bytes of the content, and may be called once.
+
+    There are never more than `size` bytes, whatever is packed.
+    """
+
+    name: str
+    kind: str  # "file", "folder", or what else it is, in words
+    mode: int
+    size: int
+    read: Callable[[int], bytes]
+
+
+def archive_suffix(name: str) -> str:
+    """The part of a file's name that makes it an archive, readable or not (`.tar.gz`); empty for others."""
+    lower = name.lower()
+    suffixes = sorted((*READABLE, *UNREADABLE), key=len, reverse=True)
+    return next((name[-len(suffix) :] for suffix in suffixes if lower.endswith(suffix)), "")
+
+
+# Whatever the two libraries make of nonsense, found by fuzzing and in their source.
+_NONSENSE = (
+    zipfile.BadZipFile,
+    tarfile.HeaderError,
+    zlib.error,
+    struct.error,
+    EOFError,
+    OSError,
+    ValueError,
+    OverflowError,
+    RuntimeError,
+    NotImplementedError,
+)
+_SAID_OF_NONSENSE = "the archive is damaged, or is not of the kind that its name says. Pack it anew."
+
+
+def read_archive(
+    stream: BinaryIO, suffix: str, room: Room, place: Place = lambda name: name
+) -> tuple[Member, ...] | Unreadable:
+    """All files of an archive but those that tools leave behind, in the archive's order.
+
+    Reads no more than `room` has. A path that leads out of the archive makes all of it `Unreadable`.
+    Of a zip, what `place` gives no path is passed over, whatever may be wrong with it.
+    """
+    try:
+        entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, room)
+        members = tuple(_members(entries, room))
+    except _Damaged as error:
+        return Unreadable(str(error))
+    except _NONSENSE:
+        return Unreadable(_SAID_OF_NONSENSE)
+    return Unreadable(room.spent) if room.spent else _without_clashes(members)
+
+
+def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
+    """The paths that a zip gives its members, as they are: they may lead anywhere. Folders end in `/`."""
+    try:
+        _check_directory(stream)
+        with zipfile.ZipFile(stream) as archive:
+            return tuple(_zip_name(info) for info in archive.infolist())
+    except _Damaged as error:
+        return Unreadable(str(error))
+    except _NONSENSE:
+        return Unreadable(_SAID_OF_NONSENSE)
+
+
+def _members(entries: Iterator[_Entry], room: Room) -> Iterator[Member]:
+    for entry in entries:
+        parts = _parts(entry.name)
+        if not room.take_file():
+            return
+        if not parts or any(is_skipped(name) for name in parts) or entry.kind == "folder":
+            continue
+        path = "/".join(parts)
+        problem = path_problem(parts)
+        if problem or entry.kind != "file":
+            yield Member(path, problem=problem or f"it is {entry.kind}. Put an ordinary file there.")
+            continue
+        if entry.size > room.bytes_left():  # so a bomb is not unpacked at all
+            room.take_bytes(entry.size)
+            return
+        content = entry.read(entry.size)
+        if not room.take_bytes(len(content)):
+            return
+        yield Member(path, content, permissions(entry.mode))
+
+
+def _parts(name: str) -> tuple[str, ...]:
+    """The names that a path is made of. Nothing that leads elsewhere is put right: it was made on purpose."""
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):
+        message = f"the path {shown(name)!r} leads out of the archive. Pack it anew."
+        raise _Damaged(message)
+    return tuple(parts)
+
+
+def _without_clashes(members: tuple[Member, ...]) -> tuple[Member, ...]:
+    """Members of one path, and files that are folders too: which one counts is anybody's guess."""
+    count: dict[str, int] = {}
+    folders: set[str] = set()
+    for member in members:
+        count[member.path] = count.get(member.path, 0) + 1
+        parts = member.path.split("/")
+        folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
+    clash = {path for path, times in count.items() if times > 1 or path in folders}
+    if not clash:
+        return members
+    problem = "the archive has it more than once. Pack it anew."
+    return tuple(replace(one, content=b"", problem=problem) if one.path in clash else one for one in members)
+
+
+# ── zip ─────────────────────────────────────────────────────────────────────────────────
+
+_END = b"PK\x05\x06"
+_END_64 = b"PK\x06\x07"
+_END_SIZE = 22
+_END_REACH = _END_SIZE + 65_535
+_LOCATOR_SIZE = 20
+
+
+def _zip_entries(stream: BinaryIO, place: Place) -> Iterator[_Entry]:
+    _check_directory(stream)
+    with zipfile.ZipFile(stream) as archive:
+        for info in archive.infolist():
+            name = place(_zip_name(info))
+            if name is not None:
+                yield _zip_entry(archive, info, name)
+
+
+def _check_directory(stream: BinaryIO) -> None:
+    """Refuse a zip whose list of members is huge, before `zipfile` reads it."""
+    size = stream.seek(0, 2)
+    stream.seek(max(0, size - _END_REACH))
+    tail = stream.read(_END_REACH)
+    stream.seek(0)
+    if tail[-_END_SIZE:].startswith(_END) and tail.endswith(b"\0\0"):
+        # As `zipfile` does: a record without a comment at the very end is the one. What looks like another one
+        # before it is a member's content, and one student's file must not spoil the download of a class.
+        tail = tail[-_END_SIZE - _LOCATOR_SIZE :]
+        ends, locator = [len(tail) - _END_SIZE], tail[:-_END_SIZE]
+    else:
+        ends, locator = [match.start() for match in re.finditer(re.escape(_END), tail)], tail
+    if _END_64 in locator:
+        raise _Damaged("the archive is a zip of the kind for more than 4 GiB. Pack it anew with fewer files.")
+    for end in ends:
+        if len(tail) - end >= _END_SIZE and struct.unpack_from("<L", tail, end + 12)[0] > _MAX_DIRECTORY:
+            raise _Damaged("the archive has too many files. Hand in only what the exercises ask for.")
+
+
+def _zip_name(info: zipfile.ZipInfo) -> str:
+    return info.filename.replace("\\", "/")  # so does PowerShell 5 separate folders
+
+
+_WINDOWS = {0, 10, 14}
+"""Systems of a zip's entry (APPNOTE.TXT, 4.4.2.2): FAT, Windows, VFAT."""
+
+
+def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _Entry:
+    if info.flag_bits & 0x1:
+        raise _Damaged("the archive is encrypted. Pack it without a password.")
+    if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise _Damaged("the archive is packed by a method that is not common. Pack it as an ordinary zip.")
+    if "\0" in info.orig_filename:
+        raise _Damaged("the archive has a name with a zero byte in it. Pack it anew.")
+    # Windows knows no right to execute, and there docker sends every file as one that may be.
+    mode = info.external_attr >> 16 | (0o755 if info.create_system in _WINDOWS else 0)
+
+    def read(limit: int) -> bytes:
+        with archive.open(info) as member:
+            return _up_to(member, limit)
+
+    return _Entry(name, "folder" if name.endswith("/") else _kind(mode), mode, info.file_size, read)
+
+
+def _kind(mode: int) -> str:
+    match stat.S_IFMT(mode):
+        case 0 | stat.S_IFREG:
+            return "file"
+        case stat.S_IFDIR:
+            return "folder"
+        case stat.S_IFLNK:
+            return "a link"
+        case _:
+            return "no ordinary file"
+
+
+def _up_to(stream: _Readable, limit: int) -> bytes:
+    chunks: list[bytes] = []
+    while limit > 0 and (chunk := stream.read(min(_CHUNK, limit))):
+        chunks.append(chunk)
+        limit -= len(chunk)
+    return b"".join(chunks)
+
+
+# ── tar ─────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Limited:
+    """A stream that ends the reading after so many bytes, packed as they may be."""
+
+    stream: _Readable
+    left: int
+
+    def exactly(self, size: int) -> bytes:
+        """The next `size` bytes."""
+        self.left -= size
+        if self.left < 0:
+            raise _Damaged("the archive holds too much. Hand in only what the exercises ask for.")
+        data = _up_to(self.stream, size)
+        if len(data) < size:
+            raise _Damaged("the archive is cut off. Pack it anew.")
+        return data
+
+    def skip(self, size: int) -> None:
+        """Pass over the next `size` bytes."""
+        while size > 0:
+            self.exactly(min(size, _CHUNK))
+            size -= _CHUNK
+
+
+@dataclass(slots=True)
+class _Next:
+    """What special headers said about the member after them."""
+
+    name: str = ""
+    size: int = -1
+    sparse: bool = False
+
+
+def _tar_entries(stream: BinaryIO, room: Room) -> Iterator[_Entry]:
+    packed = stream.read(2) == b"\x1f\x8b"  # whatever it is called
+    stream.seek(0)
+    source: _Readable = gzip.GzipFile(fileobj=stream) if packed else stream
+    limited = _Limited(source, room.bytes_left() + 4 * _BLOCK * (room.max_files + 1) + _MAX_PAX)
+    said = _Next()
+    while (header := _header(limited)) is not None:
+        if header.type in {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:
+            text = _special(limited, header.size, _MAX_LONG_NAME).rstrip(b"\0")
+            if header.type == tarfile.GNUTYPE_LONGNAME:
+                said.name = text.decode("utf-8", "surrogateescape")
+        elif header.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}:
+            records = _special(limited, header.size, _MAX_PAX)
+            if header.type != tarfile.XGLTYPE:
+                _note_pax(records, said)
+        else:
+            yield from _tar_entry(limited, header, said)
+            said = _Next()
+
+
+def _header(limited: _Limited) -> tarfile.TarInfo | None:
+    """The next header; None at the end."""
+    block = limited.exactly(_BLOCK)
+    if block == bytes(_BLOCK):
+        return None
+    header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+    if header.size < 0:
+        raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it anew.")
+    return header
+
+
+def _special(limited: _Limited, size: int, limit: int) -> bytes:
+    if size > limit:
+        raise _Damaged("the archive has a header that is far too long. Pack it anew.")
+    data = limited.exactly(size)
+    limited.skip(-size % _BLOCK)
+    return data
+
+
+def _note_pax(records: bytes, said: _Next) -> None:
+    """Read the records, each `LENGTH KEY=VALUE` and a newline, all of which LENGTH counts."""
+    while records.rstrip(b"\0"):
+        match = re.match(rb"(\d{1,6}) ([^=]{1,200})=", records)
+        length = int(match[1]) if match else 0
+        if match is None or not match.end() < length <= len(records):
+            raise _Damaged("the archive is damaged: a header in it cannot be read. Pack it anew.")
+        value = records[match.end() : length - 1].decode("utf-8", "surrogateescape")
+        match match[2]:
+            case b"path":
+                said.name = value
+            case b"size":
+                said.size = int(value) if re.fullmatch(r"[0-9]{1,15}", value) else 0
+            case key if key.startswith(b"GNU.sparse"):
+                said.sparse = True
+            case _:
+                pass
+        records = records[length:]
+
+
+_TAR_KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.DIRTYPE: "folder",
+    tarfile.SYMTYPE: "a link",
+    tarfile.LNKTYPE: "a link",
+    tarfile.GNUTYPE_SPARSE: "a file with holes",
+}
+
+
+def _tar_entry(limited: _Limited, header: tarfile.TarInfo, said: _Next) -> Iterator[_Entry]:
+    """The member, while its content comes next in the stream; then what is left of that is passed over."""
+    kind = "a file with holes" if said.sparse else _TAR_KINDS.get(header.type, "no ordinary file")
+    size = said.size if said.size >= 0 else header.size
+    if kind in {"a link", "folder"}:
+        size = 0
+    name = said.name or header.name
+    left = [size]
+
+    def read(limit: int) -> bytes:
+        count = min(limit, left[0])
+        left[0] -= count
+        return limited.exactly(count)
+
+    yield _Entry(name, "folder" if kind == "file" and name.endswith("/") else kind, header.mode, size, read)
+    limited.skip(left[0] + -size % _BLOCK)

@@ -1,0 +1,155 @@
+"""What may be in a submission: names, numbers and sizes. The same rules for folders and archives.
+
+Nothing here opens a file. Limits on names are ours: far above what honest submissions have, and
+below what any file system, archive or builder has trouble with.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from grader.course.models import Limits
+from grader.models import ExerciseFiles, MemoryFile, Refusal, RefusedFolder
+from grader.sanitize import inert_line
+
+MEGABYTE = 2**20
+
+MAX_DEPTH = 20
+"""Folders within each other, below an exercise's folder or in an archive."""
+
+MAX_PATH = 500
+"""Bytes of a path, in UTF-8."""
+
+MAX_NAME = 200
+"""Bytes of one name in a path, in UTF-8; file systems stop at 255."""
+
+WHOLE = 4
+"""How many times one exercise's limits a whole submission may have: exercises are small, and all are held in memory."""
+
+_SKIPPED = frozenset({".git", "__pycache__", ".venv", "venv", "node_modules", "__MACOSX", ".DS_Store"})
+_MAX_REFUSALS = 5
+
+
+@dataclass(slots=True)
+class Room:
+    """How much may still be read: so many files (folders count too) and bytes, here and in `outer`.
+
+    Once something did not fit, `spent` says what was too much, and nothing fits any more.
+    """
+
+    max_files: int
+    max_bytes: int
+    outer: Room | None = None
+    files: int = 0
+    bytes: int = 0
+    spent: str = ""
+
+    def take_file(self) -> bool:
+        """Whether there is room for one more file."""
+        self.files += 1
+        if self.files > self.max_files:
+            self.spent = f"there are more than {self.max_files} files. Hand in only what the exercise asks for."
+        elif self.outer is not None and not self.outer.take_file():
+            self.spent = f"in the whole submission, {self.outer.spent}"
+        return not self.spent
+
+    def take_bytes(self, count: int) -> bool:
+        """Whether there is room for so many bytes more."""
+        self.bytes += count
+        if self.bytes > self.max_bytes:
+            size = f"{self.max_bytes / MEGABYTE:.3g} MiB"
+            self.spent = f"there are more than {size} of files. Hand in only what the exercise asks for."
+        elif self.outer is not None and not self.outer.take_bytes(count):
+            self.spent = f"in the whole submission, {self.outer.spent}"
+        return not self.spent
+
+    def bytes_left(self) -> int:
+        """How many bytes more there is room for."""
+        left = max(0, self.max_bytes - self.bytes)
+        return left if self.outer is None else min(left, self.outer.bytes_left())
+
+
+def whole_room(limits: Limits) -> Room:
+    """What one submission may have, all its exercises together."""
+    return Room(WHOLE * limits.context_files, WHOLE * limits.context_mb * MEGABYTE)
+
+
+def is_skipped(name: str) -> bool:
+    """Whether a file or folder of this name is left unread: tools leave them behind, and no exercise asks for one."""
+    return name in _SKIPPED or name.startswith("._")
+
+
+def permissions(mode: int) -> int:
+    """The permission bits that are kept: whether the owner may execute a file, and no more, as git does.
+
+    All else depends on the umask of whoever unpacked it and on the tool that packed it, and a
+    `USER` in a Dockerfile would work for one student and not for another.
+    """
+    return 0o755 if mode & 0o100 else 0o644
+
+
+def path_problem(parts: Sequence[str]) -> str:
+    """What is wrong with a path, given as its names, or an empty text."""
+    if len(parts) > MAX_DEPTH:
+        return f"more than {MAX_DEPTH} folders stand within each other."
+    for name in parts:
+        problem = _name_problem(name)
+        if problem:
+            return problem
+    if len("/".join(parts).encode()) > MAX_PATH:
+        return f"the path has more than {MAX_PATH} bytes. Shorten it."
+    return ""
+
+
+def _name_problem(name: str) -> str:
+    try:
+        size = len(name.encode())
+    except UnicodeEncodeError:
+        return "the name is not in UTF-8. Rename it."
+    if size > MAX_NAME:
+        return f"the name has more than {MAX_NAME} bytes. Shorten it."
+    if "\\" in name or any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
+        return "the name has a backslash, a line break or a control character. Rename it."
+    return ""
+
+
+def shown(path: str) -> str:
+    """A path as it may stand in a message: on one line, short, without control characters."""
+    return inert_line(path, 120)
+
+
+def vetted(
+    exercise: str, folder: str, found: Iterable[MemoryFile | Refusal], room: Room
+) -> ExerciseFiles | RefusedFolder:
+    """An exercise's files, if nothing is to be said against any of them; else what is, at most five of it."""
+    files: list[MemoryFile] = []
+    refusals: list[Refusal] = []
+    for item in found:
+        if isinstance(item, Refusal):
+            refusals.append(item)
+        else:
+            files.append(item)
+        if len(refusals) == _MAX_REFUSALS:
+            break
+    if room.spent:
+        refusals.append(Refusal(f"{exercise}: {room.spent}"))
+    if refusals:
+        return RefusedFolder(exercise, shown(folder), tuple(refusals))
+    files.sort(key=lambda file: file.path)
+    return ExerciseFiles(exercise, shown(folder), tuple(files), digest_of(files))
+
+
+def digest_of(files: Iterable[MemoryFile]) -> str:
+    """SHA-256 in hex over the paths, modes and contents of files, in that order.
+
+    Every part is preceded by its length, so no two different lists of files run together into one.
+    """
+    digest = hashlib.sha256(b"grader/files/v1")
+    for file in files:
+        for part in (file.path.encode(), str(file.mode).encode(), file.content):
+            digest.update(len(part).to_bytes(8, "big"))
+            digest.update(part)
+    return digest.hexdigest()

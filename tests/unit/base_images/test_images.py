@@ -1,0 +1,326 @@
+"""Base images: where one comes from, what happens when that fails, and what goes along from the host."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from grader.base_images.debootstrap import Make, Progress, Workplace, with_heartbeat
+from grader.base_images.host import certificates, pip_configuration
+from grader.base_images.provider import LABEL_BASE, LABEL_PYTHON, LABEL_RECIPE, BaseImages, base_of, plain_names
+from grader.course.models import BaseImage
+from grader.errors import ImageUnavailable
+
+BULLSEYE = BaseImage(names=("python:3.9", "python:3.9-slim", "python:3.9.*"), python="3.9", release="bullseye")
+BOOKWORM = BaseImage(names=("python:3.11", "python:3.11-slim"), python="3.11", release="bookworm")
+OLD = {LABEL_BASE: "debian-bullseye", LABEL_PYTHON: "3.9.0", LABEL_RECIPE: "an earlier one"}
+
+
+@dataclass
+class Store:
+    """An engine's images in a dictionary: labels by name. Registries have what `registry` holds."""
+
+    images: dict[str, dict[str, str]] = field(default_factory=dict)
+    registry: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+    asked: list[str] = field(default_factory=list)
+    imported: list[bytes] = field(default_factory=list)
+
+    def image_labels(self, reference: str) -> dict[str, str] | None:
+        return self.images.get(reference)
+
+    def is_derived(self, reference: str) -> bool:
+        return reference in self.derived
+
+    def pull(self, reference: str) -> bool:
+        self.asked.append(reference)
+        if reference in self.registry:
+            self.images[reference] = {}
+        return reference in self.registry
+
+    def import_image(self, archive: IO[bytes], reference: str, changes: Sequence[str]) -> None:
+        self.imported.append(archive.read())
+        labels = [change.removeprefix("LABEL ").partition("=") for change in changes if change.startswith("LABEL ")]
+        self.images[reference] = {name: value for name, _, value in labels}
+
+    def tag_image(self, source: str, reference: str) -> None:
+        self.images[reference] = self.images[source]
+
+
+def makes(base: BaseImage, archive: IO[bytes], place: Workplace) -> str:
+    archive.write(base.release.encode())
+    return f"{base.python}.99"
+
+
+def fails(base: BaseImage, archive: IO[bytes], place: Workplace) -> str:
+    raise ImageUnavailable(f"no packages for {base.release}")
+
+
+Supply = Callable[..., BaseImages]
+
+
+@pytest.fixture
+def supply(tmp_path: Path) -> Supply:
+    def make_supply(store: Store, make: Make = makes, say: Callable[[str], None] = lambda _: None) -> BaseImages:
+        return BaseImages(store, say=say, cache=tmp_path / "cache", environment={}, make=make)
+
+    return make_supply
+
+
+# ── where an image comes from ───────────────────────────────────────────────────────────
+
+
+def test_an_image_in_the_engine_is_taken_as_it_is(supply: Supply) -> None:
+    store = Store({"python:3.9": {"maintainer": "somebody"}})
+    assert supply(store, fails).ensure(BULLSEYE, "python:3.9").origin == "local"
+    assert store.asked == []
+
+
+@pytest.mark.parametrize(
+    ("labels", "derived"), [(OLD, ("python:3.9",)), ({**OLD, "maintainer": "somebody"}, ())], ids=["steps", "a label"]
+)
+def test_an_image_made_from_one_of_ours_stays_its_makers(
+    supply: Supply, labels: dict[str, str], derived: tuple[str, ...]
+) -> None:
+    store = Store({"python:3.9": labels}, derived=derived)
+    assert supply(store, fails).ensure(BULLSEYE, "python:3.9", rebuild=True).origin == "local"
+    assert store.images == {"python:3.9": labels}
+
+
+def test_a_registry_is_asked_before_anything_is_built(supply: Supply) -> None:
+    store = Store(registry=("python:3.9",))
+    assert supply(store, fails).ensure(BULLSEYE, "python:3.9").origin == "pulled"
+
+
+def test_without_a_registry_it_is_built_and_labelled(supply: Supply) -> None:
+    store = Store()
+    source = supply(store).ensure(BULLSEYE, "python:3.9-slim")
+    assert (source.origin, source.detail) == ("built", "Python 3.9.99 from packages of Debian bullseye, built here")
+    assert store.imported == [b"bullseye"]
+    assert store.images["python:3.9-slim"][LABEL_BASE] == "debian-bullseye"
+
+
+def test_one_build_and_one_question_serve_all_names_of_a_release(supply: Supply) -> None:
+    store = Store()
+    images = supply(store)
+    sources = images.ensure_all([(BULLSEYE, name) for name in ("python:3.9", "python:3.9-slim", "python:3.9.7")])
+    assert [source.reference for source in sources] == ["python:3.9", "python:3.9-slim", "python:3.9.7"]
+    assert (len(store.imported), store.asked) == (1, ["python:3.9"])
+
+
+@pytest.mark.parametrize("removed", ["python:3.9", "grader-base:bullseye"])
+def test_while_one_name_of_it_is_left_it_is_not_built_again(supply: Supply, removed: str) -> None:
+    store = Store()
+    supply(store).ensure(BULLSEYE, "python:3.9")
+    del store.images[removed]
+    assert supply(store, fails).ensure(BULLSEYE, "python:3.9").origin == "built"
+    assert "python:3.9" in store.images
+
+
+# ── when something fails ────────────────────────────────────────────────────────────────
+
+
+def test_an_image_that_cannot_be_had_is_an_error_of_the_environment(supply: Supply) -> None:
+    store = Store()
+    with pytest.raises(ImageUnavailable, match="no packages for bullseye"):
+        supply(store, fails).ensure(BULLSEYE, "python:3.9")
+    assert store.images == {}
+
+
+def test_another_recipe_builds_anew(supply: Supply) -> None:
+    store = Store({"grader-base:bullseye": OLD, "python:3.9": OLD, "python:3.9-slim": OLD})
+    supply(store).ensure_all([(BULLSEYE, "python:3.9"), (BULLSEYE, "python:3.9-slim")])
+    assert store.asked == []
+    assert {labels[LABEL_PYTHON] for labels in store.images.values()} == {"3.9.99"}
+    assert len(store.imported) == 1
+
+
+def test_an_image_of_an_earlier_recipe_is_better_than_none(supply: Supply) -> None:
+    said: list[str] = []
+    store = Store({"grader-base:bullseye": OLD, "python:3.9": OLD})
+    assert supply(store, fails, said.append).ensure(BULLSEYE, "python:3.9").detail.startswith("Python 3.9.0 ")
+    assert any("earlier recipe stays" in line for line in said)
+
+
+def test_an_image_is_built_anew_on_request(supply: Supply) -> None:
+    store = Store()
+    supply(store).ensure(BULLSEYE, "python:3.9")
+    supply(store).ensure_all([(BULLSEYE, "python:3.9"), (BULLSEYE, "python:3.9-slim")], rebuild=True)
+    assert len(store.imported) == 2
+
+
+def test_two_graders_build_one_image(supply: Supply) -> None:
+    store = Store()
+    second_waits = threading.Event()
+
+    def slowly(base: BaseImage, archive: IO[bytes], place: Workplace) -> str:
+        assert second_waits.wait(60)
+        return makes(base, archive, place)
+
+    def listen(line: str) -> None:
+        if "another grader" in line:
+            second_waits.set()
+
+    with ThreadPoolExecutor() as pool:
+        both = [pool.submit(supply(store, slowly, listen).ensure, BULLSEYE, "python:3.9") for _ in range(2)]
+    assert [one.result().origin for one in both] == ["built", "built"]
+    assert len(store.imported) == 1
+
+
+def test_one_failure_stops_the_build_of_the_other_release(supply: Supply) -> None:
+    began, stopped = threading.Event(), threading.Event()
+
+    def make(base: BaseImage, archive: IO[bytes], place: Workplace) -> str:
+        if base is BULLSEYE:
+            assert began.wait(60)
+            return fails(base, archive, place)
+        began.set()
+        for _ in range(6000):
+            try:
+                place.check_stopped()
+            except ImageUnavailable:
+                stopped.set()
+                raise
+            stopped.wait(0.01)
+        raise AssertionError("it was never told to stop")
+
+    with pytest.raises(ImageUnavailable, match="no packages for bullseye"):
+        supply(Store(), make).ensure_all([(BULLSEYE, "python:3.9"), (BOOKWORM, "python:3.11")])
+    assert stopped.is_set()
+
+
+def test_names_of_base_images() -> None:
+    assert base_of("python:3.9.18-slim", [BOOKWORM, BULLSEYE]) is BULLSEYE
+    assert base_of("python:3.12", [BOOKWORM, BULLSEYE]) is None
+    assert plain_names(BULLSEYE) == ("python:3.9", "python:3.9-slim")
+
+
+# ── what is said meanwhile ──────────────────────────────────────────────────────────────
+
+
+def test_many_lines_become_few() -> None:
+    now = 0.0
+    progress = Progress("Debian bullseye", lambda: now)
+    told = []
+    lines = ["I: Retrieving libc6 2.31-13", "I: Validating libc6 2.31-13"] * 100 + ["I: Unpacking libc6:amd64..."] * 100
+    for line in [*lines, None, None, None, None, None, "I: Adapting Python", "noise", None, None]:
+        now += 0.5 if line is None else 0.02
+        told += [message] if (message := progress.read(line)) else []
+    assert told == [
+        "Debian bullseye: downloading packages: libc6 (1 s)",
+        "Debian bullseye: downloading packages: libc6 (3 s)",
+        "Debian bullseye: unpacking packages: libc6 (4 s)",
+        "Debian bullseye: unpacking packages: libc6 (6 s)",
+        "Debian bullseye: unpacking packages: libc6 (8 s)",
+        "Debian bullseye: adapting Python (10 s)",
+    ]
+
+
+def test_silence_is_noticed_and_errors_of_the_reader_arrive() -> None:
+    go_on = threading.Event()
+
+    def lines() -> Iterator[str]:
+        yield "first"
+        assert go_on.wait(60)
+        raise OSError("the pipe broke")
+
+    heard = with_heartbeat(lines(), 0.01)
+    assert next(heard) == "first"
+    assert next(heard) is None
+    go_on.set()
+    with pytest.raises(OSError, match="the pipe broke"):
+        list(heard)
+
+
+# ── what goes along from the host ───────────────────────────────────────────────────────
+
+PIP_CASES = {
+    "nothing": ("", {}, "", ()),
+    "a mirror": (
+        "[global]\nindex-url = https://mirror.invalid/simple\n",
+        {},
+        "index-url = https://mirror.invalid/simple\n",
+        (),
+    ),
+    "for installing only": ("[install]\ntrusted-host = mirror.invalid\n", {}, "trusted-host = mirror.invalid\n", ()),
+    "a variable counts more": (
+        "[global]\nindex-url = https://one.invalid/simple\n",
+        {"PIP_INDEX_URL": "https://two.invalid/simple"},
+        "index-url = https://two.invalid/simple\n",
+        (),
+    ),
+    "the older name of a variable": ("", {"PIP_DEFAULT_TIMEOUT": "10"}, "timeout = 10\n", ()),
+    "more patience than a build has": (
+        "[global]\ntimeout = 180\nretries = 7\n",
+        {},
+        "timeout = 15\nretries = 7\n",
+        (),
+    ),
+    "no number": ("[global]\ntimeout = soon\n", {}, "timeout = soon\n", ()),
+    "folders of this host": (
+        "[global]\nfind-links = /srv/wheels\nextra-index-url = file:///srv/simple https://more.invalid/simple\n",
+        {"PIP_FIND_LINKS": "/srv/wheels"},
+        "extra-index-url = https://more.invalid/simple\n",
+        ("pip's extra-index-url is not taken along: it is a place on this machine's disk",),
+    ),
+    "this very machine": (
+        "[global]\nindex-url = http://localhost:3141/simple\nextra-index-url = http://127.0.0.5/simple\n    http://[::1]/simple\n",
+        {},
+        "",
+        (
+            "pip's index-url is not taken along: it is an address of this machine",
+            "pip's extra-index-url is not taken along: it is an address of this machine",
+        ),
+    ),
+    "a password": (
+        "[global]\nindex-url = https://me:secret@mirror.invalid/simple\n",
+        {},
+        "",
+        ("pip's index-url is not taken along: it holds a name or a password, which students could read in the image",),
+    ),
+    "several addresses": (
+        "[global]\nextra-index-url =\n    https://one.invalid/simple\n    https://two.invalid/simple\n",
+        {},
+        "extra-index-url = https://one.invalid/simple\n    https://two.invalid/simple\n",
+        (),
+    ),
+    "a percent sign": (
+        "[global]\nindex-url = https://a.invalid/%2Fsimple\n",
+        {},
+        "index-url = https://a.invalid/%2Fsimple\n",
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize(("text", "variables", "expected", "notes"), PIP_CASES.values(), ids=PIP_CASES)
+def test_of_pips_configuration_goes_along_what_is_true_in_an_image(
+    tmp_path: Path, text: str, variables: dict[str, str], expected: str, notes: tuple[str, ...]
+) -> None:
+    (tmp_path / "pip.conf").write_text(text, encoding="utf-8")
+    found = pip_configuration([tmp_path / "missing.conf", tmp_path / "pip.conf"], variables)
+    assert found == (f"[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n{expected}", notes)
+
+
+def test_a_broken_pip_configuration_is_noted_and_left_out(tmp_path: Path) -> None:
+    (tmp_path / "pip.conf").write_text("index-url without a section\n", encoding="utf-8")
+    text, notes = pip_configuration([tmp_path / "pip.conf"], {})
+    assert "index-url" not in text
+    assert [note.partition(" is not taken along")[0] for note in notes] == [str(tmp_path / "pip.conf")]
+
+
+def test_certificates_go_along_once_and_keys_never(tmp_path: Path) -> None:
+    one = "-----BEGIN CERTIFICATE-----\nT05F\n-----END CERTIFICATE-----"
+    key = "-----BEGIN PRIVATE KEY-----\nS0VZ\n-----END PRIVATE KEY-----"
+    bundle = tmp_path / "bundle.pem"
+    bundle.write_text(f"# a proxy's\n{one}\n{key}\n{one}\n", encoding="ascii")
+    found = certificates({"SSL_CERT_FILE": str(bundle), "PIP_CERT": str(tmp_path / "missing.pem")})
+    assert found.startswith(one)
+    assert found.count(one) == 1
+    assert "PRIVATE" not in found

@@ -1,0 +1,153 @@
+"""A batch with a fake engine: everyone appears, nothing is lost, what is done stays done."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grader.batch.journal import BatchInfo, Journal
+from grader.batch.run import Plan, plan_batch, read_roster, reports_in, run_batch
+from grader.checks.base import Brief
+from grader.course.cases import probe_nonce
+from grader.errors import EngineError, UsageError
+from grader.grading.executor import recall
+from grader.grading.exercise import grade_exercise
+from grader.models import EngineInfo, RunOutcome, RunRequest, Submission
+from tests.fakes import FakeEngine
+from tests.unit.grading.test_session import files, session
+from tests.worlds import COURSE, printed
+
+EXERCISES = [COURSE.exercise("3.1.4")]
+INFO = BatchInfo(1, "digest", "Course", "2026-01-01T00:00:00+00:00", EngineInfo("fake", "1", "buildkit"))
+
+
+def read(path: Path) -> Submission:
+    return Submission(path.name, (files(),))
+
+
+def plan(*students: str, absent: tuple[str, ...] = ()) -> Plan:
+    return plan_batch([Path(name) for name in students], lambda path: path.name, absent, EXERCISES)
+
+
+def graded(folder: Path, given: Plan, engine: FakeEngine, jobs: int = 2) -> Journal:
+    with Journal.open(folder, create=True) as journal:
+        journal.begin(INFO, tuple(given.students))
+        run_batch(session(engine), given, journal, read, jobs)
+    return Journal.open(folder)
+
+
+def test_everyone_of_the_roster_appears(tmp_path: Path) -> None:
+    with graded(tmp_path, plan("ada", "grace", absent=("ada", "zoe")), FakeEngine()) as journal:
+        reports = {report.student: report for report in reports_in(journal, COURSE)}
+    assert sorted(reports) == ["ada", "grace", "zoe"]
+    assert reports["ada"].score == 10
+    assert reports["zoe"].exercises[0].status == "not_submitted"
+
+
+def test_what_is_graded_and_unchanged_is_not_graded_again(tmp_path: Path) -> None:
+    graded(tmp_path, plan("ada"), FakeEngine()).__exit__()
+    again = FakeEngine()
+    with graded(tmp_path, plan("ada", "grace"), again) as journal:
+        assert len(again.builds) == 1
+        assert len(reports_in(journal, COURSE)) == 2
+
+
+def test_what_could_not_be_graded_is_tried_again(tmp_path: Path) -> None:
+    def away(_request: RunRequest) -> RunOutcome:
+        raise EngineError("gone")
+
+    with graded(tmp_path, plan("ada"), FakeEngine(on_run=away)) as journal:
+        assert reports_in(journal, COURSE)[0].exercises[0].status == "not_graded"
+    with graded(tmp_path, plan("ada"), FakeEngine()) as journal:
+        assert reports_in(journal, COURSE)[0].score == 10
+
+
+def test_an_interrupt_keeps_what_was_done(tmp_path: Path) -> None:
+    runs = 0
+
+    def interrupted(request: RunRequest) -> RunOutcome:
+        nonlocal runs
+        runs += 1
+        if runs > 12:
+            raise KeyboardInterrupt
+        return FakeEngine().on_run(request)
+
+    with pytest.raises(KeyboardInterrupt):
+        graded(tmp_path, plan("ada", "bob", "cyd"), FakeEngine(on_run=interrupted), jobs=1)
+    with Journal.open(tmp_path) as journal:
+        assert [name for name, _ in journal.digests()] == ["ada"]
+
+
+def test_a_fault_of_the_grader_over_one_submission_does_not_end_the_others(tmp_path: Path) -> None:
+    runs = 0
+
+    def faulty(request: RunRequest) -> RunOutcome:
+        nonlocal runs
+        runs += 1
+        if runs == 1:
+            raise RecursionError
+        return FakeEngine().on_run(request)
+
+    with pytest.raises(RecursionError):
+        graded(tmp_path, plan("ada", "bob", "cyd"), FakeEngine(on_run=faulty), jobs=1)
+    with Journal.open(tmp_path) as journal:
+        assert sorted(name for name, _ in journal.digests()) == ["bob", "cyd"]
+
+
+def test_stored_observations_can_be_judged_again_without_an_engine(tmp_path: Path) -> None:
+    def off_by_five(request: RunRequest) -> RunOutcome:
+        if request.replaced or len(request.args) != 3:
+            return FakeEngine().on_run(request)
+        return printed(f"Predicted sales for next week: {sum(map(float, request.args)) / 3 + 5}\n")
+
+    with graded(tmp_path, plan("ada"), FakeEngine(on_run=off_by_five)) as journal:
+        (stored,) = journal.gradings()
+    assert stored.result.files is not None
+    opened = session(FakeEngine())
+    brief = Brief(COURSE, EXERCISES[0], stored.result.files, opened.cases["3.1.4"], probe_nonce("3.1.4", 1))
+    again = grade_exercise(brief, recall(stored.result.observations))
+    assert replace(again, seconds=0) == replace(stored.result.report, seconds=0)
+    assert again.status == "failed"
+
+
+def test_one_grader_at_a_time_in_a_folder(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, create=True), pytest.raises(UsageError, match="another grader"):
+        Journal.open(tmp_path, create=True)
+
+
+def test_a_folder_without_a_journal_is_told(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="not a result folder"):
+        Journal.open(tmp_path)
+
+
+def test_two_submissions_of_one_name_are_told() -> None:
+    with pytest.raises(UsageError, match="ada"):
+        plan_batch([Path("a/ada"), Path("b/ada")], lambda path: path.name, (), EXERCISES)
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("student\nada\ngrace\n", ("ada", "grace")),
+        ("email,student\na@x,ada\n\nb@x, grace \n", ("ada", "grace")),
+        ("ada\ngrace\n", ("ada", "grace")),
+        ("\ufeffstudent,x\nada,1\n", ("ada",)),
+        ("", ()),
+    ],
+)
+def test_rosters(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text(text, encoding="utf-8")
+    assert read_roster(path) == names
+
+
+@pytest.mark.parametrize(
+    ("text", "told"), [("student\nada\nada\n", ":3: 'ada' already"), ("a,student\nx,\n", ":2: the student's name")]
+)
+def test_a_bad_roster_names_the_line(tmp_path: Path, text: str, told: str) -> None:
+    path = tmp_path / "roster.csv"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match=told):
+        read_roster(path)

@@ -1,0 +1,76 @@
+"""The selftest must notice when the grader and the reference disagree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from grader.batch.selftest import Expectation, expectations, judge_outcome
+from grader.errors import SpecError
+from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus
+from tests.worlds import COURSE, ROOT
+
+EXERCISE = COURSE.exercise("3.1.4")
+WRONG = Expectation(EXERCISE, "x", Path("x"), fails="example", phrase="no ENTRYPOINT")
+RIGHT = replace(WRONG, fails="", phrase="")
+
+
+def report(*statuses: str, message: str = "the image has no entrypoint") -> ExerciseReport:
+    checks = tuple(
+        CheckVerdict(check.id, check.title, CheckStatus(status), 0, 1, message=message)
+        for check, status in zip(EXERCISE.checks, statuses, strict=False)
+    )
+    passed = set(statuses) == {"passed"}
+    return ExerciseReport("3.1.4", "t", ExerciseStatus.PASSED if passed else ExerciseStatus.FAILED, 0, 10, checks)
+
+
+@pytest.mark.parametrize(
+    ("expectation", "statuses", "agrees"),
+    [
+        (RIGHT, ["passed"] * 6, True),
+        (RIGHT, ["passed", "failed"], False),
+        (WRONG, ["passed", "passed", "failed", "blocked"], True),
+        (WRONG, ["passed", "failed", "failed"], False),
+        (WRONG, ["passed"] * 6, False),
+    ],
+)
+def test_agreement(expectation: Expectation, statuses: list[str], agrees: bool) -> None:
+    assert judge_outcome(expectation, report(*statuses)).agrees is agrees
+
+
+def test_the_phrase_must_be_shown() -> None:
+    outcome = judge_outcome(WRONG, report("passed", "passed", "failed", message="something went wrong"))
+    assert "no ENTRYPOINT" in outcome.problem
+
+
+def test_what_a_machine_lacks_is_no_disagreement_only_where_it_is_declared_and_only_in_the_build() -> None:
+    failed = report("failed")
+    assert judge_outcome(replace(RIGHT, requires="heredoc"), failed).untried
+    assert not judge_outcome(RIGHT, failed).agrees
+    assert not judge_outcome(replace(RIGHT, requires="heredoc"), report("passed", "failed")).agrees
+
+
+def test_every_stored_solution_is_consistent_and_there_are_enough() -> None:
+    found = expectations(ROOT / "reference", COURSE.exercises)
+    for exercise in COURSE.exercises:
+        mine = [one for one in found if one.exercise.id == exercise.id]
+        assert sum(one.right for one in mine) >= 3, exercise.id
+        assert sum(not one.right for one in mine) >= 6, exercise.id
+        assert all(one.phrase for one in mine if not one.right), exercise.id
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("gone: {fails: builds}\n", "no such folder"),
+        ("here: {fails: nothing}\n", "must be one of"),
+        ("- a\n", "expected a mapping"),
+    ],
+)
+def test_an_inconsistent_reference_is_told(tmp_path: Path, text: str, told: str) -> None:
+    (tmp_path / "wrong/3.1.4/here").mkdir(parents=True)
+    (tmp_path / "wrong/3.1.4/expect.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(SpecError, match=told):
+        expectations(tmp_path, [EXERCISE])

@@ -1,0 +1,111 @@
+"""What checks have in common: shell lines that a student can run, places in the Dockerfile, ways that may be right."""
+
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+
+import pytest
+from hypothesis import given as with_any
+from hypothesis import settings
+from hypothesis import strategies as st
+
+from grader.checks.base import docker_run, docker_runs
+from grader.checks.inputs import given, sales_file
+from grader.course.kinds import Predicts
+from grader.grading.exercise import grade_exercise
+from grader.models import Case, FolderMount, MemoryFile, RunOutcome, RunRequest
+from tests.worlds import brief, image, nonce_in, printed, probe_words, world
+
+LINE = "Predicted sales for next week: "
+
+
+# ── shell lines ─────────────────────────────────────────────────────────────────────────
+
+
+def put_by(line: str) -> bytes:
+    """What the line's `printf` puts into the file."""
+    (command,) = [part for part in line.split(" && ") if part.startswith("printf ")]
+    return subprocess.run(["sh", "-c", command.rpartition(" > ")[0]], capture_output=True, check=True).stdout
+
+
+@pytest.mark.parametrize("untidy", [False, True])
+@pytest.mark.parametrize("weeks", [("100", "120.5", "110"), ("-5", "7", "9")])
+def test_the_shell_line_makes_the_file_byte_for_byte(weeks: tuple[str, ...], untidy: bool) -> None:
+    file = sales_file("/app/sales.txt", Case("first", "first", weeks), untidy=untidy)
+    assert put_by(docker_run(RunRequest(files=(file,)))) == file.content
+
+
+@settings(max_examples=50)
+@with_any(st.binary(max_size=40).filter(lambda content: b" && " not in content))
+def test_whatever_the_file_holds(content: bytes) -> None:
+    assert put_by(docker_run(RunRequest(files=(MemoryFile("/app/x", content),)))) == content
+
+
+def test_several_runs_share_one_fresh_folder() -> None:
+    request = RunRequest(("a b",), (("TYPE", "x y"),), folders=(FolderMount("/app/logs"),))
+    run = """docker run --rm -v "$folder":/app/logs -e 'TYPE=x y' sales-predictor 'a b'"""
+    begin = 'docker build -q -t sales-predictor . && folder=$(mktemp -d) && chmod 777 "$folder"'
+    assert docker_runs([request, request]) == f"{begin} && {run} ; {run}"
+
+
+# ── places ──────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "keyword", "line"),
+    [
+        ("FROM x\nCMD a\nCMD b\n", "CMD", 3),
+        ("FROM x AS y\nENV A=1\nFROM z\n", "ENV", None),
+        ("FROM x AS y\nENV A=1\nFROM z\nENV A=2\n", "ENV", 4),
+        ("FROM x AS y\nFROM z\n", "FROM", 2),
+        ("FROM x\n", "CMD", None),
+    ],
+)
+def test_only_the_last_stage_makes_the_image(dockerfile: str, keyword: str, line: int | None) -> None:
+    assert brief("3.1.1", {"Dockerfile": dockerfile.encode()}).line_of(keyword) == line
+
+
+# ── what was given, and the ways to give it ─────────────────────────────────────────────
+
+
+def predicts(*, untidy: bool = False, environment: dict[str, str] | None = None) -> Predicts:
+    return Predicts(
+        kind="predicts", id="x", title="x", weight=1, cases=("x",), file="/s.txt",
+        untidy=untidy, environment=environment or {},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        (predicts(), " for the weeks 1 2 3 in /s.txt"),
+        (
+            predicts(untidy=True),
+            " for the weeks 1 2 3 in /s.txt (with a blank line in it, and no line end at its end)",
+        ),
+        (predicts(environment={"TYPE": "last"}), " for the weeks 1 2 3 in /s.txt, with TYPE=last,"),
+    ],
+)
+def test_what_was_given_is_said(check: Predicts, told: str) -> None:
+    assert given(check, Case("x", "x", ("1", "2", "3"))) == told
+
+
+@pytest.mark.parametrize(
+    ("with_file", "with_arguments", "told"),
+    [
+        (printed(code=1, stderr="no such file\n"), printed("Usage: x\n", code=1), "no such file"),
+        (printed(code=1, stderr="no such file\n"), printed(f"{LINE}1\n"), "is 1, not"),
+        (printed(f"{LINE}2\n"), printed(f"{LINE}1\n"), "is 2, not"),
+    ],
+)
+def test_of_two_ways_the_first_is_told_unless_only_the_other_prints_a_line(
+    with_file: RunOutcome, with_arguments: RunOutcome, told: str
+) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        if request.replaced:
+            return printed(probe_words(nonce=nonce_in(request)))
+        return replace(with_arguments if request.args else with_file, folders=request.folders)
+
+    report = grade_exercise(brief("3.2.5"), world(image(), program))
+    assert told in next(check.message for check in report.checks if check.id == "prints")

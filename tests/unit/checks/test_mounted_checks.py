@@ -1,0 +1,309 @@
+"""Checks of exercises 3.2.3 to 3.3.L in fake worlds: mounts, variables, files written, caches."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+
+from grader.engine.folders import FILES_LIMIT, folder_archive, left_in
+from grader.grading.exercise import grade_exercise
+from grader.models import (
+    BuildRequest,
+    BuildStep,
+    Built,
+    CheckVerdict,
+    Exited,
+    FolderMount,
+    ImageConfig,
+    MemoryFile,
+    NotStarted,
+    Observation,
+    Request,
+    RunOutcome,
+    RunRequest,
+)
+from tests.worlds import brief, image, nonce_in, printed, probe_words, world
+
+LINE = "Predicted sales for next week: "
+NOW = 1_790_000_000
+Saves = Callable[[str, list[float]], str]
+
+
+def statuses(exercise: str, built: Built, program: Callable[[RunRequest], RunOutcome]) -> dict[str, str]:
+    report = grade_exercise(brief(exercise), world(built, program))
+    return {check.id: check.status.value for check in report.checks}
+
+
+def weeks_in(request: RunRequest) -> list[float]:
+    return [float(line) for file in request.files for line in file.content.decode().split()]
+
+
+def probed(request: RunRequest) -> RunOutcome | None:
+    return printed(probe_words(nonce=nonce_in(request))) if request.replaced else None
+
+
+# ── a mounted file ──────────────────────────────────────────────────────────────────────
+
+
+def reads_the_file(request: RunRequest) -> RunOutcome:
+    if request.replaced:
+        return printed(probe_words(nonce=nonce_in(request)))
+    weeks = weeks_in(request)
+    return printed(f"{LINE}{sum(weeks) / len(weeks)}\n") if weeks else printed(code=1, stderr="no file\n")
+
+
+def test_the_mounted_file_counts() -> None:
+    assert set(statuses("3.2.3", image(), reads_the_file).values()) == {"passed"}
+
+
+def test_a_command_that_does_not_start_without_the_file_is_probed_with_it() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return reads_the_file(request) if request.files else printed(code=2, stderr="sh: cannot open /app/sales.txt\n")
+
+    assert set(statuses("3.2.3", image(), program).values()) == {"passed"}
+
+
+def test_where_nothing_can_be_mounted_the_probe_runs_without_it() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        return RunOutcome(NotStarted("not a directory")) if request.files else reads_the_file(request)
+
+    found = statuses("3.2.3", image(), program)
+    assert (found["script"], found["file"]) == ("passed", "failed")
+
+
+def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
+    first: list[float] = []
+
+    def baked(request: RunRequest) -> RunOutcome:
+        first.extend(weeks_in(request) if not first else [])
+        return probed(request) or printed(f"{LINE}{sum(first) / len(first)}\n")
+
+    found = statuses("3.2.3", image(), baked)
+    assert (found["file"], found["other-file"], found["no-file"]) == ("passed", "failed", "failed")
+
+
+def test_the_chapters_own_answer_for_other_weeks_is_a_constant() -> None:
+    verdict = saved("3.2.3", lambda request: probed(request) or printed(f"{LINE}110.0\n"), "file")
+    assert " is 110, not " in verdict.message
+    assert "whatever it is given" in verdict.hint
+
+
+# ── variables ───────────────────────────────────────────────────────────────────────────
+
+WITH_ENV = Built(
+    "sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (("PREDICTION_TYPE", "average"),))
+)
+
+
+@pytest.mark.parametrize(
+    ("variable", "told"),
+    [
+        (("PREDICTION_TYPE", "= average"), "PREDICTION_TYPE is “= average”."),
+        (("PREDICTION_TYPE:", "average"), "PREDICTION_TYPE is not set, but there is one called “PREDICTION_TYPE:”."),
+        (("prediction-type", "average"), "PREDICTION_TYPE is not set."),
+        (("Prediction_Type", "average"), "PREDICTION_TYPE is not set, but there is one called “Prediction_Type”."),
+    ],
+)
+def test_what_the_image_has_instead_of_the_variable(variable: tuple[str, str], told: str) -> None:
+    built = Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (variable,)))
+    report = grade_exercise(brief("3.2.4"), world(built, reads_the_file))
+    (message,) = (check.message for check in report.checks if check.id == "environment")
+    assert message == f"In the image's environment, {told}"
+
+
+def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunOutcome]:
+    def program(request: RunRequest) -> RunOutcome:
+        weeks = weeks_in(request)
+        kind = dict(request.environment).get("PREDICTION_TYPE", "average")
+        known = {"average": sum(weeks) / max(len(weeks), 1), "last": weeks[-1] if weeks else 0}
+        return probed(request) or (printed(f"{LINE}{known[kind]}\n") if kind in known else unknown(kind))
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("unknown", "status"),
+    [
+        (lambda kind: printed(code=1, stderr=f"unknown type {kind}\n"), "passed"),
+        (lambda kind: printed(f"unknown type {kind}\n", code=2), "passed"),
+        (lambda kind: printed(f"unknown type {kind.upper()}\n", code=2), "passed"),
+        (lambda kind: printed(f"unknown type {kind}\n", code=0), "failed"),
+        (lambda kind: printed("unknown type\n", code=1), "failed"),
+        (lambda kind: printed(f"{LINE}1\nunknown {kind}\n", code=1), "failed"),
+    ],
+)
+def test_an_unknown_type(unknown: Callable[[str], RunOutcome], status: str) -> None:
+    found = statuses("3.2.4", WITH_ENV, by_type(unknown))
+    assert found == dict.fromkeys(found, "passed") | {"unknown": status}
+
+
+def test_a_variable_that_the_image_does_not_set() -> None:
+    found = statuses("3.2.4", image(), by_type(lambda kind: printed(code=1, stderr=kind)))
+    assert found["environment"] == "failed"
+
+
+# ── files written into a mounted folder ─────────────────────────────────────────────────
+
+
+def saving(name: str, content: Saves) -> Callable[[RunRequest], RunOutcome]:
+    def program(request: RunRequest) -> RunOutcome:
+        if request.replaced:
+            return printed(probe_words(nonce=nonce_in(request)))
+        weeks = weeks_in(request)
+        outcome = printed(f"{LINE}{sum(weeks) / len(weeks)}\n")
+        folders = []
+        for folder in request.folders:
+            before = "".join(file.content.decode() for file in folder.files if file.path == name)
+            folders.append(FolderMount(folder.path, (MemoryFile(name, content(before, weeks).encode()),)))
+        return RunOutcome(outcome.ended, outcome.stdout, folders=tuple(folders))
+
+    return program
+
+
+def mean(weeks: list[float]) -> float:
+    return sum(weeks) / len(weeks)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "written", "replaced"),
+    [
+        ("prediction.txt", lambda _, weeks: f"{mean(weeks)}\n", "passed", "passed"),
+        ("prediction.txt", lambda _, weeks: f"Prediction of 2026: {mean(weeks)}", "passed", "passed"),
+        ("prediction.txt", lambda before, weeks: before or f"{mean(weeks)}\n", "passed", "failed"),
+        ("prediction.txt", lambda before, weeks: f"{mean(weeks)}\n{before}", "passed", "failed"),
+        ("prediction.txt", lambda _, weeks: f"{mean(weeks)} of {len(weeks)} weeks", "failed", "blocked"),
+        ("prediction.txt", lambda _, weeks: "", "failed", "blocked"),
+        ("predictions.txt", lambda _, weeks: f"{mean(weeks)}\n", "failed", "blocked"),
+    ],
+)
+def test_the_saved_prediction(name: str, content: Saves, written: str, replaced: str) -> None:
+    found = statuses("3.2.5", image(), saving(name, content))
+    assert (found["written"], found["replaced"]) == (written, replaced)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "logged", "appended"),
+    [
+        ("app.log", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "passed", "passed"),
+        ("app.log", lambda before, weeks: f"INFO {mean(weeks)}\n{before}", "passed", "passed"),
+        ("app.log", lambda _, weeks: f"INFO {mean(weeks)}\n", "passed", "failed"),
+        ("app.log", lambda before, weeks: before or f"INFO {mean(weeks)}\n", "passed", "failed"),
+        ("app.log", lambda before, weeks: f"{before}started\n", "failed", "blocked"),
+        ("app.txt", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "failed", "blocked"),
+    ],
+)
+def test_the_log(name: str, content: Saves, logged: str, appended: str) -> None:
+    found = statuses("3.3.4", image(), saving(name, content))
+    assert (found["logged"], found["appended"]) == (logged, appended)
+
+
+def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
+    def turned_over(request: RunRequest) -> RunOutcome:
+        outcome = saving("app.log", lambda _, weeks: f"INFO {mean(weeks)}\n")(request)
+        old = [MemoryFile("app.log.1", file.content) for folder in request.folders for file in folder.files]
+        folders = tuple(replace(folder, files=(*folder.files, *old)) for folder in outcome.folders)
+        return replace(outcome, folders=folders)
+
+    found = statuses("3.3.4", image(), turned_over)
+    assert (found["logged"], found["appended"]) == ("passed", "passed")
+
+
+def test_who_forgets_the_line_end_is_told_so_and_not_that_the_log_was_emptied() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}{mean(weeks)} "), "appended")
+    assert verdict.status == "failed"
+    assert "wrote into the first one's line" in verdict.message
+
+
+def test_a_folder_goes_into_a_tar_and_comes_back() -> None:
+    folder = FolderMount("/app/logs", (MemoryFile("a.log", b"\xff\x00", 0o666), MemoryFile("b/c.log", b"", 0o666)))
+    archive = folder_archive(folder, NOW)
+    # the engine's own tar begins with the folder's last name, ours with its whole path
+    assert left_in(FolderMount("/app/logs"), archive).files[0].path == "logs/a.log"
+    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
+        assert {member.mtime for member in opened} == {NOW}  # not 1970: logs turn over by the age of their file
+    assert left_in(FolderMount("/app/logs"), archive[:700]).files == ()  # cut before the first file's content
+    assert left_in(FolderMount("/app/logs"), b"no tar at all").files == ()
+    many = FolderMount("/f", tuple(MemoryFile(f"{number:04}", b"x") for number in range(FILES_LIMIT + 9)))
+    assert len(left_in(FolderMount("/f"), folder_archive(many, NOW)).files) == FILES_LIMIT
+
+
+def saved(exercise: str, program: Callable[[RunRequest], RunOutcome], name: str) -> CheckVerdict:
+    report = grade_exercise(brief(exercise), world(image(), program))
+    return next(check for check in report.checks if check.id == name)
+
+
+def test_a_second_run_that_does_not_replace_is_shown_with_the_first() -> None:
+    verdict = saved(
+        "3.2.5", saving("prediction.txt", lambda before, weeks: before or "1\n" + f"{mean(weeks)}\n"), "replaced"
+    )
+    assert verdict.message.startswith("The last number in prediction.txt is ")
+    assert ", the prediction for the weeks " in verdict.message
+    assert verdict.reproduce.count("docker run --rm ") == 2
+    assert verdict.reproduce.count('"$folder":/app/output') == 2
+    assert verdict.reproduce.endswith('; ls -l "$folder"; cat "$folder"/prediction.txt')
+
+
+def test_a_file_without_a_number_and_a_run_that_ended_with_an_error() -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        outcome = saving("prediction.txt", lambda before, weeks: "")(request)
+        failed = bool(request.folders) and not request.replaced
+        return replace(outcome, ended=Exited(1), stderr=b"cannot write\n") if failed else outcome
+
+    verdict = saved("3.2.5", program, "written")
+    assert "There is no number in prediction.txt; it has to hold " in verdict.message
+    assert "(exited 1) printed:" in verdict.actual
+    assert "cannot write" in verdict.actual
+
+
+def test_a_log_without_the_prediction() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}started\n"), "logged")
+    assert verdict.message.startswith("No line that this run added to /app/logs/*.log carries ")
+
+
+# ── layers ──────────────────────────────────────────────────────────────────────────────
+
+COPY_ALL = BuildStep("[2/3] COPY . /app/", line=2)
+INSTALL = BuildStep("[3/3] RUN pip install numpy", line=3, seconds=9.5)
+
+
+def cached(*steps: BuildStep) -> str:
+    def observe(request: Request) -> Observation:
+        assert isinstance(request, BuildRequest)
+        seen = steps if request.changed else tuple(replace(step, cached=True) for step in steps)
+        return Built("sha256:1", ImageConfig(), seen)
+
+    report = grade_exercise(brief("3.3.L"), observe)
+    verdict = report.checks[1]
+    return verdict.status.value if verdict.status == "passed" else f"{verdict.line}: {verdict.message}"
+
+
+def test_installing_again_is_told_with_the_line_that_caused_it_and_its_cost() -> None:
+    told = cached(COPY_ALL, INSTALL)
+    assert told.startswith("2: ")
+    assert "RUN pip install numpy" in told
+    assert "9.5 seconds" in told
+
+
+def test_what_stays_cached_passes() -> None:
+    fast = BuildStep("[2/3] RUN pip install numpy", cached=True)
+    assert cached(fast, BuildStep("[3/3] COPY . /app/"), BuildStep("[4/4] RUN chmod +x x")) == "passed"
+
+
+def test_who_writes_commas_between_thousands_is_told_of_them() -> None:
+    with_commas = saving("prediction.txt", lambda _, weeks: f"{mean(weeks):,.2f}\n")
+    verdict = saved("3.2.5", with_commas, "written")
+    assert verdict.message.endswith(" has a comma in it, at which programs stop reading: write it without.")
+
+
+def test_who_writes_a_comma_before_the_decimals_is_told_of_it() -> None:
+    german = saving("app.log", lambda before, weeks: f"{before}{mean(weeks):.2f}\n".replace(".", ","))
+    assert saved("3.3.4", german, "logged").message.endswith("stop reading: write a point in its place.")
+
+
+def test_who_logs_a_rounded_prediction_is_told_of_the_decimals() -> None:
+    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}INFO {mean(weeks):.0f}\n"), "logged")
+    assert verdict.message.endswith("is the prediction with some of its decimals lost.")

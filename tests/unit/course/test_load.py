@@ -1,0 +1,345 @@
+"""`exercises.yaml` becomes a `Course`, or a list of every mistake in it."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from grader.course.kinds import Predicts, ScriptRuns
+from grader.course.loader import load_course, read_course
+from grader.course.models import Course, GivenCase, Limits
+from grader.course.reasons import REASONS
+from grader.course.yaml_source import MAX_BYTES, read_yaml
+from grader.errors import SpecError
+
+SPECS = Path(__file__).parents[1] / "specs"
+COURSE = (SPECS / "course.yaml").read_text(encoding="utf-8")
+LINE = re.compile(r"exercises\.yaml:[1-9][0-9]*:[1-9][0-9]*: [^\n]+; expected [^\n]+")
+
+
+def problems_in(text: str, reasons: frozenset[str] = REASONS) -> tuple[str, ...]:
+    try:
+        load_course(text, reasons=reasons)
+    except SpecError as error:
+        return error.problems
+    return ()
+
+
+def shortened(problem: str) -> str:
+    """Without the rest of a list of known names, which grows with each kind of check."""
+    return re.sub(r"((?:one of:|with the keys) [^,\n]+),.*", r"\1, …", problem)
+
+
+def test_a_course_is_read_whole() -> None:
+    course = load_course(COURSE, reasons=REASONS)
+    first, second = course.exercises
+    assert course.limits == Limits(build_seconds=100.0, run_seconds=1.5, memory_mb=256)
+    assert course.hints["crashed"] == "The last line of the error says what happened."
+    assert course.images[0].names[3] == "localhost:5000/python:3.9"
+    assert first.text == "Make an image.\n\nIt prints a prediction.\n"
+    assert first.points == 10
+    assert first.cases == (GivenCase(kind="given", name="example", weeks=(100.0, 120.5, 110.0)),)
+    assert first.checks[1] == ScriptRuns(
+        kind="script_runs", id="script", title="It runs", weight=1, needs=("builds",), hints={"crashed": "Look again."}
+    )
+    assert isinstance(first.checks[4], Predicts)
+    assert (second.id, second.title, second.bonus) == ("3.1.P", "no", True)
+
+
+def test_all_mistakes_are_reported_at_once_in_the_order_of_the_file() -> None:
+    text = (SPECS / "mistakes.yaml").read_text(encoding="utf-8")
+    reported = problems_in(text, frozenset(["crashed", "no_dockerfile", "timed_out"]))
+    expected = (SPECS / "mistakes.txt").read_text(encoding="utf-8").splitlines()
+    assert [shortened(problem) for problem in reported] == expected
+
+
+ONE_MISTAKE = [
+    (
+        "a missing key",
+        "    text: Numbers as arguments.\n",
+        "",
+        '35:5: the key "text" is missing in this exercise; expected a text',
+    ),
+    (
+        "a check without its kind",
+        "- {kind: relative_command, id",
+        "- {id",
+        '48:9: the key "kind" is missing in this check',
+    ),
+    (
+        "a key twice",
+        "points: 5",
+        "title: Yes",
+        '37:5: the key "title" is given twice (first in line 36, again in line 37)',
+    ),
+    ("text for a number", "points: 5", "points: five", '37:13: points is the text "five"; expected a number'),
+    ("YAML 1.1's yes", "bonus: true", "bonus: yes", '38:12: bonus is the text "yes"; expected true or false'),
+    (
+        "a number in quotes",
+        "points: 5",
+        'points: "5"',
+        '37:13: points is the text "5"; expected a number, so write it without',
+    ),
+    (
+        "a version as a number",
+        'python: "3.11"',
+        "python: 3.10",
+        'the number 3.10; expected a text, so write it in quotes: "3.10"',
+    ),
+    ("a fraction of a MiB", "memory_mb: 256", "memory_mb: 256.5", "is the number 256.5; expected a whole number"),
+    (
+        "nobody's kind",
+        "kind: usage",
+        "kind: useage",
+        '50:16: kind is the text "useage", which is no kind of check; expected one of: usage,',
+    ),
+    ("a need that comes later", "needs: [builds]", "needs: [prints]", '30:76: the check "prints" comes later'),
+    ("a need that is misspelt", "needs: [prints]", "needs: [print]", 'no check "print" (did you mean "prints"?)'),
+    ("a case that is misspelt", "[example, drawn]", "[exmaple, drawn]", 'no case "exmaple" (did you mean "example"?)'),
+    ("another exercise's case", "case: example", "case: drawn", 'there is no case "drawn"; expected one of: example'),
+    (
+        "a folder's name",
+        'id: "3.1.1"',
+        'id: "../3.1.1"',
+        '20:9: id is the text "../3.1.1"; expected letters, digits, dots',
+    ),
+    ("a hidden folder", "id: 3.1.P", "id: .git", '35:9: id is the text ".git"; expected letters, digits, dots'),
+    ("two folders in one", "id: 3.1.P", 'id: "3.1.1"', '35:9: the exercise "3.1.1" is there already, in line 20'),
+    ("a relative path", "path: /app,", "path: app,", 'path is the text "app"; expected an absolute path'),
+    ("a path upwards", "path: /app,", "path: /app/..,", 'path is the text "/app/.."; expected an absolute path'),
+    (
+        "no image's name",
+        "names: [python]",
+        'names: ["Python 3"]',
+        'names, item 1 is the text "Python 3"; expected an image',
+    ),
+    (
+        "a pattern as the first image",
+        "names: [python]",
+        'names: ["python:*"]',
+        '9:14: "python:*" is the name that students are told',
+    ),
+    (
+        "a reason nobody gives",
+        "hints: {crashed:",
+        "hints: {crash:",
+        '30:93: no check fails for the reason "crash" (did you mean "crashed"?)',
+    ),
+    (
+        "points for building",
+        "It builds, weight: 0",
+        "It builds, weight: 2",
+        "45:62: that it builds is worth 21.1% of the exercise",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "part"), [row[1:] for row in ONE_MISTAKE], ids=[row[0] for row in ONE_MISTAKE])
+def test_one_mistake_is_one_line(old: str, new: str, part: str) -> None:
+    assert COURSE.count(old) == 1
+    (problem,) = problems_in(COURSE.replace(old, new))
+    assert part in problem
+    assert LINE.fullmatch(problem)
+
+
+def test_a_misspelt_key_is_not_reported_as_missing_too() -> None:
+    (problem,) = problems_in(COURSE.replace("    text: Numbers as", "    txt: Numbers as"))
+    assert '39:5: the key "txt" is not known in this exercise (did you mean "text"?); expected one of: id, ' in problem
+
+
+def test_an_exercise_without_checks_would_assert_nothing() -> None:
+    text = COURSE[: COURSE.rindex("    checks:\n")] + "    checks: []\n"
+    (problem,) = problems_in(text)
+    assert problem == (
+        "exercises.yaml:44:13: the exercise has no checks, so it would assert nothing; expected at least one"
+    )
+
+
+def test_weeks_as_arguments_need_a_case() -> None:
+    before, _, after = COURSE.rpartition("    cases:\n")
+    text = before + "    checks:" + after.partition("    checks:")[2].replace("cases: [example, drawn], ", "")
+    problems = problems_in(text)
+    assert any("the arguments are the weeks of a case, but the exercise has none" in problem for problem in problems)
+
+
+def test_builds_may_be_worth_a_fifth_and_no_more() -> None:
+    load_course(COURSE.replace("It builds, weight: 2}", "It builds, weight: 2.0}"))
+    (problem,) = problems_in(COURSE.replace("It builds, weight: 2}", "It builds, weight: 2.01}"))
+    assert "that it builds is worth 20.1% of the exercise; expected at most 20%" in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "1:1: the file is empty; expected a mapping with the keys version, title"),
+        ("[]", "1:1: the file is a list; expected a mapping"),
+        ("title: a: b", "1:9: a key begins where none can"),
+        ("a: &a [*a]", "1:8: *a stands inside what it names"),
+    ],
+)
+def test_what_is_no_course_is_told_so(text: str, part: str) -> None:
+    assert any(problem.startswith(f"exercises.yaml:{part}") for problem in problems_in(text))
+
+
+def test_a_refused_value_is_reported_once() -> None:
+    (problem,) = problems_in(COURSE.replace("points: 5", "points: !!int 5"))
+    assert "the tag" in problem
+
+
+@pytest.mark.parametrize("key", ["usage", "kind", "builds"])
+def test_a_key_that_is_called_like_a_kind_has_its_own_place(key: str) -> None:
+    (problem,) = problems_in(COURSE.replace("{kind: usage,", "{kind: usage, " + key + "x: 1,"))
+    assert f'50:23: the key "{key}x" is not known in this check' in problem
+    reported = problems_in(COURSE.replace("    points: 5", f"    kind: {key}x\n    {key}x: 5"))
+    assert [shortened(problem).partition(" is not")[0] for problem in reported] == [
+        'exercises.yaml:37:5: the key "kind"',
+        f'exercises.yaml:38:5: the key "{key}x"',
+    ]
+
+
+def test_hints_are_not_checked_without_known_reasons() -> None:
+    load_course(COURSE.replace("crashed", "anything"), reasons=None)
+
+
+def test_a_file_is_read_and_its_mistakes_carry_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "other.yaml"
+    path.write_text(COURSE, encoding="utf-8")
+    assert read_course(path) == load_course(COURSE)
+    path.write_bytes(b"title: caf\xe9\n")
+    with pytest.raises(SpecError, match=r"^other\.yaml:1:11: the byte 0xe9 is not UTF-8"):
+        read_course(path)
+
+
+def test_a_file_that_is_absent_or_too_large_is_told_so(tmp_path: Path) -> None:
+    with pytest.raises(SpecError, match=r"cannot be read \(No such file or directory\)"):
+        read_course(tmp_path / "exercises.yaml")
+    with pytest.raises(SpecError, match=r"cannot be read \(Is a directory\)"):
+        read_course(tmp_path)
+    large = tmp_path / "exercises.yaml"
+    large.write_text("#" * (MAX_BYTES + 100), encoding="utf-8")
+    with pytest.raises(SpecError, match=f"expected at most {MAX_BYTES}"):
+        read_course(large)
+
+
+def test_the_repositorys_own_course_is_right() -> None:
+    path = Path(__file__).parents[3] / "exercises.yaml"
+    course = read_course(path, REASONS)
+    assert {"3.1.1", "3.1.3", "3.1.4", "3.1.5"} <= {exercise.id for exercise in course.exercises}
+
+
+def test_no_hint_holds_the_line_to_write() -> None:
+    """A hint asks the next question; what only has to be copied out of it teaches nothing."""
+    root = Path(__file__).parents[3]
+    course = read_course(root / "exercises.yaml", REASONS)
+    checks = [check for exercise in course.exercises for check in exercise.checks]
+    hints = [hint for known in (course.hints, *(check.hints for check in checks)) for hint in known.values()]
+    files = [path for path in (root / "reference" / "solutions").rglob("*") if path.is_file()]
+    lines = {line.strip() for path in files for line in path.read_text("utf-8", errors="replace").splitlines()}
+    told = [(line, hint) for line in lines for hint in hints if len(line) > len("docker compose up") and line in hint]
+    assert len(hints) > 50
+    assert told == []
+
+
+# ── properties ──────────────────────────────────────────────────────────────────────────
+
+DATA = read_yaml(COURSE).data
+VISIBLE = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Zl", "Zp"]), min_size=1)
+ANYTHING: st.SearchStrategy[object] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | VISIBLE,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(VISIBLE, inner, max_size=3),
+    max_leaves=5,
+)
+ORDINARY = st.sampled_from(
+    ["builds", "usage", "given", "drawn", "kind", "id", "example", "average", "3.9", "/app", "x"]
+)
+
+
+def paths_in(data: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    items: list[tuple[Any, object]] = []
+    if isinstance(data, dict):
+        items = list(data.items())
+    if isinstance(data, list):
+        items = list(enumerate(data))
+    return [found for key, item in items for found in [(*path, key), *paths_in(item, (*path, key))]]
+
+
+@st.composite
+def mutated_courses(draw: st.DrawFn) -> object:
+    """The valid course with up to four values replaced, removed, or put under another key."""
+    data: Any = copy.deepcopy(DATA)
+    for _ in range(draw(st.integers(1, 4))):
+        *parent, key = draw(st.sampled_from(paths_in(data)))
+        owner = data
+        for step in parent:
+            owner = owner[step]
+        value = owner.pop(key)
+        match draw(st.sampled_from(["replace", "rename", "remove"])):
+            case "replace" if isinstance(owner, list):
+                owner.insert(key, draw(ANYTHING | ORDINARY))
+            case "replace":
+                owner[key] = draw(ANYTHING | ORDINARY)
+            case "rename" if isinstance(owner, dict):
+                owner[draw(VISIBLE | ORDINARY)] = value
+            case _:
+                pass
+    return data
+
+
+@settings(deadline=None)
+@given(mutated_courses())
+def test_any_change_of_a_course_is_a_course_or_a_list_of_mistakes(data: object) -> None:
+    problems = problems_in(json.dumps(data, ensure_ascii=False))
+    assert all(LINE.fullmatch(problem) for problem in problems)
+    assert not any("expected otherwise" in problem for problem in problems), "an error of pydantic has no words"
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, len(COURSE)),
+    st.integers(0, 40),
+    st.text(max_size=10) | st.sampled_from(["&a ", "*a", "!", "\t", "- "]),
+)
+def test_any_damage_to_the_text_is_a_list_of_mistakes(start: int, length: int, inserted: str) -> None:
+    text = COURSE[:start] + inserted + COURSE[start + length :]
+    assert all(LINE.fullmatch(problem) for problem in problems_in(text))
+
+
+@settings(deadline=None)
+@given(st.text())
+def test_no_text_breaks_the_loader(text: str) -> None:
+    with pytest.raises(SpecError):
+        load_course(text)
+
+
+@settings(deadline=None)
+@given(
+    title=VISIBLE,
+    points=st.floats(1e-6, 1e6),
+    weeks=st.lists(st.floats(0, 100_000) | st.integers(0, 100_000), min_size=3, max_size=52),
+    weight=st.floats(0, 1e6),
+    arguments=st.lists(VISIBLE, max_size=3),
+)
+def test_a_course_written_as_json_is_the_same_course(
+    title: str, points: float, weeks: list[float], weight: float, arguments: list[str]
+) -> None:
+    data: Any = copy.deepcopy(DATA)
+    data["exercises"][1] |= {"title": title, "points": points}
+    data["exercises"][1]["cases"][0]["weeks"] = weeks
+    data["exercises"][1]["checks"][5] |= {"weight": weight, "arguments": arguments}
+    course = load_course(json.dumps(data, ensure_ascii=False))
+    assert course.exercises[1].title == title
+    assert course.exercises[1].points == points
+    assert course.exercises[1].checks[5].weight == weight
+    assert load_course(as_json(course)) == course
+
+
+def as_json(course: Course) -> str:
+    return json.dumps(dataclasses.asdict(course), ensure_ascii=False)

@@ -1,0 +1,288 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.dockerfile.directives import as_built
+from grader.dockerfile.instructions import Instruction, Unparsable
+from grader.dockerfile.parser import Dockerfile, oversize, parse
+from grader.dockerfile.stages import Stage
+
+
+def read(text: str | bytes) -> Dockerfile:
+    parsed = parse(text if isinstance(text, bytes) else text.encode())
+    assert isinstance(parsed, Dockerfile), parsed
+    return parsed
+
+
+def refused(text: str | bytes) -> Unparsable:
+    parsed = parse(text if isinstance(text, bytes) else text.encode())
+    assert isinstance(parsed, Unparsable), parsed
+    return parsed
+
+
+def instruction(text: str, at: int = -1) -> Instruction:
+    return read(text).instructions[at]
+
+
+# ── what is read ────────────────────────────────────────────────────────────────────────
+
+
+def test_an_instruction_has_its_lines_flags_and_words() -> None:
+    parsed = instruction('FROM scratch\n\ncopy --from=0 --chmod=755 a.py \\\n  # why\n  "b c" /app/\n')
+    assert (parsed.keyword, parsed.first_line, parsed.last_line, parsed.stage) == ("COPY", 3, 5, 0)
+    assert [(flag.name, flag.value) for flag in parsed.flags] == [("from", "0"), ("chmod", "755")]
+    assert parsed.value == 'a.py   "b c" /app/'
+    assert parsed.arguments == ("a.py", '"b', 'c"', "/app/"), "builders split COPY at white space, whatever quotes say"
+
+
+@pytest.mark.parametrize(
+    ("line", "json", "arguments"),
+    [
+        ('CMD ["python", "a b.py"]', True, ("python", "a b.py")),
+        ("CMD python a.py", False, ("python", "a.py")),
+        ("CMD ['python', 'a.py']", False, ("['python',", "'a.py']")),
+        ('CMD ["python"] # start', False, ('["python"]', "#", "start")),
+        ('RUN ["a"]', True, ("a",)),
+        ("RUN [ -f x ] && y", False, ("[", "-f", "x", "]", "&&", "y")),
+        ('COPY ["a b", "/x/"]', True, ("a b", "/x/")),
+        ("EXPOSE 80 81", False, ("80", "81")),
+        ("ENTRYPOINT", False, ()),
+    ],
+)
+def test_json_form_is_told_from_shell_form(line: str, json: bool, arguments: tuple[str, ...]) -> None:
+    parsed = instruction(f"FROM scratch\n{line}\n")
+    assert (parsed.json, parsed.arguments) == (json, arguments)
+
+
+@pytest.mark.parametrize(
+    ("text", "stages"),
+    [
+        ("FROM python:3.9\n", [("", "python:3.9", "")]),
+        ("from python\n", [("", "python", "")]),
+        ("\ufeffFROM python:3.9\r\n", [("", "python:3.9", "")]),
+        (
+            "FROM --platform=$BUILDPLATFORM a AS Build\nFROM build\n",
+            [("build", "a", "$BUILDPLATFORM"), ("", "build", "")],
+        ),
+        ("ARG V=3.9\nFROM python:${V}-slim\n", [("", "python:3.9-slim", "")]),
+        ("ARG V=3.9\nARG I=python:$V\nFROM $I\n", [("", "python:3.9", "")]),
+        ('ARG I="python:3.9"\nFROM $I\n', [("", "python:3.9", "")]),
+        ("FROM ${I:-python:3.9}\n", [("", "python:3.9", "")]),
+        ("ARG I\nFROM ${I:-python:3.9}\n", [("", "python:3.9", "")]),
+        ("ARG A=$(date)\nFROM python:3.9\n", [("", "python:3.9", "")]),
+        ("ARG A=1\nARG A=2\nFROM python:3.9\n", [("", "python:3.9", "")]),
+        ("# FROM evil\nFROM \\\n# c\n  a \\\n  AS b\n", [("b", "a", "")]),
+        ("# escape=`\nFROM `\n a\n", [("", "a", "")]),
+    ],
+)
+def test_stages_and_their_images(text: str, stages: list[tuple[str, str, str]]) -> None:
+    assert [(stage.name, stage.image, stage.platform) for stage in read(text).stages] == stages
+
+
+def test_a_stage_knows_its_line_and_what_was_written() -> None:
+    assert read("ARG V=1\n\nFROM a:$V AS b\n").stages == (Stage("b", "a:1", "a:$V", "", 3),)
+
+
+@pytest.mark.parametrize(
+    ("line", "body"),
+    [
+        ("RUN <<EOF\nFROM evil\npip install x\nEOF\n", "FROM evil\npip install x\n"),
+        ("RUN <<-EOF\n\tx\n\tEOF\n", "\tx\n"),
+        ('COPY <<"END" /a.txt\n$X\nEND\n', "$X\n"),
+        ("RUN python - <<EOF && echo ok\r\nprint(1)\r\nEOF\r\n", "print(1)\r\n"),
+        ("RUN <<_E.1\nx\n_E.1\n", "x\n"),
+    ],
+)
+def test_the_text_of_a_heredoc_is_no_instruction(line: str, body: str) -> None:
+    parsed = read(f"FROM scratch\n{line}CMD x\n")
+    assert [one.keyword for one in parsed.instructions] == ["FROM", line[: line.index(" ")], "CMD"]
+    assert parsed.instructions[1].heredocs[0].body == body
+
+
+@pytest.mark.parametrize("line", ["RUN echo $((1<<3))", "RUN cat <<< x", 'RUN python -c "print(1 << 3)"', "RUN a <b"])
+def test_other_uses_of_the_less_than_sign_are_no_heredocs(line: str) -> None:
+    assert instruction(f"FROM scratch\n{line}\n").heredocs == ()
+
+
+def test_onbuild_holds_an_instruction() -> None:
+    trigger = instruction("FROM scratch\nONBUILD COPY --from=x a b\n").trigger
+    assert trigger is not None
+    assert (trigger.keyword, trigger.first_line, trigger.flags[0].value) == ("COPY", 2, "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "features"),
+    [
+        ("FROM a\nRUN x\n", []),
+        ("FROM a\nRUN --mount=type=cache,target=/x y\nRUN --mount=target=/z y\n", [("mount", 2)]),
+        ("FROM a\nCOPY --chmod=1 --link a b\n", [("chmod", 2), ("link", 2)]),
+        ("FROM a\n\nRUN <<E\nE\n", [("heredoc", 3)]),
+        ("FROM a\nONBUILD ADD --chmod=1 a b\n", [("chmod", 2)]),
+    ],
+)
+def test_features_that_not_every_builder_knows(text: str, features: list[tuple[str, int]]) -> None:
+    assert [(feature.name, feature.line) for feature in read(text).features] == features
+
+
+# ── what is not ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "told"),
+    [
+        ("", None, "empty"),
+        ("# only a comment\n", None, "empty"),
+        ("ARG A=1\n", None, "no FROM"),
+        ("RUN x\nFROM a\n", 1, "RUN stands before FROM"),
+        ("FRM python\n", 1, "Did you mean FROM?"),
+        ("FROM\n", 1, "needs the name of an image"),
+        ("FROM a b\n", 1, "needs the name of an image"),
+        ("FROM a # slim\n", 1, "needs the name of an image"),
+        ("FROM a AS 1x\n", 1, "a stage's name begins with a letter"),
+        ("FROM $I\n", 1, "the ARG has no value"),
+        ("ARG I\nFROM $I\n", 2, "the ARG has no value"),
+        ("ARG V=\nFROM python:$V\n", 2, "comes to 'python:'"),
+        ("FROM Python:3.9\n", 1, "lower case, python:3.9"),
+        ("FROM python:3.9:slim\n", 1, "is no image's name"),
+        ("FROM https://x/y\n", 1, "is no image's name"),
+        ("FROM a\nENV X\n", 2, "two arguments"),
+        ("FROM a\nRUN <<EOF\nx\n", 2, "unterminated heredoc"),
+        ("FROM a\nRUN [1]\n", 2, "strings"),
+        ("FROM a\n<<<<<<< HEAD\n", 2, "no instruction"),
+        ("FROM\u00a0python:3.9\n", 1, "no ordinary one"),
+        ("import os\n", 1, "no instruction 'import'"),
+        ("FROM python:3.9\n".encode("utf-16"), 1, "UTF-16"),
+        ("FROM a\nONBUILD ONBUILD RUN x\n", 2, "ONBUILD"),
+        ("FROM a\nONBUILD\n", 2, "ONBUILD"),
+    ],
+)
+def test_what_would_not_build_says_why_and_where(text: str | bytes, line: int | None, told: str) -> None:
+    parsed = refused(text)
+    assert parsed.line == line
+    assert told in parsed.message
+    assert parsed.message.startswith(f"Dockerfile line {line}: " if line else "The Dockerfile ")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM a\nCOPY --chown=\u00e0--from=evil a b\n",  # BuildKit takes a byte of the letter for a space
+        "FROM a\nCOPY --chown=x\\ --from=evil a b\n",
+        "# escape=`\nFROM a\nCOPY --chown=x` --from=evil a b\n",  # escapes in flags changed after 0.8
+        'FROM a\nCOPY ["a", "/b"] c\n',  # before 0.13 the end was dropped
+        'FROM a\nRUN ["a"] <<EOF\nEOF\n',
+        "FROM a\nRUN x <<CMD\nFROM evil\nCMD\n",  # no heredoc to Engine 20.10: there it says FROM evil
+        "FROM a\nRUN x << CMD\nFROM evil\nCMD\n",  # ... nor, with the space, to any before BuildKit 0.18
+        'FROM a\nRUN x <<"#"\nFROM evil\n#\n',
+        "FROM a\nRUN x <<EOF\nFROM evil AS \\\nEOF\n",
+        "FROM a\nRUN x <<EOF\nFROM evil AS \\\n# c\nEOF\n",
+        "FROM a\nONBUILD RUN <<EOF\nFROM evil\nEOF\n",
+        "#\u00a0escape=`\nFROM a\n",  # a directive only to the newest
+        "# check=skip=all\n# escape=`\nFROM a\n",
+        "ARG A\nFROM python${A+evil}\n",  # empty to old ones, unset to new ones
+        "ARG A=x\nARG A\nFROM python:${A:-evil}\n",
+        "FROM python:${A%x}\n",
+        "FROM python:$TARGETARCH\n",
+        "ARG TARGETPLATFORM=linux/arm64\nFROM --platform=$TARGETPLATFORM a\n",
+        "FROM a\nRUN x\x1b\n",
+        "\u017fHELL x\n",  # in upper case, the long s is an S
+    ],
+)
+def test_what_two_builders_read_in_two_ways_is_not_read(text: str) -> None:
+    refused(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "FROM a\nRUN cat <<EOF " + "${a:-" * 400 + "}" * 400 + "\nRUN cat <<X\nEOF\nFROM evil\nX\n",
+        "ARG A0=x\n" + "".join(f"ARG A{n + 1}=$A{n}$A{n}\n" for n in range(60)) + "FROM $A60\n",
+        "FROM a\nRUN " + "[" * 60_000 + "\n",
+        "FROM a\nRUN " + "9" * 6_000 + "<<EOF\nEOF\n",
+        "FROM " + "a-" * 30_000 + "!\n",
+        "FROM a\nRUN x" + "x" * 70_000 + "\n",
+        "\n" * 300_000,
+        "\x00" * 1000,
+    ],
+)
+def test_absurd_files_are_answered(text: str) -> None:
+    refused(text)
+
+
+def test_sizes() -> None:
+    assert oversize(b"FROM a\n" + b"#" * 60_000) is None
+    assert oversize(b"#\n" * 200_000) is not None
+    long = oversize(b"FROM a\n" + b"#" * 70_000)
+    assert long is not None
+    assert long.line == 2
+
+
+WORDS = ["FROM a", "from $A", "ARG A=b", "RUN x", "RUN <<EOF", "EOF", "COPY --from=b a c", 'CMD ["a"]', "ONBUILD RUN x"]
+MARKS = [
+    "# escape=`",
+    "# syntax=docker/dockerfile:1",
+    "\\",
+    "`",
+    "<<",
+    "--",
+    "${",
+    '"',
+    "'",
+    "[",
+    "\u00a0",
+    "\x00",
+    " ",
+    "#",
+]
+PIECES = st.sampled_from(WORDS + MARKS)
+TEXTS = st.lists(st.tuples(PIECES, st.sampled_from(["\n", "\r\n", " ", ""])), max_size=12)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_read_or_refused(content: bytes) -> None:
+    assert isinstance(parse(content), Dockerfile | Unparsable)
+
+
+@given(TEXTS)
+def test_nearly_dockerfiles_are_read_or_refused(parts: list[tuple[str, str]]) -> None:
+    content = "".join(piece + end for piece, end in parts).encode()
+    parsed = parse(content)
+    if isinstance(parsed, Dockerfile):
+        assert parsed.instructions[0].keyword in {"ARG", "FROM"}
+        lines = [line for one in parsed.instructions for line in (one.first_line, one.last_line)]
+        assert lines == sorted(lines)
+        assert lines[-1] <= content.count(b"\n") + 1
+
+
+# ── directives ──────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("text", "built"),
+    [
+        ("FROM a\n", "FROM a\n"),
+        ("# syntax=docker/dockerfile:1\nFROM a\n", "# syntax docker/dockerfile:1\nFROM a\n"),
+        ("#syntax = docker/dockerfile:1.4\r\nFROM a\r\n", "#syntax   docker/dockerfile:1.4\r\nFROM a\r\n"),
+        ("\ufeff# syntax=a\nFROM a\n", "\ufeff# syntax a\nFROM a\n"),
+        ("# c\n# Syntax=a\nFROM a\n", "# c\n# Syntax a\nFROM a\n"),
+        ("# syntax=a\n# escape=`\nFROM a\n", "# escape=`\n# escape `\nFROM a\n"),
+        ("# escape=`\n# syntax=a\nFROM a\n", "# escape=`\n# syntax a\nFROM a\n"),
+        ("FROM a\n# syntax=a\n", "FROM a\n# syntax=a\n"),
+        ("RUN <<EOF\n# syntax=a\nEOF\n", "RUN <<EOF\n# syntax=a\nEOF\n"),
+    ],
+)
+def test_the_syntax_line_is_a_plain_comment_in_what_is_built(text: str, built: str) -> None:
+    assert as_built(text.encode()).decode() == built
+
+
+@given(TEXTS)
+def test_what_is_built_is_what_was_read(parts: list[tuple[str, str]]) -> None:
+    content = ("# syntax=docker/dockerfile:1\n" + "".join(piece + end for piece, end in parts)).encode()
+    parsed, built = parse(content), parse(as_built(content))
+    assert as_built(content).count(b"\n") == content.count(b"\n")
+    assert all(directive.name != "syntax" for directive in getattr(built, "directives", ()))
+    if isinstance(parsed, Dockerfile):
+        assert isinstance(built, Dockerfile)
+        assert (built.instructions, built.stages, built.escape) == (parsed.instructions, parsed.stages, parsed.escape)

@@ -1,0 +1,145 @@
+"""The expected answers are those of BuildKit 0.29's own matcher, which was asked for each of them."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.dockerfile.dockerignore import BadPattern, Patterns, excluded, ignore_file, oversize, read_patterns
+from grader.models import ExerciseFiles, MemoryFile
+
+TREE = [
+    ".env",
+    ".git/config",
+    "Dockerfile",
+    "a.pyc",
+    "app/a.py",
+    "app/a.pyc",
+    "app/data/sales.txt",
+    "app/data/x.tmp",
+    "data/sales.txt",
+    "notes.md",
+    "sales.txt",
+    "x^y",
+]
+
+
+def left_out(ignore: str, paths: list[str]) -> set[str]:
+    patterns = read_patterns(ignore.encode())
+    assert isinstance(patterns, Patterns), patterns
+    return set(excluded(patterns, paths))
+
+
+@pytest.mark.parametrize(
+    ("ignore", "out"),
+    [
+        ("", []),
+        ("# notes.md\n\n  \n", []),
+        ("notes.md\r\n", ["notes.md"]),
+        ("\ufeffnotes.md", ["notes.md"]),
+        ("  notes.md  ", ["notes.md"]),
+        ("/notes.md", ["notes.md"]),
+        ("./notes.md", ["notes.md"]),
+        ("app/../notes.md", ["notes.md"]),
+        ("app//data/", ["app/data/sales.txt", "app/data/x.tmp"]),
+        ("sales.txt", ["sales.txt"]),
+        ("*.pyc", ["a.pyc"]),
+        ("**/*.pyc", ["a.pyc", "app/a.pyc"]),
+        ("**/sales.txt", ["app/data/sales.txt", "data/sales.txt", "sales.txt"]),
+        ("*/sales.txt", ["data/sales.txt"]),
+        ("**/data", ["app/data/sales.txt", "app/data/x.tmp", "data/sales.txt"]),
+        ("app/**", ["app/a.py", "app/a.pyc", "app/data/sales.txt", "app/data/x.tmp"]),
+        ("app/**/*.tmp", ["app/data/x.tmp"]),
+        ("app/*", ["app/a.py", "app/a.pyc", "app/data/sales.txt", "app/data/x.tmp"]),
+        ("app/?.py", ["app/a.py"]),
+        ("app/a.py[cod]", ["app/a.pyc"]),
+        ("app/a.py[^c]", []),
+        ("[a-c].py[a-d]", ["a.pyc"]),
+        (".*", [".env", ".git/config"]),
+        ("**", TREE),
+        ("*", TREE),
+        ("*\n!Dockerfile", sorted(set(TREE) - {"Dockerfile"})),
+        ("*\n!app", [path for path in TREE if not path.startswith("app/")]),
+        ("*\n!app/a.py", sorted(set(TREE) - {"app/a.py"})),
+        ("*\n!**/*.py", sorted(set(TREE) - {"app/a.py"})),
+        ("!notes.md\nnotes.md", ["notes.md"]),
+        ("notes.md\n! notes.md", []),
+        ("app\n!app/data\napp/data/x.tmp", ["app/a.py", "app/a.pyc", "app/data/x.tmp"]),
+        ("\\*", []),
+        ("notes\\.md", ["notes.md"]),
+        ("x^y", ["x^y"]),
+        ("x^?", []),
+        ("app\\data", []),
+        ("**.txt", ["app/data/sales.txt", "data/sales.txt", "sales.txt"]),
+        (".", []),
+        ("/", []),
+    ],
+)
+def test_what_is_left_out(ignore: str, out: list[str]) -> None:
+    assert left_out(ignore, TREE) == set(out)
+
+
+@pytest.mark.parametrize(
+    ("ignore", "line"), [("a\n!\n", 2), ("!/", 1), ("[ab", 1), ("a\n\n[]\n", 3), ("[^]", 1), ("a\\", 1)]
+)
+def test_a_line_that_docker_does_not_accept(ignore: str, line: int) -> None:
+    problem = read_patterns(ignore.encode())
+    assert isinstance(problem, BadPattern)
+    assert problem.line == line
+    assert f"line {line}: " in problem.message
+
+
+def test_the_time_does_not_depend_on_the_stars() -> None:
+    # A backtracking matcher does not end on this one (and this test not within its time limit).
+    assert left_out("*a" * 30 + "b", ["a" * 60]) == set()
+    assert left_out("\n".join(f"**/{'*a' * 12}{n}" for n in range(300)), ["a" * 100 + "/" + "a" * 100] * 20) == set()
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [(b"a\n" * 300, ""), (b"a\n" * 301, "301 patterns"), (b"a" * 17_000, "17000 bytes"), (b"[a]" * 60, "60 times [")],
+)
+def test_sizes(content: bytes, told: str) -> None:
+    assert told in oversize(content)
+    assert bool(told) == bool(oversize(content))
+
+
+def test_a_dockerfiles_own_ignore_file_comes_first() -> None:
+    def chosen(*found: tuple[str, bytes]) -> str:
+        file = ignore_file(ExerciseFiles("x", "x", tuple(MemoryFile(path, content) for path, content in found), ""))
+        return file.path if file else ""
+
+    assert chosen() == ""
+    assert chosen((".dockerignore", b"a")) == ".dockerignore"
+    assert chosen((".dockerignore", b"a"), ("Dockerfile.dockerignore", b"b")) == "Dockerfile.dockerignore"
+    assert chosen((".dockerignore", b"a"), ("Dockerfile.dockerignore", b"")) == ".dockerignore"
+
+
+NAMES = st.sampled_from(["a", "b", "ab", "a.b", "data"])
+PATHS = st.lists(st.lists(NAMES, min_size=1, max_size=4).map("/".join), max_size=8)
+PATTERN = st.lists(st.sampled_from(["a", "b", ".", "*", "**", "?", "/", "[ab]", "[^a]", "!", "\\*"]), max_size=6).map(
+    "".join
+)
+
+
+@given(st.binary(max_size=200), PATHS)
+def test_any_bytes_are_read_or_refused(content: bytes, paths: list[str]) -> None:
+    patterns = read_patterns(content)
+    if isinstance(patterns, Patterns):
+        assert excluded(patterns, paths) <= set(paths)
+
+
+@given(st.lists(PATTERN, max_size=5), PATHS)
+def test_a_file_is_judged_alone(lines: list[str], paths: list[str]) -> None:
+    patterns = read_patterns("\n".join(lines).encode())
+    if isinstance(patterns, Patterns):
+        together = excluded(patterns, paths)
+        assert together == {path for path in paths if excluded(patterns, [path])}
+
+
+@given(st.lists(PATTERN, max_size=5), PATHS)
+def test_everything_is_left_out_by_two_stars_at_the_end(lines: list[str], paths: list[str]) -> None:
+    patterns = read_patterns("\n".join([*lines, "**"]).encode())
+    if isinstance(patterns, Patterns):
+        assert excluded(patterns, paths) == set(paths)

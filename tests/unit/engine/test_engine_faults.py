@@ -1,0 +1,286 @@
+"""An engine that is away, breaks off or answers nonsense. The engine here is a table of answers behind a socket."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from grader.course.models import Limits
+from grader.engine.client import connect
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.protocol import BuildJob
+from grader.errors import EngineError, UsageError
+from grader.models import BuildFailed, Built, Exited, RunRequest
+from tests.faultengine import Asked, FaultEngine, Reply, as_json, messages
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+LIMITS = Limits(build_seconds=30, run_seconds=30)
+JOB = BuildJob(b"a tar", b"FROM x\nRUN y\n", "test")
+IMAGE = "sha256:" + "1" * 64
+
+# ── an engine behind a socket ───────────────────────────────────────────────────────────
+
+OUTPUT = b"\x01\0\0\0\0\0\0\x03out\x02\0\0\0\0\0\0\x03err"
+USUAL = {
+    "GET /version": as_json({"Version": "28.0.0", "ApiVersion": "1.48"}),
+    "GET /info": as_json({"NCPU": 4}),
+    "POST /build": messages({"id": "moby.image.id", "aux": {"ID": IMAGE}}),
+    f"GET /images/{IMAGE}/json": as_json({"Id": IMAGE, "Config": {"Cmd": ["x"]}}),
+    "POST /containers/create": as_json({"Id": "c1", "Warnings": []}, 201),
+    "GET /containers/c1/archive": as_json({"message": "no such file"}, 404),
+    "POST /containers/c1/attach": Reply((OUTPUT[:5], OUTPUT[5:])),
+    "POST /containers/c1/wait": as_json({"StatusCode": 0}),
+    "POST /containers/c1/start": Reply(status=204),
+    "GET /containers/c1/json": as_json({"State": {"ExitCode": 0, "OOMKilled": False}}),
+    "DELETE /containers/c1": Reply(status=204),
+    "GET /containers/json": as_json([]),
+    "GET /images/json": as_json([]),
+    "GET /volumes": as_json({"Volumes": None}),
+    "GET /networks": as_json([]),
+}
+
+Serve = Callable[..., deque[Asked]]
+
+
+@pytest.fixture
+def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Serve]:
+    """Starts an engine at DOCKER_HOST that answers as usual but for what is given (`then`: after a build)."""
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    with ExitStack() as stack:
+
+        def start(unusual: dict[str, Reply] | None = None, then: dict[str, Reply] | None = None) -> deque[Asked]:
+            answers = {**USUAL, **(unusual or {})}
+
+            def answer(asked: Asked) -> Reply:
+                reply = answers.get(asked.what, as_json({}, 404))
+                if asked.path == "/build":
+                    answers.update(then or {})
+                return reply
+
+            return stack.enter_context(FaultEngine(tmp_path / "engine.sock", answer)).asked
+
+        yield start
+
+
+def build(engine: DockerEngine) -> Built | BuildFailed:
+    return engine.build(JOB, LIMITS, lambda _: None)
+
+
+# ── no engine ───────────────────────────────────────────────────────────────────────────
+
+
+def test_no_engine_is_told_with_what_was_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
+    with pytest.raises(EngineError) as caught:
+        connect()
+    assert caught.value.exit_code == 3
+    for words in (f"{tmp_path}/none.sock", "Start Docker", "docker info", "DOCKER_HOST"):
+        assert words in str(caught.value)
+
+
+def test_a_socket_that_may_not_be_used_is_told_as_that(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/engine.sock")
+    monkeypatch.setattr("socket.socket.connect", refuse)  # the tests may run as root, whom no file mode stops
+    with pytest.raises(EngineError, match="may not talk to the container engine") as caught:
+        connect()
+    assert "usermod -aG docker" in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["nonsense://x", "tcp://127.0.0.1:1"])
+def test_a_docker_host_that_leads_nowhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    monkeypatch.setenv("DOCKER_HOST", host)
+    with pytest.raises(EngineError, match="docker info"):
+        connect()
+
+
+def test_an_engine_that_says_nothing_is_given_up(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.engine.client._CONNECT_SECONDS", 1)
+    serve({"GET /version": Reply(silent=True)})
+    with pytest.raises(EngineError, match="No container engine answers"):
+        connect()
+
+
+@pytest.mark.parametrize("version", [Reply((b"<html>",)), as_json({}), as_json({"message": "starting"}, 503)])
+def test_something_else_that_answers_is_no_engine(serve: Serve, version: Reply) -> None:
+    serve({"GET /version": version})
+    with pytest.raises(EngineError):
+        connect()
+
+
+def test_an_unknown_builder_is_a_mistake_of_the_caller() -> None:
+    with pytest.raises(UsageError, match="buildkit, buildx, classic"):
+        connect(builder="kaniko")
+
+
+# ── builds ──────────────────────────────────────────────────────────────────────────────
+
+
+def trace(data: bytes) -> dict[str, Any]:
+    return {"id": "moby.buildkit.trace", "aux": base64.b64encode(data).decode()}
+
+
+BROKEN_BUILDS = {
+    "cut in the middle": messages(trace(b""), cut=True),
+    "ended without a result": messages(trace(b"")),
+    "progress that is no protobuf": messages(trace(b"\x0f")),
+    "progress that is no base64": messages({"id": "moby.buildkit.trace", "aux": "!"}),
+    "half a message": Reply((b'{"id": "moby.im',)),
+    "refused": as_json({"message": "the engine is stopping"}, 503),
+    "told that it is going down": messages({"errorDetail": {"message": "context canceled"}}),
+}
+
+
+@pytest.mark.parametrize("reply", BROKEN_BUILDS.values(), ids=BROKEN_BUILDS)
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_a_build_that_breaks_is_never_the_students_failure(serve: Serve, reply: Reply, builder: str) -> None:
+    serve({"POST /build": reply})
+    with connect(builder=builder) as engine, pytest.raises(EngineError):
+        build(engine)
+
+
+def test_a_build_that_fails_while_the_engine_goes_down_is_not_the_students_failure(serve: Serve) -> None:
+    failed = messages({"errorDetail": {"message": "dockerfile parse error on line 2: unknown instruction: Y"}})
+    serve({"POST /build": failed}, then={"GET /info": as_json({"message": "shutting down"}, 503)})
+    with pytest.raises(EngineError, match="shutting down"):
+        build(connect(builder="buildkit"))
+
+
+PARSE_ERROR = "dockerfile parse error line 2: unknown instruction: Y"
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        messages({"error": PARSE_ERROR}),
+        messages({"errorDetail": {"message": PARSE_ERROR}}),
+        messages({"error": "", "errorDetail": {"message": PARSE_ERROR}}),
+    ],
+)
+@pytest.mark.parametrize("builder", ["buildkit", "classic"])
+def test_errors_are_found_in_the_old_and_the_new_place(serve: Serve, reply: Reply, builder: str) -> None:
+    serve({"POST /build": reply})
+    with connect(builder=builder) as engine:
+        failed = build(engine)
+    assert isinstance(failed, BuildFailed)
+    assert (failed.message, failed.line) == (PARSE_ERROR, 2)
+
+
+@pytest.mark.parametrize("name", ["engine-20.10-1.jsonl", "engine-26.1-1.jsonl"])
+def test_messages_may_arrive_in_any_pieces(serve: Serve, name: str) -> None:
+    told = (RECORDED / name).read_bytes()
+    serve({"POST /build": Reply(tuple(told[at : at + 7] for at in range(0, len(told), 7)))})
+    with connect(builder="buildkit") as engine:
+        failed = build(engine)
+    assert isinstance(failed, BuildFailed)
+    assert "exit code: 1" in failed.message
+
+
+def test_neither_credentials_nor_proxies_leave_the_machine(
+    serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secret = {
+        "auths": {"https://index.docker.io/v1/": {"auth": base64.b64encode(b"me:s3cret").decode()}},
+        "HttpHeaders": {"X-Meta-Token": "s3cret"},
+        "proxies": {"default": {"httpProxy": "http://me:s3cret@proxy:1"}},
+    }
+    (tmp_path / "config.json").write_text(json.dumps(secret))
+    monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+    monkeypatch.setenv("HTTP_PROXY", "http://me:s3cret@proxy:1")
+    asked = serve()
+    with connect(builder="buildkit") as engine:
+        build(engine)
+        engine.run(IMAGE, RunRequest(), LIMITS)
+        engine.pull("x/y:1")
+    sent = [f"{one.what} {one.query} {one.headers} {one.body!r}" for one in asked]
+    assert len(sent) > 10
+    assert not [line for line in sent if "s3cret" in line or "proxy" in line.lower() or "X-Registry" in line]
+
+
+def test_an_engine_without_buildkit_is_found_out(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")  # no docker CLI, so no buildx
+    serve({"POST /build": messages({"stream": "Step 1/1 : FROM scratch"}, {"aux": {"ID": IMAGE}})})
+    with connect() as engine:
+        assert engine.info().builder == "classic"
+
+
+# ── runs ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_run_as_it_should_be(serve: Serve) -> None:
+    asked = serve()
+    with connect(builder="buildkit") as engine:
+        outcome = engine.run(IMAGE, RunRequest(), LIMITS)
+    assert (outcome.ended, outcome.stdout, outcome.stderr) == (Exited(0), b"out", b"err")
+    order = [one.what for one in asked if "/containers/c1" in one.path]
+    assert order.index("POST /containers/c1/attach") < order.index("POST /containers/c1/start")
+    assert order.index("POST /containers/c1/wait") < order.index("POST /containers/c1/start")
+    assert order[-1] == "DELETE /containers/c1"
+
+
+BROKEN_RUNS = {
+    "create": {"POST /containers/create": as_json({"message": "no space left on device"}, 500)},
+    "attach": {"POST /containers/c1/attach": as_json({"message": "?"}, 500)},
+    "output": {"POST /containers/c1/attach": Reply((OUTPUT,), cut=True)},
+    "start": {"POST /containers/c1/start": as_json({"message": "cgroup: no space left on device"}, 500)},
+    "end": {"POST /containers/c1/wait": Reply(cut=True)},
+    "state": {"GET /containers/c1/json": as_json({"message": "No such container"}, 404)},
+}
+
+
+@pytest.mark.parametrize("unusual", BROKEN_RUNS.values(), ids=BROKEN_RUNS)
+def test_a_run_that_breaks_is_an_engine_error_and_its_container_is_removed(
+    serve: Serve, unusual: dict[str, Reply]
+) -> None:
+    asked = serve(unusual)
+    with connect(builder="buildkit") as engine, pytest.raises(EngineError):
+        engine.run(IMAGE, RunRequest(), LIMITS)
+    assert "POST /containers/create" in unusual or asked[-5].what == "DELETE /containers/c1"
+
+
+def test_warnings_of_the_engine_are_kept_once(serve: Serve) -> None:
+    warning = "Your kernel does not support pids limit capabilities. PIDs limit discarded."
+    serve({"POST /containers/create": as_json({"Id": "c1", "Warnings": [warning]}, 201)})
+    with connect(builder="buildkit") as engine:
+        for _ in range(2):
+            engine.run(IMAGE, RunRequest(), LIMITS)
+        assert engine.warnings == (warning,)
+
+
+def test_more_cores_than_the_engine_has_are_not_asked_for(serve: Serve) -> None:
+    asked = serve()
+    with connect(builder="buildkit") as engine:
+        engine.run(IMAGE, RunRequest(), replace(LIMITS, cpus=64))
+    created = [json.loads(one.body) for one in asked if one.path == "/containers/create"]
+    assert created[-1]["HostConfig"]["NanoCpus"] == 4_000_000_000
+
+
+def test_an_image_whose_config_has_no_entries_at_all(serve: Serve) -> None:
+    serve({f"GET /images/{IMAGE}/json": as_json({"Id": IMAGE})})
+    with connect(builder="buildkit") as engine:
+        built = build(engine)
+    assert isinstance(built, Built)
+    assert built.config.entrypoint is None
+    assert built.config.environment == ()
+
+
+# ── removal ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_what_cannot_be_removed_is_told_at_the_end_but_hides_no_other_error(serve: Serve) -> None:
+    stuck = [{"Id": "c9", "Names": ["/c9"], "Labels": {}}]
+    serve({"GET /containers/json": as_json(stuck), "DELETE /containers/c9": as_json({"message": "device busy"}, 500)})
+    with pytest.raises(EngineError, match="device busy"), connect(builder="buildkit"):
+        pass
+    with pytest.raises(KeyError), connect(builder="buildkit"):
+        raise KeyError

@@ -1,0 +1,123 @@
+"""What the engine is asked for a run, and how its output is taken apart."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import tarfile
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.course.models import Limits
+from grader.engine.run import ContainerRun, container_settings, files_archive, split_frames
+from grader.engine.store import split_reference
+from grader.models import MemoryFile, RunRequest
+
+LIMITS = Limits(memory_mb=100, processes=7, tmp_mb=5, cpus=1)
+
+
+def settings(request: RunRequest = RunRequest(), **given: object) -> dict[str, object]:  # noqa: B008 - it is frozen
+    run = ContainerRun("sha256:1", "name", request, LIMITS, (("a", "1"),), (("b", "2"),), cpus=4, **given)  # type: ignore[arg-type]  # fields by name
+    made = container_settings(run)
+    return {**made, **made["HostConfig"]}
+
+
+def test_limits_and_isolation() -> None:
+    made = settings()
+    expected = {
+        "NetworkMode": "none",
+        "Memory": 100 * 2**20,
+        "MemorySwap": 100 * 2**20,
+        "PidsLimit": 7,
+        "NanoCpus": 10**9,
+        "CapDrop": ["ALL"],
+        "SecurityOpt": ["no-new-privileges:true"],
+        "Labels": {"a": "1"},
+        "Healthcheck": {"Test": ["NONE"]},
+        "AutoRemove": False,
+    }
+    assert {name: made.get(name) for name in expected} == expected
+    assert not {"Privileged", "Binds", "Devices", "CapAdd", "PidMode", "PortBindings"} & made.keys()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_localhost_has_its_name_where_it_may_be_looked_up(*, named: bool) -> None:
+    made = settings(names_localhost=named)
+    assert (made["NetworkDisabled"], made["NetworkMode"]) == (not named, "none")
+
+
+def test_without_arguments_the_images_own_command_runs() -> None:
+    assert not {"Cmd", "Entrypoint"} & settings().keys()
+
+
+def test_arguments_replace_the_command_and_keep_the_entrypoint() -> None:
+    made = settings(RunRequest(args=("1", "2")))
+    assert made["Cmd"] == ["1", "2"]
+    assert "Entrypoint" not in made
+
+
+def test_another_entrypoint_leaves_nothing_of_the_images_command() -> None:
+    made = settings(RunRequest(entrypoint=("cat",)))
+    assert (made["Entrypoint"], made["Cmd"]) == (["cat"], [])
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({}, {"/tmp"}),
+        ({"tmp_is_empty": False}, set()),
+        ({"volumes": ("/tmp",)}, set()),
+        ({"request": RunRequest(files=(MemoryFile("/tmp/a", b""),))}, set()),
+        ({"request": RunRequest(files=(MemoryFile("/tmpfile", b""),))}, {"/tmp"}),
+    ],
+)
+def test_tmp_is_limited_unless_that_hides_something(given: dict[str, object], expected: set[str]) -> None:
+    tmpfs = settings(**given)["Tmpfs"]  # type: ignore[arg-type]  # fields by name
+    assert isinstance(tmpfs, dict)
+    assert tmpfs.keys() == expected
+    assert all("size=5m" in options for options in tmpfs.values())
+
+
+def test_a_declared_volume_carries_our_labels() -> None:
+    assert settings(volumes=("/data",))["Mounts"] == [
+        {"Type": "volume", "Target": "/data", "VolumeOptions": {"Labels": {"b": "2"}}}
+    ]
+
+
+def test_files_are_packed_for_the_containers_root() -> None:
+    with tarfile.open(fileobj=io.BytesIO(files_archive((MemoryFile("/a/b c.py", b"text", 0o755),), 0))) as archive:
+        (entry,) = archive.getmembers()
+        content = archive.extractfile(entry)
+        assert content
+        assert (entry.name, entry.mode, entry.uid, content.read()) == ("a/b c.py", 0o755, 0, b"text")
+
+
+# ── output ──────────────────────────────────────────────────────────────────────────────
+
+FRAMES = st.lists(st.tuples(st.sampled_from([1, 2]), st.binary(max_size=50)))
+
+
+@given(frames=FRAMES, cuts=st.lists(st.integers(0, 500)))
+def test_output_is_put_together_however_it_is_cut(frames: list[tuple[int, bytes]], cuts: list[int]) -> None:
+    sent = b"".join(bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data for stream, data in frames)
+    edges = sorted({0, len(sent), *(cut for cut in cuts if cut < len(sent))})
+    got = list(split_frames(sent[start:end] for start, end in itertools.pairwise(edges)))
+    for stream in (1, 2):
+        expected = b"".join(data for number, data in frames if number == stream)
+        assert b"".join(data for number, data in got if number == stream) == expected
+
+
+REFERENCES = [
+    ("python", ("python", "latest")),
+    ("python:3.9", ("python", "3.9")),
+    ("localhost:5000/python", ("localhost:5000/python", "latest")),
+    ("localhost:5000/python:3.9", ("localhost:5000/python", "3.9")),
+    ("python@sha256:abc", ("python@sha256:abc", "")),
+]
+
+
+@pytest.mark.parametrize(("reference", "expected"), REFERENCES)
+def test_references_are_split_into_name_and_tag(reference: str, expected: tuple[str, str]) -> None:
+    assert split_reference(reference) == expected

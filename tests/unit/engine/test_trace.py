@@ -1,0 +1,312 @@
+"""BuildKit's progress messages become steps with lines; an error is blamed on whom it belongs to."""
+
+from __future__ import annotations
+
+import base64
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.dockerfile.parser import parse
+from grader.engine.build.step_lines import error_line, step_line, triggers_of
+from grader.engine.build.trace import LOG_TAIL, Log, Progress, Status, Vertex, decode_status, plain_error
+
+RECORDED = Path(__file__).parents[1] / "recorded"
+
+TWO_STAGES = (RECORDED / "two-stages.Dockerfile").read_bytes()
+ONE_STAGE = b"FROM python:3.9-slim\nWORKDIR /app\nCOPY x .\nRUN echo done\nCOPY not-there.py .\n"
+
+
+def replayed(name: str, dockerfile: bytes) -> tuple[Progress, str]:
+    """What an engine said about a build, taken in, and its last word."""
+    progress, error = Progress(parse(dockerfile)), ""
+    for line in (RECORDED / name).read_text(encoding="utf-8").splitlines():
+        message = json.loads(line)
+        if message.get("id") == "moby.buildkit.trace":
+            progress.add(decode_status(base64.b64decode(message["aux"])))
+        error = message.get("errorDetail", {}).get("message", error)
+    return progress, error
+
+
+# ── recorded builds ─────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["engine-20.10-1.jsonl", "engine-26.1-1.jsonl"])
+def test_a_misspelt_package_in_a_second_stage(name: str) -> None:
+    progress, error = replayed(name, TWO_STAGES)
+    failure = progress.failure(error)
+    assert (failure.line, failure.ours) == (7, False)
+    assert "exit code: 1" in failure.message
+    assert [step.line for step in progress.steps()] == [1, 2, 6, 7]
+    failed = [step for step in progress.steps() if step.error]
+    assert [step.line for step in failed] == [7]
+    assert "No matching distribution found for nmupy" in failed[0].log
+    assert failed[0].seconds > 0
+
+
+@pytest.mark.parametrize("name", ["engine-20.10-2.jsonl", "engine-26.1-2.jsonl"])
+def test_a_missing_source_is_told_alike_by_all_engines(name: str) -> None:
+    progress, error = replayed(name, ONE_STAGE)
+    failure = progress.failure(error)
+    assert (failure.message, failure.line, failure.ours) == ('"/not-there.py" not found', 5, False)
+    assert [(step.line, step.cached) for step in progress.steps() if "COPY" in step.name] == [(3, True), (5, False)]
+
+
+# ── messages ────────────────────────────────────────────────────────────────────────────
+
+
+def number(value: int) -> bytes:
+    """A varint."""
+    low, rest = value & 0x7F, value >> 7
+    return bytes([low | 0x80]) + number(rest) if rest else bytes([low])
+
+
+def block(field: int, data: bytes) -> bytes:
+    return number(field << 3 | 2) + number(len(data)) + data
+
+
+def moment(seconds: int, nanos: int) -> bytes:
+    return number(1 << 3) + number(seconds) + number(2 << 3) + number(nanos)
+
+
+@given(
+    name=st.text(),
+    error=st.text(),
+    cached=st.booleans(),
+    seconds=st.integers(0, 2**40),
+    nanos=st.integers(0, 999_999_999),
+    log=st.binary(),
+)
+def test_messages_are_decoded(*, name: str, error: str, cached: bool, seconds: int, nanos: int, log: bytes) -> None:
+    vertex = (
+        block(1, b"sha256:1")
+        + block(2, b"sha256:0")
+        + block(3, name.encode())
+        + number(4 << 3)
+        + number(int(cached))
+        + block(5, moment(seconds, nanos))
+        + block(7, error.encode())
+        + block(8, b"a field of a later version")
+    )
+    output = block(1, b"sha256:1") + number(3 << 3) + number(1) + block(4, log)
+    status = decode_status(block(1, vertex) + block(2, b"ignored") + block(3, output))
+    assert status == Status(
+        (Vertex("sha256:1", name, cached, started=seconds + nanos / 1e9, error=error),), (Log("sha256:1", log),)
+    )
+
+
+@given(st.binary())
+def test_nonsense_is_refused_or_harmless(data: bytes) -> None:
+    try:
+        decode_status(data)
+    except ValueError:
+        return
+
+
+def test_a_message_cut_off_is_refused() -> None:
+    whole = block(1, block(1, b"sha256:1") + block(3, b"[1/2] FROM x"))
+    for end in range(1, len(whole)):
+        with pytest.raises(ValueError, match="cut off"):
+            decode_status(whole[:end])
+
+
+# ── steps ───────────────────────────────────────────────────────────────────────────────
+
+
+def progress_of(*vertices: Vertex, dockerfile: bytes = ONE_STAGE) -> Progress:
+    progress = Progress(parse(dockerfile))
+    progress.add(Status(vertices))
+    return progress
+
+
+def test_each_step_is_told_once_when_it_ends() -> None:
+    progress = Progress(parse(ONE_STAGE))
+    begun = Vertex("1", "[3/5] COPY x .", started=1.0)
+    ended = Vertex("1", "[3/5] COPY x .", started=1.0, completed=3.5)
+    told = [progress.add(Status((vertex,))) for vertex in (Vertex("1", begun.name), begun, ended, ended)]
+    assert [[(step.line, step.seconds) for step in steps] for steps in told] == [[], [], [(3, 2.5)], []]
+
+
+def test_the_builders_own_steps_are_not_shown() -> None:
+    names = ["[internal] load metadata for docker.io/library/x", "copy /context /", "exporting to image"]
+    progress = progress_of(*(Vertex(name, name, started=1, completed=2) for name in names))
+    assert progress.steps() == ()
+
+
+def test_only_the_end_of_a_long_log_is_kept() -> None:
+    progress = progress_of(Vertex("1", "[4/5] RUN echo done", started=1.0))
+    for index in range(100):
+        progress.add(Status(logs=(Log("1", b"%03d" % index * 1000),)))
+    (step,) = progress.steps()
+    assert progress.log_bytes == 300_000
+    assert len(step.log) == LOG_TAIL
+    assert step.log.endswith("099099")
+
+
+def test_a_step_that_was_stopped_has_the_reason_as_its_error() -> None:
+    progress = progress_of(
+        Vertex("1", "[3/5] COPY x .", started=1.0, completed=2.0),
+        Vertex("2", "[4/5] RUN echo done", started=2.0, completed=3.0, error="process: context canceled"),
+        Vertex("3", "[5/5] COPY not-there.py .", started=2.0),
+        Vertex("4", "[5/5] COPY never begun"),
+    )
+    assert [step.error for step in progress.steps(unfinished="limit")] == ["", "limit", "limit"]
+
+
+# ── blame ───────────────────────────────────────────────────────────────────────────────
+
+RUN = "[4/5] RUN echo done"
+BLAME = [
+    # the failed step, its error, whether it is the engine's fault
+    (RUN, 'process "/bin/sh -c x" did not complete successfully: exit code: 1', False),
+    (RUN, "executor failed running [/bin/sh -c x]: exit code: 137", False),
+    (RUN, "executor failed running [/bin/sh -c x]: unable to find user n: no matching entries in passwd file", False),
+    (RUN, 'process "nix" did not complete successfully: exec: "nix": executable file not found in $PATH', False),
+    (RUN, 'process "/bin/sh -c true" did not complete successfully: network bridge not found', True),
+    (RUN, "executor failed running [/bin/sh -c x]: runc did not terminate successfully: context canceled", True),
+    (RUN, 'process "echo : no space left on device" did not complete successfully: exit code: 1', False),
+    (RUN, "failed to mount /var/lib/docker/x: no space left on device", True),
+    ("[3/5] COPY x .", '"/x: no space left on device" not found: not found', False),
+    ("[3/5] COPY x .", "failed to copy files: copy file range failed: no space left on device", True),
+    ("[1/5] FROM docker.io/library/x", "failed to register layer", True),
+    ("[internal] load metadata for docker.io/library/x", "dial tcp: no such host", True),
+    ("[internal] load remote build context", "failed to read downloaded context", True),
+]
+
+
+@pytest.mark.parametrize(("name", "error", "ours"), BLAME)
+def test_who_is_to_blame(name: str, error: str, ours: bool) -> None:
+    progress = progress_of(Vertex("1", name, started=1.0, completed=2.0, error=error))
+    assert progress.failure(f"failed to solve: {error}").ours is ours
+
+
+def test_the_step_that_failed_is_blamed_and_not_those_cancelled_because_of_it() -> None:
+    progress = progress_of(
+        Vertex("1", "[3/5] COPY x .", started=1.0, completed=2.0, error="context canceled"),
+        Vertex("2", RUN, started=1.0, completed=2.0, error="executor failed running [x]: exit code: 2"),
+    )
+    failure = progress.failure("executor failed running [x]: exit code: 2")
+    assert (failure.line, failure.ours) == (4, False)
+    assert [step.line for step in progress.steps() if step.error] == [4]
+
+
+@pytest.mark.parametrize(
+    ("message", "line", "ours"),
+    [
+        (
+            "failed to solve with frontend dockerfile.v0: dockerfile parse error line 3: unknown instruction: FRM",
+            3,
+            False,
+        ),
+        ("dockerfile parse error on line 2: unknown flag: mont (did you mean mount?)", 2, False),
+        ("Dockerfile parse error line 4: COPY requires at least two arguments", 4, False),
+        ("WORKDIR requires exactly one argument", 2, False),
+        ('failed to process "not-there.py": nothing', 5, False),
+        ("COPY is there twice", None, False),
+        ("context canceled", None, True),
+        ("rpc error: code = Unavailable desc = transport is closing", None, True),
+    ],
+)
+def test_an_error_without_a_step(message: str, line: int | None, ours: bool) -> None:
+    failure = progress_of().failure(message)
+    assert (failure.line, failure.ours) == (line, ours)
+
+
+def test_errors_are_told_without_what_differs_from_run_to_run() -> None:
+    told = 'failed to solve: failed to calculate checksum of ref f3c6f1f8-f4af::6s7bkn6yxsy: "/a b": not found'
+    assert plain_error(told) == '"/a b" not found'
+
+
+# ── lines ───────────────────────────────────────────────────────────────────────────────
+
+LINES = [
+    ("[made 1/2] FROM docker.io/library/python:3.9-slim", 1),
+    ("[made 2/2] RUN echo ready > /ready", 2),
+    ("[stage-1 2/3] COPY --from=made /ready /", 6),
+    ("[stage-1 3/3] RUN pip install     --no-index nmupy", 7),
+    ("[linux/amd64 stage-1 3/3] RUN pip install     --no-index nmupy", 7),
+    ("[stage-1 9/9] RUN pip install --no-index nmupy", 7),
+    ("[stage-1 9/9] RUN something else", None),
+    ("[internal] load build definition from Dockerfile", None),
+    ("exporting to image", None),
+]
+
+
+@pytest.mark.parametrize(("name", "line"), LINES)
+def test_lines_of_steps(name: str, line: int | None) -> None:
+    assert step_line(name, parse(TWO_STAGES)) == line
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("[libraries 1/4] FROM docker.io/library/python:3.9-slim", 1),
+        ("[stage-1 1/3] FROM docker.io/library/python:3.9-slim", 1),
+        ("[libraries 2/4] RUN pip install --no-index nmupy", 7),
+        ("[2/9] RUN pip install --no-index nmupy", 7),
+        ("[libraries 3/4] RUN something else", None),
+    ],
+)
+def test_a_step_in_common_may_be_called_by_the_stage_and_number_of_another_build(name: str, line: int | None) -> None:
+    """As seen on Engine 20.10 where two builds, or two stages of one, ask for the same step at a time."""
+    assert step_line(name, parse(TWO_STAGES)) == line
+
+
+ON_A_STAGE = b"""\
+FROM python:3.9-slim AS below
+ONBUILD RUN echo trigger
+ENV A=1
+FROM below
+RUN echo $A
+RUN false
+FROM scratch AS last
+COPY a /
+COPY b /
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("[below 1/1] FROM docker.io/library/python:3.9-slim", 1),
+        ("[stage-1 1/2] RUN echo trigger", 2),
+        ("[stage-1 2/2] RUN echo 1", 5),
+        ("[stage-1 3/2] RUN false", 6),
+        ("[last 1/2] COPY a /", 8),
+        ("[last 2/2] COPY b /", 9),
+    ],
+)
+def test_lines_of_steps_on_a_stage_and_on_nothing(name: str, line: int) -> None:
+    assert step_line(name, parse(ON_A_STAGE)) == line
+
+
+def test_triggers_of_a_base_image_are_not_taken_for_the_students_own_steps() -> None:
+    # As Engine 26.1 names them: the base image has three triggers, which the total leaves out.
+    lines = {
+        "[1/4] FROM docker.io/library/onbuild:1": 1,
+        "[2/4] RUN echo trigger": 1,
+        "[3/4] COPY a /a": 1,
+        "[4/4] RUN echo two": 1,
+        "[5/4] WORKDIR /x": 2,
+        "[6/4] RUN echo first": 3,
+        "[7/4] RUN false": 4,
+    }
+    parsed = parse(b"FROM onbuild:1\nWORKDIR /x\nRUN echo $WORD\nRUN false\n")
+    assert {name: step_line(name, parsed, triggers_of(name, lines)) for name in lines} == lines
+
+
+def test_a_variable_in_an_instruction_does_not_hide_its_line() -> None:
+    dockerfile = b"FROM x\nENV A=script.py\nCOPY $A /app/\n"
+    assert step_line("[2/2] COPY script.py /app/", parse(dockerfile)) == 3
+
+
+def test_an_error_names_a_line_only_if_one_can_be_meant() -> None:
+    assert error_line("COPY failed", parse(b"FROM x\nCOPY a b\nCOPY c d\n")) is None
+    assert error_line("COPY failed", parse(b"FROM x\nCOPY a b\n")) == 2
+
+
+def test_of_a_dockerfile_that_cannot_be_read_the_first_bad_line_is_told() -> None:
+    assert error_line("something is wrong", parse(b"FROM x\nFRM y\n")) == 2

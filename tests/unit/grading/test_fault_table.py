@@ -1,0 +1,241 @@
+"""Each call that grading makes to an engine × each fault that an engine can have: nobody loses points by it.
+
+The engine is a small Docker behind a real socket; all between the socket and the verdict is the product's own.
+"""
+
+from __future__ import annotations
+
+import gc
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from grader.course.models import Limits
+from grader.engine.client import _SdkConnection, connect
+from grader.engine.docker_engine import DockerEngine
+from grader.errors import EngineError
+from grader.grading.executor import Places
+from grader.grading.session import grade_one
+from grader.models import ExerciseReport, RunOutcome, RunRequest
+from tests.fakes import FakeEngine
+from tests.faultengine import FaultEngine, Reply, SmallDocker, as_json
+from tests.unit.grading.test_session import EXERCISE, files, nowhere, session
+from tests.worlds import COURSE, predictor
+
+# Where nobody listens, the SDK does not close the socket it tried with, and leaves that to the collector.
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+
+CALLS = (
+    "POST /build",
+    "GET /images/*/json",
+    "POST /containers/create",
+    "HEAD /containers/*/archive",
+    "PUT /containers/*/archive",
+    "POST /containers/*/attach",
+    "POST /containers/*/wait",
+    "POST /containers/*/start",
+    "GET /containers/*/json",
+    "DELETE /containers/*",
+    "DELETE /images/*",
+)
+FAULTS = {
+    "slow": Reply(after=0.1),
+    "silent": Reply(silent=True),
+    "nonsense": Reply((b"<html>Bad gateway</html>",)),
+    "empty object": as_json({}),
+    "not found": as_json({"message": "No such thing"}, 404),
+    "conflict": as_json({"message": "removal is already in progress"}, 409),
+    "fault inside": as_json({"message": "device or resource busy"}, 500),
+    "overloaded": as_json({"message": "too many requests"}, 503),
+    "cut": Reply((b"\x01\0",), cut=True),
+    "dies": Reply(dies=True),
+}
+AFTERWARDS = {"DELETE /containers/*", "DELETE /images/*"}
+WORDLESS = {"HEAD /containers/*/archive", "PUT /containers/*/archive", "POST /containers/*/start"}
+"""Calls whose answer is a status, so that its body does not matter; as that of a wait, of which the end is the news."""
+
+
+def passes(fault: str, call: str) -> bool:
+    """Whether the right verdict is reached all the same: after a wait, and if all was seen before."""
+    ignored = {"nonsense", "empty object"}
+    wordless = fault in ignored and call in WORDLESS | {"POST /containers/*/wait"}
+    return fault == "slow" or wordless or (call in AFTERWARDS and (fault, call) != ("dies", "DELETE /containers/*"))
+
+
+def work(_context: bytes, request: RunRequest) -> RunOutcome:
+    return predictor(request)
+
+
+@dataclass
+class Faulty:
+    """Gives `reply` for the first `times` calls of a route."""
+
+    route: str
+    reply: Reply
+    times: int
+    met: int = 0
+
+    def __call__(self, route: str) -> Reply | None:
+        if route != self.route:
+            return None
+        self.met += 1
+        return self.reply if self.met <= self.times else None
+
+
+@pytest.fixture(autouse=True)
+def _short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the product waits for in minutes, it waits for here in tenths of a second."""
+    monkeypatch.setattr("grader.engine.run._SLACK", 0.3)
+    monkeypatch.setattr("grader.engine.build.buildkit.SILENCE", 0.3)
+    monkeypatch.setattr(
+        _SdkConnection.call, "__kwdefaults__", {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 0.5}
+    )
+    monkeypatch.setattr("grader.engine.store.time.sleep", lambda _seconds: None)
+
+
+Engines = Callable[[SmallDocker], DockerEngine]
+
+
+@pytest.fixture
+def engines(tmp_path: Path) -> Iterator[Engines]:
+    """Connects to a small Docker behind a socket."""
+    with ExitStack() as stack:
+        stack.callback(gc.collect)
+
+        def start(docker: SmallDocker) -> DockerEngine:
+            path = tmp_path / "engine.sock"
+            stack.enter_context(FaultEngine(path, docker))
+            return connect(builder="buildkit", endpoint=f"unix://{path}")
+
+        yield start
+
+
+LIMITS = Limits(build_seconds=1, run_seconds=1)
+
+
+def graded(engine: DockerEngine, recover: Callable[[], None] = lambda: None) -> ExerciseReport:
+    course = replace(COURSE, limits=LIMITS)
+    opened = replace(session(FakeEngine()), course=course, places=Places(engine, nowhere), recover=recover)
+    return grade_one(opened, "ada", EXERCISE, files()).report
+
+
+def test_without_a_fault_it_passes_and_every_call_of_the_table_is_made(engines: Engines) -> None:
+    met: list[str] = []
+    docker = SmallDocker(work, met.append)
+    with engines(docker) as engine:
+        report = graded(engine)
+    assert (report.status, report.score) == ("passed", 10), report
+    assert set(CALLS) <= set(met)
+    assert docker.left() == []
+
+
+TABLE = [
+    (fault, call)
+    for call in CALLS
+    for fault in FAULTS
+    if (fault, call) != ("not found", "HEAD /containers/*/archive")  # that is an answer: the image has no such file
+]
+
+
+@pytest.mark.parametrize(("fault", "call"), TABLE)
+def test_a_fault_that_stays_costs_no_points(fault: str, call: str, engines: Engines) -> None:
+    faulty = Faulty(call, FAULTS[fault], 1000)
+    docker = SmallDocker(work, faulty)
+    engine = engines(docker)
+    began = time.monotonic()
+    report = graded(engine)
+    with suppress(EngineError):
+        engine.close()
+    assert time.monotonic() - began < 60
+    assert faulty.met
+    if passes(fault, call):
+        assert (report.status, report.score) == ("passed", 10), report
+    else:
+        assert (report.status, report.score) == ("not_graded", None), report
+        assert "engine" in report.message.lower()
+        assert "Error(" not in report.message
+        assert "Traceback" not in report.message
+
+
+@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("fault", ["silent", "nonsense", "fault inside", "cut"])
+def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Engines) -> None:
+    docker = SmallDocker(work, Faulty(call, FAULTS[fault], 1))
+    engine = engines(docker)
+    report = graded(engine)
+    assert (report.status, report.score) == ("passed", 10), report
+    engine.close()
+    assert docker.left() == []
+
+
+@pytest.mark.parametrize("call", ["POST /containers/create", "POST /containers/*/start", "DELETE /containers/*"])
+def test_the_engines_own_slowness_is_no_time_of_the_students(
+    call: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each run may take a second; the engine takes more than that for its part of it."""
+    monkeypatch.setattr("grader.engine.run._SLACK", 20)
+    patient = {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 20}
+    monkeypatch.setattr(_SdkConnection.call, "__kwdefaults__", patient)
+    report = graded(engines(SmallDocker(work, Faulty(call, Reply(after=1.3), 2))))
+    assert (report.status, report.score) == ("passed", 10), report
+
+
+def test_output_that_the_engine_lost_is_no_verdict(engines: Engines) -> None:
+    docker = SmallDocker(work, Faulty("POST /containers/*/attach", Reply(), 1))
+    with engines(docker) as engine:
+        report = graded(engine)
+    assert (report.status, report.score) == ("passed", 10), report
+    assert docker.left() == []
+
+
+def test_an_engine_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "engine.sock"
+    died = Faulty("POST /containers/*/start", FAULTS["dies"], 1)
+    with ExitStack() as stack:
+        stack.enter_context(FaultEngine(path, SmallDocker(work, died)))
+        engine = connect(builder="buildkit", endpoint=f"unix://{path}")
+        came_back: list[bool] = []
+        again = threading.Timer(1, lambda: stack.enter_context(FaultEngine(path, SmallDocker(work))))
+        again.start()
+        assert graded(engine, lambda: came_back.append(engine.comes_back(30))).score == 10
+        again.join()
+        assert came_back == [True]
+        assert engine.comes_back(0)
+    assert not engine.comes_back(0)
+
+
+# ── nothing piles up ────────────────────────────────────────────────────────────────────
+
+GRADINGS = int(os.environ.get("SOAK_GRADINGS", "120"))
+
+
+def test_descriptors_threads_and_memory_stay_the_same_over_many_gradings(engines: Engines) -> None:
+    calls = itertools.count(1)
+
+    def now_and_then(_route: str) -> Reply | None:
+        return FAULTS["fault inside"] if next(calls) % 97 == 0 else None
+
+    docker = SmallDocker(work, now_and_then)
+    with engines(docker) as engine:
+        seen = [used(lambda: graded(engine), GRADINGS // 15) for _ in range(15)]
+    assert docker.left() == []
+    descriptors, threads, memory = zip(*seen[1:], strict=True)
+    # The least of several: on a busy machine some threads are still about to end. What piles up is in the least, too.
+    assert min(descriptors[-5:]) <= min(descriptors[:5]) + 5, seen
+    assert min(threads[-5:]) <= min(threads[:5]) + 5, seen
+    assert memory[-1] - memory[3] < 10, seen  # MiB
+
+
+def used(action: Callable[[], object], times: int) -> tuple[int, int, float]:
+    """Open descriptors, threads and resident memory in MiB of this process, after doing it so many times."""
+    for _ in range(times):
+        action()
+    resident = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * os.sysconf("SC_PAGESIZE")
+    return len(list(Path("/proc/self/fd").iterdir())), threading.active_count(), resident / 2**20

@@ -1,0 +1,479 @@
+"""Bulk downloads of Moodle and Canvas: whose each file is, what of it is graded, and that no student harms another."""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import tarfile
+import tempfile
+import unicodedata
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from grader.course.models import Limits
+from grader.errors import UsageError
+from grader.models import ExerciseFiles, RefusedFolder
+from grader.submissions.lms import Intake, Wanted, open_intake
+from grader.submissions.lms_names import attempts, download_of
+
+LIMITS = Limits(context_files=20, context_mb=1)
+IDS = ("3.1.1", "3.1.3", "3.1.4")
+ALL = Wanted(IDS, IDS, LIMITS)
+ONE = Wanted(("3.1.4",), IDS, LIMITS)
+
+Content = bytes | str
+Tree = dict[str, Content]
+Handed = dict[str, ExerciseFiles | RefusedFolder]
+
+
+def a_zip(members: Tree, link: str = "") -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members.items():
+            entry = zipfile.ZipInfo(name)
+            kind = stat.S_IFLNK if name == link else stat.S_IFREG
+            entry.create_system, entry.external_attr = 3, (kind | 0o644) << 16
+            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
+    return buffer.getvalue()
+
+
+def a_tar_gz(members: Tree) -> bytes:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+        for name, content in members.items():
+            data = content.encode() if isinstance(content, str) else content
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    return buffer.getvalue()
+
+
+def as_zip(folder: Path, members: Tree) -> Path:
+    (folder / "download.zip").write_bytes(a_zip(members))
+    return folder / "download.zip"
+
+
+def as_folder(folder: Path, members: Tree) -> Path:
+    for name, content in members.items():
+        path = folder / "download" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return folder / "download"
+
+
+def packed_twice(folder: Path, members: Tree) -> Path:
+    around = {f"CS101-Docker-42/{name}": content for name, content in members.items()}
+    return as_zip(folder, {**around, "__MACOSX/CS101-Docker-42/._x": "", "CS101-Docker-42/.DS_Store": ""})
+
+
+Pack = Callable[[Path, Tree], Path]
+PACKS = pytest.mark.parametrize("pack", [as_zip, as_folder, packed_twice])
+
+
+def taken(intake: Intake, wanted: Wanted = ALL) -> dict[str, Handed]:
+    return {
+        intake.student_of(path): {item.exercise: item for item in intake.read(path, wanted).exercises}
+        for path in intake.paths
+    }
+
+
+def files(found: ExerciseFiles | RefusedFolder) -> dict[str, bytes]:
+    assert isinstance(found, ExerciseFiles), found
+    return {file.path: file.content for file in found.files}
+
+
+def told(found: ExerciseFiles | RefusedFolder) -> str:
+    assert isinstance(found, RefusedFolder), found
+    return "\n".join(refusal.message for refusal in found.refusals)
+
+
+WORK = a_zip({"3.1.1/Dockerfile": "one", "3.1.4/Dockerfile": "four"})
+WRAPPED = a_zip({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": "four"})
+
+
+# ── whose it is ─────────────────────────────────────────────────────────────────────────
+
+
+@PACKS
+@pytest.mark.parametrize(
+    "ada",
+    [
+        {"Ada King_12_assignsubmission_file_/work.zip": WORK},
+        {"Ada King_12_assignsubmission_file/work.zip": WORK},
+        {"Ada King_12_assignsubmission_file_work.zip": WRAPPED},
+        {
+            "Ada King_12_assignsubmission_file_/work.tgz": a_tar_gz(
+                {"3.1.1/Dockerfile": "one", "3.1.4/Dockerfile": "four"}
+            )
+        },
+        {
+            "Ada King_12_assignsubmission_file_/3.1.1/Dockerfile": "one",
+            "Ada King_12_assignsubmission_file_/3.1.4/Dockerfile": "four",
+        },
+        {
+            "Ada King_12_assignsubmission_file_3.1.1.zip": a_zip({"Dockerfile": "one"}),
+            "Ada King_12_assignsubmission_file_3.1.4.zip": a_zip({"3.1.4/Dockerfile": "four"}),
+        },
+        {
+            "Ada King_12_assignsubmission_file_work.zip": WORK,
+            "Ada King_12_assignsubmission_onlinetext_onlinetext.html": "<p>Here it is</p>",
+            "Ada King_12_assignsubmission_file_README.txt": "hello",
+        },
+    ],
+)
+def test_moodle(tmp_path: Path, pack: Pack, ada: Tree) -> None:
+    found = taken(open_intake(pack(tmp_path, {**ada, "Bob_7_assignsubmission_file_/w.zip": a_zip({"3.1.3/x": ""})})))
+    assert sorted(found) == ["Ada King", "Bob"]
+    assert {name: files(one) for name, one in found["Ada King"].items()} == {
+        "3.1.1": {"Dockerfile": b"one"},
+        "3.1.4": {"Dockerfile": b"four"},
+    }
+    assert list(found["Bob"]) == ["3.1.3"]
+
+
+@PACKS
+def test_canvas(tmp_path: Path, pack: Pack) -> None:
+    intake = open_intake(
+        pack(
+            tmp_path,
+            {
+                "kingada_12345_678910_work.zip": WORK,
+                "kingada_12345_678911_notes.txt": "hello",
+                "li_anna_LATE_12346_678912_my_1_2_work.zip": a_zip({"3.1.3/x": "late"}),
+                "notyet_12347_text.html": "<p>I could not</p>",
+            },
+        )
+    )
+    found = taken(intake)
+    assert {student: sorted(handed) for student, handed in found.items()} == {
+        "kingada": ["3.1.1", "3.1.4"],
+        "li_anna": ["3.1.3"],
+        "notyet": list(IDS),
+    }
+    assert told(found["notyet"]["3.1.1"]).startswith("notyet: only a text or an address was handed in")
+    assert intake.notes == (
+        "Read as a bulk download of Canvas: 3 students.",
+        "Late, says Canvas: li_anna.",
+    )
+
+
+def test_two_of_one_name_are_told_apart_and_nobody_can_take_anothers(tmp_path: Path) -> None:
+    names = ["Ada_1", "Ada_2", "Ada (2)_3", "Bob_4"]
+    found = taken(open_intake(as_zip(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in names})))
+    assert sorted(found) == ["Ada (1)", "Ada (2)", "Ada (2) (3)", "Bob"]
+
+
+def test_a_files_name_does_not_make_it_anothers(tmp_path: Path) -> None:
+    moodle = "Eve_6_assignsubmission_file_Ada_1_assignsubmission_file_work.zip"
+    assert list(taken(open_intake(as_zip(tmp_path, {moodle: WORK})))) == ["Eve"]
+    canvas: Tree = {"eve_66_7777_ada_11_8888_work.zip": WORK, "ada_11_9999_work.zip": WORK}
+    assert sorted(taken(open_intake(as_zip(tmp_path, canvas)))) == ["ada", "eve"]
+
+
+def test_a_strange_name_does_not_spoil_the_download_of_a_class(tmp_path: Path) -> None:
+    members: Tree = {
+        "ada_11_1001_work.zip": WORK,
+        "bob_12_1002_work.zip": WORK,
+        "eve_11_133_1003_work.zip": WORK,  # whose name is eve_11
+        "mal_14_1004_a/work.zip": WORK,  # whose file's name has a slash
+    }
+    found = taken(open_intake(as_zip(tmp_path, members)))
+    assert list(found) == ["ada", "bob", "eve", "mal"]
+    assert all(list(handed) == ["3.1.1", "3.1.4"] for handed in found.values())
+
+
+def test_names_are_shown_composed_and_inert(tmp_path: Path) -> None:
+    apart = unicodedata.normalize("NFD", "Zoë")
+    (name,) = taken(open_intake(as_zip(tmp_path, {f"{apart} \x1b[2J\u202e_1_assignsubmission_file_/w.zip": WORK})))
+    assert name == "Zoë \\x1b[2J\\u202e"
+
+
+@PACKS
+def test_blind_marking_has_participants(tmp_path: Path, pack: Pack) -> None:
+    names = ("Participant_101", "Participant_102")
+    found = taken(open_intake(pack(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in names})))
+    assert list(found) == ["Participant (101)", "Participant (102)"]
+
+
+def test_who_handed_in_by_mail_may_stand_beside_an_unpacked_download_of_moodle(tmp_path: Path) -> None:
+    members: Tree = {
+        "Ada_1_assignsubmission_file_/w.zip": WORK,
+        "bob.zip": WORK,
+        "cyd/3.1.3/x": "",
+        "a": "",
+    }
+    intake = open_intake(as_folder(tmp_path, members))
+    assert sorted(taken(intake)) == ["Ada", "bob", "cyd"]
+    assert intake.notes[-1] == "Nobody's, left out: a."
+
+
+# ── what is no bulk download ────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        [],
+        ["alice/", "bob/"],
+        ["alice.zip", "bob.tar.gz"],
+        ["alice_12345_678910_work/", "bob_12346_678911_work/"],
+        ["alice.zip", "kingada_12345_678910_work.zip"],
+        ["alice/", "kingada_12345_678910_work.zip"],
+        ["lab_2024_11_alice.zip", "lab_2024_11_bob.zip"],
+        ["lab_2024_101_alice.zip", "lab_2024_102_bob.zip"],
+        ["lab1_2024_101_alice.zip", "lab2_2024_102_bob.zip"],
+        ["lab_1_101_ada.zip", "lab_2_102_bob.zip"],
+        ["lab_1_100_ada.zip", "lab_2_100_bob.zip", "lab_3_100_cyd.zip"],
+        ["a_2024_0101_alice.zip", "b_2024_0102_alice.zip"],
+        ["lab_3_1_alice.zip"],
+        ["Lab_30_1001_alice.zip"],
+        ["alice_assignsubmission_file_/", "_1_assignsubmission_file_/"],
+    ],
+)
+def test_ordinary_folders_stay_what_they_are(tmp_path: Path, names: list[str]) -> None:
+    assert download_of(names) is None
+    for name in names:
+        (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
+    intake = open_intake(tmp_path)
+    assert intake.notes == ()
+    assert [path.name for path in intake.paths] == sorted(name.rstrip("/") for name in names)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("class.zip", a_zip({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
+        ("class.tar.gz", a_tar_gz({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
+        ("class.zip", b"hello", "damaged"),
+        ("class.zip", b"", "damaged"),
+        ("class.txt", b"hello", "is no bulk download of Moodle or Canvas"),
+        ("class.zip", None, "cannot be read: No such file"),
+    ],
+)
+def test_what_is_neither_is_refused_with_what_was_looked_for(
+    tmp_path: Path, name: str, content: bytes | None, why: str
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    with pytest.raises(UsageError, match=name) as raised:
+        open_intake(tmp_path / name)
+    assert why in str(raised.value)
+
+
+# ── what of it counts ───────────────────────────────────────────────────────────────────
+
+
+@PACKS
+def test_of_several_attempts_the_newest_counts_and_the_console_says_so(tmp_path: Path, pack: Pack) -> None:
+    mark = "Ada_1_assignsubmission_file_"
+    old, new = (a_zip({"3.1.1/Dockerfile": text, "3.1.3/x": text}) for text in ("old", "new"))
+    last = a_zip({"3.1.1/Dockerfile": "last"})
+    members: Tree = {f"{mark}/work-10.zip": last, f"{mark}/work.zip": old, f"{mark}/work-2.zip": new}
+    intake = open_intake(pack(tmp_path, members))
+    found = taken(intake)["Ada"]
+    assert files(found["3.1.1"]) == {"Dockerfile": b"last"}
+    assert files(found["3.1.3"]) == {"x": b"new"}, "an exercise comes from the newest that has it"
+    assert "Several attempts, the newest counts: Ada (work-10.zip)." in intake.notes
+
+
+def test_canvas_numbers_tell_which_attempt_is_the_newest(tmp_path: Path) -> None:
+    old, new = (a_zip({"3.1.1/Dockerfile": text}) for text in ("old", "new"))
+    both: Tree = {"ada_11_2002_work.zip": new, "ada_11_2001_work-1.zip": old, "bob_12_3000_w.zip": WORK}
+    assert files(taken(open_intake(as_zip(tmp_path, both)))["ada"]["3.1.1"]) == {"Dockerfile": b"new"}
+    same: Tree = {"ada_11_2002_work.zip": new, "ada_11_10001_work.zip": old, "bob_12_3000_w.zip": WORK}
+    assert files(taken(open_intake(as_zip(tmp_path, same)))["ada"]["3.1.1"]) == {"Dockerfile": b"old"}
+
+
+def test_a_newest_attempt_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
+    mark = "Ada_1_assignsubmission_file_"
+    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/work.zip": WORK, f"{mark}/work-1.zip": b"PK"})))["Ada"]
+    assert {name: told(one).partition(".zip: ")[0] for name, one in found.items()} == dict.fromkeys(IDS, "work-1")
+
+
+def test_what_was_before_does_not_matter_once_everything_is_there(tmp_path: Path) -> None:
+    mark = "Ada_1_assignsubmission_file_"
+    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/work.zip": b"PK", f"{mark}/work-1.zip": WORK})), ONE)["Ada"]
+    assert files(found["3.1.4"]) == {"Dockerfile": b"four"}
+
+
+TREES = st.dictionaries(
+    st.sampled_from(
+        ["Dockerfile", "a", "3.1.1/a", "3.1.4/Dockerfile", "w/3.1.4/b", "w.zip", "w-1.zip", "3.1.1.zip", ".."]
+    ),
+    st.sampled_from([b"x", WORK, WRAPPED, a_zip({"Dockerfile": "bare"}), b"PK"]),
+    max_size=4,
+)
+
+
+@given(TREES, TREES, st.sampled_from([ALL, ONE]))
+@example({}, {"Dockerfile": b"x", "..": b"x"}, ALL)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_a_download_is_the_same_packed_and_unpacked(tmp_path: Path, ada: Tree, bob: Tree, wanted: Wanted) -> None:
+    members: Tree = {f"Ada_1_assignsubmission_file_/{name}": it for name, it in ada.items() if name != ".."}
+    members |= {f"Bob_2_assignsubmission_file_{name}": it for name, it in bob.items()}
+    with tempfile.TemporaryDirectory(dir=tmp_path) as made:
+        unpacked = as_folder(Path(made), {"Cyd_3_assignsubmission_file_/x": "", **members})
+        packed = as_zip(Path(made), {"Cyd_3_assignsubmission_file_/x": "", **members})
+        assert taken(open_intake(packed), wanted) == taken(open_intake(unpacked), wanted)
+
+
+@given(st.lists(st.sampled_from(["a.zip", "a-1.zip", "A-12.ZIP", "a (3).zip", "b.tar.gz", "b-2.tgz"]), unique=True))
+def test_every_archive_is_an_attempt_at_something(names: list[str]) -> None:
+    assert sorted(name for group in attempts(names, {}) for name in group) == sorted(names)
+
+
+def test_the_same_exercise_in_two_archives(tmp_path: Path) -> None:
+    mark = "Ada_1_assignsubmission_file_"
+    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": WORK})))["Ada"]
+    assert files(found["3.1.1"]) == {"Dockerfile": b"one"}, "twice the same is no question"
+    other = a_zip({"3.1.1/Dockerfile": "other"})
+    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": other})))["Ada"]
+    assert told(found["3.1.1"]) == "Ada: it was handed in more than once: in a.zip and b.zip. Keep one."
+    assert files(found["3.1.4"]) == {"Dockerfile": b"four"}
+
+
+@PACKS
+@pytest.mark.parametrize(
+    "handed",
+    [
+        {"Dockerfile": "four", "sales_predictor.py": "p"},
+        {"work.zip": a_zip({"Dockerfile": "four", "sales_predictor.py": "p"})},
+        {"work.zip": a_zip({"work/Dockerfile": "four", "work/sales_predictor.py": "p"})},
+    ],
+)
+def test_files_in_no_exercises_folder_are_the_one_exercise_that_is_asked_for(
+    tmp_path: Path, pack: Pack, handed: Tree
+) -> None:
+    intake = open_intake(pack(tmp_path, {f"Ada_1_assignsubmission_file_/{name}": it for name, it in handed.items()}))
+    assert files(taken(intake, ONE)["Ada"]["3.1.4"]) == {"Dockerfile": b"four", "sales_predictor.py": b"p"}
+    found = taken(intake)["Ada"]
+    assert list(found) == list(IDS)
+    assert "Dockerfile, " in told(found["3.1.1"])
+    assert "in no exercise's folder" in told(found["3.1.1"])
+
+
+def test_loose_files_of_canvas(tmp_path: Path) -> None:
+    members: Tree = {
+        "ada_11_1001_Dockerfile": "four",
+        "ada_11_1002_data.zip": WORK,
+        "ada_11_1003_app.py": "p",
+        "bob_12_1004_3.1.1.zip": a_zip({"Dockerfile": "one"}),
+        "cyd_13_1005_work.zip": a_zip({"3.1.1/Dockerfile": "one"}),
+    }
+    found = taken(open_intake(as_zip(tmp_path, members)), ONE)
+    assert files(found["ada"]["3.1.4"]) == {"Dockerfile": b"four", "data.zip": WORK, "app.py": b"p"}
+    assert found["bob"] == found["cyd"] == {}, "another exercise's files are not taken for this one's"
+
+
+def test_one_level_of_archives_only(tmp_path: Path) -> None:
+    deep = a_zip({"work.zip": WORK})
+    found = taken(open_intake(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/deep.zip": deep})))["Ada"]
+    assert "in no exercise's folder" in told(found["3.1.1"])
+
+
+# ── hostile students ────────────────────────────────────────────────────────────────────
+
+
+def bomb() -> bytes:
+    return a_zip({"3.1.1/x": bytes(40 * 2**20)})
+
+
+def lying_end() -> bytes:
+    """A file that ends as a zip with a huge directory does; stored, it stands so near the download's own end."""
+    return os.urandom(100) + b"PK\x06\x07" + bytes(16) + b"PK\x05\x06" + bytes(8) + b"\xff" * 8 + bytes(2)
+
+
+@pytest.mark.parametrize(
+    ("handed", "why"),
+    [
+        ({"work.zip": bomb()}, "more than 4 MiB"),
+        ({"work.zip": b"not a zip"}, "work.zip: the archive is damaged"),
+        ({"work.rar": b"Rar!"}, "work.rar: .rar is not read here"),
+        ({"work.zip": a_zip({"../../x": "evil"})}, "leads out of the archive"),
+        ({"../../evil": "x"}, "leads out of the archive"),
+        ({"x" * 300: "x"}, "more than 200 bytes"),
+        ({"work.zip": a_zip({f"x/{n}": "" for n in range(90)})}, "more than 80 files"),
+        ({f"{n}.zip": a_zip({f"x/{m}": "" for m in range(9)}) for n in range(9)}, "more than 80 files"),
+        ({f"{n}.zip": a_zip({"x/y": os.urandom(500_000)}) for n in range(5)}, "more than 4 MiB"),
+        ({}, ""),
+    ],
+)
+def test_a_bad_submission_is_one_message_and_the_rest_go_on(tmp_path: Path, handed: Tree, why: str) -> None:
+    members: Tree = {f"Eve_2_assignsubmission_file_/{name}": content for name, content in handed.items()}
+    path = as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": WORK, **members})
+    before = sorted(tmp_path.rglob("*"))
+    found = taken(open_intake(path))
+    assert list(found["Ada"]) == ["3.1.1", "3.1.4"]
+    if handed:
+        assert why in told(found["Eve"]["3.1.1"])
+        assert why in told(found["Eve"]["3.1.3"])
+    assert sorted(tmp_path.rglob("*")) == before, "nothing is written"
+
+
+def test_one_students_file_does_not_spoil_the_whole_download(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_STORED) as archive:
+        archive.writestr("Ada_1_assignsubmission_file_/w.zip", WORK)
+        archive.writestr("Eve_2_assignsubmission_file_/w.zip", lying_end())
+    found = taken(open_intake(tmp_path / "d.zip"))
+    assert list(found["Ada"]) == ["3.1.1", "3.1.4"]
+    told(found["Eve"]["3.1.1"])
+
+
+def test_members_that_are_damaged_or_locked_are_their_students_alone(tmp_path: Path) -> None:
+    path = as_zip(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in ("Ada_1", "Eve_2", "Sue_3")})
+    packed = bytearray(path.read_bytes())
+    at = packed.index(b"PK\x01\x02", packed.index(b"PK\x01\x02") + 4)  # Eve's entry in the directory
+    packed[at + 8] |= 1  # encrypted
+    eve = packed.index(b"Sue_3_assignsubmission_file_/w.zip") + 60  # in Sue's content
+    packed[eve] ^= 0xFF
+    path.write_bytes(packed)
+    found = taken(open_intake(path))
+    assert list(found["Ada"]) == ["3.1.1", "3.1.4"]
+    assert "without a password" in told(found["Eve"]["3.1.1"])
+    assert "damaged" in told(found["Sue"]["3.1.1"])
+
+
+def test_links_in_an_unpacked_download_are_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "secret.zip").write_bytes(WORK)
+    download = as_folder(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": WORK, "Bob_2_assignsubmission_file_/x": ""})
+    (download / "Bob_2_assignsubmission_file_/w.zip").symlink_to("../../secret.zip")
+    (download / "Cyd_3_assignsubmission_file_").symlink_to("Ada_1_assignsubmission_file_")
+    (download / "Dan_4_assignsubmission_file_w.zip").symlink_to("../secret.zip")
+    os.mkfifo(download / "Eli_5_assignsubmission_file_w.zip")
+    found = taken(open_intake(download))
+    files(found.pop("Ada")["3.1.1"])
+    for handed in found.values():
+        assert ": it is a " in told(handed["3.1.1"])
+    assert list(found) == ["Bob", "Cyd", "Dan", "Eli"]
+    link = a_zip({"3.1.1/Dockerfile": "/etc/passwd", "3.1.4/Dockerfile": "x"}, link="3.1.1/Dockerfile")
+    handed = taken(open_intake(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": link})))["Ada"]
+    assert "it is a link" in told(handed["3.1.1"])
+    files(handed["3.1.4"])
+
+
+@PACKS
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_name_that_leads_elsewhere_without_the_students_before_it(tmp_path: Path, pack: Pack, name: str) -> None:
+    # Found by tests/fuzz/fuzz_intake.py.
+    members: Tree = {f"ada_11_1001_{name}": "evil", "ada_11_1002_Dockerfile": "four"}
+    found = taken(open_intake(pack(tmp_path, members)), ONE)["ada"]["3.1.4"]
+    assert files(found) == {"Dockerfile": b"four", f"ada_11_1001_{name}": b"evil"}
+
+
+@PACKS
+def test_what_tools_leave_behind_is_left_out_under_any_name(tmp_path: Path, pack: Pack) -> None:
+    members: Tree = {"ada_11_1001_._Dockerfile": "apple", "ada_11_1002_Dockerfile": "four"}
+    assert files(taken(open_intake(pack(tmp_path, members)), ONE)["ada"]["3.1.4"]) == {"Dockerfile": b"four"}
+
+
+def test_a_download_that_vanishes_is_everyones_refusal_not_an_error(tmp_path: Path) -> None:
+    path = as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": WORK})
+    intake = open_intake(path)
+    path.unlink()
+    assert "cannot be read any more" in told(taken(intake)["Ada"]["3.1.1"])

@@ -1,0 +1,334 @@
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.course.models import Limits
+from grader.errors import UsageError
+from grader.models import ExerciseFiles, MemoryFile, RefusedFolder
+from grader.submissions.budget import digest_of
+from grader.submissions.reader import find_submissions, is_archive, read_exercise, read_submission, student_of
+
+LIMITS = Limits(context_files=20, context_mb=1)
+IDS = ("3.1.1", "3.1.3", "3.2.P")
+
+
+def put(folder: Path, *names: str, text: str = "") -> Path:
+    """Write files of the same text into a folder."""
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def accepted(found: ExerciseFiles | RefusedFolder) -> dict[str, bytes]:
+    assert isinstance(found, ExerciseFiles), found
+    return {file.path: file.content for file in found.files}
+
+
+def refused(found: ExerciseFiles | RefusedFolder) -> list[str]:
+    assert isinstance(found, RefusedFolder), found
+    return [refusal.message for refusal in found.refusals]
+
+
+# ── one exercise's folder ───────────────────────────────────────────────────────────────
+
+
+def test_every_file_is_read_with_its_bits(tmp_path: Path) -> None:
+    put(tmp_path, "Dockerfile", "sub/a.py", text="FROM x")
+    (tmp_path / "run.sh").write_bytes(b"\x00\xff")
+    (tmp_path / "run.sh").chmod(0o6777)
+    (tmp_path / "Dockerfile").chmod(0o664)
+    found = read_exercise(tmp_path, "3.1.1", LIMITS)
+    assert isinstance(found, ExerciseFiles)
+    assert found.files == (
+        MemoryFile("Dockerfile", b"FROM x", 0o644),
+        MemoryFile("run.sh", b"\x00\xff", 0o755),
+        MemoryFile("sub/a.py", b"FROM x", 0o644),
+    )
+    assert (found.exercise, found.folder) == ("3.1.1", str(tmp_path))
+
+
+def test_what_tools_leave_behind_is_not_read(tmp_path: Path) -> None:
+    put(tmp_path, "Dockerfile", ".dockerignore", ".git/config", "a/__pycache__/b.pyc", ".venv/x", "node_modules/x/y")
+    put(tmp_path, "a/__MACOSX/x", ".DS_Store", "._Dockerfile", "venv/x", "myenv/pyvenv.cfg", "myenv/lib/x")
+    for name in (".git", "__pycache__"):
+        (tmp_path / "other").mkdir(exist_ok=True)
+        (tmp_path / "other" / name).symlink_to("/etc")
+    assert sorted(accepted(read_exercise(tmp_path, "3.1.1", LIMITS))) == [".dockerignore", "Dockerfile"]
+
+
+def _link(folder: Path) -> None:
+    (folder / "bad").symlink_to("/etc/passwd")
+
+
+def _link_to_itself(folder: Path) -> None:
+    (folder / "bad").symlink_to("bad")
+
+
+def _link_to_a_folder(folder: Path) -> None:
+    (folder / "bad").symlink_to("..")
+
+
+def _pipe(folder: Path) -> None:
+    os.mkfifo(folder / "bad")
+
+
+def _socket(folder: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as server:
+        here = Path.cwd()
+        os.chdir(folder)
+        server.bind("bad")
+        os.chdir(here)
+
+
+def _name(folder: Path, name: bytes) -> None:
+    Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).touch()
+
+
+@pytest.mark.parametrize(
+    ("make", "told"),
+    [
+        (_link, "bad: it is a link"),
+        (_link_to_itself, "bad: it is a link"),
+        (_link_to_a_folder, "bad: it is a link"),
+        (_pipe, "bad: it is a pipe"),
+        (_socket, "bad: it is a socket"),
+        (lambda folder: _name(folder, b"\xff"), "\\udcff: the name is not in UTF-8"),
+        (lambda folder: _name(folder, b"a\nb"), "a\\nb: the name has a backslash, a line break"),
+        (lambda folder: _name(folder, b"a\x1b[2Jb"), "a\\x1b[2Jb: the name has"),
+        (lambda folder: _name(folder, b"a\\b"), "the name has a backslash"),
+        (lambda folder: _name(folder, b"x" * 250), "more than 200 bytes"),
+    ],
+)
+def test_what_is_no_ordinary_file_is_refused_by_name(tmp_path: Path, make: Callable[[Path], None], told: str) -> None:
+    make(put(tmp_path, "Dockerfile"))
+    (message,) = refused(read_exercise(tmp_path, "3.1.1", LIMITS))
+    assert told in message
+    message.encode()
+
+
+def test_a_link_is_not_followed_wherever_it_stands(tmp_path: Path) -> None:
+    put(tmp_path, "outside/secret", "inside/sub/a")
+    (tmp_path / "inside/sub/link").symlink_to(tmp_path / "outside")
+    assert refused(read_exercise(tmp_path / "inside", "3.1.1", LIMITS)) == [
+        "sub/link: it is a link. Links are not followed; put the file itself there."
+    ]
+    (tmp_path / "alias").symlink_to("outside")
+    assert "it is a link or no folder" in refused(read_exercise(tmp_path / "alias", "3.1.1", LIMITS))[0]
+
+
+def test_many_problems_are_told_together_but_not_all(tmp_path: Path) -> None:
+    for number in range(10):
+        (tmp_path / f"link{number}").symlink_to("x")
+    assert [message[:5] for message in refused(read_exercise(tmp_path, "3.1.1", LIMITS))] == [
+        f"link{n}" for n in range(5)
+    ]
+
+
+def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
+    assert "No such file" in refused(read_exercise(tmp_path / "none", "3.1.1", LIMITS))[0]
+
+
+@contextlib.contextmanager
+def as_nobody() -> Iterator[None]:
+    """Without root's rights, who may read everything."""
+    user = os.geteuid()
+    if user == 0:
+        os.seteuid(65_534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
+
+
+def test_what_cannot_be_read_is_refused() -> None:
+    with tempfile.TemporaryDirectory() as made:  # not `tmp_path`, which only its owner can reach
+        folder = put(Path(made), "file", "folder/x", "open")
+        folder.chmod(0o755)
+        (folder / "file").chmod(0)
+        (folder / "folder").chmod(0)
+        with as_nobody():
+            assert refused(read_exercise(folder, "3.1.1", LIMITS)) == [
+                "file: it cannot be read: Permission denied.",
+                "folder: it cannot be read: Permission denied.",
+            ]
+            assert "Permission denied" in refused(read_exercise(folder / "folder", "3.1.1", LIMITS))[0]
+        (folder / "folder").chmod(0o755)
+
+
+@pytest.mark.parametrize(("count", "fits"), [(20, True), (21, False)])
+def test_the_number_of_files_is_limited(tmp_path: Path, count: int, fits: bool) -> None:
+    put(tmp_path, *[f"f{number}" for number in range(count)])
+    found = read_exercise(tmp_path, "3.1.1", LIMITS)
+    assert isinstance(found, ExerciseFiles) == fits
+    if not fits:
+        assert refused(found) == ["3.1.1: there are more than 20 files. Hand in only what the exercise asks for."]
+
+
+@pytest.mark.parametrize(("last", "fits"), [(0, True), (1, False)])
+def test_their_size_is_limited(tmp_path: Path, last: int, fits: bool) -> None:
+    (tmp_path / "a").write_bytes(bytes(2**20 - 10))
+    (tmp_path / "b").write_bytes(bytes(10 + last))
+    found = read_exercise(tmp_path, "3.1.1", LIMITS)
+    assert isinstance(found, ExerciseFiles) == fits
+    if not fits:
+        assert refused(found) == ["3.1.1: there are more than 1 MiB of files. Hand in only what the exercise asks for."]
+
+
+def test_a_huge_file_of_holes_is_not_read(tmp_path: Path) -> None:
+    with (tmp_path / "a").open("wb") as file:
+        file.truncate(2**40)
+    assert "more than 1 MiB" in refused(read_exercise(tmp_path, "3.1.1", LIMITS))[0]
+
+
+def test_folders_within_folders_are_limited(tmp_path: Path) -> None:
+    deep = tmp_path
+    for _ in range(400):  # deeper than the interpreter could descend, and nearly as long as the system takes
+        deep /= "d"
+    deep.mkdir(parents=True)
+    limits = Limits(context_files=5000)
+    assert "more than 20 folders" in refused(read_exercise(tmp_path, "3.1.1", limits))[0]
+
+
+def test_empty_folders_count_as_files(tmp_path: Path) -> None:
+    for number in range(30):
+        (tmp_path / f"d{number}").mkdir()
+    assert "more than 20 files" in refused(read_exercise(tmp_path, "3.1.1", LIMITS))[0]
+
+
+# ── digests ─────────────────────────────────────────────────────────────────────────────
+
+FILES = st.lists(
+    st.builds(MemoryFile, st.text("ab/", max_size=3), st.binary(max_size=3), st.sampled_from([0o644, 0o755])),
+    max_size=3,
+)
+
+
+@given(FILES, FILES)
+def test_different_files_have_different_digests(one: list[MemoryFile], other: list[MemoryFile]) -> None:
+    assert (digest_of(one) == digest_of(other)) == (one == other)
+
+
+def test_a_digest_stays_what_it_is() -> None:
+    # It is stored in journals; when it changes, every submission is graded anew.
+    assert digest_of([MemoryFile("a", b"1")]) == "2c147a14f63936c952a1dfbf0a184e933bf3ddc09e36c1cb011b459edab3399e"
+
+
+def test_the_digest_does_not_depend_on_the_umask_or_the_order(tmp_path: Path) -> None:
+    put(tmp_path / "one", "a", "b").joinpath("a").chmod(0o600)
+    put(tmp_path / "two", "b", "a").joinpath("a").chmod(0o664)
+    one, two = (read_exercise(tmp_path / name, "3.1.1", LIMITS) for name in ("one", "two"))
+    assert isinstance(one, ExerciseFiles)
+    assert isinstance(two, ExerciseFiles)
+    assert one.digest == two.digest
+
+
+# ── a student's folder ──────────────────────────────────────────────────────────────────
+
+
+def exercises(path: Path, limits: Limits = LIMITS) -> dict[str, ExerciseFiles | RefusedFolder]:
+    return {found.exercise: found for found in read_submission(path, IDS, limits).exercises}
+
+
+@pytest.mark.parametrize("around", ["", "submission/", "a/b/c/"])
+def test_exercises_are_found_by_their_folders_names(tmp_path: Path, around: str) -> None:
+    for name in ("3.1.1", "3.2.p", "notes"):
+        put(tmp_path / "alice" / around / name, "Dockerfile", text=name)
+    put(tmp_path / "alice", "README", "__MACOSX/3.1.1/x", ".git/x")
+    found = exercises(tmp_path / "alice")
+    assert sorted(found) == ["3.1.1", "3.2.P"]
+    assert accepted(found["3.2.P"]) == {"Dockerfile": b"3.2.p"}
+    assert read_submission(tmp_path / "alice", IDS, LIMITS).student == "alice"
+
+
+def test_an_exercises_problem_is_its_own(tmp_path: Path) -> None:
+    for name in ("3.1.1", "3.1.3"):
+        put(tmp_path / name, "Dockerfile")
+    (tmp_path / "3.1.1/x").symlink_to("/etc/passwd")
+    found = exercises(tmp_path)
+    refused(found["3.1.1"])
+    accepted(found["3.1.3"])
+
+
+def test_an_exercise_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "bob/3.1.1", "Dockerfile")
+    put(tmp_path / "alice/3.1.3", "Dockerfile")
+    (tmp_path / "alice/3.1.1").symlink_to("../bob/3.1.1")
+    assert "link" in refused(exercises(tmp_path / "alice")["3.1.1"])[0]
+
+
+def test_a_submission_that_is_a_link_is_refused(tmp_path: Path) -> None:
+    put(tmp_path / "bob/3.1.1", "Dockerfile")
+    (tmp_path / "alice").symlink_to("bob")
+    (tmp_path / "carl").mkdir()
+    (tmp_path / "carl/inner").symlink_to("../bob")
+    for name in ("alice", "carl"):
+        assert all("link" in refused(found)[0] for found in exercises(tmp_path / name).values())
+        assert len(exercises(tmp_path / name)) == len(IDS)
+
+
+def test_two_folders_for_one_exercise_are_refused(tmp_path: Path) -> None:
+    put(tmp_path, "3.2.P/right", "3.2.p/wrong")
+    assert list(accepted(exercises(tmp_path)["3.2.P"])) == ["right"], "the one in the right case"
+    put(tmp_path, "ab/x", "aB/x")
+    (ambiguous,) = read_submission(tmp_path, ["AB"], LIMITS).exercises
+    assert "several folders" in refused(ambiguous)[0]
+
+
+def test_all_exercises_together_are_limited(tmp_path: Path) -> None:
+    ids = [f"e{number}" for number in range(6)]
+    for name in ids:
+        put(tmp_path / name, *[f"f{number}" for number in range(15)])
+    found = read_submission(tmp_path, ids, LIMITS).exercises
+    assert [isinstance(one, ExerciseFiles) for one in found] == [True] * 5 + [False]
+    assert "in the whole submission, there are more than 80 files" in refused(found[5])[0]
+
+
+def test_a_submission_without_any_exercise_is_empty(tmp_path: Path) -> None:
+    assert read_submission(put(tmp_path, "a", "b/c"), IDS, LIMITS).exercises == ()
+
+
+# ── finding submissions ─────────────────────────────────────────────────────────────────
+
+
+def test_folders_and_archives_are_submissions(tmp_path: Path) -> None:
+    put(tmp_path, "alice/x", "README.md", "roster.csv", ".hidden/x", "__MACOSX/x", "zoe.zip")
+    put(tmp_path, "bob.tar.gz", "carl.TGZ", "dora.rar", "emil.tar", ".x.zip")
+    (tmp_path / "link").symlink_to("alice")
+    found = find_submissions(tmp_path)
+    assert [path.name for path in found] == [
+        "alice",
+        "bob.tar.gz",
+        "carl.TGZ",
+        "dora.rar",
+        "emil.tar",
+        "link",
+        "zoe.zip",
+    ]
+    assert [student_of(path) for path in found] == ["alice", "bob", "carl", "dora", "emil", "link", "zoe"]
+    assert [is_archive(path) for path in found] == [False, True, True, True, True, False, True]
+
+
+def test_a_folder_of_submissions_must_be_there(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="none: cannot be read as a folder of submissions: No such file"):
+        find_submissions(tmp_path / "none")
+
+
+def test_a_students_name_cannot_break_a_line(tmp_path: Path) -> None:
+    (tmp_path / "a\nb,=1").mkdir()
+    assert [student_of(path) for path in find_submissions(tmp_path)] == ["a\\nb,=1"]
+
+
+def test_a_folder_keeps_the_dots_in_its_name(tmp_path: Path) -> None:
+    (tmp_path / "v1.zip").mkdir()
+    assert student_of(tmp_path / "v1.zip") == "v1.zip"

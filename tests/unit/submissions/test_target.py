@@ -1,0 +1,71 @@
+"""What a path given to `grader check` is taken for, and where a course is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from grader.course.folder import CourseFolder, find_course, start_exercise
+from grader.errors import UsageError
+from grader.submissions.target import find_target
+from tests.worlds import COURSE, ROOT
+
+EVERY = COURSE.exercises
+
+
+def folder(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).mkdir(parents=True)
+        (root / name / "Dockerfile").write_text("FROM python:3.9\n", encoding="utf-8")
+    return root
+
+
+def ids(path: Path, wanted: tuple[str, ...] = (), *, every: bool = False) -> list[str]:
+    exercises = [COURSE.exercise(name) for name in wanted] or list(EVERY)
+    return [exercise.id for exercise in find_target(path, COURSE, exercises, every=every).exercises]
+
+
+def test_an_exercises_own_folder(tmp_path: Path) -> None:
+    assert ids(folder(tmp_path, "3.1.4") / "3.1.4") == ["3.1.4"]
+
+
+def test_a_submission_has_what_it_has(tmp_path: Path) -> None:
+    assert ids(folder(tmp_path, "3.1.5", "3.1.4", "notes")) == ["3.1.4", "3.1.5"]
+
+
+def test_with_every_exercise_the_absent_ones_count(tmp_path: Path) -> None:
+    assert ids(folder(tmp_path, "3.1.4"), every=True) == [exercise.id for exercise in EVERY]
+
+
+def test_any_folder_can_be_named_an_exercise(tmp_path: Path) -> None:
+    target = find_target(folder(tmp_path, "work") / "work", COURSE, [COURSE.exercise("3.1.4")], every=True)
+    assert target.submission.exercises[0].exercise == "3.1.4"
+
+
+@pytest.mark.parametrize("name", ["nothing-there", "empty"])
+def test_anything_else_says_what_was_looked_for(tmp_path: Path, name: str) -> None:
+    folder(tmp_path, "empty")
+    with pytest.raises(UsageError, match=r"3\.1\.4|no such folder"):
+        ids(tmp_path / name)
+
+
+def test_a_course_is_found_by_option_environment_and_upwards(tmp_path: Path) -> None:
+    (tmp_path / "course/reference").mkdir(parents=True)
+    (tmp_path / "course/exercises.yaml").write_text("", encoding="utf-8")
+    (tmp_path / "course/below/it").mkdir(parents=True)
+    course = (tmp_path / "course").resolve()
+    assert find_course(tmp_path / "course", {}, tmp_path) == course
+    assert find_course(None, {"GRADER_COURSE": str(course)}, tmp_path) == course
+    assert find_course(None, {}, course / "below/it") == course
+    assert find_course(None, {}, tmp_path) == ROOT
+    with pytest.raises(UsageError, match="not a course"):
+        find_course(tmp_path, {}, tmp_path)
+
+
+def test_starting_copies_and_never_overwrites(tmp_path: Path) -> None:
+    (tmp_path / "sales_predictor.py").write_text("mine", encoding="utf-8")
+    copied, kept = start_exercise(CourseFolder(ROOT, COURSE), COURSE.exercise("3.1.4"), tmp_path)
+    assert [path.name for path in kept] == ["sales_predictor.py"]
+    assert "Dockerfile" in [path.name for path in copied]
+    assert (tmp_path / "sales_predictor.py").read_text(encoding="utf-8") == "mine"
