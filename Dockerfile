@@ -17,7 +17,7 @@ COPY grader grader
 RUN hatchling build --target wheel --directory /wheel
 
 FROM ${BASE}
-LABEL org.opencontainers.image.title="grader" \
+LABEL org.opencontainers.image.title="docker-exercise-grader" \
       org.opencontainers.image.description="Grades Docker exercises through a mounted engine socket" \
       org.opencontainers.image.licenses="Apache-2.0"
 # The requirements change seldom and take long; the project changes often and takes a second: so in this order.

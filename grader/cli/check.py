@@ -86,6 +86,6 @@ def _changes(path: Path) -> Iterator[object]:
     try:
         from watchfiles import watch
     except ImportError as error:
-        message = "--watch needs the package watchfiles: pip install 'grader[watch]'"
+        message = "--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'"
         raise UsageError(message) from error
     return watch(path)

@@ -51,7 +51,7 @@ def connected(address: str) -> Iterator[Client]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise UsageError("--scheduler needs Dask: install it with `pip install 'grader[cluster]'`.") from error
+        raise UsageError("--scheduler needs Dask: pip install 'docker-exercise-grader[cluster]'") from error
     try:
         client = Client(address, timeout=_CONNECT_SECONDS)
     except (OSError, ValueError) as error:

@@ -61,7 +61,10 @@ def find_course(option: Path | None, environment: Mapping[str, str], here: Path)
 
 
 def start_exercise(folder: CourseFolder, exercise: Exercise, target: Path) -> tuple[list[Path], list[Path]]:
-    """Copy an exercise's starter files to `target`, never over existing ones: (copied, left alone)."""
+    """Copy an exercise's starter files to `target`, never over existing ones: (copied, left alone).
+
+    Caches of Python are not copied: installers compile the course's scripts where the wheel puts them.
+    """
     source = folder.starter(exercise)
     if target.exists() and not target.is_dir():
         message = f"{target}: is a file. Name a folder that `grader start` may create or fill."
@@ -69,7 +72,7 @@ def start_exercise(folder: CourseFolder, exercise: Exercise, target: Path) -> tu
     target.mkdir(parents=True, exist_ok=True)
     copied: list[Path] = []
     kept: list[Path] = []
-    for path in sorted(path for path in source.rglob("*") if path.is_file()):
+    for path in sorted(path for path in source.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
         place = target / path.relative_to(source)
         (kept if place.exists() else copied).append(place)
         if not place.exists():
