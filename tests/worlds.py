@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grader.checks.base import Brief
+from grader.checks.base import CheckContext
 from grader.course.cases import draw_cases
 from grader.course.loader import read_course
 from grader.course.models import Course
@@ -47,13 +47,13 @@ def case_of(case: Case) -> Case:
     return Case(case.group, case.name, case.weeks, (("average", sum(weeks) / len(weeks)), ("last", weeks[-1])))
 
 
-def brief(exercise: str, files: dict[str, bytes] | None = None, seed: int = 1) -> Brief:
+def context(exercise: str, files: dict[str, bytes] | None = None, seed: int = 1) -> CheckContext:
     """What a check of that exercise is given, for a submission with these files."""
     found = {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": b"print()\n"} if files is None else files
     memory = tuple(MemoryFile(path, content) for path, content in sorted(found.items()))
     asked = COURSE.exercise(exercise)
     cases = tuple(case_of(case) for case in draw_cases(asked, seed))
-    return Brief(COURSE, asked, ExerciseFiles(exercise, "folder", memory, "digest"), cases, NONCE)
+    return CheckContext(COURSE, asked, ExerciseFiles(exercise, "folder", memory, "digest"), cases, NONCE)
 
 
 def image(

@@ -34,8 +34,8 @@ from grader.models import (
 )
 
 T = TypeVar("T")
-Steps = Generator[Request, Observation, T]
-"""A conversation with whoever observes, ending in a T."""
+CheckGenerator = Generator[Request, Observation, T]
+"""Yields requests, is sent what was seen of each, and returns a T."""
 
 
 class NoImage(Exception):  # noqa: N818 - a signal between two of our own functions, not an error
@@ -57,7 +57,7 @@ _AS_SUBMITTED = BuildRequest()
 
 
 @dataclass(frozen=True, slots=True)
-class Brief:
+class CheckContext:
     """Everything a check may know besides its own parameters.
 
     `cases` carry their expected answers; `nonce` is a text the submission cannot know.
@@ -93,7 +93,7 @@ class Brief:
         return tuple(case for case in self.cases if case.group == name)
 
 
-def build(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built | BuildFailed]:
+def build(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built | BuildFailed]:
     """Ask for a build."""
     seen = yield request
     if not isinstance(seen, Built | BuildFailed):
@@ -101,7 +101,7 @@ def build(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built | BuildFailed]:
     return seen
 
 
-def built(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built]:
+def built(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built]:
     """Ask for a build that has to have worked; `NoImage` otherwise."""
     seen = yield from build(request)
     if isinstance(seen, BuildFailed):
@@ -109,7 +109,7 @@ def built(request: BuildRequest = _AS_SUBMITTED) -> Steps[Built]:
     return seen
 
 
-def script(*, prepared: bool) -> Steps[ScriptSeen]:
+def script(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
     """Ask for what the student's commands did."""
     seen = yield ScriptRequest(prepared=prepared)
     if not isinstance(seen, ScriptSeen):
@@ -117,7 +117,7 @@ def script(*, prepared: bool) -> Steps[ScriptSeen]:
     return seen
 
 
-def carried_out(*, prepared: bool) -> Steps[ScriptSeen]:
+def carried_out(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
     """Ask for what the student's commands did, or what is in the student's engine; `NoImage` if there is neither."""
     seen = yield from script(prepared=prepared)
     if seen.source == "nothing":
@@ -125,7 +125,7 @@ def carried_out(*, prepared: bool) -> Steps[ScriptSeen]:
     return seen
 
 
-def left(name: str) -> Steps[Built]:
+def left(name: str) -> CheckGenerator[Built]:
     """Ask for an image that the commands left, by its name; `NoImage` if there is none."""
     seen = yield from script(prepared=False)
     found = next((image for image in seen.after.images if name in image.tags), None)
@@ -134,7 +134,7 @@ def left(name: str) -> Steps[Built]:
     return Built(found.id, found.config)
 
 
-def compose(*replaced: MemoryFile) -> Steps[ComposeSeen]:
+def compose(*replaced: MemoryFile) -> CheckGenerator[ComposeSeen]:
     """Ask for what Compose makes of the folder; `NotAllowed` if the gate has refused its file."""
     seen = yield ComposeRequest(replaced)
     if not isinstance(seen, ComposeSeen):
@@ -144,7 +144,7 @@ def compose(*replaced: MemoryFile) -> Steps[ComposeSeen]:
     return seen
 
 
-def first_right(attempts: Sequence[Steps[tuple[Finding, bool]]]) -> Steps[Finding]:
+def first_right(attempts: Sequence[CheckGenerator[tuple[Finding, bool]]]) -> CheckGenerator[Finding]:
     """The finding of the first attempt that passes; if none does, of the first whose run printed a prediction line.
 
     An attempt tells that with its finding. Where no run did, it is the first attempt's.
@@ -158,7 +158,7 @@ def first_right(attempts: Sequence[Steps[tuple[Finding, bool]]]) -> Steps[Findin
     return next((finding for finding, predicted in tried if predicted), tried[0][0])
 
 
-def run(request: RunRequest) -> Steps[RunOutcome]:
+def run(request: RunRequest) -> CheckGenerator[RunOutcome]:
     """Ask for a run."""
     seen = yield request
     if not isinstance(seen, RunOutcome):
@@ -213,9 +213,9 @@ _ESCAPED = {ord("\n"): "\\n", ord("\\"): "\\\\", ord("%"): "%%", ord("'"): "\\04
 _PLAIN = range(0x20, 0x7F)
 
 
-def after_script(brief: Brief, command: str) -> str:
+def after_script(context: CheckContext, command: str) -> str:
     """A shell line that runs the student's script, if there is one, and then shows what it left."""
-    return f"bash {_SCRIPT}; {command}" if brief.files.content(_SCRIPT) is not None else command
+    return f"bash {_SCRIPT}; {command}" if context.files.content(_SCRIPT) is not None else command
 
 
 _SCRIPT = ScriptRequest().file

@@ -5,7 +5,7 @@ from __future__ import annotations
 import posixpath
 import re
 
-from grader.checks.base import IMAGE_NAME, Brief, Steps, build, built, docker_inspect
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, docker_inspect
 from grader.checks.cache import INSTALLS, INSTRUCTION
 from grader.course.kinds import Builds, WorkingDir
 from grader.course.reasons import Reason
@@ -17,17 +17,17 @@ _REPRODUCE = f"docker build -t {IMAGE_NAME} ."
 _LOG_LINES = 8
 
 
-def builds(check: Builds, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+def builds(check: Builds, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
     """The folder has a Dockerfile, and the engine makes an image of it."""
-    if dockerfile_of(brief.files) is None:
-        return _no_dockerfile(brief)
+    if dockerfile_of(context.files) is None:
+        return _no_dockerfile(context)
     seen = yield from build()
     if isinstance(seen, BuildFailed):
         return _build_failed(seen)
     return Finding(passed=True, message=f"The image was built in {len(seen.steps)} steps.", reproduce=_REPRODUCE)
 
 
-def working_dir(check: WorkingDir, brief: Brief) -> Steps[Finding]:
+def working_dir(check: WorkingDir, context: CheckContext) -> CheckGenerator[Finding]:
     """The image's configured working directory is the one asked for."""
     image = yield from built()
     found = image.config.working_dir or "/"
@@ -40,17 +40,17 @@ def working_dir(check: WorkingDir, brief: Brief) -> Steps[Finding]:
         actual=found,
         reproduce=docker_inspect("WorkingDir"),
         file="Dockerfile",
-        line=brief.line_of("WORKDIR"),
+        line=context.line_of("WORKDIR"),
     )
 
 
-def _no_dockerfile(brief: Brief) -> Finding:
-    near = next((file.path for file in brief.files.files if file.path.lower().startswith("dockerfile")), None)
+def _no_dockerfile(context: CheckContext) -> Finding:
+    near = next((file.path for file in context.files.files if file.path.lower().startswith("dockerfile")), None)
     if near is None:
         message = "There is no file named Dockerfile in the exercise's folder."
     else:
         message = f"There is no file named Dockerfile in the exercise's folder, but there is one named {near}."
-    listing = ", ".join(file.path for file in brief.files.files[:10]) or "(the folder is empty)"
+    listing = ", ".join(file.path for file in context.files.files[:10]) or "(the folder is empty)"
     return Finding(
         passed=False,
         reason=Reason.MISNAMED_DOCKERFILE if near else Reason.NO_DOCKERFILE,

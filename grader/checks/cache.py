@@ -6,7 +6,7 @@ import re
 import shlex
 from pathlib import PurePosixPath
 
-from grader.checks.base import IMAGE_NAME, Brief, Steps, build, built, run
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, run
 from grader.checks.probe import probe
 from grader.checks.python_source import libraries_of
 from grader.course.kinds import CachedInstalls
@@ -24,13 +24,13 @@ INSTALLS = re.compile(
 INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z]+)\b(?P<rest>.*)", re.DOTALL)
 
 
-def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+def cached_installs(check: CachedInstalls, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
     """Build, change only the script, build again: what the builder itself says was cached decides."""
     first = yield from built()
-    if not any(_installs(step, brief) for step in first.steps):
-        return (yield from _without_installs(brief, first))
-    again = yield from _changed_and_built(brief)
-    repeated = _repeated(again, brief)
+    if not any(_installs(step, context) for step in first.steps):
+        return (yield from _without_installs(context, first))
+    again = yield from _changed_and_built(context)
+    repeated = _repeated(again, context)
     if isinstance(again, BuildFailed):
         return Finding(
             passed=False, reason=Reason.BUILD_FAILED,
@@ -41,15 +41,15 @@ def cached_installs(check: CachedInstalls, brief: Brief) -> Steps[Finding]:  # n
         return Finding(
             passed=True, message="After a change of the script, no package was installed again.", reproduce=_REPRODUCE
         )
-    return _told(repeated, again.steps, brief.script)
+    return _told(repeated, again.steps, context.script)
 
 
-def _without_installs(brief: Brief, first: Built) -> Steps[Finding]:
+def _without_installs(context: CheckContext, first: Built) -> CheckGenerator[Finding]:
     """Where no instruction is seen to install, none does so twice; but what the script needs must be there by some way.
 
     It may be copied, or be installed by a program of the student's own; or the script needs nothing.
     """
-    missing = yield from _missing(brief)
+    missing = yield from _missing(context)
     if not missing:
         return Finding(passed=True, message="No instruction installs packages, and the script finds all it needs.")
     return Finding(
@@ -61,12 +61,12 @@ def _without_installs(brief: Brief, first: Built) -> Steps[Finding]:
     )  # fmt: skip
 
 
-def _missing(brief: Brief) -> Steps[list[str]]:
+def _missing(context: CheckContext) -> CheckGenerator[list[str]]:
     """Which of the script's libraries the interpreter that runs it does not find, by the exit code of one run each."""
-    needed = libraries_of(brief.files, brief.script)[:_MOST_LIBRARIES]
+    needed = libraries_of(context.files, context.script)[:_MOST_LIBRARIES]
     if not needed:
         return []
-    seen = yield from probe(brief, arguments=False)
+    seen = yield from probe(context, arguments=False)
     executable = "python3" if isinstance(seen, Finding) else seen.executable
     missing: list[str] = []
     for name in needed:
@@ -79,24 +79,24 @@ _MOST_LIBRARIES = 5
 _FINDS = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
 
-def _changed_and_built(brief: Brief) -> Steps[Built | BuildFailed]:
+def _changed_and_built(context: CheckContext) -> CheckGenerator[Built | BuildFailed]:
     """The build after the script got one more line; what installs in it does so because of that line.
 
     That is known because the same build without the line, just before it, installed nothing. Where it did, the builder
     lost what it had: BuildKit may file a step twice that two builds ran side by side for the first time.
     """
-    again = yield from _steady_then_changed(brief, 1)
-    repeated = _repeated(again, brief)
-    if repeated and not _explained(repeated[0], again.steps, brief.script):
-        again = yield from _steady_then_changed(brief, 2)
+    again = yield from _steady_then_changed(context, 1)
+    repeated = _repeated(again, context)
+    if repeated and not _explained(repeated[0], again.steps, context.script):
+        again = yield from _steady_then_changed(context, 2)
     return again
 
 
-def _steady_then_changed(brief: Brief, number: int) -> Steps[Built | BuildFailed]:
+def _steady_then_changed(context: CheckContext, number: int) -> CheckGenerator[Built | BuildFailed]:
     for time in range(_CHANCES):
         unchanged = yield from build(BuildRequest(time=_CHANCES * number + time))
-        if not _repeated(unchanged, brief):
-            return (yield from build(BuildRequest(changed=brief.script, time=number)))
+        if not _repeated(unchanged, context):
+            return (yield from build(BuildRequest(changed=context.script, time=number)))
     raise EngineError(
         "Not graded: the engine's builder installs the packages again also where nothing was changed, so the order of "
         "the Dockerfile cannot be judged. Is its cache full, or being cleared? See `docker system df`."
@@ -107,8 +107,8 @@ _CHANCES = 3
 """Builds that may pass until one without a change installs nothing."""
 
 
-def _repeated(seen: Built | BuildFailed, brief: Brief) -> list[BuildStep]:
-    return [step for step in seen.steps if not step.cached and _installs(step, brief)]
+def _repeated(seen: Built | BuildFailed, context: CheckContext) -> list[BuildStep]:
+    return [step for step in seen.steps if not step.cached and _installs(step, context)]
 
 
 def _explained(install: BuildStep, steps: tuple[BuildStep, ...], script: str) -> bool:
@@ -218,16 +218,16 @@ def _word(step: BuildStep) -> str:
     return _instruction(step).partition(" ")[0]
 
 
-def _installs(step: BuildStep, brief: Brief) -> bool:
+def _installs(step: BuildStep, context: CheckContext) -> bool:
     """Whether a RUN installs packages: by its own words, or by those of a script of the folder that it runs."""
     if _word(step) != "RUN":
         return False
-    return any(INSTALLS.search(text) for text in (step.name, *_heredocs(step, brief), *_scripts_named(step, brief)))
+    return any(INSTALLS.search(text) for text in (step.name, *_heredocs(step, context), *_scripts_named(step, context)))
 
 
-def _heredocs(step: BuildStep, brief: Brief) -> list[str]:
+def _heredocs(step: BuildStep, context: CheckContext) -> list[str]:
     """What a RUN executes that stands in the lines below it: the builder names only the first of them."""
-    file = dockerfile_of(brief.files) if step.line and "<<" in step.name else None
+    file = dockerfile_of(context.files) if step.line and "<<" in step.name else None
     parsed = parse(file.content) if file else None
     if not isinstance(parsed, Dockerfile):
         return []
@@ -238,7 +238,7 @@ _SCRIPT_BYTES = 64 * 1024
 """How much of a script that a RUN executes is read; the longest honest ones have a tenth of it."""
 
 
-def _scripts_named(step: BuildStep, brief: Brief) -> list[str]:
+def _scripts_named(step: BuildStep, context: CheckContext) -> list[str]:
     try:
         words = shlex.split(step.name)
     except ValueError:
@@ -246,6 +246,6 @@ def _scripts_named(step: BuildStep, brief: Brief) -> list[str]:
     names = {PurePosixPath(word).name for word in words}
     return [
         file.content[:_SCRIPT_BYTES].decode("utf-8", "replace")
-        for file in brief.files.files
-        if PurePosixPath(file.path).name in names and PurePosixPath(file.path).name != brief.script
+        for file in context.files.files
+        if PurePosixPath(file.path).name in names and PurePosixPath(file.path).name != context.script
     ]

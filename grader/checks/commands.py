@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from grader.checks.base import Brief, Steps, after_script, built, carried_out, run, script
+from grader.checks.base import CheckContext, CheckGenerator, after_script, built, carried_out, run, script
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import ended, excerpt, not_finished
 from grader.checks.script_text import Oddity, near_names, oddity, unreadable_line
@@ -36,20 +36,20 @@ _SHORT = 12
 """Digits of an id, as `docker ps` shows them."""
 
 
-def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
+def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenerator[Finding]:
     """The script is there and ends with exit code 0."""
     seen = yield from script(prepared=check.prepared)
     reproduce = f"bash {_FILE}; echo exit code $?"
     if seen.source == "own_engine":
-        asked = f"There is no {_FILE}: the Docker engine of this machine was asked instead.{_near(brief)}"
+        asked = f"There is no {_FILE}: the Docker engine of this machine was asked instead.{_near(context)}"
         return Finding(passed=True, message=asked)
     if seen.source == "nothing":
         return Finding(
             passed=False,
             reason=Reason.FILE_MISSING,
-            message=f"The exercise's folder has no {_FILE}.{_near(brief)}",
+            message=f"The exercise's folder has no {_FILE}.{_near(context)}",
             expected=_FILE,
-            actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
+            actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
             reproduce=f"ls {_FILE}",
         )
     stopped = not_finished(Built("", _NO_CONFIG), RunRequest(), seen.outcome)
@@ -58,7 +58,9 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
         return replace(stopped, reason=Reason.SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
     code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
     unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
-    odd = oddity(brief.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(Reason.SCRIPT_FAILED, "")
+    odd = oddity(context.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(
+        Reason.SCRIPT_FAILED, ""
+    )
     first = seen.failed[0].line if seen.failed else None
     return Finding(
         passed=code == 0,
@@ -73,8 +75,8 @@ def script_succeeds(check: ScriptSucceeds, brief: Brief) -> Steps[Finding]:
     )
 
 
-def _near(brief: Brief) -> str:
-    near = ", ".join(near_names((file.path for file in brief.files.files), _FILE)[:_SHOWN_FAILED])
+def _near(context: CheckContext) -> str:
+    near = ", ".join(near_names((file.path for file in context.files.files), _FILE)[:_SHOWN_FAILED])
     return (
         f" There is {near}, but the name has to be exactly {_FILE}, and in the exercise's own folder." if near else ""
     )
@@ -115,26 +117,26 @@ _NO_CONFIG = ImageSeen("").config
 # ── images ──────────────────────────────────────────────────────────────────────────────
 
 
-def image_left(check: ImageLeft, brief: Brief) -> Steps[Finding]:
+def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Finding]:
     """The image has the name asked for and, if that is asked too, comes from this folder."""
     seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
-    names = _our_names(seen.after, brief)
+    names = _our_names(seen.after, context)
     name = check.image.partition(":")[0]
     told = Finding(
         passed=image is not None,
         expected=f"an image named {check.image}" + (", built from this folder" if check.from_folder else ""),
         actual=f"images named {name}*: {', '.join(names) or 'none'}",
-        reproduce=after_script(brief, f"docker images '{name}*'"),
+        reproduce=after_script(context, f"docker images '{name}*'"),
         file=_file(seen),
     )
     if image is None:
         return replace(told, reason=Reason.IMAGE_MISSING, message=_missing(check, seen, names))
     if check.from_folder:
-        problem, look = yield from _not_from_folder(brief, check.image, image)
+        problem, look = yield from _not_from_folder(context, check.image, image)
         if problem:
             message = f"The image {check.image} was not built from this folder: {problem}"
-            reproduce = after_script(brief, look)
+            reproduce = after_script(context, look)
             return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=message, reproduce=reproduce)
     return replace(told, message=_same(check, seen.after, image))
 
@@ -149,14 +151,14 @@ def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
     )
 
 
-def _our_names(state: EngineState, brief: Brief) -> list[str]:
+def _our_names(state: EngineState, context: CheckContext) -> list[str]:
     """Names of images that are not base images, each once."""
-    bases = {name.partition(":")[0] for image in brief.course.images for name in image.names}
+    bases = {name.partition(":")[0] for image in context.course.images for name in image.names}
     names = [tag for image in state.images for tag in image.tags if tag.partition(":")[0] not in bases]
     return sorted(tag for tag in names if not tag.startswith("grader-base"))
 
 
-def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[tuple[str, str]]:
+def _not_from_folder(context: CheckContext, name: str, image: ImageSeen) -> CheckGenerator[tuple[str, str]]:
     """Why the image cannot come from this folder: another command, or another script; and how to see that.
 
     Two empty texts if it can.
@@ -165,14 +167,14 @@ def _not_from_folder(brief: Brief, name: str, image: ImageSeen) -> Steps[tuple[s
     if (own.config.entrypoint, own.config.command) != (image.config.entrypoint, image.config.command):
         look = f"docker inspect -f '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {name}"
         return "it has another command than the Dockerfile says.", look
-    content = brief.files.content(brief.script) or b""
+    content = context.files.content(context.script) or b""
     find = ("find", "/", "-xdev", "-type", "f", "-size", f"{len(content)}c", "-exec", "sha256sum", "{}", "+")
     outcome = yield from run(RunRequest(entrypoint=find, left=name))
     digest = hashlib.sha256(content).hexdigest()
     if any(line.startswith(f"{digest}  /") for line in lines(outcome.stdout)):
         return "", ""
-    inside = f"docker run --rm --entrypoint find {name} / -xdev -name {brief.script} -exec sha256sum '{{}}' +"
-    return f"it does not hold this folder's {brief.script}.", f"sha256sum {brief.script}; {inside}"
+    inside = f"docker run --rm --entrypoint find {name} / -xdev -name {context.script} -exec sha256sum '{{}}' +"
+    return f"it does not hold this folder's {context.script}.", f"sha256sum {context.script}; {inside}"
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
@@ -188,7 +190,7 @@ def _named(state: EngineState, name: str) -> ImageSeen | None:
     return next((image for image in state.images if name in image.tags), None)
 
 
-def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
+def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Finding]:
     """Every image that was there before is there with all its names; asked of the own engine, at least one is."""
     seen = yield from carried_out(prepared=check.prepared)
     after = {image.id: image for image in seen.after.images}
@@ -200,7 +202,7 @@ def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
     return Finding(
         passed=not lost,
         reason=Reason.IMAGES_REMOVED if lost else "",
-        message=f"{_gone(lost, brief)} Only the containers were to be removed." if lost else "",
+        message=f"{_gone(lost, context)} Only the containers were to be removed." if lost else "",
         expected="the same images as before",
         actual=f"{len(lost)} names of images are gone" if lost else "the same images as before",
         reproduce=_LOOK_ONLY if seen.source == "script" else "docker images",
@@ -211,9 +213,11 @@ def images_kept(check: ImagesKept, brief: Brief) -> Steps[Finding]:
 _LOOK_ONLY = f"grep -nE 'rmi|image rm|prune' {_FILE}  # look only: to run it would remove your own images too"
 
 
-def _gone(lost: Sequence[str], brief: Brief) -> str:
+def _gone(lost: Sequence[str], context: CheckContext) -> str:
     """What is gone, the base images only by their number."""
-    own = [name for name in lost if not is_allowed(name, [one for image in brief.course.images for one in image.names])]
+    own = [
+        name for name in lost if not is_allowed(name, [one for image in context.course.images for one in image.names])
+    ]
     if len(own) in {0, len(lost)}:
         return f"The images are gone too: {', '.join(lost)}."
     bases = len(lost) - len(own)
@@ -229,21 +233,21 @@ def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
 # ── containers ──────────────────────────────────────────────────────────────────────────
 
 
-def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
+def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[Finding]:
     """A container of the image ran the image's own command, or one that names the script, and exited 0."""
     seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
-    case = brief.group(check.case)[0]
+    case = context.group(check.case)[0]
     expected = LINE_FORM.replace("<number>", f"{case.expected('average'):.10g}")
     name = check.image.partition(":")[0]
     told = Finding(
         passed=False,
         expected=f"a container of {check.image} that prints “{expected}” and exits 0",
         actual=_containers(seen) or "no container at all",
-        reproduce=after_script(brief, f"docker run --rm {name}"),
+        reproduce=after_script(context, f"docker run --rm {name}"),
         file=_file(seen),
     )
-    again = _ended_well(check, brief, seen, image)
+    again = _ended_well(check, context, seen, image)
     if not isinstance(again, RunRequest):
         return replace(told, reason=again[0], message=again[1])
     request = replace(again, left=check.image)
@@ -258,7 +262,7 @@ def container_ran(check: ContainerRan, brief: Brief) -> Steps[Finding]:
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
         reproduce=told.reproduce,
-        file=brief.script,
+        file=context.script,
     )
 
 
@@ -268,7 +272,7 @@ def _printed_other(check: ContainerRan, number: float | None, expected: str) -> 
 
 
 def _ended_well(
-    check: ContainerRan, brief: Brief, seen: ScriptSeen, image: ImageSeen | None
+    check: ContainerRan, context: CheckContext, seen: ScriptSeen, image: ImageSeen | None
 ) -> RunRequest | tuple[Reason, str]:
     """How to run again a container of the image that ran and exited 0; or the reason and message why there is none."""
     ends = {one.id: one.code for one in seen.after.containers if one.code is not None}
@@ -280,10 +284,10 @@ def _ended_well(
     if not good:
         code = ends[ours[-1].id]
         return Reason.CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0."
-    scripted = [one for one in good if _runs_script(one, image, brief.script)]
+    scripted = [one for one in good if _runs_script(one, image, context.script)]
     if not scripted:
         command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
-        message = f"A container of {check.image} ran, but not {brief.script}: it executed `{command}`."
+        message = f"A container of {check.image} ran, but not {context.script}: it executed `{command}`."
         return Reason.CONTAINER_WRONG, message
     return _same_again(scripted[-1], image.config if image else _NO_CONFIG)
 
@@ -351,7 +355,7 @@ def _not_run(check: ContainerRan, seen: ScriptSeen, image: ImageSeen | None) -> 
     return f"No container of {check.image} has run to its end."
 
 
-def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
+def no_containers(check: NoContainers, context: CheckContext) -> CheckGenerator[Finding]:
     """No container is left, running or not."""
     seen = yield from carried_out(prepared=check.prepared)
     left = seen.after.containers
@@ -363,7 +367,7 @@ def no_containers(check: NoContainers, brief: Brief) -> Steps[Finding]:
         message=f"{count} still there: {_statuses(left)}.{_asked_back(seen)}" if left else "",
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
-        reproduce=after_script(brief, "docker ps -a"),
+        reproduce=after_script(context, "docker ps -a"),
         file=_file(seen),
     )
 
@@ -393,7 +397,7 @@ def _containers(seen: ScriptSeen) -> str:
 # ── requests ────────────────────────────────────────────────────────────────────────────
 
 
-def listed(check: Listed, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
     """The engine was asked for the list, and gave it."""
     seen = yield from carried_out(prepared=check.prepared)
     command = "docker images" if check.what == "images" else "docker ps -a"

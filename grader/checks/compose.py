@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from grader.checks.base import Brief, NoImage, Steps, compose
+from grader.checks.base import CheckContext, CheckGenerator, NoImage, compose
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import excerpt
 from grader.checks.inputs import sales_file
@@ -22,23 +22,23 @@ _TOLD_NAME = "docker-compose.yml"
 _ERROR_LINES = 4
 
 
-def compose_accepts(check: ComposeAccepts, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
     """There is a Compose file, and Compose can read it."""
-    name = _file_of(brief)
+    name = _file_of(context)
     if not name:
         return Finding(
             passed=False,
             reason=Reason.FILE_MISSING,
-            message=f"The exercise's folder has no {_TOLD_NAME}{_similar(brief)}.",
+            message=f"The exercise's folder has no {_TOLD_NAME}{_similar(context)}.",
             expected=_TOLD_NAME,
-            actual=", ".join(file.path for file in brief.files.files[:12]) or "(the folder is empty)",
+            actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
             reproduce=f"ls {_TOLD_NAME}",
         )
     seen = yield from compose()
     services = _configuration(seen).get("services")
     accepted = seen.config.ended == Exited(0) and bool(services)
     said = _said(seen.config) or _silence(seen.config)
-    tab = _tab(brief.files.content(name) or b"")
+    tab = _tab(context.files.content(name) or b"")
     told = f"Compose does not accept {name}: {said}"
     if tab:
         told = f"{told.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
@@ -62,9 +62,9 @@ def _tab(content: bytes) -> int | None:
     return next(found, None)
 
 
-def _similar(brief: Brief) -> str:
+def _similar(context: CheckContext) -> str:
     """A file whose name is nearly one that Compose looks for, as the end of a sentence."""
-    near = next((file.path for file in brief.files.files if _NEARLY.match(file.path)), "")
+    near = next((file.path for file in context.files.files if _NEARLY.match(file.path)), "")
     return f", but there is one named {near}" if near else ""
 
 
@@ -82,10 +82,10 @@ class _Service:
     profiles: tuple[str, ...]
 
 
-def compose_service(check: ComposeService, brief: Brief) -> Steps[Finding]:
+def compose_service(check: ComposeService, context: CheckContext) -> CheckGenerator[Finding]:
     """One service does both: it builds from this folder, and mounts the file from the host."""
     seen = yield from compose()
-    services = _services(seen, brief, check.file)
+    services = _services(seen, context, check.file)
     right = any(service.builds_here and service.mounted for service in services)
     reason, message = ("", "") if right else _lacking(services, check.file)
     return Finding(
@@ -95,7 +95,7 @@ def compose_service(check: ComposeService, brief: Brief) -> Steps[Finding]:
         expected=f"a service with `build` for this folder and a mount of ./{check.file}",
         actual="\n".join(_described(service) for service in services),
         reproduce="docker compose config",
-        file=_file_of(brief),
+        file=_file_of(context),
     )
 
 
@@ -113,16 +113,16 @@ def _described(service: _Service) -> str:
     return f"{service.name}: {builds}; {f'mounts {service.mounted}' if service.mounted else 'mounts no such file'}"
 
 
-def compose_prints(check: ComposePrints, brief: Brief) -> Steps[Finding]:
+def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerator[Finding]:
     """Brought up with the drawn file, a service that builds here and mounts it prints the right line and exits 0."""
-    seen, wanted = yield from _brought_up(check, brief)
-    case = brief.group(check.case)[0]
+    seen, wanted = yield from _brought_up(check, context)
+    case = context.group(check.case)[0]
     expected = case.expected("average")
     told = Finding(
         passed=False,
         expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
         reproduce=_with_other_weeks(check.file, case.weeks),
-        file=_file_of(brief),
+        file=_file_of(context),
     )
     failed = next((step for step in (seen.build, seen.up) if step is not None and step.ended != Exited(0)), None)
     ours = [service for service in seen.services if service.service in {one.name for one in wanted}]
@@ -186,9 +186,9 @@ def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> d
     return {**said, "passed": True, "message": f"The service {service.service} printed the right line."}
 
 
-def compose_down(check: ComposeDown, brief: Brief) -> Steps[Finding]:
+def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Finding]:
     """After `down`, no container, network or volume of the project is there."""
-    seen, _ = yield from _brought_up(check, brief)
+    seen, _ = yield from _brought_up(check, context)
     if seen.up is None:
         raise NoImage("Not checked: it could not be brought up.")
     down = seen.down
@@ -200,27 +200,29 @@ def compose_down(check: ComposeDown, brief: Brief) -> Steps[Finding]:
         expected="no container, network or volume of the project",
         actual=", ".join(seen.left) or (excerpt(down) if down and down.ended != Exited(0) else "nothing is left"),
         reproduce="docker compose up -d && docker compose down --volumes && docker compose ps -a",
-        file=_file_of(brief),
+        file=_file_of(context),
     )
 
 
 # ── the configuration ───────────────────────────────────────────────────────────────────
 
 
-def _brought_up(check: ComposePrints | ComposeDown, brief: Brief) -> Steps[tuple[ComposeSeen, list[_Service]]]:
+def _brought_up(
+    check: ComposePrints | ComposeDown, context: CheckContext
+) -> CheckGenerator[tuple[ComposeSeen, list[_Service]]]:
     """What came of bringing it up with the drawn weeks in the file that the services mount."""
     read = yield from compose()
-    wanted = [service for service in _services(read, brief, check.file) if service.builds_here and service.mounted]
+    wanted = [service for service in _services(read, context, check.file) if service.builds_here and service.mounted]
     if not wanted:
         raise NoImage
-    weeks = sales_file("", brief.group(check.case)[0])
+    weeks = sales_file("", context.group(check.case)[0])
     files = dict.fromkeys(service.mounted for service in wanted)
     seen = yield from compose(*(MemoryFile(path, weeks.content) for path in files))
     return seen, wanted
 
 
-def _file_of(brief: Brief) -> str:
-    return compose_file(brief.files)
+def _file_of(context: CheckContext) -> str:
+    return compose_file(context.files)
 
 
 def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
@@ -231,20 +233,24 @@ def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def _services(seen: ComposeSeen, brief: Brief, file: str) -> list[_Service]:
+def _services(seen: ComposeSeen, context: CheckContext, file: str) -> list[_Service]:
     top = _configuration(seen)
-    return [_service(name, details, brief, file, top) for name, details in sorted((top.get("services") or {}).items())]
+    return [
+        _service(name, details, context, file, top) for name, details in sorted((top.get("services") or {}).items())
+    ]
 
 
-def _service(name: str, details: Mapping[str, Any], brief: Brief, file: str, top: Mapping[str, Any]) -> _Service:
+def _service(
+    name: str, details: Mapping[str, Any], context: CheckContext, file: str, top: Mapping[str, Any]
+) -> _Service:
     build = details.get("build") or {}
-    context = str(build.get("context", "")) if build else ""
+    folder = str(build.get("context", "")) if build else ""
     volumes = [*(details.get("volumes") or ()), *_provided(details, top)]
     return _Service(
         name=name,
-        builds_here=bool(build) and posixpath.normpath(context or "x") == ".",
-        builds=context,
-        mounted=next(iter(_mounted(volumes, brief, file)), ""),
+        builds_here=bool(build) and posixpath.normpath(folder or "x") == ".",
+        builds=folder,
+        mounted=next(iter(_mounted(volumes, context, file)), ""),
         profiles=tuple(details.get("profiles") or ()),
     )
 
@@ -257,7 +263,7 @@ def _provided(details: Mapping[str, Any], top: Mapping[str, Any]) -> Iterable[Ma
             yield {"type": "bind", "source": source}
 
 
-def _mounted(volumes: Iterable[Mapping[str, Any]], brief: Brief, file: str) -> Iterable[str]:
+def _mounted(volumes: Iterable[Mapping[str, Any]], context: CheckContext, file: str) -> Iterable[str]:
     """The paths of the file in the folder, for each mount of it or of the folder that it is in."""
     for volume in volumes:
         source = posixpath.normpath(str(volume.get("source") or "/"))
@@ -265,7 +271,7 @@ def _mounted(volumes: Iterable[Mapping[str, Any]], brief: Brief, file: str) -> I
             continue
         if posixpath.basename(source) == file:
             yield source
-        elif source == "." or brief.files.content(f"{source}/{file}") is not None:
+        elif source == "." or context.files.content(f"{source}/{file}") is not None:
             yield posixpath.normpath(f"{source}/{file}")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from grader.checks.base import Brief, command_of
+from grader.checks.base import CheckContext, command_of
 from grader.checks.compare import agrees, lines, separated, with_decimal_comma
 from grader.course.reasons import Reason
 from grader.models import (
@@ -169,14 +169,14 @@ def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Find
     return Finding(passed=False, message=message, reason=reason, ended=end.kind, actual=excerpt(outcome))
 
 
-def placed(finding: Finding, brief: Brief) -> Finding:
+def placed(finding: Finding, context: CheckContext) -> Finding:
     """The finding of a run that did not end by itself, with the place it is about.
 
     That is the script, or the Dockerfile's line with the command where that could not be started.
     """
     if finding.reason in {Reason.CMD_REPLACED, Reason.NOT_STARTED}:
-        return replace(finding, file="Dockerfile", line=brief.line_of("CMD", "ENTRYPOINT"))
-    return replace(finding, file=brief.script)
+        return replace(finding, file="Dockerfile", line=context.line_of("CMD", "ENTRYPOINT"))
+    return replace(finding, file=context.script)
 
 
 def _not_started(image: Built, request: RunRequest, end: NotStarted) -> Finding:

@@ -9,7 +9,7 @@ import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
 
-from grader.checks.base import Brief, Steps, built, docker_in_image, docker_run, run
+from grader.checks.base import CheckContext, CheckGenerator, built, docker_in_image, docker_run, run
 from grader.checks.compare import lines
 from grader.checks.diagnosis import ended, excerpt, python_error
 from grader.checks.inputs import fed
@@ -24,15 +24,15 @@ _FOLDER = "/grader-probe"
 _WORDS = re.compile(r"grader-loaded (?P<proof>[0-9a-f]{64}) (?P<text>\[.*\])")
 
 
-def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
+def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Finding]:
     """What the script and the modules beside it say; where a mean is not found by reading, a run may show it.
 
     Reading cannot follow an object everywhere. A run alone would not do either: what it is given may not be enough.
     """
     yield from built()
-    uses = uses_of(brief.files, brief.script, check.module)
-    reason, message = _judged(check, brief, uses)
-    if check.mean and reason in {Reason.NOT_USED, Reason.NO_MEAN} and (yield from _mean_is_taken(check, brief)):
+    uses = uses_of(context.files, context.script, check.module)
+    reason, message = _judged(check, context, uses)
+    if check.mean and reason in {Reason.NOT_USED, Reason.NO_MEAN} and (yield from _mean_is_taken(check, context)):
         reason, message = "", ""
     return Finding(
         passed=not reason,
@@ -42,41 +42,43 @@ def source_uses(check: SourceUses, brief: Brief) -> Steps[Finding]:
         + (", and the mean of one of its own objects" if check.mean else ", and a use of it"),
         actual="\n".join(uses.found) or f"{check.module} is imported nowhere",
         reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
-        file=brief.script,
+        file=context.script,
         line=uses.uncalled or uses.line,
     )
 
 
-def _judged(check: SourceUses, brief: Brief, uses: Uses) -> tuple[str, str]:
+def _judged(check: SourceUses, context: CheckContext, uses: Uses) -> tuple[str, str]:
     if uses.problem:
         return Reason.SOURCE_UNREADABLE, uses.problem
     if not uses.imported:
-        return Reason.NOT_IN_SOURCE, f"{brief.script} does not import {check.module}."
+        return Reason.NOT_IN_SOURCE, f"{context.script} does not import {check.module}."
     if not uses.used:
-        return Reason.NOT_USED, f"{brief.script} imports {check.module} but never uses it."
+        return Reason.NOT_USED, f"{context.script} imports {check.module} but never uses it."
     if check.mean and uses.uncalled and not uses.mean:
         return Reason.NO_MEAN, f"Line {uses.uncalled} names .mean, but without () behind it nothing is calculated."
     if check.mean and not uses.mean:
-        return Reason.NO_MEAN, f"No mean of a {check.module} object is taken in {brief.script}."
+        return Reason.NO_MEAN, f"No mean of a {check.module} object is taken in {context.script}."
     return "", ""
 
 
-def _mean_is_taken(check: SourceUses, brief: Brief) -> Steps[bool]:
+def _mean_is_taken(check: SourceUses, context: CheckContext) -> CheckGenerator[bool]:
     """Whether the library takes a mean in the run of the exercise's check that it is loaded; False without one."""
-    like = next((one for one in brief.exercise.checks if isinstance(one, Loads) and check.module in one.modules), None)
+    like = next(
+        (one for one in context.exercise.checks if isinstance(one, Loads) and check.module in one.modules), None
+    )
     if like is None:
         return False
-    outcome = yield from _watched_run(like, brief, check.module)
-    told = _told(brief, outcome) or []
+    outcome = yield from _watched_run(like, context, check.module)
+    told = _told(context, outcome) or []
     return any(one.name == f"{check.module}.mean" for one in told) and all(one.installed for one in told)
 
 
-def _watched_run(check: Loads, brief: Brief, watched: str = "") -> Steps[RunOutcome]:
+def _watched_run(check: Loads, context: CheckContext, watched: str = "") -> CheckGenerator[RunOutcome]:
     """A run of the check's case in which Python itself tells, at its end, what it has loaded."""
     image = yield from built()
-    seen = yield from probe(brief, arguments=check.arguments)
-    plain = fed(check, brief.group(check.case)[0])
-    teller = MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, brief, watched))
+    seen = yield from probe(context, arguments=check.arguments)
+    plain = fed(check, context.group(check.case)[0])
+    teller = MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, context, watched))
     if isinstance(seen, Probed) and seen.sites:
         starter = MemoryFile(f"{seen.sites[0]}/grader-loaded.pth", _STARTER)
         return (yield from run(replace(plain, files=(*plain.files, teller, starter))))
@@ -90,11 +92,11 @@ _STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(),
 """A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
 
 
-def loads(check: Loads, brief: Brief) -> Steps[Finding]:
+def loads(check: Loads, context: CheckContext) -> CheckGenerator[Finding]:
     """A run in which Python itself tells, at its end, whether the modules were loaded."""
-    plain = fed(check, brief.group(check.case)[0])
-    outcome = yield from _watched_run(check, brief)
-    loaded = _told(brief, outcome)
+    plain = fed(check, context.group(check.case)[0])
+    outcome = yield from _watched_run(check, context)
+    loaded = _told(context, outcome)
     outcome = _without_words(outcome)
     missing = [module for module in check.modules if module not in {one.name for one in loaded or ()}]
     own = [one for one in loaded or () if not one.installed]
@@ -107,7 +109,7 @@ def loads(check: Loads, brief: Brief) -> Steps[Finding]:
         actual="loaded: " + ", ".join(f"{one.name} ({one.path})" for one in loaded) if loaded else excerpt(outcome),
         ended=ended(outcome.ended),
         reproduce=_shows_files(plain, own[0]) if own else _shows_imports(plain, missing or list(check.modules)),
-        file=brief.script,
+        file=context.script,
     )
 
 
@@ -146,20 +148,20 @@ def _shows_files(plain: RunRequest, own: _Loaded) -> str:
     return f"{docker_run(telling)} 2>&1 | {shlex.join(['grep', '-F', own.path or own.name])}"
 
 
-def _source(check: Loads, brief: Brief, watched: str) -> bytes:
+def _source(check: Loads, context: CheckContext, watched: str) -> bytes:
     text = resources.files("grader.checks").joinpath("programs/loaded.py.txt").read_text(encoding="utf-8")
     return (
-        text.replace("@NONCE@", brief.nonce)
+        text.replace("@NONCE@", context.nonce)
         .replace("@MODULES@", repr(list(check.modules)))
         .replace("@WATCHED@", repr(watched))
         .encode()
     )
 
 
-def _told(brief: Brief, outcome: RunOutcome) -> list[_Loaded] | None:
+def _told(context: CheckContext, outcome: RunOutcome) -> list[_Loaded] | None:
     for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
         match = _WORDS.search(line)
-        if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
+        if match and match["proof"] == hashlib.sha256((context.nonce + match["text"]).encode()).hexdigest():
             told = json.loads(match["text"])
             rows = [
                 row for row in told if isinstance(row, list) and len(row) == _WIDTH
@@ -180,16 +182,16 @@ def _without_words(outcome: RunOutcome) -> RunOutcome:
     return replace(outcome, stdout=stdout, stderr=stderr)
 
 
-def not_in_base(check: NotInBase, brief: Brief) -> Steps[Finding]:
+def not_in_base(check: NotInBase, context: CheckContext) -> CheckGenerator[Finding]:
     """The modules belong to installed packages, and no base image of the Dockerfile can import them by itself."""
     yield from built()
-    seen = yield from probe(brief, arguments=check.arguments)
+    seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
     if absent := [name for name in check.modules if name not in dict(seen.distributions)]:
         return _not_installed(seen, absent)
     program = f"import {', '.join(check.modules)}"
-    for base in gate.examine(brief.files, brief.course.images).bases:
+    for base in gate.examine(context.files, context.course.images).bases:
         outcome = yield from run(RunRequest(base=base, entrypoint=("python3", "-c", program)))
         if outcome.ended.kind == "exited" and outcome.ended.code == 0:
             return Finding(
@@ -200,7 +202,7 @@ def not_in_base(check: NotInBase, brief: Brief) -> Steps[Finding]:
                 actual=f"{base} has it already",
                 reproduce=docker_in_image("python3", "-c", program),
                 file="Dockerfile",
-                line=brief.line_of("FROM"),
+                line=context.line_of("FROM"),
             )
     return Finding(passed=True)
 

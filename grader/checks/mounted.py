@@ -8,7 +8,16 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
-from grader.checks.base import Brief, Steps, built, docker_inspect, docker_run, docker_runs, first_right, run
+from grader.checks.base import (
+    CheckContext,
+    CheckGenerator,
+    built,
+    docker_inspect,
+    docker_run,
+    docker_runs,
+    first_right,
+    run,
+)
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.checks.diagnosis import commas_told, decimals_told, ended, excerpt, not_finished, placed
 from grader.checks.inputs import fed, given, ways
@@ -18,11 +27,11 @@ from grader.course.reasons import Reason
 from grader.models import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
 
-def needs_file(check: NeedsFile, brief: Brief) -> Steps[Finding]:
+def needs_file(check: NeedsFile, context: CheckContext) -> CheckGenerator[Finding]:
     """With nothing mounted, whatever comes out is fine, but not the first file's prediction."""
     yield from built()
     outcome = yield from run(RunRequest())
-    case = brief.group(check.case)[0]
+    case = context.group(check.case)[0]
     number = predicted(outcome.stdout)
     baked = number is not None and agrees(number, case.expected(check.method))
     return Finding(
@@ -35,11 +44,11 @@ def needs_file(check: NeedsFile, brief: Brief) -> Steps[Finding]:
         actual=excerpt(outcome),
         ended=ended(outcome.ended),
         reproduce=docker_run(RunRequest()),
-        file=brief.script,
+        file=context.script,
     )
 
 
-def image_environment(check: ImageEnvironment, brief: Brief) -> Steps[Finding]:
+def image_environment(check: ImageEnvironment, context: CheckContext) -> CheckGenerator[Finding]:
     """The image's configuration sets the variable, for every container."""
     image = yield from built()
     variables = dict(image.config.environment)
@@ -53,7 +62,7 @@ def image_environment(check: ImageEnvironment, brief: Brief) -> Steps[Finding]:
         actual=seen,
         reproduce=docker_inspect("Env"),
         file="Dockerfile",
-        line=brief.line_of("ENV"),
+        line=context.line_of("ENV"),
     )
 
 
@@ -65,16 +74,16 @@ def _seen_of(name: str, variables: Mapping[str, str]) -> str:
     return f"{name} is not set{f', but there is one called “{near[0]}”' if near else ''}"
 
 
-def refuses_value(check: RefusesValue, brief: Brief) -> Steps[Finding]:
+def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[Finding]:
     """An unknown value gives no prediction, a message that names it, and an exit code that is not 0."""
     image = yield from built()
-    value = f"unknown-{draw_text(len(brief.nonce), brief.nonce, check.variable)[:6]}"
-    plain = fed(check, brief.group(check.case)[0])
+    value = f"unknown-{draw_text(len(context.nonce), context.nonce, check.variable)[:6]}"
+    plain = fed(check, context.group(check.case)[0])
     request = replace(plain, environment=(*plain.environment, (check.variable, value)))
     outcome = yield from run(request)
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
-        return replace(placed(stopped, brief), reproduce=docker_run(request))
+        return replace(placed(stopped, context), reproduce=docker_run(request))
     problem, message = _refusal(outcome, check.variable, value)
     return Finding(
         passed=not problem,
@@ -84,7 +93,7 @@ def refuses_value(check: RefusesValue, brief: Brief) -> Steps[Finding]:
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
         reproduce=docker_run(request) + "; echo exit code $?",
-        file=brief.script,
+        file=context.script,
     )
 
 
@@ -104,12 +113,12 @@ def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
 # ── folders ─────────────────────────────────────────────────────────────────────────────
 
 
-def saves_prediction(check: SavesPrediction, brief: Brief) -> Steps[Finding]:
+def saves_prediction(check: SavesPrediction, context: CheckContext) -> CheckGenerator[Finding]:
     """After each run on the same folder, the file there says what it must; the first run that does not is told."""
-    return (yield from first_right([_run_after_run(way, brief) for way in ways(check)]))
+    return (yield from first_right([_run_after_run(way, context) for way in ways(check)]))
 
 
-def _run_after_run(check: SavesPrediction, brief: Brief) -> Steps[tuple[Finding, bool]]:
+def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenerator[tuple[Finding, bool]]:
     """The finding, and whether its run printed a prediction line."""
     image = yield from built()
     folder = FolderMount(check.folder)
@@ -117,11 +126,11 @@ def _run_after_run(check: SavesPrediction, brief: Brief) -> Steps[tuple[Finding,
     earlier: list[str] = []
     requests: list[RunRequest] = []
     replaced: float | None = None
-    for case in [case for name in check.cases for case in brief.group(name)]:
+    for case in [case for name in check.cases for case in context.group(name)]:
         request = fed(check, case, folder)
         outcome = yield from run(request)
         requests.append(request)
-        finding = _saved(check, brief, image, _Saving(case, tuple(requests), outcome, tuple(earlier), replaced))
+        finding = _saved(check, context, image, _Saving(case, tuple(requests), outcome, tuple(earlier), replaced))
         if not finding.passed:
             return finding, predicted(outcome.stdout) is not None
         folder = outcome.folders[0]
@@ -144,11 +153,11 @@ class _Saving:
     replaced: float | None
 
 
-def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) -> Finding:
+def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: _Saving) -> Finding:
     reproduce = f'{docker_runs(saving.requests)} ; ls -l "$folder"; cat "$folder"/{check.name}'
     stopped = not_finished(image, saving.requests[-1], saving.outcome)
     if stopped is not None:
-        return replace(placed(stopped, brief), reproduce=reproduce)
+        return replace(placed(stopped, context), reproduce=reproduce)
     files = _named(check, saving.outcome.folders[0])
     reason, message = _in_file(check, saving, files)
     number = f"{saving.case.expected(check.method):.10g}"
@@ -160,7 +169,7 @@ def _saved(check: SavesPrediction, brief: Brief, image: Built, saving: _Saving) 
         actual=_shown(saving, files),
         ended=ended(saving.outcome.ended),
         reproduce=reproduce,
-        file=brief.script,
+        file=context.script,
     )
 
 

@@ -9,7 +9,7 @@ import shlex
 import statistics
 from dataclasses import dataclass, replace
 
-from grader.checks.base import Brief, Steps, after_script, built, docker_run, first_right, left, run
+from grader.checks.base import CheckContext, CheckGenerator, after_script, built, docker_run, first_right, left, run
 from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.checks.diagnosis import (
     decimals_told,
@@ -28,20 +28,20 @@ from grader.course.reasons import Reason
 from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 
 
-def predicts(check: Predicts, brief: Brief) -> Steps[Finding]:
+def predicts(check: Predicts, context: CheckContext) -> CheckGenerator[Finding]:
     """Each case's run prints the line with the right number and exits 0; the first that does not is told."""
-    return (yield from first_right([_each_case(way, brief) for way in ways(check)]))
+    return (yield from first_right([_each_case(way, context) for way in ways(check)]))
 
 
-def _each_case(check: Predicts, brief: Brief) -> Steps[tuple[Finding, bool]]:
+def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[Finding, bool]]:
     """The finding, and whether its run printed a prediction line."""
     image = yield from (left(check.image) if check.image else built())
     finding = Finding(passed=True)
-    for case in [case for name in check.cases for case in brief.group(name)]:
+    for case in [case for name in check.cases for case in context.group(name)]:
         folders = (FolderMount(check.folder),) if check.folder else ()
         request = replace(fed(check, case, *folders), left=check.image)
         outcome = yield from run(request)
-        finding = _prediction(check, brief, _Ran(image, case, request, outcome))
+        finding = _prediction(check, context, _Ran(image, case, request, outcome))
         if finding.reason == Reason.WRONG_NUMBER:
             finding = yield from _seen_twice(finding, request, outcome)
         if not finding.passed:
@@ -49,7 +49,7 @@ def _each_case(check: Predicts, brief: Brief) -> Steps[tuple[Finding, bool]]:
     return finding, True
 
 
-def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> Steps[Finding]:
+def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> CheckGenerator[Finding]:
     """The finding of a wrong number, or, where the same run gives another one the next time, that it does."""
     again = yield from run(replace(request, again=True))
     first, second = predicted(outcome.stdout), predicted(again.stdout)
@@ -59,7 +59,7 @@ def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> S
     return replace(finding, reason=Reason.CHANGING_NUMBER, message=told)
 
 
-def also_logged(check: AlsoLogged, brief: Brief) -> Steps[Finding]:
+def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Finding]:
     """A line other than the line carries the prediction. A line that lists the weeks does not count."""
     image = yield from built()
     request = RunRequest()
@@ -67,7 +67,7 @@ def also_logged(check: AlsoLogged, brief: Brief) -> Steps[Finding]:
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
         return stopped
-    case = brief.group(check.case)[0]
+    case = context.group(check.case)[0]
     expected = case.expected(check.method)
     right = _carries(_other_lines(outcome), case, expected)
     return Finding(
@@ -80,11 +80,11 @@ def also_logged(check: AlsoLogged, brief: Brief) -> Steps[Finding]:
         actual=excerpt(outcome),
         ended=ended(outcome.ended),
         reproduce=docker_run(request),
-        file=brief.script,
+        file=context.script,
     )
 
 
-def usage(check: Usage, brief: Brief) -> Steps[Finding]:
+def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
     """Run with these arguments, a line contains the word and the exit code is the one asked for."""
     image = yield from built()
     request = RunRequest(args=check.arguments)
@@ -92,7 +92,7 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
     reproduce = docker_run(request) + "; echo exit code $?"
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
-        return replace(placed(stopped, brief), reproduce=reproduce)
+        return replace(placed(stopped, context), reproduce=reproduce)
     said = [*lines(outcome.stdout), *_said(outcome)]
     code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
     reason, message = _usage_judged(check, said, code)
@@ -104,14 +104,14 @@ def usage(check: Usage, brief: Brief) -> Steps[Finding]:
         actual=f"{excerpt(outcome)}\nexit code {code}",
         ended=ended(outcome.ended),
         reproduce=reproduce,
-        file=brief.script,
+        file=context.script,
     )
     if finding.passed:
         return finding
-    lost = _arguments_lost(brief, image, request) if check.arguments else _arguments_brought(brief, image, outcome)
+    lost = _arguments_lost(context, image, request) if check.arguments else _arguments_brought(context, image, outcome)
     if lost is None:
         return finding
-    return _about_the_command(replace(finding, reason=lost[0], message=lost[1]), brief, request)
+    return _about_the_command(replace(finding, reason=lost[0], message=lost[1]), context, request)
 
 
 def _said(outcome: RunOutcome) -> list[str]:
@@ -151,15 +151,15 @@ class _Ran:
         return self.outcome.ended.code if isinstance(self.outcome.ended, Exited) else -1
 
 
-def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
+def _prediction(check: Predicts, context: CheckContext, ran: _Ran) -> Finding:
     reproduce = docker_run(ran.request)
     if check.image:
-        reproduce = after_script(brief, reproduce)
+        reproduce = after_script(context, reproduce)
     stopped = not_finished(ran.image, ran.request, ran.outcome)
     if stopped is not None:
-        return replace(placed(stopped, brief), reproduce=reproduce)
-    reason, message = _compared(check, brief, ran)
-    lost = _arguments_lost(brief, ran.image, ran.request) if reason and check.arguments else None
+        return replace(placed(stopped, context), reproduce=reproduce)
+    reason, message = _compared(check, context, ran)
+    lost = _arguments_lost(context, ran.image, ran.request) if reason and check.arguments else None
     reason, message = lost or (reason, message)
     finding = Finding(
         passed=not reason,
@@ -169,18 +169,18 @@ def _prediction(check: Predicts, brief: Brief, ran: _Ran) -> Finding:
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),
         reproduce=reproduce,
-        file="Dockerfile" if reason == Reason.SCRIPT_UNREADABLE else brief.script,
+        file="Dockerfile" if reason == Reason.SCRIPT_UNREADABLE else context.script,
     )
-    return _about_the_command(finding, brief, ran.request) if lost else finding
+    return _about_the_command(finding, context, ran.request) if lost else finding
 
 
-def _about_the_command(finding: Finding, brief: Brief, request: RunRequest) -> Finding:
+def _about_the_command(finding: Finding, context: CheckContext, request: RunRequest) -> Finding:
     """The finding where it is not the script that is to be changed."""
     expected = f"the script gets {shlex.join(request.args) or 'no argument'}"
-    return replace(finding, expected=expected, file="Dockerfile", line=brief.line_of("CMD", "ENTRYPOINT"))
+    return replace(finding, expected=expected, file="Dockerfile", line=context.line_of("CMD", "ENTRYPOINT"))
 
 
-def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
+def _compared(check: Predicts, context: CheckContext, ran: _Ran) -> tuple[str, str]:
     """The reason and the message of a failure; two empty texts where all is right."""
     weeks = given(check, ran.case)
     number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
@@ -190,7 +190,7 @@ def _compared(check: Predicts, brief: Brief, ran: _Ran) -> tuple[str, str]:
         return reason, told + both if check.untidy and reason == Reason.CRASHED else told
     if not agrees(number, expected):
         told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_what_it_is(ran.case, number, expected)}"
-        return _wrong_reason(check, brief, ran.case, number), told
+        return _wrong_reason(check, context, ran.case, number), told
     if ran.code != 0 and (error := python_error(ran.outcome)):
         told = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
         return Reason.CRASHED, told
@@ -244,8 +244,8 @@ def _last_words(outcome: RunOutcome) -> str:
     return said[-1] if said else ""
 
 
-def _wrong_reason(check: Predicts, brief: Brief, case: Case, number: float) -> Reason:
-    others = (other for other in brief.cases if other.weeks != case.weeks)
+def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: float) -> Reason:
+    others = (other for other in context.cases if other.weeks != case.weeks)
     if (check.arguments or check.file) and any(agrees(number, other.expected(check.method)) for other in others):
         return Reason.CONSTANT_NUMBER
     if (check.arguments or check.file) and agrees(number, _EXAMPLE) and not _another_name(case, number):
@@ -289,7 +289,7 @@ def _known(case: Case) -> dict[str, float]:
     }
 
 
-def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[str, str] | None:
+def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) -> tuple[str, str] | None:
     """Whether it is the image's command, not the script, that keeps the arguments from arriving."""
     executed = f"Docker executed: {shown_command(image, request.args)}"
     if _swallows_arguments(image):
@@ -299,11 +299,11 @@ def _arguments_lost(brief: Brief, image: Built, request: RunRequest) -> tuple[st
             Reason.LITERAL_ARGUMENTS,
             f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}",
         )
-    names_script = [brief.script in word for word in image.config.command or ()]
+    names_script = [context.script in word for word in image.config.command or ()]
     if (
         image.config.entrypoint
         and any(names_script)
-        and not any(brief.script in word for word in image.config.entrypoint)
+        and not any(context.script in word for word in image.config.entrypoint)
     ):
         return Reason.SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
@@ -321,10 +321,10 @@ _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
 _ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
 
 
-def _arguments_brought(brief: Brief, image: Built, outcome: RunOutcome) -> tuple[str, str] | None:
+def _arguments_brought(context: CheckContext, image: Built, outcome: RunOutcome) -> tuple[str, str] | None:
     """Whether, where none were given, it is CMD that brought the arguments with which the script predicts."""
     words = image.config.command or ()
-    if not image.config.entrypoint or not words or any(brief.script in word for word in words):
+    if not image.config.entrypoint or not words or any(context.script in word for word in words):
         return None
     if predicted(outcome.stdout) is None:
         return None

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from packaging.utils import canonicalize_name
 
-from grader.checks.base import IMAGE_NAME, Brief, Steps, built, docker_in_image
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, built, docker_in_image
 from grader.checks.poetry_lock import Locked, Unlockable, locked, package_names
 from grader.checks.probe import Probed, probe
 from grader.course.kinds import HasFiles, LockedVersions, NoPins
@@ -21,28 +21,28 @@ _PIN = re.compile(
 )
 
 
-def has_files(check: HasFiles, brief: Brief) -> Steps[Finding]:
+def has_files(check: HasFiles, context: CheckContext) -> CheckGenerator[Finding]:
     """The folder has each of the files."""
-    missing = [path for path in check.files if brief.files.content(path) is None]
+    missing = [path for path in check.files if context.files.content(path) is None]
     lacks = f"neither {' nor '.join(missing)}" if len(missing) > 1 else f"no {''.join(missing)}"
     return Finding(
         passed=not missing,
         reason=Reason.FILE_MISSING if missing else "",
         message=f"The exercise's folder has {lacks}." if missing else "",
         expected=", ".join(check.files),
-        actual=", ".join(file.path for file in brief.files.files[:12]),
+        actual=", ".join(file.path for file in context.files.files[:12]),
         reproduce=f"ls {' '.join(check.files)}",
     )
     yield  # pragma: no cover - makes it a conversation, like every check
 
 
-def locked_versions(check: LockedVersions, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
     """The interpreter that runs the script finds each locked package in its locked version."""
-    seen = yield from probe(brief, arguments=False)
+    seen = yield from probe(context, arguments=False)
     if isinstance(seen, Finding):
         return seen
     wanted = locked(
-        brief.files.content("poetry.lock") or b"", brief.files.content("pyproject.toml") or b"", seen.version
+        context.files.content("poetry.lock") or b"", context.files.content("pyproject.toml") or b"", seen.version
     )
     if isinstance(wanted, Unlockable):
         return Finding(
@@ -75,11 +75,11 @@ def _difference(package: Locked, found: str, wrong: int, wanted: int) -> str:
     return f"poetry.lock has {package.name} {package.version}, but {instead} ({differ})."
 
 
-def no_pins(check: NoPins, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - every check has this shape
+def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
     """No RUN of the Dockerfile states the version of a package that the lock has."""
     yield from built()
-    names = package_names(brief.files.content("poetry.lock") or b"")
-    instructions = _instructions(brief)
+    names = package_names(context.files.content("poetry.lock") or b"")
+    instructions = _instructions(context)
     variables = _variables(instructions)
     for instruction in (one for one in instructions if one.keyword == "RUN"):
         pin = next(
@@ -104,8 +104,8 @@ def no_pins(check: NoPins, brief: Brief) -> Steps[Finding]:  # noqa: ARG001 - ev
     return Finding(passed=True)
 
 
-def _instructions(brief: Brief) -> tuple[Instruction, ...]:
-    file = dockerfile_of(brief.files)
+def _instructions(context: CheckContext) -> tuple[Instruction, ...]:
+    file = dockerfile_of(context.files)
     parsed = parse(file.content) if file else None
     return parsed.instructions if isinstance(parsed, Dockerfile) else ()
 

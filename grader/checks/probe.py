@@ -18,8 +18,8 @@ from importlib import resources
 
 from grader.checks.base import (
     IMAGE_NAME,
-    Brief,
-    Steps,
+    CheckContext,
+    CheckGenerator,
     built,
     command_of,
     docker_in_image,
@@ -67,21 +67,21 @@ class Probed:
     beside: str = ""
 
 
-def script_runs(check: ScriptRuns, brief: Brief) -> Steps[Finding]:
+def script_runs(check: ScriptRuns, context: CheckContext) -> CheckGenerator[Finding]:
     """The probe put over the script is what runs, and what prints: the prediction does not come from beside it."""
-    seen = yield from probe(brief, arguments=check.arguments)
+    seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
     if seen.beside:
-        return _printed_beside(brief, seen)
+        return _printed_beside(context, seen)
     return Finding(
         passed=True, message=f"The image runs {seen.file} with Python {seen.version}.", reproduce=_reproduce(seen.file)
     )
 
 
-def python_version(check: PythonVersion, brief: Brief) -> Steps[Finding]:
+def python_version(check: PythonVersion, context: CheckContext) -> CheckGenerator[Finding]:
     """The probe ran under the version of Python asked for."""
-    seen = yield from probe(brief, arguments=check.arguments)
+    seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
     right = seen.version.split(".")[:2] == check.version.split(".")
@@ -95,13 +95,13 @@ def python_version(check: PythonVersion, brief: Brief) -> Steps[Finding]:
         actual=f"Python {seen.version}",
         reproduce=docker_in_image(seen.executable, "-V"),
         file="Dockerfile",
-        line=brief.line_of("FROM"),
+        line=context.line_of("FROM"),
     )
 
 
-def imports(check: Imports, brief: Brief) -> Steps[Finding]:
+def imports(check: Imports, context: CheckContext) -> CheckGenerator[Finding]:
     """The interpreter that ran the probe could import the modules."""
-    seen = yield from probe(brief, arguments=check.arguments)
+    seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
     missing = [(name, told) for name, importable, told in seen.modules if name in check.modules and not importable]
@@ -117,9 +117,9 @@ def imports(check: Imports, brief: Brief) -> Steps[Finding]:
     )
 
 
-def script_in(check: ScriptIn, brief: Brief) -> Steps[Finding]:
+def script_in(check: ScriptIn, context: CheckContext) -> CheckGenerator[Finding]:
     """The script that ran is in the directory asked for, or below it."""
-    seen = yield from probe(brief, arguments=check.arguments)
+    seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
     right = posixpath.commonpath([seen.file, check.path]) == posixpath.normpath(check.path)
@@ -134,9 +134,9 @@ def script_in(check: ScriptIn, brief: Brief) -> Steps[Finding]:
     )
 
 
-def relative_command(check: RelativeCommand, brief: Brief) -> Steps[Finding]:
+def relative_command(check: RelativeCommand, context: CheckContext) -> CheckGenerator[Finding]:
     """No word of the command line that ran the probe is the script's absolute path."""
-    seen = yield from probe(brief, arguments=check.arguments)
+    seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
     named = {posixpath.basename(seen.file), posixpath.basename(seen.argv[0]) if seen.argv else ""}
@@ -147,7 +147,7 @@ def relative_command(check: RelativeCommand, brief: Brief) -> Steps[Finding]:
         message=f"The command names the script by its absolute path {absolute[0]}." if absolute else "",
         expected=f"{posixpath.basename(seen.file)}, found from the working directory",
         actual=shlex.join(seen.command),
-        line=brief.line_of("CMD", "ENTRYPOINT"),
+        line=context.line_of("CMD", "ENTRYPOINT"),
         reproduce=docker_inspect("Entrypoint", "Cmd"),
         file="Dockerfile",
     )
@@ -156,38 +156,40 @@ def relative_command(check: RelativeCommand, brief: Brief) -> Steps[Finding]:
 # ── the probe itself ────────────────────────────────────────────────────────────────────
 
 
-def probe(brief: Brief, *, arguments: bool) -> Steps[Probed | Finding]:
+def probe(context: CheckContext, *, arguments: bool) -> CheckGenerator[Probed | Finding]:
     """Run the probe in the script's place: first where the command names it, else wherever it is found."""
     image = yield from built()
-    args = brief.cases[0].weeks if arguments and brief.cases else ()
+    args = context.cases[0].weeks if arguments and context.cases else ()
     ran: tuple[RunRequest, RunOutcome] | None = None
-    named = _named_paths(image, brief.script)
+    named = _named_paths(image, context.script)
     if named:
-        ran = yield from _run_probe(brief, named, args)
-        if (told := _told(brief, ran[1])) is not None:
+        ran = yield from _run_probe(context, named, args)
+        if (told := _told(context, ran[1])) is not None:
             return told
-    found = yield from _find(brief, image)
+    found = yield from _find(context, image)
     if isinstance(found, Finding):
         return found
     if not found:
-        return _script_absent(brief)
+        return _script_absent(context)
     if ran is None or set(found) != set(named):
-        ran = yield from _run_probe(brief, found, args)
-        if (told := _told(brief, ran[1])) is not None:
+        ran = yield from _run_probe(context, found, args)
+        if (told := _told(context, ran[1])) is not None:
             return told
     elsewhere = found if named and not set(named) & set(found) else ()
-    return _script_not_run(brief, image, *ran, _where(brief, image, named, elsewhere))
+    return _script_not_run(context, image, *ran, _where(context, image, named, elsewhere))
 
 
-def _run_probe(brief: Brief, paths: tuple[str, ...], args: tuple[str, ...]) -> Steps[tuple[RunRequest, RunOutcome]]:
+def _run_probe(
+    context: CheckContext, paths: tuple[str, ...], args: tuple[str, ...]
+) -> CheckGenerator[tuple[RunRequest, RunOutcome]]:
     """One run with the probe over `paths`, and with what the exercise mounts: some commands do not start without it.
 
     If it fails because of its arguments, one without them; if nothing can be mounted there, one with nothing.
     Both are for the checks of the output to say.
     """
-    content = probe_script(brief)
+    content = probe_script(context)
     bare = RunRequest(args=args, replaced=tuple(MemoryFile(path, content, 0o755) for path in paths))
-    mounted = _mounted(brief)
+    mounted = _mounted(context)
     request = replace(bare, files=mounted.files, folders=mounted.folders)
     outcome = yield from run(request)
     if request != bare and isinstance(outcome.ended, NotStarted):
@@ -199,36 +201,36 @@ def _run_probe(brief: Brief, paths: tuple[str, ...], args: tuple[str, ...]) -> S
     return request, outcome
 
 
-def _mounted(brief: Brief) -> RunRequest:
+def _mounted(context: CheckContext) -> RunRequest:
     """The files and folders of the first run in which the exercise mounts the weeks; none if it never does."""
-    for check in brief.exercise.checks:
+    for check in context.exercise.checks:
         if isinstance(check, Predicts) and check.file and not check.image:
             folders = (FolderMount(check.folder),) if check.folder else ()
-            return fed(check, brief.group(check.cases[0])[0], *folders)
+            return fed(check, context.group(check.cases[0])[0], *folders)
     return RunRequest()
 
 
-def probe_script(brief: Brief) -> bytes:
+def probe_script(context: CheckContext) -> bytes:
     """The probe's source, with this grading's nonce and the modules that the exercise asks for."""
-    asked = (module for check in brief.exercise.checks if isinstance(check, Imports) for module in check.modules)
+    asked = (module for check in context.exercise.checks if isinstance(check, Imports) for module in check.modules)
     source = resources.files("grader.checks").joinpath("programs/probe.py.txt").read_text(encoding="utf-8")
-    filled = source.replace("@NONCE@", brief.nonce).replace("@MODULES@", repr(list(dict.fromkeys(asked))))
-    listing = any(isinstance(check, LockedVersions | NotInBase) for check in brief.exercise.checks)
-    return _interpreter_line(brief) + filled.replace("@DISTRIBUTIONS@", repr(listing)).encode()
+    filled = source.replace("@NONCE@", context.nonce).replace("@MODULES@", repr(list(dict.fromkeys(asked))))
+    listing = any(isinstance(check, LockedVersions | NotInBase) for check in context.exercise.checks)
+    return _interpreter_line(context) + filled.replace("@DISTRIBUTIONS@", repr(listing)).encode()
 
 
-def _interpreter_line(brief: Brief) -> bytes:
+def _interpreter_line(context: CheckContext) -> bytes:
     """The script's own `#!` line, if it has one: the image may execute the script itself."""
-    first = (brief.files.content(brief.script) or b"").partition(b"\n")[0]
+    first = (context.files.content(context.script) or b"").partition(b"\n")[0]
     return first + b"\n" if first.startswith(b"#!") else b""
 
 
-def _told(brief: Brief, outcome: RunOutcome) -> Probed | None:
+def _told(context: CheckContext, outcome: RunOutcome) -> Probed | None:
     printed = lines(outcome.stdout)
     beside = next((line.strip() for line in printed if is_prediction_line(line)), "")
     for line in [*printed, *lines(outcome.stderr)]:
         match = _WORDS.search(line)
-        if match and match["proof"] == hashlib.sha256((brief.nonce + match["text"]).encode()).hexdigest():
+        if match and match["proof"] == hashlib.sha256((context.nonce + match["text"]).encode()).hexdigest():
             seen = json.loads(match["text"])
             return Probed(
                 version=seen["version"],
@@ -261,12 +263,12 @@ def _split(word: str) -> list[str]:
         return word.split()
 
 
-def _find(brief: Brief, image: Built) -> Steps[tuple[str, ...] | Finding]:
+def _find(context: CheckContext, image: Built) -> CheckGenerator[tuple[str, ...] | Finding]:
     """Where the script is in the image: by its name, or, copied under another name, by its content.
 
     A finding, if no container of the image can be started at all.
     """
-    content = brief.files.content(brief.script) or b""
+    content = context.files.content(context.script) or b""
     same = ("-o", "-size", f"{len(content)}c") if content else ()
     words = (
         "find",
@@ -276,7 +278,7 @@ def _find(brief: Brief, image: Built) -> Steps[tuple[str, ...] | Finding]:
         "f",
         "(",
         "-name",
-        brief.script,
+        context.script,
         *same,
         ")",
         "-exec",
@@ -292,7 +294,7 @@ def _find(brief: Brief, image: Built) -> Steps[tuple[str, ...] | Finding]:
     paths = []
     for line in lines(outcome.stdout):
         found, _, path = line.partition("  ")
-        if path.startswith("/") and (found == digest or posixpath.basename(path) == brief.script):
+        if path.startswith("/") and (found == digest or posixpath.basename(path) == context.script):
             paths.append(path)
     return tuple(sorted(paths)[:_MOST_PATHS])
 
@@ -300,44 +302,46 @@ def _find(brief: Brief, image: Built) -> Steps[tuple[str, ...] | Finding]:
 # ── findings ────────────────────────────────────────────────────────────────────────────
 
 
-def _script_absent(brief: Brief) -> Finding:
+def _script_absent(context: CheckContext) -> Finding:
     return Finding(
         passed=False,
         reason=Reason.SCRIPT_ABSENT,
-        message=f"{brief.script} is nowhere in the image.",
-        expected=f"an image that holds {brief.script}",
+        message=f"{context.script} is nowhere in the image.",
+        expected=f"an image that holds {context.script}",
         actual="no file with that name or that content",
-        reproduce=docker_in_image("find", "/", "-xdev", "-name", brief.script),
+        reproduce=docker_in_image("find", "/", "-xdev", "-name", context.script),
         file="Dockerfile",
     )
 
 
-def _script_not_run(brief: Brief, image: Built, request: RunRequest, outcome: RunOutcome, message: str) -> Finding:
+def _script_not_run(
+    context: CheckContext, image: Built, request: RunRequest, outcome: RunOutcome, message: str
+) -> Finding:
     as_is = replace(request, replaced=())
     reproduce = docker_inspect("Entrypoint", "Cmd", after=docker_run(as_is))
     stopped = not_finished(image, as_is, outcome)
     if stopped is not None:
-        message = stopped.message + _installs_at_start(brief, image)
-        return replace(placed(stopped, brief), message=message, reproduce=reproduce)
+        message = stopped.message + _installs_at_start(context, image)
+        return replace(placed(stopped, context), message=message, reproduce=reproduce)
     return Finding(
         passed=False,
         reason=Reason.SCRIPT_NOT_RUN,
-        message=message + _installs_at_start(brief, image),
-        expected=f"a command that runs {brief.script}",
+        message=message + _installs_at_start(context, image),
+        expected=f"a command that runs {context.script}",
         actual=f"Docker executed: {shown_command(image, request.args)}\n{excerpt(outcome)}",
         ended=ended(outcome.ended),
-        line=brief.line_of("CMD", "ENTRYPOINT"),
+        line=context.line_of("CMD", "ENTRYPOINT"),
         reproduce=reproduce,
         file="Dockerfile",
     )
 
 
-def _where(brief: Brief, image: Built, named: tuple[str, ...], elsewhere: tuple[str, ...]) -> str:
+def _where(context: CheckContext, image: Built, named: tuple[str, ...], elsewhere: tuple[str, ...]) -> str:
     """What is wrong with a command that does not run the script, as far as its own words tell."""
-    told = f"The container's command does not run {brief.script}."
+    told = f"The container's command does not run {context.script}."
     if elsewhere:
         told = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
-    if brief.line_of("CMD", "ENTRYPOINT") is None:
+    if context.line_of("CMD", "ENTRYPOINT") is None:
         return (
             f"{told} Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
             "so the command is that of the image that FROM names."
@@ -348,7 +352,7 @@ def _where(brief: Brief, image: Built, named: tuple[str, ...], elsewhere: tuple[
             f"{told} The list of {quoted} is not a valid one, because it has {sign}; "
             'so Docker gave it to a shell as text. It takes plain double quotes (").'
         )
-    return f"{told}{_carriage_return(brief, image)}"
+    return f"{told}{_carriage_return(context, image)}"
 
 
 def _quoted_wrongly(image: Built) -> tuple[str, str]:
@@ -364,10 +368,10 @@ def _quoted_wrongly(image: Built) -> tuple[str, str]:
 _QUOTES = {"\u201c": "curly quotes", "\u201d": "curly quotes", "'": "single quotes", "\u2018": "curly quotes"}
 
 
-def _carriage_return(brief: Brief, image: Built) -> str:
+def _carriage_return(context: CheckContext, image: Built) -> str:
     """Of a shell script that the image executes: that the line with its interpreter ends as on Windows."""
     names = {posixpath.basename(word) for word in command_of(image, ())}
-    for file in brief.files.files:
+    for file in context.files.files:
         first = file.content.partition(b"\n")[0]
         if posixpath.basename(file.path) in names and first.startswith(b"#!") and first.endswith(b"\r"):
             return (
@@ -377,11 +381,11 @@ def _carriage_return(brief: Brief, image: Built) -> str:
     return ""
 
 
-def _installs_at_start(brief: Brief, image: Built) -> str:
+def _installs_at_start(context: CheckContext, image: Built) -> str:
     """Of a command, or of a file of the folder that it names: that it installs packages whenever a container starts."""
     words = command_of(image, ())
     names = {posixpath.basename(part) for word in words for part in _split(word)}
-    texts = [file.content for file in brief.files.files if posixpath.basename(file.path) in names]
+    texts = [file.content for file in context.files.files if posixpath.basename(file.path) in names]
     if not any(_INSTALLS.search(text[:_MOST_READ]) for text in [" ".join(words).encode(), *texts]):
         return ""
     return (
@@ -399,15 +403,15 @@ _MOST_READ = 64 * 1024
 """Bytes of a start script that are read; the longest honest ones have a tenth of it."""
 
 
-def _printed_beside(brief: Brief, seen: Probed) -> Finding:
+def _printed_beside(context: CheckContext, seen: Probed) -> Finding:
     return Finding(
         passed=False,
         reason=Reason.SCRIPT_NOT_RUN,
-        message=f"With another script in the place of {brief.script}, the container prints a prediction all the same: "
-        "something else prints it.",
-        expected=f"a prediction that {brief.script} prints",
+        message=f"With another script in the place of {context.script}, the container prints a prediction all the "
+        "same: something else prints it.",
+        expected=f"a prediction that {context.script} prints",
         actual=seen.beside,
-        line=brief.line_of("CMD", "ENTRYPOINT"),
+        line=context.line_of("CMD", "ENTRYPOINT"),
         reproduce=_reproduce(seen.file),
         file="Dockerfile",
     )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from grader.batch.journal import BatchInfo, Graded, Journal
 from grader.batch.run import Plan, open_work, plan_batch, read_roster, reports_in, run_batch
-from grader.checks.base import Brief
+from grader.checks.base import CheckContext
 from grader.cli.common import chosen_exercises, course_at, fresh_seed, terminal
 from grader.cli.console import Console
 from grader.cli.proving import prove_for_batch
@@ -127,8 +127,10 @@ def regrade_results(option: Path | None, results: Path) -> int:
             exercise = known.get(graded.result.report.id)
             files = graded.result.files
             if exercise is not None and files is not None:
-                brief = Brief(folder.course, exercise, files, cases[exercise.id], probe_nonce(exercise.id, info.seed))
-                report = grade_exercise(brief, recall(graded.result.observations))
+                context = CheckContext(
+                    folder.course, exercise, files, cases[exercise.id], probe_nonce(exercise.id, info.seed)
+                )
+                report = grade_exercise(context, recall(graded.result.observations))
                 report = replace(report, seconds=graded.result.report.seconds)
                 journal.record(Graded(graded.student, replace(graded.result, report=report)))
         reports = _write_files(journal, folder, results, "full")

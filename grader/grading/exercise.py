@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from grader.checks import examine
-from grader.checks.base import Brief, NoImage, NotAllowed
+from grader.checks.base import CheckContext, NoImage, NotAllowed
 from grader.course.kinds import Check
 from grader.course.models import Exercise
 from grader.errors import EnvironmentProblem
@@ -27,7 +27,7 @@ Observe = Callable[[Request], Observation]
 that could not be built, and `EnvironmentProblem` for faults that are not the student's."""
 
 
-def grade_exercise(brief: Brief, observe: Observe, *, thorough: bool = True) -> ExerciseReport:
+def grade_exercise(context: CheckContext, observe: Observe, *, thorough: bool = True) -> ExerciseReport:
     """Carry out every check whose prerequisites passed, in order, and give points.
 
     Unless `thorough`, everything after the first check that does not pass is left out, as if it were
@@ -37,23 +37,23 @@ def grade_exercise(brief: Brief, observe: Observe, *, thorough: bool = True) -> 
     """
     began = time.monotonic()
     try:
-        findings, stopped = _examine_all(brief, observe, thorough=thorough)
+        findings, stopped = _examine_all(context, observe, thorough=thorough)
     except EnvironmentProblem as problem:
-        return not_graded(brief.exercise, str(problem), time.monotonic() - began)
+        return not_graded(context.exercise, str(problem), time.monotonic() - began)
     except NotAllowed as gate:
         refusals = tuple(Refusal(message) for message in gate.refused)
-        return rejected(brief.exercise, RefusedFolder(brief.exercise.id, brief.files.folder, refusals))
-    verdicts = score_exercise(brief.course, brief.exercise, findings, stopped)
-    status, score = total(verdicts, brief.exercise)
+        return rejected(context.exercise, RefusedFolder(context.exercise.id, context.files.folder, refusals))
+    verdicts = score_exercise(context.course, context.exercise, findings, stopped)
+    status, score = total(verdicts, context.exercise)
     return ExerciseReport(
-        id=brief.exercise.id,
-        title=brief.exercise.title,
+        id=context.exercise.id,
+        title=context.exercise.title,
         status=status,
         score=score,
-        max_score=brief.exercise.points,
+        max_score=context.exercise.points,
         checks=verdicts,
         seconds=round(time.monotonic() - began, 2),
-        bonus=brief.exercise.bonus,
+        bonus=context.exercise.bonus,
     )
 
 
@@ -83,14 +83,14 @@ def _without_checks(
 
 
 def _examine_all(
-    brief: Brief, observe: Observe, *, thorough: bool
+    context: CheckContext, observe: Observe, *, thorough: bool
 ) -> tuple[dict[str, Finding], dict[str, CheckStatus]]:
     findings: dict[str, Finding] = {}
     stopped: dict[str, CheckStatus] = {}
-    for check in brief.exercise.checks:
-        needed = _unmet(brief.exercise.checks, check, findings, thorough=thorough)
+    for check in context.exercise.checks:
+        needed = _unmet(context.exercise.checks, check, findings, thorough=thorough)
         if not needed:
-            findings[check.id] = _carry_out(check, brief, observe, stopped)
+            findings[check.id] = _carry_out(check, context, observe, stopped)
         else:
             findings[check.id] = blocked(needed)
             stopped[check.id] = CheckStatus.BLOCKED
@@ -102,17 +102,17 @@ def _unmet(checks: Sequence[Check], check: Check, findings: dict[str, Finding], 
     return [other for other in failed if other.id in check.needs or not thorough]
 
 
-def _carry_out(check: Check, brief: Brief, observe: Observe, stopped: dict[str, CheckStatus]) -> Finding:
+def _carry_out(check: Check, context: CheckContext, observe: Observe, stopped: dict[str, CheckStatus]) -> Finding:
     try:
-        return _converse(check, brief, observe)
+        return _converse(check, context, observe)
     except NoImage as nothing:
         stopped[check.id] = CheckStatus.BLOCKED
         return Finding(passed=False, message=str(nothing) or "Not checked: the image could not be built.")
 
 
-def _converse(check: Check, brief: Brief, observe: Observe) -> Finding:
+def _converse(check: Check, context: CheckContext, observe: Observe) -> Finding:
     """Answer each request of a check until it returns its finding."""
-    steps = examine(check, brief)
+    steps = examine(check, context)
     try:
         request = next(steps)
         while True:

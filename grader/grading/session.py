@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from grader.checks.base import Brief
+from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.course.models import Course, Exercise
 from grader.dockerfile import policy as gate
@@ -129,31 +129,31 @@ def _grade_files(
     session: Session, student: str, exercise: Exercise, files: ExerciseFiles, bases: Sequence[str]
 ) -> Result:
     cases = session.cases[exercise.id]
-    brief = Brief(session.course, exercise, files, cases, probe_nonce(exercise.id, session.seed))
+    context = CheckContext(session.course, exercise, files, cases, probe_nonce(exercise.id, session.seed))
 
     def doing(what: str) -> None:
         session.emit(Doing(student, exercise.id, what))
 
     for _ in range(_ATTEMPTS - 1):
-        result = _attempt(session, brief, bases, doing)
+        result = _attempt(session, context, bases, doing)
         if result.report.status is not ExerciseStatus.NOT_GRADED:
             return result
         doing("the engine failed; trying once more")
         session.recover()
-    return _attempt(session, brief, bases, doing)
+    return _attempt(session, context, bases, doing)
 
 
-def _attempt(session: Session, brief: Brief, bases: Sequence[str], doing: Callable[[str], None]) -> Result:
+def _attempt(session: Session, context: CheckContext, bases: Sequence[str], doing: Callable[[str], None]) -> Result:
     """Base images come first, in each attempt: an engine that was renewed has only those that have a plain name."""
     try:
         for reference in bases:
             session.origins[reference] = session.ensure_image(reference)
     except EngineError as problem:
-        return Result(not_graded(brief.exercise, str(problem)), brief.files.digest)
+        return Result(not_graded(context.exercise, str(problem)), context.files.digest)
     reached("bases-present")
-    name = f"ex-{brief.exercise.id}"
-    with Executor(session.places, brief.files, session.course.limits, name, doing, bases=bases) as executor:
-        report = grade_exercise(brief, executor, thorough=session.thorough)
+    name = f"ex-{context.exercise.id}"
+    with Executor(session.places, context.files, session.course.limits, name, doing, bases=bases) as executor:
+        report = grade_exercise(context, executor, thorough=session.thorough)
         reached("checks-done")
     reached("images-removed")
-    return Result(report, brief.files.digest, executor.seen, brief.files)
+    return Result(report, context.files.digest, executor.seen, context.files)

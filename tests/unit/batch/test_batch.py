@@ -9,7 +9,7 @@ import pytest
 
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.run import Plan, plan_batch, read_roster, reports_in, run_batch
-from grader.checks.base import Brief
+from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.errors import EngineError, UsageError
 from grader.grading.executor import recall
@@ -106,8 +106,8 @@ def test_stored_observations_can_be_judged_again_without_an_engine(tmp_path: Pat
         (stored,) = journal.gradings()
     assert stored.result.files is not None
     opened = session(FakeEngine())
-    brief = Brief(COURSE, EXERCISES[0], stored.result.files, opened.cases["3.1.4"], probe_nonce("3.1.4", 1))
-    again = grade_exercise(brief, recall(stored.result.observations))
+    context = CheckContext(COURSE, EXERCISES[0], stored.result.files, opened.cases["3.1.4"], probe_nonce("3.1.4", 1))
+    again = grade_exercise(context, recall(stored.result.observations))
     assert replace(again, seconds=0) == replace(stored.result.report, seconds=0)
     assert again.status == "failed"
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from grader.batch.journal import BatchInfo, Graded, Journal
-from grader.checks.base import Brief
+from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.course.models import Limits
 from grader.engine.protocol import Sandbox
@@ -56,7 +56,7 @@ from tests.fakes import FakeEngine
 from tests.unit.checks import test_checks_commands as commands
 from tests.unit.checks import test_checks_compose as compose
 from tests.unit.grading.test_session import session
-from tests.worlds import COURSE, brief
+from tests.worlds import COURSE, context
 
 INFO = BatchInfo(1, "digest", "Course", "2026-01-01T00:00:00+00:00", EngineInfo("fake", "1", "buildkit"))
 BYTES = bytes(range(256))
@@ -124,7 +124,7 @@ SEEN: list[tuple[Request, Observation]] = [
 
 @pytest.mark.parametrize(("request_", "seen"), SEEN)
 def test_what_was_seen_comes_back_equal(tmp_path: Path, request_: Request, seen: Observation) -> None:
-    report = grade_exercise(brief("3.3.5", {"commands.sh": b"x"}), lambda _: ScriptSeen("nothing"))
+    report = grade_exercise(context("3.3.5", {"commands.sh": b"x"}), lambda _: ScriptSeen("nothing"))
     files = ExerciseFiles("3.3.5", "folder", (MemoryFile("commands.sh", BYTES, 0o755),), "digest")
     result = Result(report, "digest", {request_: seen}, files)
     assert through_the_journal(tmp_path, result) == result
@@ -145,7 +145,7 @@ def test_what_was_found_out_about_limits_comes_back_and_is_not_missed_in_older_j
 
 def test_requests_that_differ_in_one_thing_stay_apart(tmp_path: Path) -> None:
     seen = {request: observation for request, observation in SEEN if not isinstance(observation, RunOutcome)}
-    report = grade_exercise(brief("3.3.5", {"commands.sh": b"x"}), lambda _: ScriptSeen("nothing"))
+    report = grade_exercise(context("3.3.5", {"commands.sh": b"x"}), lambda _: ScriptSeen("nothing"))
     stored = through_the_journal(tmp_path, Result(report, "digest", seen))
     assert list(stored.observations.items()) == list(seen.items())
     assert len(seen) == 7
@@ -189,7 +189,7 @@ def judged(exercise: str, script: ScriptSeen, judge: Callable[[Result], Result])
     first = grade_one(opened, "ada", asked, ExerciseFiles(exercise, "folder", memory, "digest"))
     stored = judge(first)
     assert stored.files is not None
-    again = Brief(COURSE, asked, stored.files, opened.cases[exercise], probe_nonce(exercise, 1))
+    again = CheckContext(COURSE, asked, stored.files, opened.cases[exercise], probe_nonce(exercise, 1))
     return first, replace(stored, report=grade_exercise(again, recall(stored.observations)))
 
 

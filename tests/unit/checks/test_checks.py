@@ -17,13 +17,13 @@ from grader.models import (
     RunOutcome,
     RunRequest,
 )
-from tests.worlds import Program, brief, case_of, image, predictor, printed, probe_words, world
+from tests.worlds import Program, case_of, context, image, predictor, printed, probe_words, world
 
 LINE = "Predicted sales for next week: "
 
 
 def graded(exercise: str, built: Built | BuildFailed, program: Program, **files: bytes) -> ExerciseReport:
-    return grade_exercise(brief(exercise, {**files} or None), world(built, program))
+    return grade_exercise(context(exercise, {**files} or None), world(built, program))
 
 
 def statuses(report: ExerciseReport) -> dict[str, str]:
@@ -89,7 +89,7 @@ def test_a_failed_build_is_explained(built: BuildFailed, told: str) -> None:
 
 
 def test_a_misnamed_dockerfile_is_named() -> None:
-    report = grade_exercise(brief("3.1.1", {"Dockerfile.txt": b"FROM x"}), world(image(), predictor))
+    report = grade_exercise(context("3.1.1", {"Dockerfile.txt": b"FROM x"}), world(image(), predictor))
     assert "Dockerfile.txt" in check(report, "builds").message
     assert "no extension" in check(report, "builds").hint
 
@@ -152,7 +152,7 @@ def test_a_renamed_copy_is_found_by_its_content() -> None:
             probe_words(file="/srv/main.py") if [file.path for file in request.replaced] == ["/srv/main.py"] else ""
         )
 
-    given = brief("3.1.1", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": source})
+    given = context("3.1.1", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": source})
     report = grade_exercise(given, world(image(("python", "/srv/main.py")), program))
     assert statuses(report)["script"] == "passed"
 
@@ -186,7 +186,7 @@ def test_a_command_that_installs_when_the_container_starts(start: str, told: boo
         )
 
     files = {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": b"", "start.sh": start.encode()}
-    report = grade_exercise(brief("3.1.1", files), world(image(None, ("sh", "./start.sh")), program))
+    report = grade_exercise(context("3.1.1", files), world(image(None, ("sh", "./start.sh")), program))
     assert ("RUN instruction" in check(report, "script").message) is told
 
 
@@ -351,7 +351,7 @@ def test_a_shell_form_entrypoint_is_explained(shell: tuple[str, ...]) -> None:
     ],
 )
 def test_all_names_of_a_wrong_number_are_told_if_they_fit(change: Callable[[list[float]], float], told: str) -> None:
-    found = brief("3.1.4")
+    found = context("3.1.4")
     changed = replace(found, cases=tuple(replace(case, weeks=("100", "120", "110.5")) for case in found.cases))
     verdict = check(grade_exercise(changed, world(image(), averaging(change))), "example")
     assert told in verdict.message
@@ -360,7 +360,7 @@ def test_all_names_of_a_wrong_number_are_told_if_they_fit(change: Callable[[list
 @pytest.mark.parametrize("change", [round, int, lambda mean: round(mean, 1)])
 def test_that_decimals_were_lost_is_told(change: Callable[[float], float]) -> None:
     program = averaging(lambda weeks: change(sum(weeks) / len(weeks)))
-    found = brief("3.1.4")
+    found = context("3.1.4")
     cases = (case_of(replace(case, weeks=("101", "120", "110.25"))) for case in found.cases)
     changed = replace(found, cases=tuple(cases))
     verdict = check(grade_exercise(changed, world(image(), program)), "example")

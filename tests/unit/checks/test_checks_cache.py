@@ -21,7 +21,7 @@ from grader.models import (
     RunRequest,
 )
 from tests.unit.checks.test_checks import check
-from tests.worlds import brief, image
+from tests.worlds import context, image
 
 RUN = "RUN pip install numpy pandas"
 
@@ -60,7 +60,7 @@ def verdict(*after: Sequence[BuildStep] | BuildFailed, **files: bytes) -> tuple[
         return went if isinstance(went, BuildFailed) else Built("sha256:2", image().config, tuple(went))
 
     given = {"Dockerfile": b"FROM x\n", "sales_predictor.py": b"print()\n", **files}
-    return check(grade_exercise(brief("3.3.L", given), observe), "cached"), asked
+    return check(grade_exercise(context("3.3.L", given), observe), "cached"), asked
 
 
 def changes(asked: Sequence[BuildRequest]) -> int:
@@ -79,7 +79,7 @@ def test_an_order_is_judged_only_once_a_build_without_a_change_installs_nothing(
         forgotten = 0 < sum(not one.changed for one in asked) - 1 <= forgets
         return replace(image(), steps=steps(*RIGHT, ran_from=1 if forgotten else 5))
 
-    report = grade_exercise(brief("3.3.L", {"Dockerfile": b"FROM x\n", "sales_predictor.py": b""}), observe)
+    report = grade_exercise(context("3.3.L", {"Dockerfile": b"FROM x\n", "sales_predictor.py": b""}), observe)
     assert report.status == status
     assert changes(asked) == (status == "passed")
 
@@ -180,7 +180,7 @@ def without_installs(script: bytes, *, found: bool, **files: bytes) -> CheckVerd
         return RunOutcome(Exited(0 if found or not looks else 1))
 
     given = {"Dockerfile": b"FROM x\n", "sales_predictor.py": script, **files}
-    return check(grade_exercise(brief("3.3.L", given), observe), "cached")
+    return check(grade_exercise(context("3.3.L", given), observe), "cached")
 
 
 def test_where_nothing_is_installed_what_the_script_needs_must_be_there() -> None:

@@ -28,7 +28,7 @@ from grader.models import (
     TimedOut,
 )
 from tests.unit.checks.test_checks import LINE, check, statuses
-from tests.worlds import Program, brief, commanded, printed
+from tests.worlds import Program, commanded, context, printed
 
 Words = tuple[str, ...]
 Run = tuple[tuple[ContainerSeen, ...], tuple[EngineRequest, ...], tuple[ContainerEnded, ...]]
@@ -108,7 +108,7 @@ def graded(
 ) -> ExerciseReport:
     files = {name: content for name, content in FILES.items() if seen.source == "script" or name != "commands.sh"}
     made = built or Built(OUR_ID, config)
-    return grade_exercise(brief(exercise, files), commanded(seen, program or computer(config), made))
+    return grade_exercise(context(exercise, files), commanded(seen, program or computer(config), made))
 
 
 # ── the script itself ───────────────────────────────────────────────────────────────────

@@ -11,7 +11,7 @@ import pytest
 from grader.grading.exercise import grade_exercise
 from grader.models import ComposeRequest, ComposeSeen, ExerciseReport, RunOutcome, ServiceSeen, TimedOut
 from tests.unit.checks.test_checks import LINE, check, statuses
-from tests.worlds import brief, composed, printed
+from tests.worlds import composed, context, printed
 
 Services = dict[str, dict[str, Any]]
 Behave = Callable[[float], tuple[ServiceSeen, ...]]
@@ -39,7 +39,7 @@ def configured(services: Services | None) -> RunOutcome:
 def test_a_tab_is_pointed_at_since_compose_only_says_that_no_token_can_start_there() -> None:
     said = printed(code=15, stderr="yaml: line 2: found character that cannot start any token\n")
     files = {"Dockerfile": b"FROM x\n", NAME: b"services:\n# \tfine\n  app:\n  \tbuild: .\n"}
-    report = grade_exercise(brief("3.3.3", files), composed(lambda _: ComposeSeen(said)))
+    report = grade_exercise(context("3.3.3", files), composed(lambda _: ComposeSeen(said)))
     verdict = check(report, "config")
     assert verdict.line == 4
     assert "Line 4 is indented with a tab" in verdict.message
@@ -48,7 +48,7 @@ def test_a_tab_is_pointed_at_since_compose_only_says_that_no_token_can_start_the
 def test_what_compose_says_behind_a_colon_in_the_next_line_is_told() -> None:
     said = printed(code=15, stderr='yaml: unmarshal errors:\n  line 6: mapping key "volumes" already defined\n')
     files = {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}
-    report = grade_exercise(brief("3.3.3", files), composed(lambda _: ComposeSeen(said)))
+    report = grade_exercise(context("3.3.3", files), composed(lambda _: ComposeSeen(said)))
     assert "line 6" in check(report, "config").message
 
 
@@ -58,7 +58,9 @@ def test_a_file_that_is_given_as_a_config_or_secret_is_mounted(kind: str, file: 
     app = {"build": {"context": "."}, kind: [{"source": "sales", "target": "/app/sales.txt"}]}
     top = {"services": {"app": app}, kind: {"sales": {"name": "exercise_sales", "file": file}}}
     seen = ComposeSeen(printed(json.dumps(top)))
-    report = grade_exercise(brief("3.3.3", {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}), composed(lambda _: seen))
+    report = grade_exercise(
+        context("3.3.3", {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}), composed(lambda _: seen)
+    )
     assert check(report, "service").status == status
 
 
@@ -77,7 +79,7 @@ def graded(services: Services, behave: Behave = right, file: str = NAME, **steps
         }
         return ComposeSeen(configured(services), **(seen | {"seconds": 10.0} | steps))
 
-    return grade_exercise(brief("3.3.3", {"Dockerfile": b"FROM x\n", file: b"services:\n"}), composed(compose))
+    return grade_exercise(context("3.3.3", {"Dockerfile": b"FROM x\n", file: b"services:\n"}), composed(compose))
 
 
 # ── the file ────────────────────────────────────────────────────────────────────────────
@@ -113,7 +115,7 @@ def test_no_file_of_such_a_name(name: str) -> None:
     ],
 )
 def test_what_compose_does_not_accept(outcome: RunOutcome, told: str) -> None:
-    report = grade_exercise(brief("3.3.3", {NAME: b"x"}), composed(lambda _: ComposeSeen(outcome)))
+    report = grade_exercise(context("3.3.3", {NAME: b"x"}), composed(lambda _: ComposeSeen(outcome)))
     assert statuses(report)["config"] == "failed"
     assert statuses(report)["down"] == "blocked"
     assert told in check(report, "config").message
@@ -144,7 +146,7 @@ def test_a_service_that_builds_here_and_mounts_the_file_that_is_exchanged(servic
         asked.append(request)
         return ComposeSeen(configured(services), printed(), printed(), right(0.0), printed())
 
-    given = brief("3.3.3", {NAME: b"x"})
+    given = context("3.3.3", {NAME: b"x"})
     assert statuses(grade_exercise(given, composed(compose)))["service"] == "passed"
     changed = [file for request in asked for file in request.replaced]
     assert {file.path for file in changed} == {exchanged}

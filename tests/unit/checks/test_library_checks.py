@@ -9,7 +9,7 @@ import pytest
 
 from grader.grading.exercise import grade_exercise
 from grader.models import CheckVerdict, RunOutcome, RunRequest
-from tests.worlds import NONCE, brief, image, predictor, printed, probe_words, world
+from tests.worlds import NONCE, context, image, predictor, printed, probe_words, world
 
 
 @pytest.mark.parametrize(
@@ -20,7 +20,7 @@ from tests.worlds import NONCE, brief, image, predictor, printed, probe_words, w
     ],
 )
 def test_files_that_are_not_there(files: dict[str, bytes], told: str) -> None:
-    given = brief("3.2.P", {"Dockerfile": b"FROM x\n", **files})
+    given = context("3.2.P", {"Dockerfile": b"FROM x\n", **files})
     report = grade_exercise(given, world(image(), predictor))
     assert next(check.message for check in report.checks if check.id == "files") == told
 
@@ -35,7 +35,7 @@ def loaded(stderr: str, modules: str = "[]", stdout: str = "hello\n") -> CheckVe
             return printed(stdout, stderr=stderr + loaded_words(modules))
         return predictor(request)
 
-    report = grade_exercise(brief("3.2.2"), world(image(), program))
+    report = grade_exercise(context("3.2.2"), world(image(), program))
     return next(check for check in report.checks if check.id == "loaded")
 
 
@@ -60,7 +60,7 @@ def test_where_python_has_a_folder_of_packages_it_is_told_there_and_not_by_a_var
         words = loaded_words('[["pandas", "/venv/lib/pandas/__init__.py", true]]')
         return printed(words) if any(file.path.endswith(".pth") for file in request.files) else predictor(request)
 
-    report = grade_exercise(brief("3.2.2"), world(image(), program))
+    report = grade_exercise(context("3.2.2"), world(image(), program))
     assert next(check.status for check in report.checks if check.id == "loaded") == "passed"
     (run,) = (request for request in asked if any(file.path.endswith(".pth") for file in request.files))
     assert run.environment == ()
@@ -89,7 +89,7 @@ def test_a_mean_that_reading_does_not_find_is_seen_in_a_run(script: bytes, told:
             return printed("hello\n", stderr=loaded_words(told))
         return predictor(request)
 
-    given = brief("3.2.2", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": script})
+    given = context("3.2.2", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": script})
     report = grade_exercise(given, world(image(), program))
     assert next(check.status for check in report.checks if check.id == "source") == status
 
@@ -131,6 +131,6 @@ def test_what_is_not_loaded(stderr: str, told: str) -> None:
 def test_a_version_by_hand_is_found_also_where_a_variable_holds_it(lines: str, found: str) -> None:
     lock = b'[[package]]\nname = "numpy"\nversion = "1.26.4"\n'
     files = {"Dockerfile": f"FROM python:3.9\n{lines}\n".encode(), "pyproject.toml": b"", "poetry.lock": lock}
-    report = grade_exercise(brief("3.2.P", files), world(image(), predictor))
+    report = grade_exercise(context("3.2.P", files), world(image(), predictor))
     verdict = next(check for check in report.checks if check.id == "no-pins")
     assert (verdict.status, verdict.actual) == ("failed" if found else "passed", found)

@@ -26,7 +26,7 @@ from grader.models import (
     RunOutcome,
     RunRequest,
 )
-from tests.worlds import brief, image, nonce_in, printed, probe_words, world
+from tests.worlds import context, image, nonce_in, printed, probe_words, world
 
 LINE = "Predicted sales for next week: "
 NOW = 1_790_000_000
@@ -34,7 +34,7 @@ Saves = Callable[[str, list[float]], str]
 
 
 def statuses(exercise: str, built: Built, program: Callable[[RunRequest], RunOutcome]) -> dict[str, str]:
-    report = grade_exercise(brief(exercise), world(built, program))
+    report = grade_exercise(context(exercise), world(built, program))
     return {check.id: check.status.value for check in report.checks}
 
 
@@ -110,7 +110,7 @@ WITH_ENV = Built(
 )
 def test_what_the_image_has_instead_of_the_variable(variable: tuple[str, str], told: str) -> None:
     built = Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (variable,)))
-    report = grade_exercise(brief("3.2.4"), world(built, reads_the_file))
+    report = grade_exercise(context("3.2.4"), world(built, reads_the_file))
     (message,) = (check.message for check in report.checks if check.id == "environment")
     assert message == f"In the image's environment, {told}"
 
@@ -232,7 +232,7 @@ def test_a_folder_goes_into_a_tar_and_comes_back() -> None:
 
 
 def saved(exercise: str, program: Callable[[RunRequest], RunOutcome], name: str) -> CheckVerdict:
-    report = grade_exercise(brief(exercise), world(image(), program))
+    report = grade_exercise(context(exercise), world(image(), program))
     return next(check for check in report.checks if check.id == name)
 
 
@@ -276,7 +276,7 @@ def cached(*steps: BuildStep) -> str:
         seen = steps if request.changed else tuple(replace(step, cached=True) for step in steps)
         return Built("sha256:1", ImageConfig(), seen)
 
-    report = grade_exercise(brief("3.3.L"), observe)
+    report = grade_exercise(context("3.3.L"), observe)
     verdict = report.checks[1]
     return verdict.status.value if verdict.status == "passed" else f"{verdict.line}: {verdict.message}"
 

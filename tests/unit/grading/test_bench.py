@@ -40,7 +40,7 @@ from grader.sandbox.pool import OwnEngine, images_named
 from grader.sandbox.proxy.recorder import RecordedRequest
 from tests.fakes import FakeEngine
 from tests.unit.checks.test_checks_commands import COMMAND, LATEST, OUR_ID, PYTHON, Words, ours
-from tests.worlds import brief, image, printed
+from tests.worlds import context, image, printed
 
 SCRIPT = ScriptRequest()
 DID = ScriptSeen("script", printed("did\n"))
@@ -215,7 +215,7 @@ def test_a_fault_of_a_sandbox_costs_no_points_and_is_not_remembered() -> None:
 
     places = FakeSandboxes(gone)
     with executor(places) as observe:
-        report = grade_exercise(brief("3.1.2", {"commands.sh": b"docker ps\n"}), observe)
+        report = grade_exercise(context("3.1.2", {"commands.sh": b"docker ps\n"}), observe)
     assert (report.status, report.score) == ("not_graded", None)
     assert (observe.seen, places.heard[-1]) == ({}, "given back")
 
@@ -226,9 +226,9 @@ def test_where_there_is_no_sandbox_nobody_is_blamed() -> None:
         raise EngineError("no engine can run in a container here")
         yield
 
-    files = brief("3.3.5", {"commands.sh": b""}).files
+    files = context("3.3.5", {"commands.sh": b""}).files
     with Executor(Places(FakeEngine(), none), files, Limits(), "test", lambda _: None) as observe:
-        report = grade_exercise(brief("3.3.5", {"commands.sh": b""}), observe)
+        report = grade_exercise(context("3.3.5", {"commands.sh": b""}), observe)
     assert report.status == "not_graded"
     assert "no engine can run" in report.message
 

@@ -10,7 +10,7 @@ import pytest
 from grader.grading.exercise import grade_exercise
 from grader.models import ComposeSeen, ExerciseFiles, ExerciseStatus, MemoryFile
 from grader.sandbox.compose_policy import MAX_SERVICES, Judged, compose_files, examine, hidden
-from tests.worlds import COURSE, brief, composed, printed
+from tests.worlds import COURSE, composed, context, printed
 
 NAME = "docker-compose.yml"
 Settings = dict[str, Any]
@@ -290,6 +290,6 @@ def test_other_dockerfiles_are_welcome(build: Settings, content: dict[str, str])
 
 def test_an_exercise_whose_file_is_refused_is_rejected_and_told_why() -> None:
     seen = ComposeSeen(printed(), refused=("docker-compose.yml: services.web.privileged cannot be set here.",))
-    report = grade_exercise(brief("3.3.3", {NAME: b"x"}), composed(lambda _: seen))
+    report = grade_exercise(context("3.3.3", {NAME: b"x"}), composed(lambda _: seen))
     assert (report.status, report.score, report.checks) == (ExerciseStatus.REJECTED, 0.0, ())
     assert "services.web.privileged" in report.message

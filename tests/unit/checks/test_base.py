@@ -15,7 +15,7 @@ from grader.checks.inputs import given, sales_file
 from grader.course.kinds import Predicts
 from grader.grading.exercise import grade_exercise
 from grader.models import Case, FolderMount, MemoryFile, RunOutcome, RunRequest
-from tests.worlds import brief, image, nonce_in, printed, probe_words, world
+from tests.worlds import context, image, nonce_in, printed, probe_words, world
 
 LINE = "Predicted sales for next week: "
 
@@ -63,7 +63,7 @@ def test_several_runs_share_one_fresh_folder() -> None:
     ],
 )
 def test_only_the_last_stage_makes_the_image(dockerfile: str, keyword: str, line: int | None) -> None:
-    assert brief("3.1.1", {"Dockerfile": dockerfile.encode()}).line_of(keyword) == line
+    assert context("3.1.1", {"Dockerfile": dockerfile.encode()}).line_of(keyword) == line
 
 
 # ── what was given, and the ways to give it ─────────────────────────────────────────────
@@ -107,5 +107,5 @@ def test_of_two_ways_the_first_is_told_unless_only_the_other_prints_a_line(
             return printed(probe_words(nonce=nonce_in(request)))
         return replace(with_arguments if request.args else with_file, folders=request.folders)
 
-    report = grade_exercise(brief("3.2.5"), world(image(), program))
+    report = grade_exercise(context("3.2.5"), world(image(), program))
     assert told in next(check.message for check in report.checks if check.id == "prints")
