@@ -15,6 +15,7 @@ import http.client
 import math
 import os
 import socket
+import weakref
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -24,12 +25,13 @@ import docker
 import docker.errors
 import requests
 import urllib3
+import urllib3.connection
 from docker.context import ContextAPI
 from docker.utils import kwargs_from_env
 
 from grader.engine.build import builder_name
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.http import Answer, Body, Parameters, Refused, decoded
+from grader.engine.http import Answer, Body, OpenStream, Parameters, Refused, decoded
 from grader.errors import EngineError
 
 _CONNECT_SECONDS = 3
@@ -38,6 +40,11 @@ _ANY_VERSION = "1.41"
 """Given to the SDK, which wants one; the paths of our requests carry the engine's own."""
 _DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 _PIECE = 16_384
+_IDLE_CONNECTIONS = 10
+_OPENED = "unix:///opened"
+"""A name for the SDK, which wants one, where streams are opened for it."""
+_HIJACKED: weakref.WeakKeyDictionary[socket.socket, object] = weakref.WeakKeyDictionary()
+"""What must live as long as a hijacked stream: the SDK closes a TLS socket with the answer that it came with."""
 
 
 # ── connection ──────────────────────────────────────────────────────────────────────────
@@ -94,6 +101,45 @@ class _SdkStream:
             self._session.close()
 
 
+class _OpenedConnection(urllib3.connection.HTTPConnection):
+    """HTTP over what `open_stream` gives."""
+
+    def __init__(self, open_stream: OpenStream) -> None:
+        super().__init__("localhost")
+        self._open_stream = open_stream
+
+    def connect(self) -> None:
+        self.sock = self._open_stream()
+        self.sock.settimeout(_CONNECT_SECONDS)  # the request sets its own after that
+
+
+class _OpenedPool(urllib3.HTTPConnectionPool):
+    def __init__(self, open_stream: OpenStream) -> None:
+        super().__init__("localhost", maxsize=_IDLE_CONNECTIONS)
+        self._open_stream = open_stream
+
+    def _new_conn(self) -> _OpenedConnection:
+        return _OpenedConnection(self._open_stream)
+
+
+class _OpenedAdapter(requests.adapters.HTTPAdapter):
+    """What the SDK's adapters for sockets do, with opened streams in the place of a path."""
+
+    def __init__(self, open_stream: OpenStream) -> None:
+        super().__init__()
+        self._pool = _OpenedPool(open_stream)
+
+    def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, _: object) -> str:
+        return request.path_url
+
+    def close(self) -> None:
+        super().close()
+        self._pool.close()
+
+
 class _SdkConnection:
     """A `grader.engine.http.Connection` over the SDK's sessions.
 
@@ -102,9 +148,10 @@ class _SdkConnection:
     client is gone, and a cancelled classic build goes on.)
     """
 
-    def __init__(self, settings: Mapping[str, Any], endpoint: str) -> None:
+    def __init__(self, settings: Mapping[str, Any], endpoint: str, open_stream: OpenStream | None) -> None:
         self.endpoint = endpoint
         self._settings = settings
+        self._open_stream = open_stream
         self._session = self._new_session()
         self._prefix = ""
         self.version = self.call("GET", "/version", seconds=_CONNECT_SECONDS).json
@@ -114,9 +161,10 @@ class _SdkConnection:
 
     def _new_session(self) -> docker.APIClient:
         # With a version given, the client does not ask the engine, which it would do with the user's `HttpHeaders`.
-        session = docker.APIClient(
-            **self._settings, version=_ANY_VERSION, timeout=_CONNECT_SECONDS, use_ssh_client=True
-        )
+        settings = {"base_url": _OPENED} if self._open_stream else self._settings
+        session = docker.APIClient(**settings, version=_ANY_VERSION, timeout=_CONNECT_SECONDS, use_ssh_client=True)
+        if self._open_stream:
+            session.mount("http+docker://", _OpenedAdapter(self._open_stream))
         session.trust_env = False  # no proxies, no .netrc: the engine is where it says it is
         return session
 
@@ -160,6 +208,25 @@ class _SdkConnection:
             unless_it_fails.pop_all()
         return _SdkStream(session, response, what)
 
+    def hijack(self, path: str, json: object) -> socket.socket:
+        """As in `Connection`."""
+        what = f"POST {path}"
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        with contextlib.ExitStack() as unless_it_fails:
+            with _translated(what):
+                session = self._new_session()
+                unless_it_fails.callback(session.close)
+                response = session.request("POST", self._url(path), json=json, headers=headers, stream=True)
+            _refuse_errors(response, what)
+            with _translated(what):
+                # The SDK's own way, which knows each transport.
+                raw = session._get_raw_response_socket(response)  # type: ignore[attr-defined]  # noqa: SLF001
+                stream: socket.socket = getattr(raw, "_sock", raw)
+                stream.settimeout(None)
+            unless_it_fails.pop_all()
+        _HIJACKED[stream] = (session, response)
+        return stream
+
     def _url(self, path: str) -> str:
         return f"{self._session.base_url}{self._prefix}{quote(path, safe='/:')}"
 
@@ -182,11 +249,17 @@ def _answer(response: requests.Response, what: str) -> Answer:
 
 
 def connect(
-    *, builder: str | None = None, tier: str = "host", endpoint: str | None = None, cpus: float = math.inf
+    *,
+    builder: str | None = None,
+    tier: str = "host",
+    endpoint: str | None = None,
+    cpus: float = math.inf,
+    open_stream: OpenStream | None = None,
 ) -> DockerEngine:
     """Connect to the engine that the docker command would use: DOCKER_HOST, else the current context, else the socket.
 
-    `endpoint`, written as in DOCKER_HOST, names another one instead, and nothing of the environment is read then.
+    `endpoint`, written as in DOCKER_HOST, names another one instead, and nothing of the environment is read then. With
+    `open_stream` the engine is reached through the streams that it opens, and `endpoint` is only a name for messages.
     `builder` forces one of `grader.engine.build.BUILDERS`; otherwise the first build finds one that works. `cpus` are
     the cores that the engine has, where those are fewer than it says.
     Raises `EngineError` within about 5 s if no engine answers, and `UsageError` for an unknown builder.
@@ -196,8 +269,9 @@ def connect(
         with _translated("DOCKER_HOST or the context"):
             settings = {"base_url": endpoint} if endpoint else _settings()
             endpoint = str(settings.get("base_url") or _DEFAULT_ENDPOINT)
-            _knock(endpoint)
-            connection = _SdkConnection(settings, endpoint)
+            if open_stream is None:
+                _knock(endpoint)
+            connection = _SdkConnection(settings, endpoint, open_stream)
     except EngineError as error:
         raise EngineError(_no_engine(endpoint or _DEFAULT_ENDPOINT, str(error.__cause__ or error))) from error
     return DockerEngine(connection, connection.version, forced, tier, cpus)

@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import json as json_format
 import re
-from collections.abc import Iterator, Mapping
+import socket
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import IO, Any, Protocol
 
 from grader.errors import EngineError
+
+OpenStream = Callable[[], socket.socket]
+"""Opens a connected stream to an engine, for one HTTP connection; raises `OSError` where there is none to be had."""
 
 Parameters = Mapping[str, str | int | list[str]]
 """The query part of a request. A list stands for a repeated parameter."""
@@ -129,5 +133,12 @@ class Connection(Protocol):
         """Send a request whose answer comes in pieces; the deadline is the caller's, by `abort`.
 
         `silence` (seconds) is a second line of defence: an engine silent for longer is taken for dead.
+        """
+        ...
+
+    def hijack(self, path: str, json: object) -> socket.socket:
+        """`POST` a request whose connection becomes a raw stream (`/exec/{id}/start`, `/containers/{id}/attach`).
+
+        Without a TTY what the engine sends comes in frames (`grader.engine.run.split_frames`). The caller closes it.
         """
         ...

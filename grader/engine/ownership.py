@@ -16,7 +16,7 @@ from typing import Literal
 
 RUN_LABEL = "io.grader.run"
 """Which engine object (`DockerEngine`) made it: a random hex number."""
-OWNER_LABEL = "io.grader.engine.ownership"
+OWNER_LABEL = "io.grader.owner"
 """Which process made it: `Owner` as text."""
 KIND_LABEL = "io.grader.kind"
 """What it is. A container that somebody starts from an image of ours inherits the image's labels,

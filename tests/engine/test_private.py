@@ -370,6 +370,9 @@ class Away:
     def stream(self, method: str, path: str, **details: object) -> Stream:
         raise AssertionError(path)
 
+    def hijack(self, path: str, json: object) -> socket.socket:
+        raise AssertionError(path)
+
 
 def test_after_an_interrupt_container_volume_and_folder_are_gone(host: Connection, cache: Path) -> None:
     seen: list[PrivateEngine] = []

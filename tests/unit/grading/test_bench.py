@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -318,6 +319,9 @@ class Table:
 
     def stream(self, method: str, path: str, **_: object) -> Pieces:
         return Pieces(self.answers[path])
+
+    def hijack(self, path: str, json: object) -> socket.socket:
+        raise AssertionError(path)
 
 
 def details(name: str, image: ImageSeen, asked: str) -> dict[str, Any]:
