@@ -11,8 +11,8 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
-from grader.course.models import BaseImage
 from grader.dockerfile import dockerignore
 from grader.dockerfile.directives import find_directives, is_known_syntax, other_syntax
 from grader.dockerfile.image_names import is_allowed, normalised, reference_problem
@@ -30,6 +30,14 @@ _PLATFORMS = frozenset({"", "$BUILDPLATFORM", "${BUILDPLATFORM}", "$TARGETPLATFO
 """Values of FROM --platform that stand for the machine's own."""
 
 
+class AllowedImage(Protocol):
+    """An image that students may build from, by any of its names, which may have `*` in them."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names; the first one without `*` is told to students."""
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """What the gate found. With `refusals`, nothing may be built.
@@ -43,7 +51,7 @@ class Gate:
     dockerfile: Dockerfile | Unparsable | None = None
 
 
-def examine(files: ExerciseFiles, images: Sequence[BaseImage], platform: str = "linux/amd64") -> Gate:
+def examine(files: ExerciseFiles, images: Sequence[AllowedImage], platform: str = "linux/amd64") -> Gate:
     """Judge the files of one exercise. `platform` is the engine's own, as in `FROM --platform`."""
     file = dockerfile_of(files)
     if file is None:
@@ -55,7 +63,7 @@ def examine(files: ExerciseFiles, images: Sequence[BaseImage], platform: str = "
 
 def examine_dockerfile(
     file: MemoryFile,
-    images: Sequence[BaseImage],
+    images: Sequence[AllowedImage],
     platform: str = "linux/amd64",
     arguments: Mapping[str, str] | None = None,
 ) -> Gate:
@@ -109,7 +117,7 @@ class _Look:
     """One look at a Dockerfile that could be read."""
 
     dockerfile: Dockerfile
-    images: Sequence[BaseImage]
+    images: Sequence[AllowedImage]
     platform: str
 
     def bases(self) -> Iterator[str]:
@@ -207,7 +215,7 @@ def _untagged(image: str) -> str:
     return f" Without a tag, Docker takes {tagged}." if tagged.endswith(latest) and not image.endswith(latest) else ""
 
 
-def _listed(images: Sequence[BaseImage]) -> str:
+def _listed(images: Sequence[AllowedImage]) -> str:
     plain = [name for image in images for name in image.names if "*" not in name]
     names = plain or [image.names[0] for image in images]
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else ".")  # noqa: PLR2004 - as many as a line has room for

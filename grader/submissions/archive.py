@@ -40,7 +40,7 @@ _CHUNK = 2**20
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """A file in an archive. With a `problem`, it has no content and may not be graded."""
+    """A file in an archive. With a `problem`, it has no content and may not be graded. A folder's path ends in `/`."""
 
     path: str
     content: bytes = b""
@@ -105,16 +105,17 @@ _SAID_OF_NONSENSE = "the archive is damaged, or is not of the kind that its name
 
 
 def read_archive(
-    stream: BinaryIO, suffix: str, room: Room, place: Place = lambda name: name
+    stream: BinaryIO, suffix: str, room: Room, place: Place = lambda name: name, *, whole: bool = False
 ) -> tuple[Member, ...] | Unreadable:
     """All files of an archive but those that tools leave behind, in the archive's order.
 
     Reads no more than `room` has. A path that leads out of the archive makes all of it `Unreadable`.
-    Of a zip, what `place` gives no path is passed over, whatever may be wrong with it.
+    Of a zip, what `place` gives no path is passed over, whatever may be wrong with it. With `whole`,
+    nothing that tools leave behind is passed over, and folders are members too: so a build's context is read.
     """
     try:
         entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, room)
-        members = tuple(_members(entries, room))
+        members = tuple(_members(entries, room, whole=whole))
     except _Damaged as error:
         return Unreadable(str(error))
     except _NONSENSE:
@@ -134,15 +135,19 @@ def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
         return Unreadable(_SAID_OF_NONSENSE)
 
 
-def _members(entries: Iterator[_Entry], room: Room) -> Iterator[Member]:
+def _members(entries: Iterator[_Entry], room: Room, *, whole: bool) -> Iterator[Member]:
     for entry in entries:
         parts = _parts(entry.name)
         if not room.take_file():
             return
-        if not parts or any(is_skipped(name) for name in parts) or entry.kind == "folder":
+        is_folder = entry.kind == "folder"
+        if not parts or (not whole and (is_folder or any(is_skipped(name) for name in parts))):
             continue
         path = "/".join(parts)
         problem = path_problem(parts)
+        if is_folder and not problem:
+            yield Member(path + "/", mode=permissions(entry.mode))
+            continue
         if problem or entry.kind != "file":
             yield Member(path, problem=problem or f"it is {entry.kind}. Put an ordinary file there.")
             continue
@@ -169,7 +174,7 @@ def _without_clashes(members: tuple[Member, ...]) -> tuple[Member, ...]:
     count: dict[str, int] = {}
     folders: set[str] = set()
     for member in members:
-        count[member.path] = count.get(member.path, 0) + 1
+        count[member.path] = count.get(member.path, 0) + (not member.path.endswith("/"))
         parts = member.path.split("/")
         folders.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
     clash = {path for path, times in count.items() if times > 1 or path in folders}
