@@ -8,11 +8,11 @@ import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from grader.checks import REASONS
 from grader.checks.base import CheckContext
 from grader.course.cases import draw_cases
 from grader.course.loader import read_course
 from grader.course.models import Course
-from grader.course.reasons import REASONS
 from grader.grading.executor import recall
 from grader.grading.exercise import Observe
 from grader.models import (

@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from grader.course.kinds import Builds
+from grader.checks.build import Builds
 from grader.course.models import Exercise
 from grader.errors import SpecError
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus

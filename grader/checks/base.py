@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from grader.course.models import Course, Exercise
+from grader.course.registry import Check, register_kind
 from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
 from grader.models import (
     BuildFailed,
@@ -34,6 +35,7 @@ from grader.models import (
 )
 
 T = TypeVar("T")
+CheckT = TypeVar("CheckT", bound=Check)
 CheckGenerator = Generator[Request, Observation, T]
 """Yields requests, is sent what was seen of each, and returns a T."""
 
@@ -91,6 +93,32 @@ class CheckContext:
     def group(self, name: str) -> tuple[Case, ...]:
         """The cases that the spec calls `name`, in order."""
         return tuple(case for case in self.cases if case.group == name)
+
+
+_GENERATORS: dict[type[Check], Callable[[Any, CheckContext], CheckGenerator[Finding]]] = {}
+
+
+def check_kind(
+    spec: type[CheckT],
+) -> Callable[
+    [Callable[[CheckT, CheckContext], CheckGenerator[Finding]]],
+    Callable[[CheckT, CheckContext], CheckGenerator[Finding]],
+]:
+    """Make a kind of check known: its dataclass `spec`, and the decorated function, which carries a check of it out."""
+
+    def register(
+        function: Callable[[CheckT, CheckContext], CheckGenerator[Finding]],
+    ) -> Callable[[CheckT, CheckContext], CheckGenerator[Finding]]:
+        register_kind(spec)
+        _GENERATORS[spec] = function
+        return function
+
+    return register
+
+
+def examine(check: Check, context: CheckContext) -> CheckGenerator[Finding]:
+    """The generator that carries out one check."""
+    return _GENERATORS[type(check)](check, context)
 
 
 def build(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built | BuildFailed]:

@@ -4,20 +4,51 @@ from __future__ import annotations
 
 import posixpath
 import re
+from dataclasses import dataclass
+from typing import Literal
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, docker_inspect
-from grader.checks.cache import INSTALLS, INSTRUCTION
-from grader.course.kinds import Builds, WorkingDir
-from grader.course.reasons import Reason
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, check_kind, docker_inspect
+from grader.course.registry import Check, reason
+from grader.course.types import AbsolutePath
 from grader.dockerfile.parser import dockerfile_of
 from grader.models import BuildFailed, BuildStep, Finding
 from grader.sanitize import TEXT_LIMIT
 
+NO_DOCKERFILE = reason("D101", "no_dockerfile", "The folder has no file named `Dockerfile`.")
+MISNAMED_DOCKERFILE = reason(
+    "D102", "misnamed_dockerfile", "It has one under nearly that name (`Dockerfile.txt`, `dockerfile`)."
+)
+SYNTAX = reason("D103", "syntax", "The Dockerfile does not parse.")
+COPY_MISSING = reason("D105", "copy_missing", "A COPY or ADD names what is not in the build context.")
+RUN_FAILED = reason("D106", "run_failed", "A RUN instruction ended with an error.")
+INSTALL_FAILED = reason("D107", "install_failed", "A RUN instruction that installs packages ended with an error.")
+BUILD_FAILED = reason("D108", "build_failed", "The build failed in another way.")
+BUILD_TIMED_OUT = reason("D109", "build_timed_out", "The build took longer than its limit.")
+BUILD_OUTPUT = reason("D110", "build_output", "The build printed more than its limit.")
+UNSUPPORTED = reason("D111", "unsupported", "The engine's own builder does not know a feature.")
+WORKING_DIR = reason("D112", "working_dir", "The image's working directory is another.")
+
+
+INSTALLS = re.compile(
+    r"(?:\b|(?<=-m))(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b"
+    r"[^&|;\n]{0,500}?\b(?:install|sync|add|update)\b"
+    r"|\$\{?\w+\}?\s+install\b"  # a variable that holds the installer's name
+    r"|\bsetup\.py\s+install\b|\bget-pip\b|\bensurepip\b"
+)
+INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z]+)\b(?P<rest>.*)", re.DOTALL)
 _REPRODUCE = f"docker build -t {IMAGE_NAME} ."
 _LOG_LINES = 8
 
 
-def builds(check: Builds, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Builds(Check):
+    """The Dockerfile builds."""
+
+    kind: Literal["builds"]
+
+
+@check_kind(Builds)
+def builds(check: Builds, context: CheckContext) -> CheckGenerator[Finding]:
     """The folder has a Dockerfile, and the engine makes an image of it."""
     if dockerfile_of(context.files) is None:
         return _no_dockerfile(context)
@@ -27,6 +58,16 @@ def builds(check: Builds, context: CheckContext) -> CheckGenerator[Finding]:  # 
     return Finding(passed=True, message=f"The image was built in {len(seen.steps)} steps.", reproduce=_REPRODUCE)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkingDir(Check):
+    """The image's working directory."""
+
+    kind: Literal["working_dir"]
+    path: AbsolutePath
+    """Absolute path."""
+
+
+@check_kind(WorkingDir)
 def working_dir(check: WorkingDir, context: CheckContext) -> CheckGenerator[Finding]:
     """The image's configured working directory is the one asked for."""
     image = yield from built()
@@ -34,7 +75,7 @@ def working_dir(check: WorkingDir, context: CheckContext) -> CheckGenerator[Find
     right = posixpath.normpath(found) == posixpath.normpath(check.path)
     return Finding(
         passed=right,
-        reason="" if right else Reason.WORKING_DIR,
+        reason="" if right else WORKING_DIR,
         message="" if right else f"The image's working directory is {found}, not {check.path}.",
         expected=check.path,
         actual=found,
@@ -53,7 +94,7 @@ def _no_dockerfile(context: CheckContext) -> Finding:
     listing = ", ".join(file.path for file in context.files.files[:10]) or "(the folder is empty)"
     return Finding(
         passed=False,
-        reason=Reason.MISNAMED_DOCKERFILE if near else Reason.NO_DOCKERFILE,
+        reason=MISNAMED_DOCKERFILE if near else NO_DOCKERFILE,
         message=message,
         expected="Dockerfile",
         actual=listing,
@@ -86,18 +127,18 @@ def _verb(seen: BuildFailed) -> str:
     return "failed"
 
 
-def _reason(seen: BuildFailed, keyword: str, instruction: str) -> Reason:
+def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
     if seen.unsupported:
-        return Reason.UNSUPPORTED
+        return UNSUPPORTED
     if seen.ended == "timed_out":
-        return Reason.BUILD_TIMED_OUT
+        return BUILD_TIMED_OUT
     if seen.ended == "output_limit":
-        return Reason.BUILD_OUTPUT
+        return BUILD_OUTPUT
     if keyword in {"COPY", "ADD"}:
-        return Reason.COPY_MISSING
+        return COPY_MISSING
     if keyword == "RUN":
-        return Reason.INSTALL_FAILED if INSTALLS.search(instruction) else Reason.RUN_FAILED
-    return Reason.SYNTAX if seen.line and not keyword else Reason.BUILD_FAILED
+        return INSTALL_FAILED if INSTALLS.search(instruction) else RUN_FAILED
+    return SYNTAX if seen.line and not keyword else BUILD_FAILED
 
 
 def _instruction(step: BuildStep | None) -> tuple[str, str]:

@@ -4,27 +4,34 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import dataclass
 from pathlib import PurePosixPath
+from typing import Literal
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, run
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, check_kind, run
+from grader.checks.build import BUILD_FAILED, INSTALLS, INSTRUCTION
 from grader.checks.probe import probe
 from grader.checks.python_source import libraries_of
-from grader.course.kinds import CachedInstalls
-from grader.course.reasons import Reason
+from grader.course.registry import Check, reason
 from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
 from grader.errors import EngineError
 from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
 
-INSTALLS = re.compile(
-    r"(?:\b|(?<=-m))(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b"
-    r"[^&|;\n]{0,500}?\b(?:install|sync|add|update)\b"
-    r"|\$\{?\w+\}?\s+install\b"  # a variable that holds the installer's name
-    r"|\bsetup\.py\s+install\b|\bget-pip\b|\bensurepip\b"
+NOTHING_INSTALLED = reason("D141", "nothing_installed", "No instruction installs packages.")
+INSTALLED_AGAIN = reason(
+    "D142", "installed_again", "After a change of the script alone, packages were installed again."
 )
-INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z]+)\b(?P<rest>.*)", re.DOTALL)
 
 
-def cached_installs(check: CachedInstalls, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CachedInstalls(Check):
+    """After a change of the script alone, a second build runs no instruction again that installs packages."""
+
+    kind: Literal["cached_installs"]
+
+
+@check_kind(CachedInstalls)
+def cached_installs(check: CachedInstalls, context: CheckContext) -> CheckGenerator[Finding]:
     """Build, change only the script, build again: what the builder itself says was cached decides."""
     first = yield from built()
     if not any(_installs(step, context) for step in first.steps):
@@ -33,7 +40,7 @@ def cached_installs(check: CachedInstalls, context: CheckContext) -> CheckGenera
     repeated = _repeated(again, context)
     if isinstance(again, BuildFailed):
         return Finding(
-            passed=False, reason=Reason.BUILD_FAILED,
+            passed=False, reason=BUILD_FAILED,
             message="After a comment was added to the script, the image does not build.",
             actual=again.message, file="Dockerfile", line=again.line, reproduce=_REPRODUCE,
         )  # fmt: skip
@@ -53,7 +60,7 @@ def _without_installs(context: CheckContext, first: Built) -> CheckGenerator[Fin
     if not missing:
         return Finding(passed=True, message="No instruction installs packages, and the script finds all it needs.")
     return Finding(
-        passed=False, reason=Reason.NOTHING_INSTALLED,
+        passed=False, reason=NOTHING_INSTALLED,
         message=f"No instruction of the Dockerfile installs packages, and the image has no {' and no '.join(missing)}, "
         "which the script imports.",
         expected="an instruction that installs the script's libraries, before the script is copied",
@@ -150,7 +157,7 @@ def _told(repeated: list[BuildStep], steps: tuple[BuildStep, ...], script: str) 
     seconds = sum(step.seconds for step in repeated)
     return Finding(
         passed=False,
-        reason=Reason.INSTALLED_AGAIN,
+        reason=INSTALLED_AGAIN,
         message=f"Only the script was changed, but {_place(first)} ran again; "
         f"installing took {seconds:.1f} seconds in all.{_because(first, breaker, script)}",
         expected="CACHED for every instruction that installs packages",

@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, after_script, built, carried_out, run, script
+from grader.checks.base import CheckContext, CheckGenerator, after_script, built, carried_out, check_kind, run, script
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
-from grader.checks.diagnosis import ended, excerpt, not_finished
-from grader.checks.script_text import Oddity, near_names, oddity, unreadable_line
-from grader.course.kinds import ContainerRan, ImageLeft, ImagesKept, Listed, NoContainers, ScriptSucceeds
-from grader.course.reasons import Reason
+from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, not_finished
+from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, unreadable_line
+from grader.course.registry import Check, reason
+from grader.course.types import ImageName, Name
 from grader.dockerfile.image_names import is_allowed, is_called, normalised
 from grader.models import (
     Built,
@@ -31,11 +32,37 @@ from grader.models import (
     ScriptSeen,
 )
 
+SCRIPT_STOPPED = reason("S104", "script_stopped", "commands.sh did not come to its end.")
+IMAGE_MISSING = reason("S201", "image_missing", "There is no image of that name.")
+OTHER_FOLDER = reason("S202", "other_folder", "The image was not built from this folder.")
+NOT_RUN = reason("S203", "not_run", "No container of the image has run to its end.")
+CONTAINER_WRONG = reason("S204", "container_wrong", "A container of the image ran, but not rightly.")
+NOT_LISTED = reason("S205", "not_listed", "The list was not asked for.")
+CONTAINERS_LEFT = reason("S206", "containers_left", "Containers are still there.")
+IMAGES_REMOVED = reason("S207", "images_removed", "Images are gone that were to stay.")
+
+
 _FILE = "commands.sh"
 _SHORT = 12
 """Digits of an id, as `docker ps` shows them."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptCheck(Check):
+    """Shared by checks of what commands.sh has done; all of one exercise say the same of `prepared`."""
+
+    prepared: bool = False
+    """Whether four containers are there before it runs: ended well, ended with an error, never started, running."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptSucceeds(ScriptCheck):
+    """commands.sh runs to its end without an error."""
+
+    kind: Literal["script_succeeds"]
+
+
+@check_kind(ScriptSucceeds)
 def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenerator[Finding]:
     """The script is there and ends with exit code 0."""
     seen = yield from script(prepared=check.prepared)
@@ -46,7 +73,7 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     if seen.source == "nothing":
         return Finding(
             passed=False,
-            reason=Reason.FILE_MISSING,
+            reason=FILE_MISSING,
             message=f"The exercise's folder has no {_FILE}.{_near(context)}",
             expected=_FILE,
             actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
@@ -55,12 +82,10 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     stopped = not_finished(Built("", _NO_CONFIG), RunRequest(), seen.outcome)
     if stopped is not None:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
-        return replace(stopped, reason=Reason.SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
+        return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
     code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
     unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
-    odd = oddity(context.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(
-        Reason.SCRIPT_FAILED, ""
-    )
+    odd = oddity(context.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
     first = seen.failed[0].line if seen.failed else None
     return Finding(
         passed=code == 0,
@@ -117,6 +142,20 @@ _NO_CONFIG = ImageSeen("").config
 # ── images ──────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageLeft(ScriptCheck):
+    """After commands.sh there is an image with this name."""
+
+    kind: Literal["image_left"]
+    image: ImageName
+    """Name and tag."""
+    from_folder: bool = False
+    """Whether it must have been built from this folder."""
+    same_as: ImageName = ""
+    """Another name; whether both are the same image is noted."""
+
+
+@check_kind(ImageLeft)
 def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Finding]:
     """The image has the name asked for and, if that is asked too, comes from this folder."""
     seen = yield from carried_out(prepared=check.prepared)
@@ -131,13 +170,13 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
         file=_file(seen),
     )
     if image is None:
-        return replace(told, reason=Reason.IMAGE_MISSING, message=_missing(check, seen, names))
+        return replace(told, reason=IMAGE_MISSING, message=_missing(check, seen, names))
     if check.from_folder:
         problem, look = yield from _not_from_folder(context, check.image, image)
         if problem:
             message = f"The image {check.image} was not built from this folder: {problem}"
             reproduce = after_script(context, look)
-            return replace(told, passed=False, reason=Reason.OTHER_FOLDER, message=message, reproduce=reproduce)
+            return replace(told, passed=False, reason=OTHER_FOLDER, message=message, reproduce=reproduce)
     return replace(told, message=_same(check, seen.after, image))
 
 
@@ -190,6 +229,14 @@ def _named(state: EngineState, name: str) -> ImageSeen | None:
     return next((image for image in state.images if name in image.tags), None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImagesKept(ScriptCheck):
+    """After commands.sh the images are still there."""
+
+    kind: Literal["images_kept"]
+
+
+@check_kind(ImagesKept)
 def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Finding]:
     """Every image that was there before is there with all its names; asked of the own engine, at least one is."""
     seen = yield from carried_out(prepared=check.prepared)
@@ -201,7 +248,7 @@ def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Find
     lost = [name for name in lost if not name.startswith("grader-base")]
     return Finding(
         passed=not lost,
-        reason=Reason.IMAGES_REMOVED if lost else "",
+        reason=IMAGES_REMOVED if lost else "",
         message=f"{_gone(lost, context)} Only the containers were to be removed." if lost else "",
         expected="the same images as before",
         actual=f"{len(lost)} names of images are gone" if lost else "the same images as before",
@@ -233,6 +280,18 @@ def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
 # ── containers ──────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ContainerRan(ScriptCheck):
+    """A container of the image has run the script, printed the line and exited 0."""
+
+    kind: Literal["container_ran"]
+    image: ImageName
+    """Name and tag."""
+    case: Name
+    """Name of the exercise's case whose prediction is expected."""
+
+
+@check_kind(ContainerRan)
 def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[Finding]:
     """A container of the image ran the image's own command, or one that names the script, and exited 0."""
     seen = yield from carried_out(prepared=check.prepared)
@@ -256,7 +315,7 @@ def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[
     right = number is not None and agrees(number, case.expected("average")) and outcome.ended == Exited(0)
     return Finding(
         passed=right,
-        reason="" if right else Reason.CONTAINER_WRONG,
+        reason="" if right else CONTAINER_WRONG,
         message="" if right else _printed_other(check, number, expected),
         expected=told.expected,
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
@@ -273,22 +332,22 @@ def _printed_other(check: ContainerRan, number: float | None, expected: str) -> 
 
 def _ended_well(
     check: ContainerRan, context: CheckContext, seen: ScriptSeen, image: ImageSeen | None
-) -> RunRequest | tuple[Reason, str]:
+) -> RunRequest | tuple[str, str]:
     """How to run again a container of the image that ran and exited 0; or the reason and message why there is none."""
     ends = {one.id: one.code for one in seen.after.containers if one.code is not None}
     ends |= {one.container: one.code for one in seen.ended}
     ours = [one for one in _runs_of(seen, image, check.image) if one.id in ends]
     if not ours:
-        return Reason.NOT_RUN, _not_run(check, seen, image)
+        return NOT_RUN, _not_run(check, seen, image)
     good = [one for one in ours if ends[one.id] == 0]
     if not good:
         code = ends[ours[-1].id]
-        return Reason.CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0."
+        return CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0."
     scripted = [one for one in good if _runs_script(one, image, context.script)]
     if not scripted:
         command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
         message = f"A container of {check.image} ran, but not {context.script}: it executed `{command}`."
-        return Reason.CONTAINER_WRONG, message
+        return CONTAINER_WRONG, message
     return _same_again(scripted[-1], image.config if image else _NO_CONFIG)
 
 
@@ -355,6 +414,14 @@ def _not_run(check: ContainerRan, seen: ScriptSeen, image: ImageSeen | None) -> 
     return f"No container of {check.image} has run to its end."
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoContainers(ScriptCheck):
+    """After commands.sh no container is left."""
+
+    kind: Literal["no_containers"]
+
+
+@check_kind(NoContainers)
 def no_containers(check: NoContainers, context: CheckContext) -> CheckGenerator[Finding]:
     """No container is left, running or not."""
     seen = yield from carried_out(prepared=check.prepared)
@@ -363,7 +430,7 @@ def no_containers(check: NoContainers, context: CheckContext) -> CheckGenerator[
     count = f"{len(left)} container{'' if len(left) == 1 else 's'}{whose} {'is' if len(left) == 1 else 'are'}"
     return Finding(
         passed=not left,
-        reason=Reason.CONTAINERS_LEFT if left else "",
+        reason=CONTAINERS_LEFT if left else "",
         message=f"{count} still there: {_statuses(left)}.{_asked_back(seen)}" if left else "",
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
@@ -397,7 +464,17 @@ def _containers(seen: ScriptSeen) -> str:
 # ── requests ────────────────────────────────────────────────────────────────────────────
 
 
-def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Listed(ScriptCheck):
+    """commands.sh asked the engine for a list."""
+
+    kind: Literal["listed"]
+    what: Literal["images", "containers"]
+    """Images, or all containers, stopped ones too."""
+
+
+@check_kind(Listed)
+def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:
     """The engine was asked for the list, and gave it."""
     seen = yield from carried_out(prepared=check.prepared)
     command = "docker images" if check.what == "images" else "docker ps -a"
@@ -408,7 +485,7 @@ def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:  # 
     half = check.what == "containers" and any(request.path == "/containers/json" for request in seen.requests)
     return Finding(
         passed=right,
-        reason="" if right else Reason.NOT_LISTED,
+        reason="" if right else NOT_LISTED,
         message="" if right else _not_listed(check.what, seen, half=half),
         expected=f"the script asks Docker for the list, as `{command}` does",
         actual="asked for the list" if right else _asked(seen),

@@ -7,28 +7,47 @@ import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, NoImage, compose
+from grader.checks.base import CheckContext, CheckGenerator, NoImage, check_kind, compose
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
-from grader.checks.diagnosis import excerpt
+from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.inputs import sales_file
-from grader.course.kinds import ComposeAccepts, ComposeDown, ComposePrints, ComposeService
-from grader.course.reasons import Reason
+from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
+from grader.course.registry import Check, reason
+from grader.course.types import Name
 from grader.models import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen, TimedOut
 from grader.sandbox.compose_policy import compose_file
+
+COMPOSE_INVALID = reason("C101", "compose_invalid", "Compose does not accept the file.")
+NOT_BUILT_HERE = reason("C102", "not_built_here", "No service builds from the folder.")
+NOT_MOUNTED = reason("C103", "not_mounted", "The service does not mount the file.")
+MOUNTED_ELSEWHERE = reason("C104", "mounted_elsewhere", "The file is mounted where the script does not look for it.")
+COMPOSE_FAILED = reason("C105", "compose_failed", "Compose could not build or bring up.")
+SERVICE_NOT_STARTED = reason("C106", "service_not_started", "The service has no container that ran.")
+RESTARTED = reason("C107", "restarted", "The container is started again and again.")
+COMPOSE_LEFT = reason("C108", "compose_left", "Something is there after `down`.")
+
 
 _TOLD_NAME = "docker-compose.yml"
 _ERROR_LINES = 4
 
 
-def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeAccepts(Check):
+    """`docker compose config` accepts the folder's Compose file."""
+
+    kind: Literal["compose_accepts"]
+
+
+@check_kind(ComposeAccepts)
+def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenerator[Finding]:
     """There is a Compose file, and Compose can read it."""
     name = _file_of(context)
     if not name:
         return Finding(
             passed=False,
-            reason=Reason.FILE_MISSING,
+            reason=FILE_MISSING,
             message=f"The exercise's folder has no {_TOLD_NAME}{_similar(context)}.",
             expected=_TOLD_NAME,
             actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
@@ -44,9 +63,7 @@ def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenera
         told = f"{told.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
     return Finding(
         passed=accepted,
-        reason=""
-        if accepted
-        else (Reason.NOT_MOUNTED if b"undefined volume" in seen.config.stderr else Reason.COMPOSE_INVALID),
+        reason="" if accepted else (NOT_MOUNTED if b"undefined volume" in seen.config.stderr else COMPOSE_INVALID),
         message="" if accepted else told,
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
@@ -82,6 +99,16 @@ class _Service:
     profiles: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeService(Check):
+    """A service builds from this folder and mounts this file of it."""
+
+    kind: Literal["compose_service"]
+    file: Name
+    """The file's name."""
+
+
+@check_kind(ComposeService)
 def compose_service(check: ComposeService, context: CheckContext) -> CheckGenerator[Finding]:
     """One service does both: it builds from this folder, and mounts the file from the host."""
     seen = yield from compose()
@@ -99,13 +126,13 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
     )
 
 
-def _lacking(services: Sequence[_Service], file: str) -> tuple[Reason, str]:
+def _lacking(services: Sequence[_Service], file: str) -> tuple[str, str]:
     here = [service.name for service in services if service.builds_here]
     if not here:
-        return Reason.NOT_BUILT_HERE, "No service has a `build` that names this folder."
+        return NOT_BUILT_HERE, "No service has a `build` that names this folder."
     elsewhere = [service.name for service in services if service.mounted]
     also = f" The service {elsewhere[0]} does, but it is not built from this folder." if elsewhere else ""
-    return Reason.NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}.{also}"
+    return NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}.{also}"
 
 
 def _described(service: _Service) -> str:
@@ -113,6 +140,18 @@ def _described(service: _Service) -> str:
     return f"{service.name}: {builds}; {f'mounts {service.mounted}' if service.mounted else 'mounts no such file'}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposePrints(Check):
+    """Brought up with a drawn file, that service prints the line with the right prediction and exits 0."""
+
+    kind: Literal["compose_prints"]
+    file: Name
+    """The file's name."""
+    case: Name
+    """Name of the exercise's case whose weeks are in the file."""
+
+
+@check_kind(ComposePrints)
 def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerator[Finding]:
     """Brought up with the drawn file, a service that builds here and mounts it prints the right line and exits 0."""
     seen, wanted = yield from _brought_up(check, context)
@@ -129,7 +168,7 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
     if failed is not None and not ours and not any(service.profiles for service in wanted):
         what = "build" if failed is seen.build else "up"
         message = f"`docker compose {what}` did not work: {_said(failed)}"
-        return replace(told, reason=Reason.COMPOSE_FAILED, message=message, actual=excerpt(failed))
+        return replace(told, reason=COMPOSE_FAILED, message=message, actual=excerpt(failed))
     if not ours:
         return replace(told, **_not_started(wanted))
     told_each = [replace(told, **_service_said(service, seen, expected)) for service in ours]
@@ -150,7 +189,7 @@ def _not_started(wanted: Sequence[_Service]) -> dict[str, Any]:
         f" It stands behind the profile {profiles[0]}, so it starts only when that is asked for." if profiles else ""
     )
     message = f"`docker compose up` did not start the service {names}.{behind}"
-    return {"reason": Reason.SERVICE_NOT_STARTED, "message": message, "actual": "no container of that service"}
+    return {"reason": SERVICE_NOT_STARTED, "message": message, "actual": "no container of that service"}
 
 
 def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> dict[str, Any]:
@@ -163,12 +202,12 @@ def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> d
     }
     if service.restarts or service.status == "restarting":
         message = f"The container of {service.service} is started again whenever it ends (`restart`), without end."
-        return {**said, "reason": Reason.RESTARTED, "message": message}
+        return {**said, "reason": RESTARTED, "message": message}
     if service.status != "exited":
         message = f"The container of {service.service} was still {service.status} after {seen.seconds:.0f} seconds."
         return {
             **said,
-            "reason": Reason.TIMED_OUT if service.status == "running" else Reason.SERVICE_NOT_STARTED,
+            "reason": TIMED_OUT if service.status == "running" else SERVICE_NOT_STARTED,
             "message": message,
         }
     if number is None:
@@ -176,16 +215,28 @@ def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> d
         why = f" Its last message is: {last}" if last else ""
         message = f"The service {service.service} printed no prediction line; its exit code is {service.code}.{why}"
         missing = last.startswith(("FileNotFoundError", "NotADirectoryError", "IsADirectoryError"))
-        return {**said, "reason": Reason.MOUNTED_ELSEWHERE if missing else Reason.NO_LINE, "message": message}
+        return {**said, "reason": MOUNTED_ELSEWHERE if missing else NO_LINE, "message": message}
     if not agrees(number, expected):
         message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
-        return {**said, "reason": Reason.WRONG_NUMBER, "message": message}
+        return {**said, "reason": WRONG_NUMBER, "message": message}
     if service.code:
         message = f"The prediction of {service.service} is right, but the exit code is {service.code}, not 0."
-        return {**said, "reason": Reason.EXIT_CODE, "message": message}
+        return {**said, "reason": EXIT_CODE, "message": message}
     return {**said, "passed": True, "message": f"The service {service.service} printed the right line."}
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ComposeDown(Check):
+    """After `docker compose down` nothing of it is left."""
+
+    kind: Literal["compose_down"]
+    file: Name
+    """The file's name."""
+    case: Name
+    """As for `compose_prints`."""
+
+
+@check_kind(ComposeDown)
 def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Finding]:
     """After `down`, no container, network or volume of the project is there."""
     seen, _ = yield from _brought_up(check, context)
@@ -195,7 +246,7 @@ def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Fi
     worked = down is not None and down.ended == Exited(0) and not seen.left
     return Finding(
         passed=worked,
-        reason="" if worked else Reason.COMPOSE_LEFT,
+        reason="" if worked else COMPOSE_LEFT,
         message="" if worked else f"After `docker compose down` there is still: {', '.join(seen.left) or 'something'}.",
         expected="no container, network or volume of the project",
         actual=", ".join(seen.left) or (excerpt(down) if down and down.ended != Exited(0) else "nothing is left"),

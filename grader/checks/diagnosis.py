@@ -11,7 +11,7 @@ from typing import assert_never
 
 from grader.checks.base import CheckContext, command_of
 from grader.checks.compare import agrees, lines, separated, with_decimal_comma
-from grader.course.reasons import Reason
+from grader.course.registry import reason
 from grader.models import (
     Built,
     Exited,
@@ -24,6 +24,17 @@ from grader.models import (
     RunRequest,
     TimedOut,
 )
+
+FILE_MISSING = reason("F101", "file_missing", "A file that has to be handed in is not there.")
+CMD_REPLACED = reason(
+    "D104", "cmd_replaced", "Arguments replaced CMD, and the engine tried to execute the first argument."
+)
+NOT_STARTED = reason("D120", "not_started", "The engine could not start the image's command.")
+TIMED_OUT = reason("R101", "timed_out", "The run took longer than its limit.")
+OUT_OF_MEMORY = reason("R102", "out_of_memory", "The run used more memory than its limit.")
+OUTPUT_LIMIT = reason("R103", "output_limit", "The run printed more than its limit.")
+MODULE_MISSING = reason("R104", "module_missing", "The script stopped because it could not import something.")
+
 
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
@@ -157,13 +168,13 @@ def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Find
             return _not_started(image, request, end)
         case TimedOut():
             message = f"The container was still running after {end.seconds:g} seconds and was stopped."
-            reason = Reason.TIMED_OUT
+            reason = TIMED_OUT
         case OutOfMemory():
             message = f"The container was killed because it used more than {end.limit_bytes // 2**20} MiB of memory."
-            reason = Reason.OUT_OF_MEMORY
+            reason = OUT_OF_MEMORY
         case OutputLimit():
             message = f"The container printed more than {end.limit_bytes // 1024} KiB and was stopped."
-            reason = Reason.OUTPUT_LIMIT
+            reason = OUTPUT_LIMIT
         case _:
             assert_never(end)
     return Finding(passed=False, message=message, reason=reason, ended=end.kind, actual=excerpt(outcome))
@@ -174,7 +185,7 @@ def placed(finding: Finding, context: CheckContext) -> Finding:
 
     That is the script, or the Dockerfile's line with the command where that could not be started.
     """
-    if finding.reason in {Reason.CMD_REPLACED, Reason.NOT_STARTED}:
+    if finding.reason in {CMD_REPLACED, NOT_STARTED}:
         return replace(finding, file="Dockerfile", line=context.line_of("CMD", "ENTRYPOINT"))
     return replace(finding, file=context.script)
 
@@ -184,7 +195,7 @@ def _not_started(image: Built, request: RunRequest, end: NotStarted) -> Finding:
     if request.args and not image.config.entrypoint and image.config.command:
         return Finding(
             passed=False,
-            reason=Reason.CMD_REPLACED,
+            reason=CMD_REPLACED,
             message=(
                 f"The container did not start. The image has a CMD ({shlex.join(image.config.command)}) but no "
                 f"ENTRYPOINT, so Docker replaced the whole CMD by the arguments and tried to execute a program "
@@ -196,7 +207,7 @@ def _not_started(image: Built, request: RunRequest, end: NotStarted) -> Finding:
         )
     return Finding(
         passed=False,
-        reason=Reason.NOT_STARTED,
+        reason=NOT_STARTED,
         message="The container did not start: Docker could not execute the image's command.",
         expected="a command that exists in the image",
         actual=f"Docker executed: {command or '(no command at all)'}\n{end.reason}",

@@ -2,23 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Literal, TypeVar
 
-from grader.course.kinds import Fed
+from grader.course.registry import Check
+from grader.course.types import AbsolutePath
 from grader.models import Case, FolderMount, MemoryFile, RunRequest
-
-CheckT = TypeVar("CheckT", bound=Fed)
 
 _MANY = 6
 
 
-def ways(check: CheckT) -> list[CheckT]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inputs(Check):
+    """Shared by checks that run the image with weeks. With none of these keys the script holds them."""
+
+    arguments: bool = False
+    """Whether the weeks are passed as arguments of `docker run`."""
+    file: AbsolutePath | None = None
+    """Where a file with the weeks, one a line, is mounted, read-only."""
+    or_arguments: bool = False
+    """Whether the same weeks are passed as arguments too, if the file alone does not do; either way may be right."""
+    untidy: bool = False
+    """Whether that file has a blank line among the others and no newline at its end."""
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
+    """Variables that `docker run -e` sets."""
+    method: Literal["average", "last", "trend"] = "average"
+    """Which of the reference's predictions is expected."""
+
+
+InputsT = TypeVar("InputsT", bound=Inputs)
+
+
+def variants(check: InputsT) -> list[InputsT]:
     """The ways to give the weeks that may each be right: as asked, and with `or_arguments` as arguments besides."""
     return [check, replace(check, arguments=True)] if check.or_arguments else [check]
 
 
-def fed(check: Fed, case: Case, *folders: FolderMount) -> RunRequest:
+def run_request(check: Inputs, case: Case, *folders: FolderMount) -> RunRequest:
     """The run that a check asks for with one case."""
     return RunRequest(
         args=case.weeks if check.arguments else (),
@@ -35,7 +55,7 @@ def sales_file(path: str, case: Case, *, untidy: bool = False) -> MemoryFile:
     return MemoryFile(path, text.encode(), 0o444)
 
 
-def given(check: Fed, case: Case) -> str:
+def given(check: Inputs, case: Case) -> str:
     """What was given, as part of a sentence that goes on: ` for the weeks 1 2 3 in /app/sales.txt, with NAME=value,`.
 
     Nothing if nothing was given.

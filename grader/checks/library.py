@@ -8,22 +8,57 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Annotated, Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, built, docker_in_image, docker_run, run
+from annotated_types import MinLen
+
+from grader.checks.base import CheckContext, CheckGenerator, built, check_kind, docker_in_image, docker_run, run
 from grader.checks.compare import lines
-from grader.checks.diagnosis import ended, excerpt, python_error
-from grader.checks.inputs import fed
-from grader.checks.probe import Probed, probe
+from grader.checks.diagnosis import MODULE_MISSING, ended, excerpt, python_error
+from grader.checks.inputs import Inputs, run_request
+from grader.checks.probe import NOT_IMPORTABLE, Probed, ReadsPackages, probe
 from grader.checks.python_source import Uses, uses_of
-from grader.course.kinds import Loads, NotInBase, SourceUses
-from grader.course.reasons import Reason
+from grader.course.registry import Check, reason
+from grader.course.types import Name
 from grader.dockerfile import policy as gate
 from grader.models import Finding, MemoryFile, RunOutcome, RunRequest
+
+BASE_BRINGS_IT = reason("P103", "base_brings_it", "The base image has the library already.")
+SOURCE_UNREADABLE = reason("P201", "source_unreadable", "The script is missing, or does not parse.")
+NOT_IN_SOURCE = reason("P202", "not_in_source", "The library is not imported in the source.")
+NOT_USED = reason("P203", "not_used", "The library is imported and never used.")
+NO_MEAN = reason("P204", "no_mean", "No mean is taken of an object of the library.")
+NOT_LOADED = reason("P205", "not_loaded", "In a run, the library is not loaded.")
+SHADOWED = reason("P206", "shadowed", "In a run, a file of the student's own is loaded under the library's name.")
+
 
 _FOLDER = "/grader-probe"
 _WORDS = re.compile(r"grader-loaded (?P<proof>[0-9a-f]{64}) (?P<text>\[.*\])")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loads(Inputs):
+    """In a run of the script, these modules are really loaded."""
+
+    kind: Literal["loads"]
+    modules: Annotated[tuple[Name, ...], MinLen(1)]
+    """Names as in `import NAME`."""
+    case: Name
+    """Name of the exercise's case whose weeks are given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceUses(Check):
+    """The script or a helper module beside it uses a library."""
+
+    kind: Literal["source_uses"]
+    module: Literal["pandas", "numpy"]
+    """The library."""
+    mean: bool = False
+    """Whether the mean has to be taken of one of the library's own objects."""
+
+
+@check_kind(SourceUses)
 def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Finding]:
     """What the script and the modules beside it say; where a mean is not found by reading, a run may show it.
 
@@ -32,7 +67,7 @@ def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Find
     yield from built()
     uses = uses_of(context.files, context.script, check.module)
     reason, message = _judged(check, context, uses)
-    if check.mean and reason in {Reason.NOT_USED, Reason.NO_MEAN} and (yield from _mean_is_taken(check, context)):
+    if check.mean and reason in {NOT_USED, NO_MEAN} and (yield from _mean_is_taken(check, context)):
         reason, message = "", ""
     return Finding(
         passed=not reason,
@@ -49,15 +84,15 @@ def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Find
 
 def _judged(check: SourceUses, context: CheckContext, uses: Uses) -> tuple[str, str]:
     if uses.problem:
-        return Reason.SOURCE_UNREADABLE, uses.problem
+        return SOURCE_UNREADABLE, uses.problem
     if not uses.imported:
-        return Reason.NOT_IN_SOURCE, f"{context.script} does not import {check.module}."
+        return NOT_IN_SOURCE, f"{context.script} does not import {check.module}."
     if not uses.used:
-        return Reason.NOT_USED, f"{context.script} imports {check.module} but never uses it."
+        return NOT_USED, f"{context.script} imports {check.module} but never uses it."
     if check.mean and uses.uncalled and not uses.mean:
-        return Reason.NO_MEAN, f"Line {uses.uncalled} names .mean, but without () behind it nothing is calculated."
+        return NO_MEAN, f"Line {uses.uncalled} names .mean, but without () behind it nothing is calculated."
     if check.mean and not uses.mean:
-        return Reason.NO_MEAN, f"No mean of a {check.module} object is taken in {context.script}."
+        return NO_MEAN, f"No mean of a {check.module} object is taken in {context.script}."
     return "", ""
 
 
@@ -77,7 +112,7 @@ def _watched_run(check: Loads, context: CheckContext, watched: str = "") -> Chec
     """A run of the check's case in which Python itself tells, at its end, what it has loaded."""
     image = yield from built()
     seen = yield from probe(context, arguments=check.arguments)
-    plain = fed(check, context.group(check.case)[0])
+    plain = run_request(check, context.group(check.case)[0])
     teller = MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, context, watched))
     if isinstance(seen, Probed) and seen.sites:
         starter = MemoryFile(f"{seen.sites[0]}/grader-loaded.pth", _STARTER)
@@ -92,9 +127,10 @@ _STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(),
 """A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
 
 
+@check_kind(Loads)
 def loads(check: Loads, context: CheckContext) -> CheckGenerator[Finding]:
     """A run in which Python itself tells, at its end, whether the modules were loaded."""
-    plain = fed(check, context.group(check.case)[0])
+    plain = run_request(check, context.group(check.case)[0])
     outcome = yield from _watched_run(check, context)
     loaded = _told(context, outcome)
     outcome = _without_words(outcome)
@@ -126,13 +162,13 @@ def _not_loaded(missing: list[str], own: list[_Loaded], outcome: RunOutcome) -> 
     """The reason and the message of a failure; two empty texts where nothing is missing."""
     if not missing and own:
         told = f"When the script runs, {own[0].name} is {own[0].path}, which is no installed package."
-        return Reason.SHADOWED, told
+        return SHADOWED, told
     if not missing:
         return "", ""
     names, error = ", ".join(missing), python_error(outcome)
     if error.startswith(("ModuleNotFoundError", "ImportError")):
-        return Reason.MODULE_MISSING, f"The script stopped before {names} was loaded. Python says: {error}"
-    return Reason.NOT_LOADED, f"When the script runs, {names} is not loaded."
+        return MODULE_MISSING, f"The script stopped before {names} was loaded. Python says: {error}"
+    return NOT_LOADED, f"When the script runs, {names} is not loaded."
 
 
 def _shows_imports(plain: RunRequest, modules: list[str]) -> str:
@@ -182,6 +218,18 @@ def _without_words(outcome: RunOutcome) -> RunOutcome:
     return replace(outcome, stdout=stdout, stderr=stderr)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotInBase(ReadsPackages):
+    """An instruction of the Dockerfile installed these packages; the base image does not bring them."""
+
+    kind: Literal["not_in_base"]
+    modules: Annotated[tuple[Name, ...], MinLen(1)]
+    """Names as in `import NAME` and `pip install NAME`."""
+    arguments: bool = False
+    """As for `script_runs`."""
+
+
+@check_kind(NotInBase)
 def not_in_base(check: NotInBase, context: CheckContext) -> CheckGenerator[Finding]:
     """The modules belong to installed packages, and no base image of the Dockerfile can import them by itself."""
     yield from built()
@@ -196,7 +244,7 @@ def not_in_base(check: NotInBase, context: CheckContext) -> CheckGenerator[Findi
         if outcome.ended.kind == "exited" and outcome.ended.code == 0:
             return Finding(
                 passed=False,
-                reason=Reason.BASE_BRINGS_IT,
+                reason=BASE_BRINGS_IT,
                 message=f"{', '.join(check.modules)} comes with the base image {base}, not from your Dockerfile.",
                 expected=f"an instruction that installs {', '.join(check.modules)}",
                 actual=f"{base} has it already",
@@ -211,7 +259,7 @@ def _not_installed(seen: Probed, absent: list[str]) -> Finding:
     names = ", ".join(absent)
     return Finding(
         passed=False,
-        reason=Reason.NOT_IMPORTABLE,
+        reason=NOT_IMPORTABLE,
         message=f"The Python that runs your script imports some file named {names}, but no such package is installed.",
         expected=f"{names} among the installed packages",
         actual=", ".join(f"{name} {version}" for name, version in seen.distributions[:8]) or "no packages",

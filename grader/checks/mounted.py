@@ -7,11 +7,15 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
 
 from grader.checks.base import (
     CheckContext,
     CheckGenerator,
     built,
+    check_kind,
     docker_inspect,
     docker_run,
     docker_runs,
@@ -20,13 +24,43 @@ from grader.checks.base import (
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.checks.diagnosis import commas_told, decimals_told, ended, excerpt, not_finished, placed
-from grader.checks.inputs import fed, given, ways
+from grader.checks.inputs import Inputs, given, run_request, variants
 from grader.course.cases import draw_text
-from grader.course.kinds import ImageEnvironment, NeedsFile, RefusesValue, SavesPrediction
-from grader.course.reasons import Reason
+from grader.course.registry import Check, reason
+from grader.course.types import AbsolutePath, Name
 from grader.models import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
+VARIABLE_NOT_SET = reason(
+    "D131", "variable_not_set", "The image's environment does not have the variable, or another value."
+)
+FILE_BAKED_IN = reason(
+    "R301", "file_baked_in", "With nothing mounted, the mounted file's prediction is printed all the same."
+)
+UNKNOWN_ACCEPTED = reason("R302", "unknown_accepted", "A value that means nothing still gives a prediction.")
+UNKNOWN_NOT_NAMED = reason("R303", "unknown_not_named", "No message names the value that means nothing.")
+UNKNOWN_EXIT_CODE = reason(
+    "R304", "unknown_exit_code", "The message is right, but the exit code says that all went well."
+)
+FILE_NOT_WRITTEN = reason("R311", "file_not_written", "The file is not in the mounted folder after the run.")
+NOT_IN_FILE = reason("R312", "not_in_file", "The file is there, and does not carry the prediction.")
+FILE_NOT_REPLACED = reason(
+    "R313", "file_not_replaced", "After a second run, the file does not end with the new prediction."
+)
+LOG_TRUNCATED = reason("R314", "log_truncated", "A second run removed what the first one had written.")
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NeedsFile(Check):
+    """With nothing mounted, the prediction of this case is not printed: it is not baked into the image."""
+
+    kind: Literal["needs_file"]
+    case: Name
+    """Name of the exercise's case that was mounted before."""
+    method: Literal["average", "last", "trend"] = "average"
+    """Which of the reference's predictions must not come out."""
+
+
+@check_kind(NeedsFile)
 def needs_file(check: NeedsFile, context: CheckContext) -> CheckGenerator[Finding]:
     """With nothing mounted, whatever comes out is fine, but not the first file's prediction."""
     yield from built()
@@ -36,7 +70,7 @@ def needs_file(check: NeedsFile, context: CheckContext) -> CheckGenerator[Findin
     baked = number is not None and agrees(number, case.expected(check.method))
     return Finding(
         passed=not baked,
-        reason=Reason.FILE_BAKED_IN if baked else "",
+        reason=FILE_BAKED_IN if baked else "",
         message="With nothing mounted, the container prints the prediction of the file that was mounted before."
         if baked
         else "",
@@ -48,6 +82,18 @@ def needs_file(check: NeedsFile, context: CheckContext) -> CheckGenerator[Findin
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageEnvironment(Check):
+    """The image's own environment has this variable."""
+
+    kind: Literal["image_environment"]
+    variable: Name
+    """Its name."""
+    value: str
+    """The value that ENV gives it."""
+
+
+@check_kind(ImageEnvironment)
 def image_environment(check: ImageEnvironment, context: CheckContext) -> CheckGenerator[Finding]:
     """The image's configuration sets the variable, for every container."""
     image = yield from built()
@@ -56,7 +102,7 @@ def image_environment(check: ImageEnvironment, context: CheckContext) -> CheckGe
     seen = _seen_of(check.variable, variables)
     return Finding(
         passed=right,
-        reason="" if right else Reason.VARIABLE_NOT_SET,
+        reason="" if right else VARIABLE_NOT_SET,
         message="" if right else f"In the image's environment, {seen}.",
         expected=f"{check.variable}={check.value}",
         actual=seen,
@@ -74,11 +120,23 @@ def _seen_of(name: str, variables: Mapping[str, str]) -> str:
     return f"{name} is not set{f', but there is one called “{near[0]}”' if near else ''}"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusesValue(Inputs):
+    """A value that means nothing gives no prediction, a message that names it, and an exit code that is not 0."""
+
+    kind: Literal["refuses_value"]
+    variable: Name
+    """The variable that `docker run -e` sets to a drawn word."""
+    case: Name
+    """Name of the exercise's case whose weeks are given."""
+
+
+@check_kind(RefusesValue)
 def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[Finding]:
     """An unknown value gives no prediction, a message that names it, and an exit code that is not 0."""
     image = yield from built()
     value = f"unknown-{draw_text(len(context.nonce), context.nonce, check.variable)[:6]}"
-    plain = fed(check, context.group(check.case)[0])
+    plain = run_request(check, context.group(check.case)[0])
     request = replace(plain, environment=(*plain.environment, (check.variable, value)))
     outcome = yield from run(request)
     stopped = not_finished(image, request, outcome)
@@ -102,20 +160,36 @@ def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
     printed = [*lines(outcome.stdout), *lines(outcome.stderr)]
     with_it = f"With {variable}={value}"
     if any(is_prediction_line(line) for line in printed):
-        return Reason.UNKNOWN_ACCEPTED, f"{with_it} the script still prints a prediction."
+        return UNKNOWN_ACCEPTED, f"{with_it} the script still prints a prediction."
     if not any(value in line.lower() for line in printed):  # in capitals it is named, too
-        return Reason.UNKNOWN_NOT_NAMED, f"{with_it} no line of the output names the unknown value."
+        return UNKNOWN_NOT_NAMED, f"{with_it} no line of the output names the unknown value."
     if outcome.ended == Exited(0):
-        return Reason.UNKNOWN_EXIT_CODE, f"{with_it} the exit code is 0, which says that all went well."
+        return UNKNOWN_EXIT_CODE, f"{with_it} the exit code is 0, which says that all went well."
     return "", ""
 
 
 # ── folders ─────────────────────────────────────────────────────────────────────────────
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavesPrediction(Inputs):
+    """Runs with a folder mounted, one after the other on the same folder, leave the prediction in a file there."""
+
+    kind: Literal["saves_prediction"]
+    cases: Annotated[tuple[Name, ...], MinLen(1)]
+    """Names of the exercise's cases, one run each, in this order."""
+    folder: AbsolutePath
+    """Where the folder is mounted, writable."""
+    name: Name
+    """The file's name in it; `*` stands for any characters."""
+    appends: bool = False
+    """Whether a run adds a line with its prediction and keeps what was there, instead of leaving only the new one."""
+
+
+@check_kind(SavesPrediction)
 def saves_prediction(check: SavesPrediction, context: CheckContext) -> CheckGenerator[Finding]:
     """After each run on the same folder, the file there says what it must; the first run that does not is told."""
-    return (yield from first_right([_run_after_run(way, context) for way in ways(check)]))
+    return (yield from first_right([_run_after_run(way, context) for way in variants(check)]))
 
 
 def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenerator[tuple[Finding, bool]]:
@@ -127,7 +201,7 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
     requests: list[RunRequest] = []
     replaced: float | None = None
     for case in [case for name in check.cases for case in context.group(name)]:
-        request = fed(check, case, folder)
+        request = run_request(check, case, folder)
         outcome = yield from run(request)
         requests.append(request)
         finding = _saved(check, context, image, _Saving(case, tuple(requests), outcome, tuple(earlier), replaced))
@@ -184,7 +258,7 @@ def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, .
     """The reason and the message of a failure; two empty texts where the file is as it must be."""
     if not files:
         return (
-            Reason.FILE_NOT_WRITTEN,
+            FILE_NOT_WRITTEN,
             f"After the run there is no file {check.name} in the mounted folder {check.folder}.",
         )
     found = [line for file in files for line in _lines_of(file)]
@@ -198,16 +272,16 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     if any(line not in kept for line in saving.earlier):
         if all(any(now.startswith(line) for now in kept) for line in saving.earlier):
             return (
-                Reason.NOT_IN_FILE,
+                NOT_IN_FILE,
                 f"The second run wrote into the first one's line in {where}, not a line of its own.",
             )
-        return Reason.LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
+        return LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
     new = list((Counter(found) - Counter(saving.earlier)).elements())
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
         told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
         near = commas_told(found, expected) or _decimals_lost(new, expected)
-        return Reason.NOT_IN_FILE, f"{told}{_closing(check, saving)}{near}"
+        return NOT_IN_FILE, f"{told}{_closing(check, saving)}{near}"
     return "", ""
 
 
@@ -221,12 +295,12 @@ def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     expected = saving.case.expected(check.method)
     every = [number for line in found for number in numbers(line)]
     if not every or not agrees(every[-1], expected):
-        reason = Reason.FILE_NOT_REPLACED if saving.earlier else Reason.NOT_IN_FILE
+        reason = FILE_NOT_REPLACED if saving.earlier else NOT_IN_FILE
         seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else _NO_NUMBER.format(check.name)
         return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}{commas_told(found, expected)}"
     if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
         return (
-            Reason.FILE_NOT_REPLACED,
+            FILE_NOT_REPLACED,
             f"After the second run, {check.name} still holds the first run's prediction as well.",
         )
     return "", ""

@@ -8,10 +8,24 @@ import re
 import shlex
 import statistics
 from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, after_script, built, docker_run, first_right, left, run
+from annotated_types import Ge, Le, MinLen
+
+from grader.checks.base import (
+    CheckContext,
+    CheckGenerator,
+    after_script,
+    built,
+    check_kind,
+    docker_run,
+    first_right,
+    left,
+    run,
+)
 from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.checks.diagnosis import (
+    MODULE_MISSING,
     decimals_told,
     ended,
     excerpt,
@@ -22,15 +36,59 @@ from grader.checks.diagnosis import (
     python_error,
     shown_command,
 )
-from grader.checks.inputs import fed, given, ways
-from grader.course.kinds import AlsoLogged, Predicts, Usage
-from grader.course.reasons import Reason
+from grader.checks.inputs import Inputs, given, run_request, variants
+from grader.course.registry import Check, reason
+from grader.course.types import AbsolutePath, ImageName, Name
 from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 
+SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")
+SCRIPT_REPLACED = reason(
+    "D122", "script_replaced", "Arguments replaced the CMD that named the script; ENTRYPOINT alone does not."
+)
+CMD_BRINGS_ARGUMENTS = reason(
+    "D123", "cmd_brings_arguments", "CMD holds weeks of its own, which the script gets where `docker run` gives none."
+)
+LITERAL_ARGUMENTS = reason("D124", "literal_arguments", "ENTRYPOINT in exec form has a `$@`, which nobody replaces.")
+CRASHED = reason("R105", "crashed", "The script ended with an error, before it printed the line or after.")
+GAVE_UP = reason(
+    "R106", "gave_up", "The script printed no line and ended with another exit code than 0, without an error of Python."
+)
+WAITS_FOR_INPUT = reason("R107", "waits_for_input", "The script asked for keyboard input.")
+SCRIPT_UNREADABLE = reason(
+    "R108", "script_unreadable", "Python may not read the script, as the user that the container runs as."
+)
+EXIT_CODE = reason("R109", "exit_code", "The output is right but the exit code is not.")
+NO_LINE = reason("R201", "no_line", "The run printed no prediction line.")
+LINE_ON_STDERR = reason("R202", "line_on_stderr", "The prediction line went to standard error.")
+WRONG_NUMBER = reason("R203", "wrong_number", "The prediction line carries another number.")
+CHANGING_NUMBER = reason(
+    "R204", "changing_number", "The line carries another number, and yet another when the same is run a second time."
+)
+CONSTANT_NUMBER = reason("R205", "constant_number", "The number does not depend on the weeks given.")
+ROUNDED_WEEKS = reason("R206", "rounded_weeks", "The number is the mean of rounded weeks.")
+NOT_LOGGED = reason("R207", "not_logged", "No other line of output carries the prediction.")
+NO_USAGE = reason("R211", "no_usage", "No line with the word asked for.")
+USAGE_SPELLING = reason("R212", "usage_spelling", "The usage text has the word in other letters, capital or small.")
+USAGE_EXIT_CODE = reason("R213", "usage_exit_code", "The usage line is there, the exit code is not the one asked for.")
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predicts(Inputs):
+    """Each run prints the line with the right prediction and exits 0."""
+
+    kind: Literal["predicts"]
+    cases: Annotated[tuple[Name, ...], MinLen(1)]
+    """Names of the exercise's cases."""
+    image: ImageName = ""
+    """An image that commands.sh leaves, to be run instead of one that is built for the check."""
+    folder: AbsolutePath | None = None
+    """Where an empty folder is mounted, writable."""
+
+
+@check_kind(Predicts)
 def predicts(check: Predicts, context: CheckContext) -> CheckGenerator[Finding]:
     """Each case's run prints the line with the right number and exits 0; the first that does not is told."""
-    return (yield from first_right([_each_case(way, context) for way in ways(check)]))
+    return (yield from first_right([_each_case(way, context) for way in variants(check)]))
 
 
 def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[Finding, bool]]:
@@ -39,10 +97,10 @@ def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[F
     finding = Finding(passed=True)
     for case in [case for name in check.cases for case in context.group(name)]:
         folders = (FolderMount(check.folder),) if check.folder else ()
-        request = replace(fed(check, case, *folders), left=check.image)
+        request = replace(run_request(check, case, *folders), left=check.image)
         outcome = yield from run(request)
         finding = _prediction(check, context, _Ran(image, case, request, outcome))
-        if finding.reason == Reason.WRONG_NUMBER:
+        if finding.reason == WRONG_NUMBER:
             finding = yield from _seen_twice(finding, request, outcome)
         if not finding.passed:
             return finding, predicted(outcome.stdout) is not None
@@ -56,9 +114,21 @@ def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> C
     if first is None or second is None or repr(first) == repr(second) or agrees(second, first):  # nan agrees with none
         return finding
     told = f"{finding.message} Run again in the same way, the script prints {second:.10g}: its answer changes."
-    return replace(finding, reason=Reason.CHANGING_NUMBER, message=told)
+    return replace(finding, reason=CHANGING_NUMBER, message=told)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlsoLogged(Check):
+    """Besides the line, at least one other line of output carries the prediction."""
+
+    kind: Literal["also_logged"]
+    case: Name
+    """Name of the exercise's case whose prediction is expected."""
+    method: Literal["average", "last", "trend"] = "average"
+    """Which of the reference's predictions is expected."""
+
+
+@check_kind(AlsoLogged)
 def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Finding]:
     """A line other than the line carries the prediction. A line that lists the weeks does not count."""
     image = yield from built()
@@ -72,7 +142,7 @@ def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Find
     right = _carries(_other_lines(outcome), case, expected)
     return Finding(
         passed=right,
-        reason="" if right else Reason.NOT_LOGGED,
+        reason="" if right else NOT_LOGGED,
         message=""
         if right
         else "Besides the prediction line, no other line of the output carries the predicted number.",
@@ -84,6 +154,20 @@ def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Find
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage(Check):
+    """Run with too few arguments, the script prints a line with `word` and exits with `exit_code`."""
+
+    kind: Literal["usage"]
+    arguments: tuple[str, ...]
+    """The arguments to run it with."""
+    word: Name = "Usage"
+    """Must stand in a line of stdout or stderr."""
+    exit_code: Annotated[int, Ge(0), Le(255)] = 1
+    """The exit code expected."""
+
+
+@check_kind(Usage)
 def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
     """Run with these arguments, a line contains the word and the exit code is the one asked for."""
     image = yield from built()
@@ -125,12 +209,12 @@ def _usage_judged(check: Usage, said: list[str], code: int) -> tuple[str, str]:
     exit_code = "" if code == check.exit_code else f"the exit code is {code}, not {check.exit_code}."
     if any(check.word in line for line in said):
         told = f"{with_it} the usage line is printed, but {exit_code}" if exit_code else ""
-        return Reason.USAGE_EXIT_CODE if exit_code else "", told
+        return USAGE_EXIT_CODE if exit_code else "", told
     other = re.search(re.escape(check.word), "\n".join(said), re.IGNORECASE)
     if other is None:
-        return Reason.NO_USAGE, f"{with_it} no line of the output contains the word {check.word}."
+        return NO_USAGE, f"{with_it} no line of the output contains the word {check.word}."
     told = f"{with_it} the output has {other.group()}, not {check.word}: capital and small letters differ."
-    return Reason.USAGE_SPELLING, f"{told} And {exit_code}" if exit_code else told
+    return USAGE_SPELLING, f"{told} And {exit_code}" if exit_code else told
 
 
 # ── the prediction ──────────────────────────────────────────────────────────────────────
@@ -169,7 +253,7 @@ def _prediction(check: Predicts, context: CheckContext, ran: _Ran) -> Finding:
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),
         reproduce=reproduce,
-        file="Dockerfile" if reason == Reason.SCRIPT_UNREADABLE else context.script,
+        file="Dockerfile" if reason == SCRIPT_UNREADABLE else context.script,
     )
     return _about_the_command(finding, context, ran.request) if lost else finding
 
@@ -187,41 +271,41 @@ def _compared(check: Predicts, context: CheckContext, ran: _Ran) -> tuple[str, s
     if number is None:
         reason, told = _no_line(ran, expected)
         both = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
-        return reason, told + both if check.untidy and reason == Reason.CRASHED else told
+        return reason, told + both if check.untidy and reason == CRASHED else told
     if not agrees(number, expected):
         told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_what_it_is(ran.case, number, expected)}"
         return _wrong_reason(check, context, ran.case, number), told
     if ran.code != 0 and (error := python_error(ran.outcome)):
         told = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
-        return Reason.CRASHED, told
+        return CRASHED, told
     if ran.code != 0:
-        return Reason.EXIT_CODE, f"The prediction{weeks} is right, but the container's exit code is {ran.code}, not 0."
+        return EXIT_CODE, f"The prediction{weeks} is right, but the container's exit code is {ran.code}, not 0."
     return "", ""
 
 
 def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
     if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
-        return Reason.LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
+        return LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
     if ran.code == 0:
         nearly = nearly_told(lines(ran.outcome.stdout), expected)
-        return Reason.NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if nearly else ''}{nearly}"
+        return NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if nearly else ''}{nearly}"
     message = f"The container ended with exit code {ran.code} and printed no prediction line."
     error = python_error(ran.outcome)
     if error.startswith("EOFError"):
-        return Reason.WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
+        return WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
     if error:
         module = error.startswith(("ModuleNotFoundError", "ImportError"))
         told = f"{message} Python says: {error}{_started_from(ran.image, error)}"
-        return Reason.MODULE_MISSING if module else Reason.CRASHED, told
+        return MODULE_MISSING if module else CRASHED, told
     said = _last_words(ran.outcome)
     return _ended_without_an_error(said, ran.code), f"{message} It says: {said}" if said else message
 
 
-def _ended_without_an_error(said: str, code: int) -> Reason:
+def _ended_without_an_error(said: str, code: int) -> str:
     """Why there is no prediction line, after an exit code that is not 0 and these last words."""
     if not _NOT_THE_SCRIPT.match(said):
-        return Reason.GAVE_UP if said and code < _NOT_THE_SCRIPTS_OWN else Reason.NO_LINE
-    return Reason.SCRIPT_UNREADABLE if said.endswith("Permission denied") else Reason.NO_LINE
+        return GAVE_UP if said and code < _NOT_THE_SCRIPTS_OWN else NO_LINE
+    return SCRIPT_UNREADABLE if said.endswith("Permission denied") else NO_LINE
 
 
 def _started_from(image: Built, error: str) -> str:
@@ -244,17 +328,17 @@ def _last_words(outcome: RunOutcome) -> str:
     return said[-1] if said else ""
 
 
-def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: float) -> Reason:
+def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: float) -> str:
     others = (other for other in context.cases if other.weeks != case.weeks)
     if (check.arguments or check.file) and any(agrees(number, other.expected(check.method)) for other in others):
-        return Reason.CONSTANT_NUMBER
+        return CONSTANT_NUMBER
     if (check.arguments or check.file) and agrees(number, _EXAMPLE) and not _another_name(case, number):
-        return Reason.CONSTANT_NUMBER
+        return CONSTANT_NUMBER
     weeks = [float(week) for week in case.weeks]
     rounded = ([round(week) for week in weeks], [int(week) for week in weeks])
     if check.method == "average" and any(agrees(number, sum(figures) / len(figures)) for figures in rounded):
-        return Reason.ROUNDED_WEEKS
-    return Reason.WRONG_NUMBER
+        return ROUNDED_WEEKS
+    return WRONG_NUMBER
 
 
 _EXAMPLE = 110.0
@@ -293,10 +377,10 @@ def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) ->
     """Whether it is the image's command, not the script, that keeps the arguments from arriving."""
     executed = f"Docker executed: {shown_command(image, request.args)}"
     if _swallows_arguments(image):
-        return Reason.SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
+        return SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
     if literal := _literal_arguments(image):
         return (
-            Reason.LITERAL_ARGUMENTS,
+            LITERAL_ARGUMENTS,
             f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}",
         )
     names_script = [context.script in word for word in image.config.command or ()]
@@ -305,7 +389,7 @@ def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) ->
         and any(names_script)
         and not any(context.script in word for word in image.config.entrypoint)
     ):
-        return Reason.SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
+        return SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
 
 
@@ -329,7 +413,7 @@ def _arguments_brought(context: CheckContext, image: Built, outcome: RunOutcome)
     if predicted(outcome.stdout) is None:
         return None
     told = f"With no argument, the script got those of CMD, {shlex.join(words)}, and predicted from them."
-    return Reason.CMD_BRINGS_ARGUMENTS, told
+    return CMD_BRINGS_ARGUMENTS, told
 
 
 def _swallows_arguments(image: Built) -> bool:

@@ -4,30 +4,51 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Literal
 
+from annotated_types import MinLen
 from packaging.utils import canonicalize_name
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, built, docker_in_image
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, built, check_kind, docker_in_image
+from grader.checks.diagnosis import FILE_MISSING
 from grader.checks.poetry_lock import Locked, Unlockable, locked, package_names
-from grader.checks.probe import Probed, probe
-from grader.course.kinds import HasFiles, LockedVersions, NoPins
-from grader.course.reasons import Reason
+from grader.checks.probe import Probed, ReadsPackages, probe
+from grader.course.registry import Check, reason
+from grader.course.types import Name
 from grader.dockerfile.instructions import Instruction
 from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
 from grader.models import Finding
+
+NOT_AS_LOCKED = reason(
+    "P104", "not_as_locked", "A package is not installed, or in another version than the locked one."
+)
+LOCK_UNREADABLE = reason("P105", "lock_unreadable", "poetry.lock or pyproject.toml cannot be read.")
+VERSION_BY_HAND = reason("P106", "version_by_hand", "A RUN names a locked package's version.")
+
 
 _PIN = re.compile(
     r"(?<![\w.-])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]{0,200}\])?\s*(?:===?|~=|!=|>=|<=|<|>)\s*v?(?P<version>\d[\w.*]*)"
 )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HasFiles(Check):
+    """The folder has these files."""
+
+    kind: Literal["has_files"]
+    files: Annotated[tuple[Name, ...], MinLen(1)]
+    """Their paths in the exercise's folder."""
+
+
+@check_kind(HasFiles)
 def has_files(check: HasFiles, context: CheckContext) -> CheckGenerator[Finding]:
     """The folder has each of the files."""
     missing = [path for path in check.files if context.files.content(path) is None]
     lacks = f"neither {' nor '.join(missing)}" if len(missing) > 1 else f"no {''.join(missing)}"
     return Finding(
         passed=not missing,
-        reason=Reason.FILE_MISSING if missing else "",
+        reason=FILE_MISSING if missing else "",
         message=f"The exercise's folder has {lacks}." if missing else "",
         expected=", ".join(check.files),
         actual=", ".join(file.path for file in context.files.files[:12]),
@@ -36,7 +57,15 @@ def has_files(check: HasFiles, context: CheckContext) -> CheckGenerator[Finding]
     yield  # pragma: no cover - makes it a conversation, like every check
 
 
-def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedVersions(ReadsPackages):
+    """Every main dependency of poetry.lock is installed at exactly the locked version."""
+
+    kind: Literal["locked_versions"]
+
+
+@check_kind(LockedVersions)
+def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenerator[Finding]:
     """The interpreter that runs the script finds each locked package in its locked version."""
     seen = yield from probe(context, arguments=False)
     if isinstance(seen, Finding):
@@ -47,7 +76,7 @@ def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenera
     if isinstance(wanted, Unlockable):
         return Finding(
             passed=False,
-            reason=Reason.LOCK_UNREADABLE,
+            reason=LOCK_UNREADABLE,
             message=wanted.message,
             file=wanted.file,
             reproduce="poetry check --lock",
@@ -55,7 +84,7 @@ def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenera
     wrong = [(package, found) for package in wanted if (found := _found(seen, package)) != package.version]
     return Finding(
         passed=not wrong,
-        reason=Reason.NOT_AS_LOCKED if wrong else "",
+        reason=NOT_AS_LOCKED if wrong else "",
         message=_difference(wrong[0][0], wrong[0][1], len(wrong), len(wanted)) if wrong else "",
         expected="\n".join(f"{package.name} {package.version}" for package, _ in wrong[:6]) or "as locked",
         actual="\n".join(f"{package.name} {found or 'is not installed'}" for package, found in wrong[:6])
@@ -75,7 +104,15 @@ def _difference(package: Locked, found: str, wrong: int, wanted: int) -> str:
     return f"poetry.lock has {package.name} {package.version}, but {instead} ({differ})."
 
 
-def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:  # noqa: ARG001 - every check has this shape
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NoPins(Check):
+    """No RUN names the version of a locked package by hand."""
+
+    kind: Literal["no_pins"]
+
+
+@check_kind(NoPins)
+def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:
     """No RUN of the Dockerfile states the version of a package that the lock has."""
     yield from built()
     names = package_names(context.files.content("poetry.lock") or b"")
@@ -93,7 +130,7 @@ def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:  #
         if pin:
             return Finding(
                 passed=False,
-                reason=Reason.VERSION_BY_HAND,
+                reason=VERSION_BY_HAND,
                 message=f"Line {instruction.first_line} names the version of {pin['name']} by hand: {pin.group()}.",
                 expected="versions only in poetry.lock",
                 actual=pin.group(),

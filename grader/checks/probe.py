@@ -15,12 +15,16 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
+from typing import Annotated, Literal
+
+from annotated_types import MinLen
 
 from grader.checks.base import (
     IMAGE_NAME,
     CheckContext,
     CheckGenerator,
     built,
+    check_kind,
     command_of,
     docker_in_image,
     docker_inspect,
@@ -29,19 +33,19 @@ from grader.checks.base import (
 )
 from grader.checks.compare import is_prediction_line, lines
 from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, placed, shown_command
-from grader.checks.inputs import fed
-from grader.course.kinds import (
-    Imports,
-    LockedVersions,
-    NotInBase,
-    Predicts,
-    PythonVersion,
-    RelativeCommand,
-    ScriptIn,
-    ScriptRuns,
-)
-from grader.course.reasons import Reason
+from grader.checks.inputs import run_request
+from grader.checks.output import Predicts
+from grader.course.registry import Check, reason
+from grader.course.types import AbsolutePath, MinorVersion, Name
 from grader.models import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
+
+SCRIPT_ABSENT = reason("D125", "script_absent", "The script is nowhere in the image.")
+SCRIPT_NOT_RUN = reason("D126", "script_not_run", "The image starts something else than the script.")
+SCRIPT_ELSEWHERE = reason("D127", "script_elsewhere", "The script that runs lives elsewhere.")
+ABSOLUTE_PATH = reason("D128", "absolute_path", "The command names the script by its absolute path.")
+WRONG_PYTHON = reason("P101", "wrong_python", "Another version of Python runs the script.")
+NOT_IMPORTABLE = reason("P102", "not_importable", "The Python that runs the script cannot import a module.")
+
 
 _WORDS = re.compile(r"grader-probe (?P<proof>[0-9a-f]{64}) (?P<text>\{.*\})")
 _MOST_PATHS = 20
@@ -67,6 +71,21 @@ class Probed:
     beside: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadsPackages(Check):
+    """Shared by checks that need the names and versions of installed packages from the probe."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRuns(Check):
+    """The process that the image starts reads the student's script: a probe mounted over it is what runs."""
+
+    kind: Literal["script_runs"]
+    arguments: bool = False
+    """Whether the probe is started with the first case's weeks as arguments."""
+
+
+@check_kind(ScriptRuns)
 def script_runs(check: ScriptRuns, context: CheckContext) -> CheckGenerator[Finding]:
     """The probe put over the script is what runs, and what prints: the prediction does not come from beside it."""
     seen = yield from probe(context, arguments=check.arguments)
@@ -79,6 +98,18 @@ def script_runs(check: ScriptRuns, context: CheckContext) -> CheckGenerator[Find
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PythonVersion(Check):
+    """The interpreter that runs the script has this version."""
+
+    kind: Literal["python_version"]
+    version: MinorVersion
+    """Major and minor version, in quotes: "3.9"."""
+    arguments: bool = False
+    """As for `script_runs`."""
+
+
+@check_kind(PythonVersion)
 def python_version(check: PythonVersion, context: CheckContext) -> CheckGenerator[Finding]:
     """The probe ran under the version of Python asked for."""
     seen = yield from probe(context, arguments=check.arguments)
@@ -87,7 +118,7 @@ def python_version(check: PythonVersion, context: CheckContext) -> CheckGenerato
     right = seen.version.split(".")[:2] == check.version.split(".")
     return Finding(
         passed=right,
-        reason="" if right else Reason.WRONG_PYTHON,
+        reason="" if right else WRONG_PYTHON,
         message=""
         if right
         else f"The script is run by Python {seen.version} ({seen.executable}), not by {check.version}.",
@@ -99,6 +130,18 @@ def python_version(check: PythonVersion, context: CheckContext) -> CheckGenerato
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Imports(Check):
+    """The interpreter that runs the script can import these modules."""
+
+    kind: Literal["imports"]
+    modules: Annotated[tuple[Name, ...], MinLen(1)]
+    """Names as in `import NAME`."""
+    arguments: bool = False
+    """As for `script_runs`."""
+
+
+@check_kind(Imports)
 def imports(check: Imports, context: CheckContext) -> CheckGenerator[Finding]:
     """The interpreter that ran the probe could import the modules."""
     seen = yield from probe(context, arguments=check.arguments)
@@ -108,7 +151,7 @@ def imports(check: Imports, context: CheckContext) -> CheckGenerator[Finding]:
     names = ", ".join(name for name, _ in missing)
     return Finding(
         passed=not missing,
-        reason=Reason.NOT_IMPORTABLE if missing else "",
+        reason=NOT_IMPORTABLE if missing else "",
         message=f"The Python that runs your script ({seen.executable}) cannot import {names}." if missing else "",
         expected="\n".join(f"import {name} works" for name in check.modules),
         actual="\n".join(told for _, told in missing) or "imported",
@@ -117,6 +160,18 @@ def imports(check: Imports, context: CheckContext) -> CheckGenerator[Finding]:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptIn(Check):
+    """The script that runs lives in this directory (or below it)."""
+
+    kind: Literal["script_in"]
+    path: AbsolutePath
+    """Absolute path."""
+    arguments: bool = False
+    """As for `script_runs`."""
+
+
+@check_kind(ScriptIn)
 def script_in(check: ScriptIn, context: CheckContext) -> CheckGenerator[Finding]:
     """The script that ran is in the directory asked for, or below it."""
     seen = yield from probe(context, arguments=check.arguments)
@@ -125,7 +180,7 @@ def script_in(check: ScriptIn, context: CheckContext) -> CheckGenerator[Finding]
     right = posixpath.commonpath([seen.file, check.path]) == posixpath.normpath(check.path)
     return Finding(
         passed=right,
-        reason="" if right else Reason.SCRIPT_ELSEWHERE,
+        reason="" if right else SCRIPT_ELSEWHERE,
         message="" if right else f"The script that runs is {seen.file}, which is not in {check.path}.",
         expected=f"a path in {check.path}",
         actual=seen.file,
@@ -134,6 +189,16 @@ def script_in(check: ScriptIn, context: CheckContext) -> CheckGenerator[Finding]
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RelativeCommand(Check):
+    """The command that starts the script names it by a relative path."""
+
+    kind: Literal["relative_command"]
+    arguments: bool = False
+    """As for `script_runs`."""
+
+
+@check_kind(RelativeCommand)
 def relative_command(check: RelativeCommand, context: CheckContext) -> CheckGenerator[Finding]:
     """No word of the command line that ran the probe is the script's absolute path."""
     seen = yield from probe(context, arguments=check.arguments)
@@ -143,7 +208,7 @@ def relative_command(check: RelativeCommand, context: CheckContext) -> CheckGene
     absolute = [word for word in seen.command if word.startswith("/") and posixpath.basename(word) in named]
     return Finding(
         passed=not absolute,
-        reason=Reason.ABSOLUTE_PATH if absolute else "",
+        reason=ABSOLUTE_PATH if absolute else "",
         message=f"The command names the script by its absolute path {absolute[0]}." if absolute else "",
         expected=f"{posixpath.basename(seen.file)}, found from the working directory",
         actual=shlex.join(seen.command),
@@ -206,7 +271,7 @@ def _mounted(context: CheckContext) -> RunRequest:
     for check in context.exercise.checks:
         if isinstance(check, Predicts) and check.file and not check.image:
             folders = (FolderMount(check.folder),) if check.folder else ()
-            return fed(check, context.group(check.cases[0])[0], *folders)
+            return run_request(check, context.group(check.cases[0])[0], *folders)
     return RunRequest()
 
 
@@ -215,7 +280,7 @@ def probe_script(context: CheckContext) -> bytes:
     asked = (module for check in context.exercise.checks if isinstance(check, Imports) for module in check.modules)
     source = resources.files("grader.checks").joinpath("programs/probe.py.txt").read_text(encoding="utf-8")
     filled = source.replace("@NONCE@", context.nonce).replace("@MODULES@", repr(list(dict.fromkeys(asked))))
-    listing = any(isinstance(check, LockedVersions | NotInBase) for check in context.exercise.checks)
+    listing = any(isinstance(check, ReadsPackages) for check in context.exercise.checks)
     return _interpreter_line(context) + filled.replace("@DISTRIBUTIONS@", repr(listing)).encode()
 
 
@@ -305,7 +370,7 @@ def _find(context: CheckContext, image: Built) -> CheckGenerator[tuple[str, ...]
 def _script_absent(context: CheckContext) -> Finding:
     return Finding(
         passed=False,
-        reason=Reason.SCRIPT_ABSENT,
+        reason=SCRIPT_ABSENT,
         message=f"{context.script} is nowhere in the image.",
         expected=f"an image that holds {context.script}",
         actual="no file with that name or that content",
@@ -325,7 +390,7 @@ def _script_not_run(
         return replace(placed(stopped, context), message=message, reproduce=reproduce)
     return Finding(
         passed=False,
-        reason=Reason.SCRIPT_NOT_RUN,
+        reason=SCRIPT_NOT_RUN,
         message=message + _installs_at_start(context, image),
         expected=f"a command that runs {context.script}",
         actual=f"Docker executed: {shown_command(image, request.args)}\n{excerpt(outcome)}",
@@ -406,7 +471,7 @@ _MOST_READ = 64 * 1024
 def _printed_beside(context: CheckContext, seen: Probed) -> Finding:
     return Finding(
         passed=False,
-        reason=Reason.SCRIPT_NOT_RUN,
+        reason=SCRIPT_NOT_RUN,
         message=f"With another script in the place of {context.script}, the container prints a prediction all the "
         "same: something else prints it.",
         expected=f"a prediction that {context.script} prints",

@@ -11,15 +11,19 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from grader.course.reasons import Reason
+from grader.course.registry import reason
 from grader.models import FailedCommand
+
+PROMPT_COPIED = reason("S101", "prompt_copied", "A line of the script begins with the terminal's prompt.")
+OUTPUT_COPIED = reason("S102", "output_copied", "A line of the script is something that a command has printed.")
+SCRIPT_FAILED = reason("S103", "script_failed", "commands.sh ended with an error.")
 
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
     """What came along with the commands; `line` is the file's, from 1, and `message` one sentence or more."""
 
-    reason: Reason
+    reason: str
     message: str
     line: int | None = None
 
@@ -32,7 +36,7 @@ def oddity(content: bytes, name: str, failed: Sequence[FailedCommand], unreadabl
     fence = re.search(rb"^[ \t]*```", content, re.MULTILINE)
     if fence and (failed or unreadable):
         number = content.count(b"\n", 0, fence.start()) + 1
-        return Oddity(Reason.SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
+        return Oddity(SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
     lines = content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
     found = (_in_line(text, number) for number, text in _suspects(lines, failed, unreadable))
     return next((one for one in found if one), None)
@@ -57,12 +61,12 @@ def near_names(paths: Iterable[str], name: str) -> list[str]:
 def _encoding(content: bytes, name: str) -> Oddity | None:
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return Oddity(
-            Reason.SCRIPT_FAILED,
+            SCRIPT_FAILED,
             f"{name} is saved as UTF-16 (PowerShell's `>` does that), which no shell can read. Save it as UTF-8.",
         )
     if content.startswith(codecs.BOM_UTF8):
         return Oddity(
-            Reason.SCRIPT_FAILED,
+            SCRIPT_FAILED,
             f"{name} begins with a byte order mark: an editor put three bytes there that nobody sees, and the shell "
             "takes them for a part of the first word. Save it as UTF-8 without a byte order mark (without BOM).",
             1,
@@ -96,13 +100,13 @@ _BROKEN = re.compile(r"\\[ \t]+$")
 
 def _in_line(text: str, number: int) -> Oddity | None:
     if _PROMPT.match(text):
-        return Oddity(Reason.PROMPT_COPIED, "", number)
+        return Oddity(PROMPT_COPIED, "", number)
     if _OUTPUT.match(text):
         message = f"Line {number} looks like something that a command has printed, not like a command."
-        return Oddity(Reason.OUTPUT_COPIED, message, number)
+        return Oddity(OUTPUT_COPIED, message, number)
     told = (find(text, number) for find in (_broken, _placeholder, _item, _lookalike))
     message = next(filter(None, told), "")
-    return Oddity(Reason.SCRIPT_FAILED, message, number) if message else None
+    return Oddity(SCRIPT_FAILED, message, number) if message else None
 
 
 def _broken(text: str, number: int) -> str:

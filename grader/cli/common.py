@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from grader.checks import REASONS
 from grader.cli.console import Console
 from grader.course.folder import CourseFolder, open_course
 from grader.course.models import Exercise
@@ -23,7 +24,7 @@ def terminal() -> Console:
 
 def course_at(option: Path | None) -> CourseFolder:
     """The course that a command works on."""
-    return open_course(option, os.environ, Path.cwd())
+    return open_course(option, os.environ, Path.cwd(), REASONS)
 
 
 def fresh_seed() -> int:

@@ -15,7 +15,7 @@ from grader.course.yaml_source import Document, Path, Problem, quoted
 from grader.sanitize import inert_line
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Collection, Iterator
 
 MAX_BUILDS_SHARE = 0.2
 """The part of an exercise's points that "it builds" may bring (EXERCISES.md, "Points": never more than 2 of 10)."""
@@ -53,7 +53,7 @@ class _Node:
         return Problem(place(self.path, self.document), message)
 
 
-def cross_problems(document: Document, reasons: frozenset[str] | None) -> list[Problem]:
+def cross_problems(document: Document, reasons: Collection[str] | None) -> list[Problem]:
     """Every mistake between the parts of a course. `reasons` are those a hint may be given for; None: any."""
     course = _Node(document, (), document.data)
     found = [
@@ -93,7 +93,7 @@ def _first_image_names(course: _Node) -> Iterator[Problem]:
                 yield name.problem(f"{quoted(name.text)} is the name that students are told; expected one without *")
 
 
-def _hint_reasons(owner: _Node, reasons: frozenset[str] | None) -> Iterator[Problem]:
+def _hint_reasons(owner: _Node, reasons: Collection[str] | None) -> Iterator[Problem]:
     hints = owner["hints"]
     known = sorted(reasons or ())
     for reason in hints.keys if reasons is not None else ():

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import itertools
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader.course.loader import read_course
 from grader.course.models import Course, Exercise
-from grader.course.reasons import REASONS
 from grader.errors import UsageError
 
 _SPEC = "exercises.yaml"
@@ -35,10 +34,15 @@ class CourseFolder:
         return self.root / "starter" / exercise.id
 
 
-def open_course(option: Path | None, environment: Mapping[str, str], here: Path) -> CourseFolder:
-    """Find and load a course. Raises `UsageError` if there is none, `SpecError` if it has mistakes."""
+def open_course(
+    option: Path | None, environment: Mapping[str, str], here: Path, reasons: Collection[str]
+) -> CourseFolder:
+    """Find and load a course. Raises `UsageError` if there is none, `SpecError` if it has mistakes.
+
+    `reasons` are `grader.checks.REASONS`: whoever has them has imported the kinds of check, too.
+    """
     root = find_course(option, environment, here)
-    return CourseFolder(root, read_course(root / _SPEC, REASONS))
+    return CourseFolder(root, read_course(root / _SPEC, reasons))
 
 
 def find_course(option: Path | None, environment: Mapping[str, str], here: Path) -> Path:

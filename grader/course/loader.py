@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter, ValidationError
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def read_course(path: Path, reasons: frozenset[str] | None = None) -> Course:
+def read_course(path: Path, reasons: Collection[str] | None = None) -> Course:
     """`load_course` of a file. Raises `SpecError` also where the file cannot be read."""
     try:
         with path.open("rb") as file:
@@ -37,7 +38,7 @@ def read_course(path: Path, reasons: frozenset[str] | None = None) -> Course:
     return load_course(text, path.name, reasons)
 
 
-def load_course(text: str, name: str = "exercises.yaml", reasons: frozenset[str] | None = None) -> Course:
+def load_course(text: str, name: str = "exercises.yaml", reasons: Collection[str] | None = None) -> Course:
     """The course that `text` states; raises `SpecError` with every mistake in it, in file order.
 
     `name` is what messages call the file. `reasons` are the reasons that checks can give

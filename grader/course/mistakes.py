@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from grader.course.models import Course
+from grader.course.registry import CHECK_KINDS, Check
 from grader.course.types import AbsolutePath, Identifier, ImageName, ImagePattern, MinorVersion
 from grader.course.yaml_source import MAX_QUOTED, Document, Path, Position, Problem, quoted
 
@@ -163,6 +164,8 @@ def _inner(annotation: object, step: str | int) -> object:
 
 def _variants(annotation: object) -> list[Any]:
     """What a value of this annotation can be, besides None."""
+    if annotation is Check:
+        return list(CHECK_KINDS.values())
     if get_origin(annotation) not in (Union, types.UnionType):
         return [annotation]
     return [variant for variant in get_args(annotation) if variant is not types.NoneType]
@@ -178,7 +181,7 @@ def _chosen(annotation: object, data: object) -> object:
 
 
 def _kinds(union: object) -> list[str]:
-    return [kind for variant in get_args(union) for kind in _kinds_of(variant)]
+    return [kind for variant in _variants(union) for kind in _kinds_of(variant)]
 
 
 def _kinds_of(variant: type) -> tuple[str, ...]:

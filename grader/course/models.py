@@ -12,9 +12,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field
 
-from grader.course.kinds import (
-    Check,
-)
+from grader.course.registry import Check
 from grader.course.types import STRICT, Figure, Identifier, ImagePattern, MinorVersion, Name, Shape
 
 

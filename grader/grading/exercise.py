@@ -5,10 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from grader.checks import examine
-from grader.checks.base import CheckContext, NoImage, NotAllowed
-from grader.course.kinds import Check
+from grader.checks.base import CheckContext, NoImage, NotAllowed, examine
 from grader.course.models import Exercise
+from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
 from grader.grading.scoring import blocked, score_exercise, total
 from grader.models import (

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
-from grader.course.kinds import Check
 from grader.course.models import Course, Exercise
+from grader.course.registry import Check
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Finding, Report
 
 Details = Literal["full", "actual", "none"]

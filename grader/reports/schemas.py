@@ -1,7 +1,7 @@
-"""The published JSON Schemas: of `exercises.yaml` for editors, of a report for scripts.
+"""What is published about the classes: the JSON Schemas of `exercises.yaml` and of a report, and the tables of checks.
 
-`python -m grader.reports.schemas` compares the files in `grader/reports/schema/` with the classes and ends with 1
-if they differ; `python -m grader.reports.schemas --write` writes them.
+`python -m grader.reports.schemas` compares the files in `grader/reports/schema/`, and the tables of docs/exercises.md
+where this is a checkout, with the classes, and ends with 1 if they differ; with `--write` it writes them.
 
 That of a course is draft 7, which is what the YAML language server of editors knows. Its
 descriptions are the docstrings below the fields of `grader.course.models`. Pydantic can find these too, but
@@ -23,26 +23,59 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from grader.course import kinds
+from grader.checks import CHECK_KINDS, REASONS
+from grader.checks.inputs import Inputs
 from grader.course import models as spec
+from grader.course.registry import Check
 from grader.reports.json import report_schema
 
 FOLDER = Path(__file__).parent / "schema"
 """Where the files are kept; they are part of the package."""
 
 
-def rendered_schemas() -> dict[str, str]:
-    """The text of each schema by the name of its file, always the same for the same classes."""
+DOCS = Path(__file__).parents[2] / "docs" / "exercises.md"
+"""The page with the tables, where this is a checkout."""
+
+
+def rendered() -> dict[Path, str]:
+    """The text of each file, always the same for the same classes."""
     course = json.dumps(course_schema(), indent=2, ensure_ascii=False) + "\n"
-    return {"exercises.schema.json": course, "report.schema.json": report_schema()}
+    files = {FOLDER / "exercises.schema.json": course, FOLDER / "report.schema.json": report_schema()}
+    return files | ({DOCS: with_tables(_on_disk(DOCS))} if DOCS.exists() else {})
+
+
+def with_tables(page: str) -> str:
+    """A Markdown page with the tables of kinds and of reasons between the marks made for them."""
+    for name, rows in {"kinds": _kind_rows(), "reasons": _reason_rows()}.items():
+        mark, end = f"<!-- {name}: made by python -m grader.reports.schemas --write -->\n", f"<!-- end of {name} -->"
+        table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+        before, found, after = page.partition(mark)
+        page = f"{before}{mark}{table}\n{end}{after.partition(end)[2]}" if found else page
+    return page
+
+
+def _kind_rows() -> Iterator[tuple[str, ...]]:
+    shared, weeks = ({field.name for field in dataclasses.fields(owner)} for owner in (Check, Inputs))
+    yield from (("kind", "asks", "own keys"), ("---", "---", "---"))
+    for name, kind in CHECK_KINDS.items():
+        inherited = weeks if issubclass(kind, Inputs) else shared
+        keys = [f"`{field.name}`" for field in dataclasses.fields(kind) if field.name not in inherited]
+        keys += ["how the weeks are given"] if issubclass(kind, Inputs) else []
+        yield f"`{name}`", " ".join((kind.__doc__ or "").split()).rstrip("."), ", ".join(keys)
+
+
+def _reason_rows() -> Iterator[tuple[str, ...]]:
+    yield from (("code", "reason", "when"), ("---", "---", "---"))
+    yield from sorted((reason.code, f"`{reason.name}`", reason.when) for reason in REASONS.values())
 
 
 def course_schema() -> dict[str, Any]:
     """The JSON Schema of `exercises.yaml`, by draft 7 (https://json-schema.org/draft-07)."""
+    classes = {**vars(spec), **{kind.__name__: kind for kind in CHECK_KINDS.values()}}
     made = TypeAdapter(spec.Course).json_schema(schema_generator=_Untitled, ref_template="#/definitions/{model}")
     definitions = made.pop("$defs")
     for name, definition in {"Course": made, **definitions}.items():
-        _describe(definition, _descriptions(getattr(spec, name, None) or getattr(kinds, name)))
+        _describe(definition, _descriptions(classes[name]))
     head = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "urn:grader:exercises:v1",
@@ -57,7 +90,7 @@ def main(arguments: Sequence[str]) -> int:
     if set(arguments) - {"--write"}:
         sys.stderr.write("usage: python -m grader.reports.schemas [--write]\n")
         return 2
-    stale = {FOLDER / file: text for file, text in rendered_schemas().items() if _on_disk(FOLDER / file) != text}
+    stale = {path: text for path, text in rendered().items() if _on_disk(path) != text}
     for path, text in stale.items():
         if arguments:
             path.parent.mkdir(exist_ok=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.checks import REASONS
 from grader.cli.proving import tried
 from grader.cli.wiring import TrialEngine, host_places, trial_engine
 from grader.course.folder import open_course
@@ -63,7 +64,7 @@ def trial() -> Iterator[TrialEngine]:
     with connect(builder="buildkit") as host:
         if reason := why_not_nested(host.connection):
             pytest.skip(f"no engine can run in a container here: {reason}")
-        with trial_engine(open_course(ROOT, os.environ, ROOT), host, print) as made:
+        with trial_engine(open_course(ROOT, os.environ, ROOT, REASONS), host, print) as made:
             yield made
 
 

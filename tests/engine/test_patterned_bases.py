@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from grader.checks import REASONS
 from grader.cli.wiring import Terms, open_session
 from grader.course.folder import open_course
 from grader.course.models import Limits
@@ -68,7 +69,7 @@ class Killer:
 
 
 def graded(exercise: str, name: str, killer: Killer, *, kill: bool) -> ExerciseStatus:
-    course = open_course(ROOT, os.environ, ROOT)
+    course = open_course(ROOT, os.environ, ROOT, REASONS)
     wanted = course.course.exercise(exercise)
     with open_session(course, [wanted], 1, killer, print, terms=Terms("private")) as session:
         killer.session = session if kill else None

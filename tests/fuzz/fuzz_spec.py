@@ -10,9 +10,9 @@ import re
 import sys
 from pathlib import Path
 
+from grader.checks import REASONS
 from grader.course.loader import load_course
 from grader.course.models import Course
-from grader.course.reasons import REASONS
 from grader.course.yaml_source import YamlError, decode
 from grader.errors import SpecError
 from tests.fuzz.harness import Found, main, mutated_bytes, mutated_text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from grader.checks.base import docker_run, docker_runs
 from grader.checks.inputs import given, sales_file
-from grader.course.kinds import Predicts
+from grader.checks.output import Predicts
 from grader.grading.exercise import grade_exercise
 from grader.models import Case, FolderMount, MemoryFile, RunOutcome, RunRequest
 from tests.worlds import context, image, nonce_in, printed, probe_words, world

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grader.checks.build import Builds
 from grader.checks.compare import agrees
 from grader.course.cases import draw_cases, probe_nonce
-from grader.course.kinds import Builds
 from grader.course.models import DrawnCases, Exercise, GivenCase
 
 CHECK = Builds(kind="builds", id="builds", title="builds", weight=1)

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from grader.course.kinds import Predicts, ScriptRuns
+from grader.checks import REASONS
+from grader.checks.output import Predicts
+from grader.checks.probe import ScriptRuns
 from grader.course.loader import load_course, read_course
 from grader.course.models import Course, GivenCase, Limits
-from grader.course.reasons import REASONS
 from grader.course.yaml_source import MAX_BYTES, read_yaml
 from grader.errors import SpecError
 
@@ -25,7 +27,7 @@ COURSE = (SPECS / "course.yaml").read_text(encoding="utf-8")
 LINE = re.compile(r"exercises\.yaml:[1-9][0-9]*:[1-9][0-9]*: [^\n]+; expected [^\n]+")
 
 
-def problems_in(text: str, reasons: frozenset[str] = REASONS) -> tuple[str, ...]:
+def problems_in(text: str, reasons: Collection[str] = REASONS) -> tuple[str, ...]:
     try:
         load_course(text, reasons=reasons)
     except SpecError as error:

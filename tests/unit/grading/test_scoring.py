@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.course.kinds import Builds
+from grader.checks.build import Builds
 from grader.course.models import Exercise
 from grader.grading.scoring import Details, for_student, score_exercise, total, with_totals
 from grader.models import CheckStatus, EngineInfo, ExerciseReport, ExerciseStatus, Finding, Report

@@ -11,7 +11,7 @@ import jsonschema
 import pytest
 
 from grader.course.yaml_source import read_yaml
-from grader.reports.schemas import FOLDER, course_schema, main, rendered_schemas
+from grader.reports.schemas import FOLDER, course_schema, main, rendered
 
 COURSES = [
     path
@@ -32,26 +32,29 @@ def within(value: object) -> list[dict[str, Any]]:
     return [value, *found] if isinstance(value, dict) else found
 
 
-@pytest.mark.parametrize("file", ["exercises.schema.json", "report.schema.json"])
-def test_the_files_are_what_the_classes_say(file: str) -> None:
-    assert (FOLDER / file).read_text(encoding="utf-8") == rendered_schemas()[file], (
-        "stale: run `python -m grader.reports.schemas --write`"
-    )
+@pytest.mark.parametrize("path", list(rendered()), ids=lambda path: path.name)
+def test_the_files_are_what_the_classes_say(path: Path) -> None:
+    assert path.read_text(encoding="utf-8") == rendered()[path], "stale: run `python -m grader.reports.schemas --write`"
 
 
 def test_writing_and_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "exercises.md"
+    page.write_text("<!-- kinds: made by python -m grader.reports.schemas --write -->\nold\n<!-- end of kinds -->\n")
     monkeypatch.setattr("grader.reports.schemas.FOLDER", tmp_path / "schema")
+    monkeypatch.setattr("grader.reports.schemas.DOCS", page)
     assert main([]) == 1
     assert main(["--write"]) == 0
     assert main([]) == 0
     (tmp_path / "schema" / "report.schema.json").write_text("{}", encoding="utf-8")
     assert main([]) == 1
     assert main(["--wrote"]) == 2
+    assert "| `builds` | The Dockerfile builds |" in page.read_text()
+    assert "old" not in page.read_text()
 
 
-@pytest.mark.parametrize("file", ["exercises.schema.json", "report.schema.json"])
-def test_each_is_a_valid_schema(file: str) -> None:
-    schema = json.loads(rendered_schemas()[file])
+@pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
+def test_each_is_a_valid_schema(path: Path) -> None:
+    schema = json.loads(rendered()[path])
     jsonschema.validators.validator_for(schema).check_schema(schema)
 
 
