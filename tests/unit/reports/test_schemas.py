@@ -39,7 +39,9 @@ def test_the_files_are_what_the_classes_say(path: Path) -> None:
 
 def test_writing_and_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = tmp_path / "exercises.md"
-    page.write_text("<!-- kinds: made by python -m grader.reports.schemas --write -->\nold\n<!-- end of kinds -->\n")
+    page.write_text(
+        "<!-- kinds: made by python -m grader.reports.schemas --write -->\n| stale |\n<!-- end of kinds -->\n"
+    )
     monkeypatch.setattr("grader.reports.schemas.FOLDER", tmp_path / "schema")
     monkeypatch.setattr("grader.reports.schemas.DOCS", page)
     assert main([]) == 1
@@ -49,7 +51,7 @@ def test_writing_and_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert main([]) == 1
     assert main(["--wrote"]) == 2
     assert "| `builds` | The Dockerfile builds |" in page.read_text()
-    assert "old" not in page.read_text()
+    assert "| stale |" not in page.read_text()
 
 
 @pytest.mark.parametrize("path", sorted(FOLDER.iterdir()), ids=lambda path: path.name)
