@@ -1,9 +1,9 @@
 #!/bin/sh
 # The part of recipes/build.sh that runs inside the new file system, here for the private engine: Docker's engine, its
-# command line with Compose and Buildx, and the script that starts the engine.
+# command line with Compose and Buildx, Python, and the script that starts the engine.
 set -eu
 export APT_CONFIG=/tmp/recipes/apt.conf
-packages="docker.io docker-cli docker-compose docker-buildx iptables e2fsprogs ca-certificates"
+packages="docker.io docker-cli docker-compose docker-buildx iptables e2fsprogs ca-certificates python3"
 
 step() { echo "I: $*"; }
 
