@@ -24,7 +24,7 @@ from pathlib import Path, PurePosixPath
 import yaml
 
 from grader.cli.common import chosen_exercises, course_at, terminal
-from grader.cli.wiring import open_session
+from grader.cli.wiring import GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.dockerfile.parser import Dockerfile, parse
 from grader.events import silent
@@ -376,7 +376,8 @@ def main() -> None:
     exercises = chosen_exercises(course, options.exercise)
     reference = course.root / "reference/solutions"
     solutions = [(one, folder) for one in exercises for folder in sorted((reference / one.id).glob("*/"))]
-    opening = open_session(course, exercises, options.seed, silent, terminal().note)
+    settings = GradingSettings(folder=course, exercises=exercises, seed=options.seed)
+    opening = open_session(settings, silent, terminal().note)
     with ThreadPoolExecutor(options.jobs) as pool, opening as opened:
         session = replace(opened, thorough=False)
         results = list(pool.map(lambda pair: list(_solution(options, session, *pair)), solutions))

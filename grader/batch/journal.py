@@ -16,7 +16,7 @@ import fcntl
 import functools
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +27,7 @@ from pydantic import ConfigDict, TypeAdapter
 from grader.engine.ownership import this_process
 from grader.errors import EnvironmentProblem, UsageError
 from grader.failpoints import reached
+from grader.grading.scoring import Details
 from grader.grading.session import Result
 from grader.models import EngineInfo, ExerciseFiles, ExerciseReport, Observation, Request
 
@@ -53,6 +54,9 @@ CREATE TABLE attempt (
     owner TEXT NOT NULL, PRIMARY KEY (student, exercise)
 ) STRICT;
 """,
+    """
+ALTER TABLE batch ADD COLUMN details TEXT NOT NULL DEFAULT 'full';
+""",
 )
 """What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
 
@@ -63,13 +67,20 @@ _REPORT: TypeAdapter[ExerciseReport] = TypeAdapter(ExerciseReport)
 
 @dataclass(frozen=True, slots=True)
 class BatchInfo:
-    """What all of a batch's gradings share. `course` is a digest of the spec, `started` an ISO time in UTC."""
+    """What all of a batch's gradings share. `course` is a digest of the spec, `started` an ISO time in UTC.
+
+    `details` says how much of a failure students are told.
+    """
 
     seed: int
     course: str
     title: str
     started: str
     engine: EngineInfo
+    details: Details = "full"
+
+
+_INFO = TypeAdapter(BatchInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,22 +143,24 @@ class Journal:
         self._held.close()
 
     def begin(self, info: BatchInfo, students: tuple[str, ...]) -> None:
-        """Record a new batch, or that the one in the journal goes on with these students besides."""
+        """Record a new batch, or that the one in the journal goes on like this, with these students besides."""
         engine = _ENGINE.dump_json(info.engine).decode()
         with self._writing() as connection:
             connection.execute(
-                "INSERT INTO batch VALUES (1, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET engine = excluded.engine",
-                (info.seed, info.course, info.title, info.started, engine),
+                "INSERT INTO batch (id, seed, course, title, started, engine, details) VALUES (1, ?, ?, ?, ?, ?, ?) "
+                "ON CONFLICT (id) DO UPDATE SET course = excluded.course, title = excluded.title, "
+                "engine = excluded.engine, details = excluded.details",
+                (info.seed, info.course, info.title, info.started, engine, info.details),
             )
             connection.executemany("INSERT OR IGNORE INTO student VALUES (?)", [(name,) for name in students])
 
     def info(self) -> BatchInfo | None:
         """The batch's own row; None before `begin`."""
-        row = self._read("SELECT seed, course, title, started, engine FROM batch")
-        if not row:
-            return None
-        seed, course, title, started, engine = row[0]
-        return BatchInfo(int(str(seed)), str(course), str(title), str(started), _ENGINE.validate_json(str(engine)))
+        rows = self._read(
+            "SELECT json_object('seed', seed, 'course', course, 'title', title, 'started', started, "
+            "'engine', json(engine), 'details', details) FROM batch"
+        )
+        return _INFO.validate_json(str(rows[0][0])) if rows else None
 
     def students(self) -> tuple[str, ...]:
         """Everyone who must appear in the results, sorted."""
@@ -197,15 +210,23 @@ class Journal:
         return found
 
     def gradings(self) -> Iterator[Graded]:
-        """All final gradings with what was observed, one at a time."""
-        for student, digest, report, evidence in self._read("SELECT student, digest, report, evidence FROM graded"):
-            files, observations = _evidence().validate_json(str(evidence))
-            result = Result(_REPORT.validate_json(str(report)), str(digest), dict(observations), files)
-            yield Graded(str(student), result)
+        """All final gradings with what was observed, read student by student."""
+        for name in self.students():
+            rows = self._read("SELECT digest, report, evidence FROM graded WHERE student = ?", name)
+            for digest, report, evidence in rows:
+                files, observations = _evidence().validate_json(str(evidence))
+                result = Result(_REPORT.validate_json(str(report)), str(digest), dict(observations), files)
+                yield Graded(name, result)
 
-    def _read(self, query: str) -> list[tuple[object, ...]]:
+    def replace_reports(self, reports: Iterable[tuple[str, ExerciseReport]]) -> None:
+        """Put these reports in the place of the stored ones of the same student and exercise; all of them or none."""
+        rows = [(_REPORT.dump_json(report).decode(), student, report.id) for student, report in reports]
+        with self._writing() as connection:
+            connection.executemany("UPDATE graded SET report = ? WHERE student = ? AND exercise = ?", rows)
+
+    def _read(self, query: str, *values: str) -> list[tuple[object, ...]]:
         with self._lock, self._explained():
-            return self._connection.execute(query).fetchall()
+            return self._connection.execute(query, values).fetchall()
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:

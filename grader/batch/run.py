@@ -8,19 +8,17 @@ and no verdict, and is graded anew.
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
 from grader.batch.journal import Graded, Journal
-from grader.course.models import Course, Exercise
+from grader.course.models import Exercise
 from grader.errors import GraderError, UsageError
 from grader.failpoints import reached
-from grader.grading.scoring import with_totals
 from grader.grading.session import Handed, Session, digest_of, grade_one
-from grader.models import ExerciseReport, ExerciseStatus, Report, Submission
+from grader.models import ExerciseStatus, Submission
 
 ReadSubmission = Callable[[Path], Submission]
 
@@ -92,45 +90,6 @@ def open_work(
             yield student, work
 
 
-def reports_in(journal: Journal, course: Course) -> list[Report]:
-    """Every student's report, in the order of the course, from the journal alone."""
-    info = journal.info()
-    if info is None:
-        message = "The journal is empty: nothing was graded into this folder."
-        raise UsageError(message)
-    order = {exercise.id: index for index, exercise in enumerate(course.exercises)}
-    stored = journal.reports()
-    return [
-        with_totals(Report(student, info.seed, info.engine, _sorted(stored.get(student, {}), order)))
-        for student in journal.students()
-    ]
-
-
-def read_roster(path: Path) -> tuple[str, ...]:
-    """Student names from a CSV file: the column `student`, else the first column.
-
-    Raises `UsageError` with the line number where a name is missing or comes twice.
-    """
-    try:
-        rows = list(csv.reader(path.read_text(encoding="utf-8-sig").splitlines()))
-    except (OSError, UnicodeDecodeError) as error:
-        message = f"{path}: cannot be read as a roster: {error}"
-        raise UsageError(message) from error
-    header = [cell.strip().lower() for cell in rows[0]] if rows else []
-    column = header.index("student") if "student" in header else 0
-    names: dict[str, int] = {}
-    for number, row in enumerate(rows[1 if "student" in header else 0 :], start=2 if "student" in header else 1):
-        name = row[column].strip() if column < len(row) else ""
-        if not any(cell.strip() for cell in row):
-            continue
-        if not name or name in names:
-            problem = f"{name!r} already stands in line {names[name]}" if name else "the student's name is missing"
-            message = f"{path}:{number}: {problem}"
-            raise UsageError(message)
-        names[name] = number
-    return tuple(names)
-
-
 def _handed(read: ReadSubmission, path: Path | None) -> dict[str, Handed]:
     return {item.exercise: item for item in read(path).exercises} if path is not None else {}
 
@@ -148,10 +107,6 @@ def _open(
 
 def _is_final(stored: tuple[str, str] | None, handed: Handed) -> bool:
     return stored is not None and stored[0] == digest_of(handed) and stored[1] != ExerciseStatus.NOT_GRADED
-
-
-def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> tuple[ExerciseReport, ...]:
-    return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
 
 
 def _wait(futures: Sequence[Future[None]], pool: ThreadPoolExecutor, stop: Callable[[], None]) -> None:

@@ -1,48 +1,58 @@
-"""`grader batch`, `regrade` and `report`: a class, its journal, and the files made from it."""
+"""`grader batch`: every student of a class, on this machine or on the workers of a cluster."""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
-from grader.batch.journal import BatchInfo, Graded, Journal
-from grader.batch.run import Plan, open_work, plan_batch, read_roster, reports_in, run_batch
-from grader.checks.base import CheckContext
-from grader.cli.common import chosen_exercises, course_at, fresh_seed, terminal
+import click
+
+from grader.batch.cluster import ClusterBatch, run_on_cluster
+from grader.batch.journal import BatchInfo, Journal
+from grader.batch.results import course_digest, write_results
+from grader.batch.roster import read_roster
+from grader.batch.run import Plan, ReadSubmission, plan_batch, run_batch
+from grader.cli.common import (
+    ANY_PATH,
+    FOLDER,
+    JOBS,
+    chosen_exercises,
+    conclude,
+    course_at,
+    engine_option,
+    examples,
+    exercises_option,
+    fresh_seed,
+    pages_option,
+    seed_option,
+    terminal,
+)
 from grader.cli.console import Console
 from grader.cli.proving import prove_for_batch
-from grader.cli.wiring import Terms, open_session
-from grader.course.cases import probe_nonce
-from grader.course.folder import CourseFolder
+from grader.cli.wiring import GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.course.oracle import expected_cases
-from grader.errors import EnvironmentProblem, GraderError, UsageError
-from grader.events import ExerciseEnded
+from grader.errors import GraderError, UsageError
+from grader.events import silent
 from grader.failpoints import reached
-from grader.files import make_folder, remove_half_written, write_whole
-from grader.grading.executor import recall
-from grader.grading.exercise import grade_exercise
-from grader.grading.scoring import Details, for_student
-from grader.grading.session import Result
+from grader.files import make_folder
+from grader.grading.scoring import Details
+from grader.grading.session import Session
 from grader.limits.enforced import together, waivers
 from grader.limits.probes import Tier
-from grader.models import ExerciseStatus, LimitsRecord, Report, Submission
-from grader.reports.csv import gradebook_csv, grades_csv
-from grader.reports.html import class_page, student_page
-from grader.reports.junit import to_junit
-from grader.reports.text import class_lines
-from grader.sanitize import safe_name
+from grader.models import EngineInfo
 from grader.submissions.lms import Intake, Wanted, open_intake
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BatchOptions:
     """What the command line says."""
 
@@ -57,29 +67,51 @@ class BatchOptions:
     engine: Tier
     accept_risk: bool
     waive: tuple[str, ...]
-    details: Details
-    scheduler: str = ""
+    details: Details | None
+    scheduler: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Terms:
-    """On what terms a batch is graded: the seed of its cases, how many students at once, how submissions are read.
-
-    `waived` are limits that need not hold, `known` is what an interrupted batch has recorded of them. `scheduler` is
-    the address of a Dask scheduler whose workers grade, "" for this machine.
-    """
-
-    seed: int
-    jobs: int
-    session: Terms
-    waived: frozenset[str]
-    known: LimitsRecord | None
-    read: Callable[[Path], Submission]
-    scheduler: str = ""
-
-
-def grade_batch(options: BatchOptions) -> int:
-    """Grade everyone; 0 when every submission was graded, whatever the marks, else 3."""
+@click.command(
+    epilog=examples(
+        "grader batch submissions/ --out results/",
+        "grader batch submissions/ --out results/ --roster class.csv --jobs 4",
+        "grader batch submissions/ --out results/ --resume",
+        "grader batch moodle-download.zip --out results/",
+    ),
+)
+@click.argument("submissions", type=ANY_PATH)
+@click.option(
+    "--out", required=True, type=FOLDER,
+    help="Folder for grades.csv, gradebook.csv, report.html, students/, junit.xml and the journal.",
+)  # fmt: skip
+@click.option("--jobs", type=JOBS, help="Students graded side by side. Default: as many as there are cores.")
+@exercises_option
+@click.option(
+    "--roster", type=ANY_PATH,
+    help="CSV file whose column `student` names everyone; who handed in nothing appears too.",
+)  # fmt: skip
+@seed_option
+@click.option(
+    "--resume", is_flag=True, help="Go on with an interrupted batch: what is graded already and unchanged stays."
+)
+@engine_option("private")
+@click.option(
+    "--accept-risk", is_flag=True,
+    help="With --engine host: run commands.sh and Compose files of other people all the same, in a private engine.",
+)  # fmt: skip
+@click.option(
+    "--scheduler", metavar="ADDRESS", default="",
+    help="Let the workers of a Dask scheduler grade (tls://HOST:8786); see docs/instructors.md.",
+)  # fmt: skip
+@click.option(
+    "--waive", metavar="LIMIT", multiple=True,
+    help='Grade although this limit (such as "run memory") is not enforced here. Can be given several times.',
+)  # fmt: skip
+@pages_option
+@click.pass_obj
+def command(course: Path | None, /, **given: Any) -> int:
+    """Grade every student in a folder (one folder, zip or tar for each), or in a bulk download of Moodle or Canvas."""
+    options = BatchOptions(course=course, **given)
     if options.scheduler and options.jobs:
         raise UsageError("--jobs counts for this machine; with --scheduler, each worker's --nthreads say how many.")
     folder = course_at(options.course)
@@ -91,79 +123,49 @@ def grade_batch(options: BatchOptions) -> int:
     console = terminal()
     for note in intake.notes:
         console.note(note)
-    read = functools.partial(intake.read, wanted=_wanted(folder, exercises))
+    known = [exercise.id for exercise in folder.course.exercises]
+    wanted = Wanted([exercise.id for exercise in exercises], known, folder.course.limits)
     with Journal.open(options.out, create=True) as journal:
-        before = _earlier(journal, options, folder)
+        before = _earlier(journal, options, course_digest(folder))
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
-        _tell_cut_off(console, journal, plan)
+        _note_cut_off(console, journal, plan)
         trusted = options.engine == "private" or options.accept_risk
-        on = Terms(options.engine, "known" if trusted else "strangers")
+        settings = GradingSettings(
+            folder=folder,
+            exercises=exercises,
+            seed=seed,
+            tier=options.engine,
+            whose="known" if trusted else "strangers",
+        )
+        batch = _Batch(
+            options=options,
+            settings=settings,
+            waived=waived,
+            plan=plan,
+            journal=journal,
+            read=functools.partial(intake.read, wanted=wanted),
+            before=before,
+            console=console,
+        )
         try:
-            known = before.engine.limits if before else None
-            terms = _Terms(seed, options.jobs or os.cpu_count() or 1, on, waived, known, read, options.scheduler)
-            (_grade_elsewhere if options.scheduler else _grade)(console, folder, plan, journal, terms)
+            (_grade_on_cluster if options.scheduler else _grade_here)(batch)
         except BaseException:
             with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
-                _write_files(journal, folder, options.out, options.details)
+                write_results(journal, folder.course, options.out)
             raise
-        reports = _write_files(journal, folder, options.out, options.details)
-        console.write(class_lines(reports, console.width))
-        return _told(console, reports, options.out)
-
-
-def regrade_results(option: Path | None, results: Path) -> int:
-    """Judge what is in the journal again with the course as it is now; no engine."""
-    folder = course_at(option)
-    console = terminal()
-    with Journal.open(results) as journal:
-        info = journal.info()
-        if info is None:
-            message = f"{results}: the journal is empty; there is nothing to regrade."
-            raise UsageError(message)
-        before = reports_in(journal, folder.course)
-        known = {exercise.id: exercise for exercise in folder.course.exercises}
-        cases = expected_cases(folder.predictor, folder.course.exercises, info.seed)
-        for graded in list(journal.gradings()):
-            exercise = known.get(graded.result.report.id)
-            files = graded.result.files
-            if exercise is not None and files is not None:
-                context = CheckContext(
-                    folder.course, exercise, files, cases[exercise.id], probe_nonce(exercise.id, info.seed)
-                )
-                report = grade_exercise(context, recall(graded.result.observations))
-                report = replace(report, seconds=graded.result.report.seconds)
-                journal.record(Graded(graded.student, replace(graded.result, report=report)))
-        reports = _write_files(journal, folder, results, "full")
-    changed = sum(one.score != other.score for one, other in zip(before, reports, strict=True))
-    console.write(class_lines(reports, console.width))
-    console.note(f"Judged again without an engine: {changed} of {len(reports)} students have another score.")
-    return _told(console, reports, results)
-
-
-def write_report(option: Path | None, results: Path, details: Details) -> int:
-    """Write the pages and tables again from the journal."""
-    folder = course_at(option)
-    console = terminal()
-    with Journal.open(results) as journal:
-        reports = _write_files(journal, folder, results, details)
-    console.write(class_lines(reports, console.width))
-    return _told(console, reports, results)
+        return conclude(console, write_results(journal, folder.course, options.out), options.out)
 
 
 def _plan(options: BatchOptions, intake: Intake, exercises: Sequence[Exercise]) -> Plan:
     roster = read_roster(options.roster) if options.roster else ()
     if not intake.paths and not roster:
-        message = f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
-        raise UsageError(message)
+        raise UsageError(
+            f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
+        )
     return plan_batch(intake.paths, intake.student_of, roster, exercises)
 
 
-def _wanted(folder: CourseFolder, exercises: Sequence[Exercise]) -> Wanted:
-    known = [exercise.id for exercise in folder.course.exercises]
-    return Wanted([exercise.id for exercise in exercises], known, folder.course.limits)
-
-
-def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> BatchInfo | None:
+def _earlier(journal: Journal, options: BatchOptions, digest: str) -> BatchInfo | None:
     """The batch that is already in the journal, if `--resume` may go on with it."""
     info = journal.info()
     if info is None:
@@ -173,103 +175,104 @@ def _earlier(journal: Journal, options: BatchOptions, folder: CourseFolder) -> B
             f"{options.out}: holds the results of a batch of {info.started}. "
             "Go on with it by --resume, or name another folder."
         )
-    if info.course != _course_digest(folder):
-        message = (
+    if info.course != digest:
+        raise UsageError(
             f"{options.out}: was graded with another exercises.yaml, and one batch must be graded by one. "
             f"Name another folder, or judge what is there again with `grader regrade {options.out}`."
         )
-        raise UsageError(message)
     return info
 
 
 _NAMED = 5
 
 
-def _tell_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
+def _note_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
     """Say what was being graded when the batch was interrupted or killed; it has no verdict, so it is graded anew."""
     wanted = {exercise.id for exercise in plan.exercises}
     cut_off = [one for one in journal.attempts() if one.student in plan.students and one.exercise in wanted]
-    if not cut_off:
-        return
-    names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
-    more = ["…"] if len(cut_off) > _NAMED else []
-    console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(names + more)}.")
+    if cut_off:
+        names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
+        more = ["…"] if len(cut_off) > _NAMED else []
+        console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(names + more)}.")
 
 
-def _grade(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
-    total = len(plan.students) * len(plan.exercises)
-    limits = together(terms.known, prove_for_batch(folder, terms.session, terms.waived, console))
+# ── grading ─────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """All that a batch needs.
+
+    `waived` are limits that need not hold, `read` reads one student's submission, `before` is what the journal says of
+    the batch that goes on.
+    """
+
+    options: BatchOptions
+    settings: GradingSettings
+    waived: Collection[str]
+    plan: Plan
+    journal: Journal
+    read: ReadSubmission
+    before: BatchInfo | None
+    console: Console
+
+    @property
+    def total(self) -> int:
+        """How many verdicts there will be."""
+        return len(self.plan.students) * len(self.plan.exercises)
+
+
+def _grade_here(batch: _Batch) -> None:
+    limits = prove_for_batch(batch.settings, batch.waived, batch.console)
     with (
-        console.batching(total) as emit,
-        open_session(folder, plan.exercises, terms.seed, emit, console.note, terms=terms.session) as session,
+        batch.console.batching(batch.total) as emit,
+        open_session(batch.settings, emit, batch.console.note) as opened,
     ):
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-
-        def info() -> BatchInfo:
-            engine = replace(session.engine_info(), limits=limits)
-            return BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, engine)
-
-        journal.begin(info(), tuple(plan.students))
+        session = replace(opened, limits=limits)
+        _record(batch, session.engine_info())
         reached("batch-recorded")
         try:
-            run_batch(session, plan, journal, terms.read, terms.jobs)
-        finally:
-            journal.begin(info(), ())
+            run_batch(session, batch.plan, batch.journal, batch.read, batch.options.jobs or os.cpu_count() or 1)
+        finally:  # now all base images are known
+            _record(batch, session.engine_info())
 
 
-def _grade_elsewhere(console: Console, folder: CourseFolder, plan: Plan, journal: Journal, terms: _Terms) -> None:
-    """As `_grade`, by the workers of a scheduler."""
-    from grader.cli import cluster
-    from grader.cli.cluster_worker import BatchTerms, Task
-
-    cases = expected_cases(folder.predictor, plan.exercises, terms.seed)
-    shared = BatchTerms(
-        secrets.token_hex(8), folder, tuple(plan.exercises), terms.seed, cases, terms.session, terms.waived
-    )
-
-    def tasks() -> Iterator[Task]:
-        for student, work in open_work(plan, journal, terms.read):
-            for exercise, _ in work:
-                journal.begin_attempt(student, exercise.id)
-            yield Task(student, tuple((exercise.id, handed) for exercise, handed in work))
-
-    with cluster.connected(terms.scheduler) as client, cluster.working(client, shared) as engine:
-        started = datetime.now(UTC).isoformat(timespec="seconds")
-        limited = replace(engine, limits=together(terms.known, engine.limits)) if engine.limits else engine
-        journal.begin(
-            BatchInfo(terms.seed, _course_digest(folder), folder.course.title, started, limited), tuple(plan.students)
+def _grade_on_cluster(batch: _Batch) -> None:
+    settings = batch.settings
+    cases = expected_cases(settings.folder.predictor, settings.exercises, settings.seed)
+    opening = functools.partial(_open_on_worker, replace(settings, cases=cases), frozenset(batch.waived))
+    with batch.console.batching(batch.total) as emit:
+        run_on_cluster(
+            batch.options.scheduler,
+            ClusterBatch(secrets.token_hex(8), opening),
+            batch.plan,
+            batch.journal,
+            batch.read,
+            begin=functools.partial(_record, batch),
+            emit=emit,
         )
-        with console.batching(len(plan.students) * len(plan.exercises)) as emit:
-
-            def done(student: str, results: Sequence[Result]) -> None:
-                for result in results:
-                    journal.record(Graded(student, result))
-                    emit(ExerciseEnded(student, result.report))
-
-            cluster.grade_tasks(client, shared, tasks(), done)
 
 
-def _course_digest(folder: CourseFolder) -> str:
-    return hashlib.sha256((folder.root / "exercises.yaml").read_bytes()).hexdigest()
+@contextmanager
+def _open_on_worker(settings: GradingSettings, waived: frozenset[str]) -> Iterator[Session]:
+    """A session on a worker of a cluster; Dask finds this function by its name."""
+    console = terminal()
+    limits = prove_for_batch(settings, waived, console)
+    with open_session(settings, silent, console.note) as session:
+        yield replace(session, limits=limits)
 
 
-def _write_files(journal: Journal, folder: CourseFolder, out: Path, details: Details) -> list[Report]:
-    """All result files, from the journal alone; gives the reports they were made from."""
-    reports = reports_in(journal, folder.course)
-    remove_half_written(out)
-    write_whole(out / "grades.csv", grades_csv(reports))
-    write_whole(out / "gradebook.csv", gradebook_csv(reports))
-    write_whole(out / "junit.xml", to_junit(reports))
-    write_whole(out / "report.html", class_page(folder.course.title, reports))
-    for report in reports:
-        page = student_page(for_student(report, details))
-        write_whole(out / "students" / f"{safe_name(report.student)}.html", page)
-    return reports
-
-
-def _told(console: Console, reports: Sequence[Report], out: Path) -> int:
-    console.note(f"Written: {out / 'report.html'}, {out / 'gradebook.csv'}, {out / 'grades.csv'}")
-    missing = sum(exercise.status is ExerciseStatus.NOT_GRADED for report in reports for exercise in report.exercises)
-    if missing:
-        console.note(f"{missing} exercises could not be graded; `grader batch … --resume` tries them again.")
-    return EnvironmentProblem.exit_code if missing else 0
+def _record(batch: _Batch, engine: EngineInfo) -> None:
+    """Write into the journal which engine grades this batch, on what terms, and who is in it."""
+    before, folder = batch.before, batch.settings.folder
+    if engine.limits:
+        engine = replace(engine, limits=together(before.engine.limits if before else None, engine.limits))
+    info = BatchInfo(
+        batch.settings.seed,
+        course_digest(folder),
+        folder.course.title,
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        engine=engine,
+        details=batch.options.details or (before.details if before else "full"),
+    )
+    batch.journal.begin(info, tuple(batch.plan.students))

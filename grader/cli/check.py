@@ -5,56 +5,95 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
-from grader.cli.common import chosen_exercises, course_at, fresh_seed, terminal
+import click
+
+from grader.cli.common import (
+    ANY_PATH,
+    DETAILS,
+    chosen_exercises,
+    course_at,
+    examples,
+    exercises_option,
+    exit_code,
+    exit_zero_option,
+    fresh_seed,
+    seed_option,
+    terminal,
+)
 from grader.cli.console import Console
-from grader.cli.wiring import Terms, open_session
-from grader.errors import EngineError, EnvironmentProblem, UsageError
+from grader.cli.wiring import GradingSettings, open_session
+from grader.errors import EngineError, UsageError
 from grader.grading.scoring import Details, for_student
 from grader.grading.session import grade_submission
-from grader.models import ExerciseStatus, Report
+from grader.models import Report
 from grader.reports.json import to_json
 from grader.reports.text import report_lines
 from grader.submissions.target import find_target
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
     """What the command line says."""
 
     course: Path | None
-    path: Path
+    path: Path | None
     exercises: tuple[str, ...]
     seed: int | None
-    form: Literal["text", "json"]
     details: Details
-    watch: bool
+    exit_zero: bool
+    form: Literal["text", "json"] = "text"
+    watch: bool = False
 
 
-def check_path(options: CheckOptions) -> int:
-    """Check once, or again after each change with `--watch`, until Ctrl-C."""
+@click.command(
+    epilog=examples(
+        "grader check",
+        "grader check 3.1.4",
+        "grader check my-work --exercise 3.1.4 --exercise 3.1.5",
+        "grader check --format json > report.json",
+    ),
+)
+@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH)
+@exercises_option
+@seed_option
+@click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="For people, or one JSON document.",
+)  # fmt: skip
+@click.option(
+    "--details", type=DETAILS, default="full", show_default=True,
+    help="How much a failed check tells: all, not what was expected, or nothing.",
+)  # fmt: skip
+@click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
+@exit_zero_option
+@click.pass_obj
+def command(course: Path | None, /, **given: Any) -> int:
+    """Check your own work. PATH is an exercise's folder or a folder of them (default: here)."""
+    options = CheckOptions(course=course, **given)
     console = terminal()
     code = _check(console, options)
     if options.watch:
-        for _ in _changes(options.path):
+        for _ in _changes(options.path or Path()):
             console.note("")
             code = _check(console, options)
     return code
 
 
 def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Report:
-    """Read what the path holds, grade it, and give what the student may see of it."""
+    """Read what the path holds, grade it, and give what the student may see of it.
+
+    With `every`, exercises that are asked for and absent count as not submitted.
+    """
     folder = course_at(options.course)
     wanted = chosen_exercises(folder, options.exercises)
-    target = find_target(options.path, folder.course, wanted, every=every)
+    target = find_target(options.path or Path(), folder.course, wanted, every=every)
     seed = fresh_seed() if options.seed is None else options.seed
+    settings = GradingSettings(folder=folder, exercises=target.exercises, seed=seed, whose="own")
     report: Report | None = None
     try:
-        with (
-            console.checking() as emit,
-            open_session(folder, target.exercises, seed, emit, console.note, terms=Terms(whose="own")) as session,
-        ):
+        with console.checking() as emit, open_session(settings, emit, console.note) as session:
             report = grade_submission(session, target.submission, target.exercises)
     except EngineError as error:
         if report is None:
@@ -64,21 +103,13 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Repor
     return for_student(report, options.details)
 
 
-def exit_code(report: Report) -> int:
-    """0 for full marks, 3 if something could not be graded, else 1."""
-    statuses = {exercise.status for exercise in report.exercises}
-    if ExerciseStatus.NOT_GRADED in statuses:
-        return EnvironmentProblem.exit_code
-    return 0 if statuses <= {ExerciseStatus.PASSED} else 1
-
-
 def _check(console: Console, options: CheckOptions) -> int:
     report = grade_path(console, options, every=bool(options.exercises))
     if options.form == "json":
         console.data(to_json(report))
     else:
         console.write(report_lines(report, console.width))
-    return exit_code(report)
+    return exit_code(report, exit_zero=options.exit_zero)
 
 
 def _changes(path: Path) -> Iterator[object]:
@@ -86,6 +117,5 @@ def _changes(path: Path) -> Iterator[object]:
     try:
         from watchfiles import watch
     except ImportError as error:
-        message = "--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'"
-        raise UsageError(message) from error
+        raise UsageError("--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'") from error
     return watch(path)

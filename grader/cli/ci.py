@@ -4,14 +4,25 @@ from __future__ import annotations
 
 import os
 import secrets
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from grader.cli.check import CheckOptions, exit_code, grade_path
-from grader.cli.common import terminal
+import click
+
+from grader.cli.check import CheckOptions, grade_path
+from grader.cli.common import (
+    ANY_PATH,
+    DETAILS,
+    FOLDER,
+    examples,
+    exercises_option,
+    exit_code,
+    exit_zero_option,
+    seed_option,
+    terminal,
+)
 from grader.cli.console import Console
 from grader.files import write_whole
-from grader.grading.scoring import Details
 from grader.models import Report
 from grader.reports.github import job_summary, shielded, workflow_commands
 from grader.reports.json import to_json
@@ -19,32 +30,29 @@ from grader.reports.junit import to_junit
 from grader.reports.text import plain, report_lines
 
 
-@dataclass(frozen=True, slots=True)
-class CiOptions:
-    """What the command line says."""
-
-    course: Path | None
-    path: Path
-    exercises: tuple[str, ...]
-    seed: int | None
-    out: Path
-    details: Details
-
-
-def check_in_ci(options: CiOptions) -> int:
-    """Grade every exercise asked for; those that are absent count as not submitted."""
+@click.command(epilog=examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"))
+@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH)
+@exercises_option
+@seed_option
+@click.option(
+    "--out", type=FOLDER, default=Path("grader-results"), show_default=True,
+    help="Folder for junit.xml and results.json.",
+)  # fmt: skip
+@click.option("--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells.")
+@exit_zero_option
+@click.pass_obj
+def command(course: Path | None, /, out: Path, **given: Any) -> int:
+    """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code."""
+    options = CheckOptions(course=course, **given)
     console = terminal()
-    asked = CheckOptions(
-        options.course, options.path, options.exercises, options.seed, "text", options.details, watch=False
-    )
-    report = grade_path(console, asked, every=True)
-    write_whole(options.out / "results.json", to_json(report))
-    write_whole(options.out / "junit.xml", to_junit([report]))
-    _tell(console, report, options.path)
-    return exit_code(report)
+    report = grade_path(console, options, every=True)
+    write_whole(out / "results.json", to_json(report))
+    write_whole(out / "junit.xml", to_junit([report]))
+    _show(console, report, options.path or Path())
+    return exit_code(report, exit_zero=options.exit_zero)
 
 
-def _tell(console: Console, report: Report, path: Path) -> None:
+def _show(console: Console, report: Report, path: Path) -> None:
     """The report, with workflow commands and a job summary where the platform is GitHub's.
 
     What students wrote stands between `::stop-commands::` and its token, so that it cannot
@@ -55,7 +63,7 @@ def _tell(console: Console, report: Report, path: Path) -> None:
         console.data(text)
         return
     console.data(shielded(text, secrets.token_hex(16)))
-    console.data("".join(f"{command}\n" for command in workflow_commands(report, _folders(report, path))))
+    console.data("".join(f"{line}\n" for line in workflow_commands(report, _folders(report, path))))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:

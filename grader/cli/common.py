@@ -1,20 +1,65 @@
-"""What every command needs: the course, the console, the exercises that are meant. Imports no engine."""
+"""What commands share: their common options, the course, the console, the exercises that are meant."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
+
+import click
 
 from grader.checks import REASONS
 from grader.cli.console import Console
 from grader.course.folder import CourseFolder, open_course
 from grader.course.models import Exercise
-from grader.errors import UsageError
+from grader.errors import EnvironmentProblem, UsageError
+from grader.models import ExerciseStatus, Report
+from grader.reports.text import class_lines
 
 _LARGEST_SEED = 2**31 - 1
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
+ANY_PATH = click.Path(path_type=Path)
+DETAILS = click.Choice(["full", "actual", "none"])
+JOBS = click.IntRange(1, 64)
+
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+exercises_option: Decorator = click.option(
+    "--exercise", "exercises", metavar="ID", multiple=True, help="Only this exercise. Can be given several times."
+)
+seed_option: Decorator = click.option(
+    "--seed",
+    type=click.IntRange(0, 2**63 - 1),
+    help="Draw the same figures as in an earlier run; the report names its seed.",
+)
+pages_option: Decorator = click.option(
+    "--details",
+    type=DETAILS,
+    help="What the students' pages say of a failed check; kept with the batch. Default: what was said last, else full.",
+)
+exit_zero_option: Decorator = click.option(
+    "--exit-zero", is_flag=True, help="Exit 0 whatever the marks, for platforms that read the report."
+)
+
+
+def engine_option(default: str) -> Decorator:
+    """`--engine`: which engine builds and runs."""
+    return click.option(
+        "--engine",
+        type=click.Choice(["private", "host"]),
+        default=default,
+        show_default=True,
+        help="Which engine builds and runs: one of the grader's own, thrown away at the end, or the one `docker` uses.",
+    )
+
+
+def examples(*lines: str) -> str:
+    r"""An epilogue with examples; `\b` keeps click from rewrapping it."""
+    return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
 
 
 def terminal() -> Console:
@@ -23,7 +68,7 @@ def terminal() -> Console:
 
 
 def course_at(option: Path | None) -> CourseFolder:
-    """The course that a command works on."""
+    """The course that a command works on; `option` is what `--course` says."""
     return open_course(option, os.environ, Path.cwd(), REASONS)
 
 
@@ -37,9 +82,27 @@ def chosen_exercises(folder: CourseFolder, wanted: Sequence[str]) -> list[Exerci
     known = {exercise.id.lower(): exercise for exercise in folder.course.exercises}
     unknown = [name for name in wanted if name.lower() not in known]
     if unknown:
-        message = (
+        raise UsageError(
             f"There is no exercise {', '.join(unknown)}. The course has: {', '.join(e.id for e in known.values())}"
         )
-        raise UsageError(message)
     names = {name.lower() for name in wanted}
     return [exercise for exercise in folder.course.exercises if not names or exercise.id.lower() in names]
+
+
+def exit_code(report: Report, *, exit_zero: bool) -> int:
+    """0 for full marks, 3 if something could not be graded, else 1; with `exit_zero` 0 whatever the marks."""
+    statuses = {exercise.status for exercise in report.exercises}
+    if ExerciseStatus.NOT_GRADED in statuses:
+        return EnvironmentProblem.exit_code
+    return 0 if exit_zero or statuses <= {ExerciseStatus.PASSED} else 1
+
+
+def conclude(console: Console, reports: Sequence[Report], out: Path) -> int:
+    """Show a class's results and where they are; 0, or 3 if something could not be graded."""
+    console.write(class_lines(reports, console.width))
+    console.note(f"Written: {out / 'report.html'}, {out / 'gradebook.csv'}, {out / 'grades.csv'}")
+    missing = sum(exercise.status is ExerciseStatus.NOT_GRADED for report in reports for exercise in report.exercises)
+    if missing:
+        what = "1 exercise" if missing == 1 else f"{missing} exercises"
+        console.note(f"{what} could not be graded; `grader batch … --resume` tries again.")
+    return EnvironmentProblem.exit_code if missing else 0

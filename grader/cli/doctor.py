@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import click
+
 from grader.checks.diagnosis import excerpt
-from grader.cli.common import course_at, terminal
+from grader.cli.common import course_at, examples, terminal
 from grader.cli.console import Console
 from grader.cli.proving import known_limits, tried
 from grader.cli.wiring import TrialEngine, host_places, open_engine, trial_engine
@@ -37,9 +39,11 @@ _ROOM_NEEDED = 5 * _GIB
 """Base images, a class's layers and the builder's cache, with room to spare."""
 
 
-def examine_machine(option: Path | None) -> int:
-    """0 if everything that grading needs holds, else 3."""
-    folder = course_at(option)
+@click.command(epilog=examples("grader doctor"))
+@click.pass_obj
+def command(course: Path | None) -> int:
+    """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, Compose."""
+    folder = course_at(course)
     console = terminal()
     failing: list[str] = []
     with open_engine() as host, _showing(console) as doing:

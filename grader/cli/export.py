@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import click
 
 from grader.batch.journal import Journal
-from grader.batch.run import reports_in
-from grader.cli.common import course_at, terminal
+from grader.batch.results import reports_in
+from grader.cli.common import ANY_PATH, FOLDER, course_at, examples, exercises_option, pages_option, terminal
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
 from grader.grading.scoring import Details, for_student
@@ -36,22 +38,39 @@ _NAMES: Mapping[Target, str] = {
 class ExportOptions:
     """What the command line says."""
 
-    course: Path | None
     results: Path
     to: Target
     sheet: Path | None
     column: str | None
     exercises: tuple[str, ...]
     out: Path | None
-    details: Details
+    details: Details | None
 
 
-def export_results(options: ExportOptions) -> int:
-    """Write the files; 0, or 3 if somebody has no score because something could not be graded."""
+@click.command(
+    epilog=examples(
+        "grader export results/ --to canvas --sheet Grades.csv --column 'Docker exercises'",
+        "grader export results/ --to moodle --sheet Grades.csv --exercise 3.1.4",
+        "grader export results/ --to gradescope --details none --out gradescope/",
+    ),
+)
+@click.argument("results", type=FOLDER)
+@click.option("--to", type=click.Choice(["csv", "canvas", "moodle", "gradescope", "junit"]), required=True)
+@click.option("--sheet", type=ANY_PATH, help="The CSV file that Canvas or Moodle gave you; a copy of it is filled in.")
+@click.option("--column", metavar="NAME", help="Canvas: the assignment to fill in; added if there is none so called.")
+@exercises_option
+@click.option("--out", type=ANY_PATH, help="The file or folder to write. Default: in the folder of results.")
+@pages_option
+@click.pass_obj
+def command(course: Path | None, /, **given: Any) -> int:
+    """Write a batch's scores for a gradebook, from its journal: the total, or one exercise's. Says who is not in it."""
+    options = ExportOptions(**given)
     _check(options)
-    folder = course_at(options.course)
+    folder = course_at(course)
     with Journal.open(options.results) as journal:
         reports = only(reports_in(journal, folder.course), options.exercises)
+        if options.details is None and (info := journal.info()):
+            options = replace(options, details=info.details)
     marks = marks_of(reports)
     console = terminal()
     done = _gradescope(options, reports, marks) if options.to == "gradescope" else _one_file(options, reports, marks)
@@ -110,7 +129,7 @@ def _gradescope(options: ExportOptions, reports: Sequence[Report], marks: Sequen
     """A file for everyone who has a score: a file without one would be a zero."""
     folder = options.out or options.results / "gradescope"
     files = {
-        folder / f"{safe_name(report.student)}.json": to_gradescope(for_student(report, options.details))
+        folder / f"{safe_name(report.student)}.json": to_gradescope(for_student(report, options.details or "full"))
         for report, mark in zip(reports, marks, strict=True)
         if mark.score is not None
     }

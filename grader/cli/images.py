@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from grader.base_images.provider import base_of, plain_names
-from grader.cli.common import course_at, terminal
+from grader.cli.common import course_at, examples, terminal
 from grader.cli.wiring import base_images, open_engine
 from grader.course.folder import CourseFolder
 from grader.course.models import BaseImage
@@ -14,21 +15,20 @@ from grader.errors import UsageError
 from grader.reports.text import table_lines
 
 
-def make_present(option: Path | None, references: Sequence[str]) -> int:
-    """Make these references present, or each base image's plain names (those without a pattern)."""
-    folder = course_at(option)
+@click.command(epilog=examples("grader images", "grader images python:3.9-slim"))
+@click.argument("references", metavar="[IMAGE]...", nargs=-1)
+@click.pass_obj
+def command(course: Path | None, references: tuple[str, ...]) -> int:
+    """Make the base images present: local, else pulled, else built here from Debian packages."""
+    folder = course_at(course)
     console = terminal()
+    wanted = [(_base(folder, reference), reference) for reference in references]
+    every = [(base, name) for base in folder.course.images for name in plain_names(base)]
     with open_engine() as engine:
-        sources = base_images(engine, console.note).ensure_all(_wanted(folder, references))
+        sources = base_images(engine, console.note).ensure_all(wanted or every)
     rows = [(source.reference, source.origin, source.detail) for source in sources]
     console.write(table_lines(("Image", "Origin", "Details"), rows))
     return 0
-
-
-def _wanted(folder: CourseFolder, references: Sequence[str]) -> list[tuple[BaseImage, str]]:
-    if not references:
-        return [(base, name) for base in folder.course.images for name in plain_names(base)]
-    return [(_base(folder, reference), reference) for reference in references]
 
 
 def _base(folder: CourseFolder, reference: str) -> BaseImage:

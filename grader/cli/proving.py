@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from grader.cli.console import Console
-from grader.cli.wiring import Terms, cache_folder, host_places, image_supply, open_engine, trial_engine
+from grader.cli.wiring import BaseImageSupply, GradingSettings, cache_folder, host_places, open_engine, trial_engine
 from grader.course.folder import CourseFolder
 from grader.engine.docker_engine import DockerEngine
 from grader.events import Doing
@@ -19,8 +19,9 @@ _WHY = "Trying to break the limits that a batch needs, once for each start of th
 _PHASES: dict[Tier, tuple[str, ...]] = {"host": ("run",), "private": ("run", "build", "script")}
 
 
-def prove_for_batch(folder: CourseFolder, terms: Terms, waived: Collection[str], console: Console) -> LimitsRecord:
+def prove_for_batch(terms: GradingSettings, waived: Collection[str], console: Console) -> LimitsRecord:
     """What holds, for the report. `NotEnforced` where a limit does not that is not waived; `EngineError`."""
+    folder = terms.folder
     base = folder.course.images[0].names[0]
     with open_engine() as host:
 
@@ -43,7 +44,7 @@ def known_limits(host: DockerEngine) -> Memory:
     return Memory(cache_folder(), engine_key(info) if here else "")
 
 
-def _places(terms: Terms) -> dict[Tier, tuple[str, ...]]:
+def _places(terms: GradingSettings) -> dict[Tier, tuple[str, ...]]:
     """Where submissions will be at work, and what they will do there."""
     if terms.tier == "private":
         return {"private": _PHASES["private"]}
@@ -57,7 +58,7 @@ def _opened(
     folder: CourseFolder, host: DockerEngine, place: Tier, say: Callable[[str], None]
 ) -> Iterator[tuple[DockerEngine, Places, Squeeze]]:
     if place == "host":
-        image_supply(folder, host, say)(folder.course.images[0].names[0])
+        BaseImageSupply(folder, host, say)(folder.course.images[0].names[0])
         yield host, host_places(host), as_it_is
         return
     with trial_engine(folder, host, say) as trial:

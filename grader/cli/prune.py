@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from grader.cli.common import terminal
+import click
+
+from grader.cli.common import examples, terminal
 from grader.cli.wiring import cache_folder, open_engine
 from grader.sandbox.nested_engine import remove_dead_folders
 
 
-def remove_leftovers(*, everything: bool) -> int:
-    """Remove leftovers of graders that are dead; with `everything` those of all graders."""
+@click.command(epilog=examples("grader prune", "grader prune --all"))
+@click.option(
+    "--all", "everything", is_flag=True,
+    help="Also what graders that are still running, or run on another machine, own.",
+)  # fmt: skip
+def command(*, everything: bool) -> int:
+    """Remove what interrupted or killed graders left in the engine. Never anything else."""
     console = terminal()
     with open_engine() as engine:
         removed = engine.prune(everything=everything)

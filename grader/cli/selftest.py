@@ -8,10 +8,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+import click
+
 from grader.batch.selftest import Expectation, Outcome, expectations, judge_outcome
-from grader.cli.common import chosen_exercises, course_at, fresh_seed, terminal
+from grader.cli.common import (
+    ANY_PATH,
+    JOBS,
+    chosen_exercises,
+    course_at,
+    engine_option,
+    examples,
+    exercises_option,
+    fresh_seed,
+    seed_option,
+    terminal,
+)
 from grader.cli.console import Console
-from grader.cli.wiring import Terms, open_session
+from grader.cli.wiring import GradingSettings, open_session
 from grader.errors import UsageError
 from grader.files import write_whole
 from grader.grading.session import Session, grade_one, report_of
@@ -22,37 +35,42 @@ from grader.reports.text import table_lines
 from grader.submissions.reader import read_exercise
 
 
-def run_selftest(
-    option: Path | None,
-    wanted: Sequence[str],
+@click.command(epilog=examples("grader selftest", "grader selftest --exercise 3.1.4 --jobs 1"))
+@exercises_option
+@seed_option
+@click.option("--jobs", type=JOBS, help="Solutions graded side by side. Default: as many as there are cores.")
+@engine_option("host")
+@click.option("--write", type=ANY_PATH, help="Also write a page with every message a wrong solution produces.")
+@click.pass_obj
+def command(
+    course: Path | None,
+    *,
+    exercises: tuple[str, ...],
     seed: int | None,
     jobs: int | None,
+    engine: Tier,
     write: Path | None,
-    *,
-    tier: Tier = "host",
 ) -> int:
-    """0 if the grader agrees with everything that `reference/` says, 1 on any disagreement."""
-    folder = course_at(option)
-    exercises = chosen_exercises(folder, wanted)
-    expected = expectations(folder.root / "reference", exercises)
+    """Prove the course: every right solution gets full points, every wrong one fails the check it must."""
+    folder = course_at(course)
+    chosen = chosen_exercises(folder, exercises)
+    expected = expectations(folder.root / "reference", chosen)
     if not expected:
-        message = (
-            f"{folder.root / 'reference'}: holds no solutions of {', '.join(exercise.id for exercise in exercises)}."
-        )
-        raise UsageError(message)
+        names = ", ".join(exercise.id for exercise in chosen)
+        raise UsageError(f"{folder.root / 'reference'}: holds no solutions of {names}.")
     console = terminal()
     drawn = fresh_seed() if seed is None else seed
-    workers = jobs or os.cpu_count() or 1
+    settings = GradingSettings(folder=folder, exercises=chosen, seed=drawn, tier=engine)
     with (
         console.batching(len(expected)) as emit,
-        open_session(folder, exercises, drawn, emit, console.note, terms=Terms(tier)) as session,
-        ThreadPoolExecutor(workers, thread_name_prefix="selftest") as pool,
+        open_session(settings, emit, console.note) as session,
+        ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="selftest") as pool,
     ):
         outcomes = _all(pool, replace(session, thorough=write is not None), expected)
         page = _page(session, outcomes) if write else ""
     if write:
         write_whole(write, page)
-    return _told(console, outcomes, drawn)
+    return _conclude(console, outcomes, drawn)
 
 
 def _all(pool: ThreadPoolExecutor, session: Session, expected: Sequence[Expectation]) -> list[Outcome]:
@@ -82,28 +100,25 @@ def _page(session: Session, outcomes: Sequence[Outcome]) -> str:
     return student_page(report_of(session, "What a student sees of each wrong solution", titled))
 
 
-def _told(console: Console, outcomes: Sequence[Outcome], seed: int) -> int:
+def _conclude(console: Console, outcomes: Sequence[Outcome], seed: int) -> int:
+    """Show what came out; 0 if the grader agrees with everything that `reference/` says, 1 on any disagreement."""
     console.write(
         table_lines(("Exercise", "Solution", "Must", "Came out", ""), [_row(outcome) for outcome in outcomes])
     )
-    for outcome in outcomes:
-        if not outcome.agrees:
-            console.note(f"{outcome.expectation.folder}: {outcome.problem}", "failed")
-    tried = [outcome for outcome in outcomes if not outcome.untried]
-    for outcome in outcomes:
-        if outcome.untried:
-            console.note(
-                f"{outcome.expectation.folder}: not tried, it needs {outcome.expectation.requires}.", "not_graded"
-            )
-    outcomes = tried
-    rights = [outcome for outcome in outcomes if outcome.expectation.right]
-    wrongs = [outcome for outcome in outcomes if not outcome.expectation.right]
+    for one in outcomes:
+        if one.untried:
+            console.note(f"{one.expectation.folder}: not tried, it needs {one.expectation.requires}.", "not_graded")
+        elif not one.agrees:
+            console.note(f"{one.expectation.folder}: {one.problem}", "failed")
+    tried = [one for one in outcomes if not one.untried]
+    rights = [one for one in tried if one.expectation.right]
+    wrongs = [one for one in tried if not one.expectation.right]
     console.note(
         f"Right solutions passed: {_share(rights)}. "
         f"Wrong ones caught by the check they must fail: {_share(wrongs)}. Seed {seed}."
     )
-    console.note(f"Slowest: {_slowest(outcomes)}.")
-    return 0 if all(outcome.agrees for outcome in outcomes) else 1
+    console.note(f"Slowest: {_slowest(tried)}.")
+    return 0 if all(one.agrees for one in tried) else 1
 
 
 _SLOWEST = 5
@@ -123,19 +138,8 @@ def _share(outcomes: Sequence[Outcome]) -> str:
 def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
     expectation = outcome.expectation
     must = "pass" if expectation.right else f"fail {expectation.fails}"
-    return (
-        expectation.exercise.id,
-        expectation.name,
-        must,
-        _came_out(outcome),
-        _agreement(outcome),
-    )
-
-
-def _agreement(outcome: Outcome) -> str:
-    if outcome.untried:
-        return "not tried"
-    return "ok" if outcome.agrees else "DISAGREES"
+    agreement = "not tried" if outcome.untried else "ok" if outcome.agrees else "DISAGREES"
+    return expectation.exercise.id, expectation.name, must, _came_out(outcome), agreement
 
 
 def _came_out(outcome: Outcome) -> str:

@@ -1,4 +1,8 @@
-"""Opening what grading needs: the engine, the base images, the expected answers."""
+"""What a command opens: the engine, the base images, private engines, the session that gradings share.
+
+A command says in one frozen bag (`GradingSettings`) what it grades and on what terms; `open_session` opens what that
+needs and closes it again. What has a state of its own while it is open is a class here, named after what it holds.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 from grader.base_images.provider import BaseImages, base_of
 from grader.course.folder import CourseFolder
@@ -19,8 +23,9 @@ from grader.course.oracle import expected_cases
 from grader.engine.build.context import make_job
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.protocol import Sandbox, Sandboxes
+from grader.engine.protocol import Sandbox
 from grader.engine.store import copy_image
+from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.grading.executor import Places
@@ -31,6 +36,26 @@ from grader.models import BuildFailed, Built, Case, ExerciseFiles, MemoryFile
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.pool import OwnEngine, PrivateSandbox, PrivateSandboxes
 from grader.sandbox.script import Workshop, workshop
+
+Say = Callable[[str], None]
+"""Takes one line about what is done, for whoever started the command."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GradingSettings:
+    """What is graded, and on what terms.
+
+    `tier` says which engine builds and runs. `whose` says whose work it is: the user's `own` (whose engine may then be
+    looked at), `known` (the course's, or such as may be run behind the proxy), or `strangers`, whose commands are not
+    run. `cases` are the expected answers, if they have been made already.
+    """
+
+    folder: CourseFolder
+    exercises: Sequence[Exercise]
+    seed: int
+    tier: Tier = "host"
+    whose: Literal["own", "known", "strangers"] = "known"
+    cases: Mapping[str, tuple[Case, ...]] | None = None
 
 
 @contextmanager
@@ -44,80 +69,105 @@ def open_engine() -> Iterator[DockerEngine]:
             raise
 
 
-@dataclass(frozen=True, slots=True)
-class Terms:
-    """On what terms a session grades.
-
-    `tier` says which engine builds and runs. `whose` says whose work it is: the user's `own` (whose engine may then be
-    looked at), `known` (the course's, or such as may be run behind the guard), or `strangers`, whose commands are not.
-    """
-
-    tier: Tier = "host"
-    whose: Literal["own", "known", "strangers"] = "known"
-
-
 @contextmanager
-def open_session(
-    folder: CourseFolder,
-    exercises: Sequence[Exercise],
-    seed: int,
-    emit: Emit,
-    say: Callable[[str], None],
-    *,
-    terms: Terms = Terms(),
-    cases: Mapping[str, tuple[Case, ...]] | None = None,
-) -> Iterator[Session]:
+def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Session]:
     """Everything that gradings share. A broken reference stops here, before any student's code runs.
 
-    The engine is asked first: where none answers, that is told at once, and not after the reference has loaded its own
+    The engine is asked first: where none answers, that is said at once, and not after the reference has loaded its own
     libraries.
     """
     with open_engine() as host, ExitStack() as stack:
-        cases = cases or expected_cases(folder.predictor, exercises, seed)
-        supply = image_supply(folder, host, say)
-        nest = _Nest(folder, host, supply, say)
-        engine, recover = host, _patience(host)
-        if terms.tier == "private":
-            engine, recover = stack.enter_context(_private_engine(nest))
-        supply = _built_on_once(supply, host, engine)
-        places = Places(engine, _sandboxes(nest, terms, stack), OwnEngine(host).look if terms.whose == "own" else None)
-
-        def stop() -> None:
-            host.cancel()
-            engine.cancel()
-            stack.close()
-
-        yield Session(folder.course, seed, cases, places, supply, emit, stop=stop, recover=recover)
-        for warning in engine.warnings:
+        cases = settings.cases or expected_cases(settings.folder.predictor, settings.exercises, settings.seed)
+        source = PrivateSource(settings.folder, host, BaseImageSupply(settings.folder, host, say), say)
+        building: _HostEngine | _RenewableEngine = (
+            stack.enter_context(_RenewableEngine(source)) if settings.tier == "private" else _HostEngine(host)
+        )
+        sandboxes = stack.enter_context(_LazySandboxes(source, allowed=settings.whose != "strangers"))
+        look = OwnEngine(host).look if settings.whose == "own" else None
+        yield Session(
+            settings.folder.course,
+            settings.seed,
+            cases,
+            Places(building.engine, sandboxes, look),
+            _BuildBases(source, building.engine),
+            emit,
+            stop=partial(_stop, host, building.engine, stack),
+            recover=building.recover,
+        )
+        for warning in building.engine.warnings:
             say(f"The engine warns: {warning}")
 
 
+def _stop(host: DockerEngine, engine: DockerEngine, stack: ExitStack) -> None:
+    host.cancel()
+    engine.cancel()
+    stack.close()
+
+
+# ── the engine that builds and runs ─────────────────────────────────────────────────────
+
 _RESTART_SECONDS = 60.0
 """How long an engine may be away that is started again; `systemctl restart docker` takes 2 to 15 s."""
+_PRIVATE_SECONDS = 5.0
+"""How long a private engine may be busy. Nobody starts one again that has ended: its container ends with it."""
 
 
-def _patience(engine: DockerEngine) -> Callable[[], None]:
-    """Waits until the engine answers. Once it has not in all that time, nobody waits for it any more."""
-    gone = threading.Event()
+class _HostEngine:
+    """The user's own engine. Once it has not come back in all the time it is given, nobody waits for it any more."""
 
-    def wait() -> None:
-        if not gone.is_set() and not engine.comes_back(_RESTART_SECONDS):
-            gone.set()
+    def __init__(self, engine: DockerEngine) -> None:
+        self.engine = engine
+        self._gone = threading.Event()
 
-    return wait
+    def recover(self) -> None:
+        """Wait until the engine answers again."""
+        if not self._gone.is_set() and not self.engine.comes_back(_RESTART_SECONDS):
+            self._gone.set()
+
+
+class _RenewableEngine:
+    """An engine object in a private engine, which is replaced by another private engine when it has ended."""
+
+    def __init__(self, source: PrivateSource) -> None:
+        self._source = source
+        self._settings = source.settings()
+        self._lock = threading.Lock()
+        self._private = ExitStack()
+        self.engine = self._start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.engine.cancel()  # what it made goes with the private engine
+        with self._lock:  # one that is just being started belongs to the stack then
+            self._private.close()
+
+    def recover(self) -> None:
+        """Start another private engine if this one has ended. If that fails, the next attempt fails and says why."""
+        with self._lock, suppress(EnvironmentProblem):
+            if not self.engine.comes_back(_PRIVATE_SECONDS):
+                self._source.say("private engine: it has ended, starting another")
+                with suppress(EngineError):
+                    self._private.close()
+                self.engine.move_to(self._start())
+
+    def _start(self) -> DockerEngine:
+        host = self._source.host.connection
+        return _connected(self._private.enter_context(start_private_engine(host, self._settings, self._source.say)))
 
 
 # ── private engines ─────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
-class _Nest:
+class PrivateSource:
     """What private engines are made from: the host engine, and its base images."""
 
     folder: CourseFolder
     host: DockerEngine
-    supply: Callable[[str], str]
-    say: Callable[[str], None]
+    supply: BaseImageSupply
+    say: Say
 
     def settings(self) -> PrivateSettings:
         """The first name of each base image is made present in the host engine; others are taken if they are there."""
@@ -127,39 +177,6 @@ class _Nest:
             plain = [name for name in image.names if "*" not in name]
             names += [name for name in plain if self.host.image_labels(name) is not None]
         return PrivateSettings(tuple(names), cache_folder(), os.environ)
-
-
-_PRIVATE_SECONDS = 5.0
-"""How long a private engine may be busy. Nobody starts one again that has ended: its container ends with it."""
-
-
-@contextmanager
-def _private_engine(nest: _Nest) -> Iterator[tuple[DockerEngine, Callable[[], None]]]:
-    """An engine object in a private engine, and what puts another private engine in the place of one that is gone."""
-    settings = nest.settings()
-    lock = threading.Lock()
-    with ExitStack() as home:
-
-        def start() -> DockerEngine:
-            private = home.enter_context(start_private_engine(nest.host.connection, settings, nest.say))
-            return _connected(private)
-
-        engine = start()
-
-        def renew() -> None:
-            with lock, suppress(EnvironmentProblem):  # then the next attempt fails as the last one did, and says why
-                if not engine.comes_back(_PRIVATE_SECONDS):
-                    nest.say("private engine: it has ended, starting another")
-                    with suppress(EngineError):
-                        home.close()
-                    engine.move_to(start())
-
-        try:
-            yield engine, renew
-        finally:
-            engine.cancel()  # what it made goes with the private engine
-            with lock:  # one that is just being started has its place in `home` then
-                pass
 
 
 def _connected(private: PrivateEngine) -> DockerEngine:
@@ -182,86 +199,131 @@ class TrialEngine:
 
 @contextmanager
 def trial_engine(
-    folder: CourseFolder, host: DockerEngine, say: Callable[[str], None], sizes: Sizes = SMALL_ENGINE
+    folder: CourseFolder, host: DockerEngine, say: Say, sizes: Sizes = SMALL_ENGINE
 ) -> Iterator[TrialEngine]:
     """A private engine of these sizes with nothing but the base images in it."""
-    nest = _Nest(folder, host, image_supply(folder, host, say), say)
-    settings = replace(nest.settings(), **asdict(sizes))
+    source = PrivateSource(folder, host, BaseImageSupply(folder, host, say), say)
+    settings = replace(source.settings(), **asdict(sizes))
     with (
         start_private_engine(host.connection, settings, say) as private,
         _connected(private) as engine,
         workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
     ):
         sandbox = PrivateSandbox(
-            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, nest.supply
+            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, source.supply
         )
         squeeze = partial(squeezed, host.connection, private.container)
         yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(sandbox)), place, squeeze)
 
 
+class _LazySandboxes:
+    """Gives sandboxes, made at the first request: most exercises need none."""
+
+    def __init__(self, source: PrivateSource, *, allowed: bool) -> None:
+        self._source = source
+        self._allowed = allowed
+        self._cancellation = Cancellation()
+        self._lock = threading.Lock()
+        self._made: PrivateSandboxes | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._cancellation.cancel()
+        if self._made:
+            self._made.close()
+
+    def __call__(self) -> AbstractContextManager[Sandbox]:
+        """A sandbox for one submission. `EnvironmentProblem` where nobody's commands may be run."""
+        if not self._allowed:
+            raise EnvironmentProblem(_RISK)
+        with self._lock:
+            self._cancellation.check()
+            if self._made is None:
+                source = self._source
+                self._made = PrivateSandboxes(
+                    source.host,
+                    source.settings(),
+                    source.folder.course.images,
+                    connect=_connected,
+                    supply=source.supply,
+                    say=source.say,
+                )
+        return self._made()
+
+
+def _no_sandboxes() -> AbstractContextManager[Sandbox]:
+    raise EnvironmentProblem(_RISK)
+
+
 def host_places(host: DockerEngine) -> Places:
     """The user's own engine, and nowhere to run commands."""
-
-    def nowhere() -> AbstractContextManager[Sandbox]:
-        raise EnvironmentProblem(_RISK)
-
-    return Places(host, nowhere)
-
-
-def _sandboxes(nest: _Nest, terms: Terms, stack: ExitStack) -> Sandboxes:
-    """What gives sandboxes, made at the first request: most exercises need none."""
-    lock = threading.Lock()
-    made: list[PrivateSandboxes] = []
-
-    def take() -> AbstractContextManager[Sandbox]:
-        if terms.whose == "strangers":
-            raise EnvironmentProblem(_RISK)
-        with lock:
-            if not made:
-                sandboxes = PrivateSandboxes(
-                    nest.host,
-                    nest.settings(),
-                    nest.folder.course.images,
-                    connect=_connected,
-                    supply=nest.supply,
-                    say=nest.say,
-                )
-                made.append(sandboxes)
-                stack.callback(sandboxes.close)
-        return made[0]()
-
-    return take
+    return Places(host, _no_sandboxes)
 
 
 _RISK = (
     "Not graded: this exercise runs commands that the student wrote, and with `--engine host` no commands of other "
-    "people are run. Leave `--engine host` out, so that they get an engine of their own behind a guard; or allow just "
+    "people are run. Leave `--engine host` out, so that they get an engine of their own behind a proxy; or allow just "
     "that for these exercises with `--accept-risk`."
 )
 
 
-def _built_on_once(supply: Callable[[str], str], host: DockerEngine, engine: DockerEngine) -> Callable[[str], str]:
-    """A supply for the engine that builds: what a private one does not hold yet is copied to it; each is built on once.
+# ── base images ─────────────────────────────────────────────────────────────────────────
+
+
+def base_images(engine: DockerEngine, say: Say) -> BaseImages:
+    """What makes base images present in `engine`; `say` gets a line for each step."""
+    return BaseImages(engine, say=say, cache=cache_folder(), environment=os.environ)
+
+
+class BaseImageSupply:
+    """Makes the course's base images present in an engine, each once. Safe from several threads."""
+
+    def __init__(self, folder: CourseFolder, engine: DockerEngine, say: Say) -> None:
+        self._folder = folder
+        self._images = base_images(engine, say)
+        self._lock = threading.Lock()
+        self._origins: dict[str, str] = {}
+
+    def __call__(self, reference: str) -> str:
+        """Where the image came from. `ImageUnavailable` if it is not the course's or cannot be had."""
+        with self._lock:
+            if reference not in self._origins:
+                base = base_of(reference, self._folder.course.images)
+                if base is None:
+                    spec = self._folder.root / "exercises.yaml"
+                    raise ImageUnavailable(f"{reference} is not among the base images of {spec}.")
+                self._origins[reference] = self._images.ensure(base, reference).origin
+            return self._origins[reference]
+
+
+class _BuildBases:
+    """The base images in the engine that builds: what it does not hold is copied to it, and each is built on once.
 
     Where the first builds on a base image run side by side, and the builder has nothing of it in its cache, BuildKit
     (seen in 20.10 and 26.1) may take their base for different ones. Then it finds nothing of those builds in its cache,
     however often they are built again.
     """
-    lock = threading.Lock()
-    ready: set[tuple[str, str]] = set()
 
-    def ensure(reference: str) -> str:
-        origin = supply(reference)
-        with lock:
-            target = engine.connection  # the engine may be renewed meanwhile
-            if (reference, target.endpoint) not in ready:
-                if engine.image_labels(reference) is None:
-                    copy_image(host.connection, target, reference)
-                _build_on(engine, reference)
-                ready.add((reference, target.endpoint))
+    def __init__(self, source: PrivateSource, engine: DockerEngine) -> None:
+        self._source = source
+        self._engine = engine
+        self._lock = threading.Lock()
+        self._ready: set[tuple[str, str]] = set()
+
+    def __call__(self, reference: str) -> str:
+        """Make it present, and say where it came from."""
+        origin = self._source.supply(reference)
+        with self._lock:
+            target = self._engine.connection  # the engine may be renewed meanwhile
+            if (reference, target.endpoint) not in self._ready:
+                if self._engine.image_labels(reference) is None:
+                    copy_image(self._source.host.connection, target, reference)
+                _build_on(self._engine, reference)
+                self._ready.add((reference, target.endpoint))
         return origin
-
-    return ensure
 
 
 def _build_on(engine: DockerEngine, reference: str) -> None:
@@ -272,34 +334,6 @@ def _build_on(engine: DockerEngine, reference: str) -> None:
         if isinstance(made, Built):
             with suppress(EngineError):  # it goes at the end then, as do the images of the submissions
                 engine.remove_image(made.image)
-
-
-# ── base images ─────────────────────────────────────────────────────────────────────────
-
-
-def base_images(engine: DockerEngine, say: Callable[[str], None]) -> BaseImages:
-    """What makes base images present in `engine`; `say` gets a line for each step."""
-    return BaseImages(engine, say=say, cache=cache_folder(), environment=os.environ)
-
-
-def image_supply(folder: CourseFolder, engine: DockerEngine, say: Callable[[str], None]) -> Callable[[str], str]:
-    """A function that makes a base image present, once, and says where it came from. Safe from several threads."""
-    supply = base_images(engine, say)
-    lock = threading.Lock()
-    known: dict[str, str] = {}
-
-    def ensure(reference: str) -> str:
-        with lock:
-            if reference not in known:
-                base = base_of(reference, folder.course.images)
-                if base is None:
-                    raise ImageUnavailable(
-                        f"{reference} is not among the base images of {folder.root / 'exercises.yaml'}."
-                    )
-                known[reference] = supply.ensure(base, reference).origin
-            return known[reference]
-
-    return ensure
 
 
 def cache_folder() -> Path:

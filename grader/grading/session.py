@@ -26,6 +26,7 @@ from grader.models import (
     ExerciseFiles,
     ExerciseReport,
     ExerciseStatus,
+    LimitsRecord,
     Observation,
     RefusedFolder,
     Report,
@@ -48,7 +49,7 @@ class Session:
     `ensure_image` makes a base image present and says where it came from (`ImageUnavailable` if it
     cannot). `thorough` is that of `grade_exercise`. `stop` ends, from any thread, everything under way; what is
     asked for after it raises `Cancelled`. `recover` is called before what the engine failed at is tried again; it may
-    wait for the engine to come back.
+    wait for the engine to come back. `limits` is what was found out before about the limits that hold here.
     """
 
     course: Course
@@ -61,10 +62,11 @@ class Session:
     thorough: bool = True
     stop: Callable[[], None] = lambda: None
     recover: Callable[[], None] = lambda: None
+    limits: LimitsRecord | None = None
 
     def engine_info(self) -> EngineInfo:
-        """The engine, and where the base images used so far came from."""
-        return replace(self.places.engine.info(), images=tuple(sorted(self.origins.items())))
+        """The engine, its limits, and where the base images used so far came from."""
+        return replace(self.places.engine.info(), images=tuple(sorted(self.origins.items())), limits=self.limits)
 
 
 @dataclass(frozen=True, slots=True)

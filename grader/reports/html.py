@@ -51,7 +51,7 @@ def student_page(report: Report) -> str:
     return _page("student.html", report=report)
 
 
-def _page(template: str, **values: Any) -> str:  # noqa: ANN401 - what a template is given is of any type
+def _page(template: str, **values: Any) -> str:
     environment = _environment()
     style, _, _ = environment.loader.get_source(environment, "style.css") if environment.loader else ("", None, None)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()

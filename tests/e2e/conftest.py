@@ -42,7 +42,7 @@ def made(kind: str) -> dict[str, Owner]:
     return {one: owner for one, _, text in told if (owner := Owner.parse(text))}
 
 
-def start(*command: str | Path, **options: Any) -> subprocess.Popen[Any]:  # noqa: ANN401 - those of `Popen`
+def start(*command: str | Path, **options: Any) -> subprocess.Popen[Any]:
     """Start a process, with options as of `Popen`. What it leaves in the engine is looked for after the test."""
     process: subprocess.Popen[Any] = subprocess.Popen(command, **options)
     _started.add(process.pid)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from grader.checks import REASONS
-from grader.cli.wiring import Terms, open_session
+from grader.cli.wiring import GradingSettings, open_session
 from grader.course.folder import open_course
 from grader.course.models import Limits
 from grader.engine.client import connect
@@ -71,7 +71,8 @@ class Killer:
 def graded(exercise: str, name: str, killer: Killer, *, kill: bool) -> ExerciseStatus:
     course = open_course(ROOT, os.environ, ROOT, REASONS)
     wanted = course.course.exercise(exercise)
-    with open_session(course, [wanted], 1, killer, print, terms=Terms("private")) as session:
+    settings = GradingSettings(folder=course, exercises=[wanted], seed=1, tier="private")
+    with open_session(settings, killer, print) as session:
         killer.session = session if kill else None
         return grade_one(session, "ada", wanted, solution(exercise, name)).report.status
 

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from grader.batch.journal import BatchInfo, Journal
-from grader.batch.run import Plan, plan_batch, read_roster, reports_in, run_batch
+from grader.batch.results import reports_in
+from grader.batch.roster import read_roster
+from grader.batch.run import Plan, plan_batch, run_batch
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.errors import EngineError, UsageError

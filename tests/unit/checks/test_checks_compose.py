@@ -22,7 +22,7 @@ SALES = {"type": "bind", "source": "./sales.txt", "target": "/app/sales.txt"}
 ALL_FINE = dict.fromkeys(["config", "service", "prints", "down"], "passed")
 
 
-def service(source: str = "./sales.txt", context: str = ".", kind: str = "bind", **more: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def service(source: str = "./sales.txt", context: str = ".", kind: str = "bind", **more: Any) -> dict[str, Any]:
     """A service as `docker compose config` writes it, the folder's path being `.`."""
     build = {"context": context, "dockerfile": more.pop("dockerfile", "Dockerfile")}
     return {"build": build, "volumes": [{"type": kind, "source": source, "target": "/app/sales.txt"}], **more}
@@ -64,7 +64,7 @@ def test_a_file_that_is_given_as_a_config_or_secret_is_mounted(kind: str, file: 
     assert check(report, "service").status == status
 
 
-def graded(services: Services, behave: Behave = right, file: str = NAME, **steps: Any) -> ExerciseReport:  # noqa: ANN401 - fields of ComposeSeen
+def graded(services: Services, behave: Behave = right, file: str = NAME, **steps: Any) -> ExerciseReport:
     """The verdicts in a world where Compose reads these services, and brought up they behave like this."""
 
     def compose(request: ComposeRequest) -> ComposeSeen:

@@ -25,7 +25,7 @@ def judged(top: Settings, given: ExerciseFiles | None = None) -> Judged:
     return examine(given or files(), json.dumps(top).encode(), COURSE.images)
 
 
-def service(**settings: Any) -> Settings:  # noqa: ANN401 - JSON
+def service(**settings: Any) -> Settings:
     """A model with one service, much as Compose 2.26 prints it."""
     build = {"context": ".", "dockerfile": "Dockerfile"}
     return {

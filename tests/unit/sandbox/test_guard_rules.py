@@ -39,7 +39,7 @@ def post(path: str, body: object) -> Rebuilt:
     return rebuilt(f"POST {path} HTTP/1.1\nHost: docker\nContent-Type: application/json", json.dumps(body))
 
 
-def container(host: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
+def container(host: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
     """The body sent on for a container with these settings."""
     sent = post("/v1.45/containers/create", {"Image": "app", "HostConfig": host or {}, **settings})
     return dict(json.loads(sent.body or b""))

@@ -1,0 +1,29 @@
+"""`grader regrade`: what was observed in a batch, judged again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from grader.batch.journal import Journal
+from grader.batch.results import regrade, shown_changes, write_results
+from grader.cli.common import FOLDER, conclude, course_at, examples, terminal
+
+
+@click.command(epilog=examples("grader regrade results/"))
+@click.argument("results", type=FOLDER)
+@click.pass_obj
+def command(course: Path | None, results: Path) -> int:
+    """Judge the stored observations of a batch again, after a change of points, tolerance or texts. Needs no engine."""
+    folder = course_at(course)
+    console = terminal()
+    with Journal.open(results) as journal:
+        changes = regrade(journal, folder)
+        reports = write_results(journal, folder.course, results)
+    code = conclude(console, reports, results)
+    for line in shown_changes(changes):
+        console.note(f"  {line}")
+    students = len({change.student for change in changes if change.before.score != change.after.score})
+    console.note(f"Judged again without an engine: {students} of {len(reports)} students have another score.")
+    return code
