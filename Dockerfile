@@ -11,6 +11,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r r
 COPY pyproject.toml LICENSE README.md ./
 COPY scripts/hatch_build.py scripts/
 COPY exercises.yaml ./
+COPY docs/handbook docs/handbook
 COPY starter starter
 COPY reference reference
 COPY grader grader

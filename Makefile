@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`. Everything is in scripts/; this names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-private fuzz selftest lint types format lock clean
+.PHONY: help demo test test-private fuzz selftest docs lint types format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,6 +22,9 @@ fuzz: ## throw random input at extraction, gate, spec loader and guard, SECONDS=
 
 selftest: ## grade every right and every wrong solution of the course for real
 	@scripts/selftest.sh
+
+docs: ## build the handbook and the other pages as a site, into build/site
+	@scripts/docs.sh
 
 lint: ## ruff check, ruff format --check, shellcheck
 	@scripts/lint.sh

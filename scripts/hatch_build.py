@@ -5,7 +5,7 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-COURSE = ("exercises.yaml", "starter", "reference")
+COURSE = ("exercises.yaml", "starter", "reference", "docs/handbook")
 CACHES = frozenset({"__pycache__", ".hypothesis", ".mypy_cache", ".pytest_cache", ".ruff_cache"})
 
 
@@ -16,7 +16,7 @@ class CourseHook(BuildHookInterface[Any]):
         """Fill ``force_include`` with {path in the repository: path in the wheel}, for a wheel that is not editable.
 
         Raises:
-            FileNotFoundError: exercises.yaml, starter/ or reference/ is not there.
+            FileNotFoundError: a part of the course is not there.
         """
         if version != "editable":
             build_data["force_include"].update(course_files(Path(self.root)))

@@ -22,7 +22,7 @@ SOCKET = Path("/var/run/docker.sock")
 
 def context() -> bytes:
     """The repository as a build context: what the Dockerfile copies, and nothing else."""
-    parts = ("Dockerfile", "LICENSE", "README.md", "exercises.yaml", "pyproject.toml", "requirements")
+    parts = ("Dockerfile", "LICENSE", "README.md", "exercises.yaml", "docs/handbook", "pyproject.toml", "requirements")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
         for part in (*parts, "scripts", "starter", "reference", "grader"):

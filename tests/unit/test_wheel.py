@@ -46,6 +46,7 @@ def test_list_show_and_start_work_outside_the_repository(installed: Path, tmp_pa
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    assert (installed / "grader/_course/docs/handbook/index.yaml").is_file()
     assert "3.3.L" in grader("list")
     assert "docker run --rm sales-predictor 100 120 110" in grader("show", "3.1.4")
     grader("start", "3.1.4")

@@ -1,0 +1,136 @@
+"""Every command of the handbook is run, and prints what the page says.
+
+A page is its code blocks, in order: a block with a title is a file of that name; a `console` block has commands after
+`$ ` and what they print. In that, `…` stands for anything within a line, and alone in a line for any lines. All pages
+run in one nested engine, which has Docker, Buildx and Compose of one version and nothing of the user's in it.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grader.engine.client import connect
+from grader.sandbox.nested_engine import PrivateSettings, start_private_engine
+
+ROOT = Path(__file__).parents[2]
+HANDBOOK = ROOT / "docs" / "handbook"
+PAGES = sorted(path.name for path in HANDBOOK.glob("*.md") if "```console" in path.read_text(encoding="utf-8"))
+STARTED: dict[str, str] = yaml.safe_load((HANDBOOK / "index.yaml").read_text(encoding="utf-8"))["starter"]
+BASE = "python:3.9-slim"
+_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
+"""With it, Compose moves a terminal's cursor."""
+
+pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("handbook"), pytest.mark.timeout(600)]
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that the page shows."""
+
+    name: str
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A command that the page shows, and the lines that it says it prints."""
+
+    line: int
+    text: str
+    printed: tuple[str, ...]
+
+
+def blocks(page: str) -> Iterator[File | Command]:
+    """The files and commands of a page, in order."""
+    lines = iter(enumerate(page.splitlines(), 1))
+    for _, line in lines:
+        if not (opening := re.fullmatch(r'```(\w+)(?: title="(.+)")?', line)):
+            continue
+        language, title = opening.groups()
+        body: list[tuple[int, str]] = []
+        for number, inside in lines:
+            if inside == "```":
+                break
+            body.append((number, inside))
+        if title:
+            yield File(title, "".join(f"{inside}\n" for _, inside in body))
+        elif language == "console":
+            yield from commands(body)
+
+
+def commands(body: list[tuple[int, str]]) -> Iterator[Command]:
+    starts = [at for at, (_, line) in enumerate(body) if line.startswith("$ ")]
+    assert starts[:1] == [0], "a console block begins with a command"
+    for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
+        number, text = body[start]
+        yield Command(number, text.removeprefix("$ "), tuple(line for _, line in body[start + 1 : end]))
+
+
+def matches(expected: tuple[str, ...], actual: str) -> bool:
+    """Whether a command printed what the page says. How wide a table's columns are does not count."""
+    pattern = ""
+    for line in expected:
+        words = " ".join(line.split())
+        within = r"[^\n]*".join(re.escape(part) for part in words.split("…"))
+        pattern += r"(?:[^\n]*\n)*?" if words == "…" else within + r"\n"
+    lines = [" ".join(line.split()) for line in actual.strip().splitlines()]
+    return re.fullmatch(pattern, "".join(f"{line}\n" for line in lines)) is not None
+
+
+@pytest.fixture(scope="module")
+def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The nested engine's container, in which the pages' commands run."""
+    with connect(builder="buildkit") as host:
+        settings = PrivateSettings((BASE,), tmp_path_factory.mktemp("cache"), os.environ)
+        with start_private_engine(host._connection, settings, print) as engine:
+            yield engine.container
+
+
+def inside(container: str, command: str, folder: str = "/", content: bytes = b"") -> str:
+    """Run a command of the shell in the nested engine's container: all that it prints."""
+    prepared = f'exec 2>&1; export DOCKER_HOST="unix://$SOCKET"; {command}'
+    words = ["docker", "exec", "-i", "-w", folder, "-e", "HOME=/root", container, "bash", "-c", prepared]
+    done = subprocess.run(words, input=content, capture_output=True, check=False)
+    return _CONTROL.sub("", done.stdout.decode())
+
+
+def put(container: str, folder: str, name: str, content: bytes) -> None:
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.size = len(content)
+        archive.addfile(entry, io.BytesIO(content))
+    assert inside(container, "tar -x", folder, buffer.getvalue()) == ""
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_a_page_print_what_it_says(container: str, page: str) -> None:
+    keep = f"grep -v ^{BASE}"
+    clean = "docker ps -aq | xargs -r docker rm -fv; docker volume ls -q | xargs -r docker volume rm"
+    inside(
+        container, f"{clean}; docker images --format '{{{{.Repository}}}}:{{{{.Tag}}}}' | {keep} | xargs -r docker rmi"
+    )
+    folder = f"/root/{page.removesuffix('.md')}"
+    inside(container, f"mkdir -p {folder}")
+    if started := STARTED.get(page):
+        for path in sorted((ROOT / "starter" / started).iterdir()):
+            put(container, folder, path.name, path.read_bytes())
+    for block in blocks((HANDBOOK / page).read_text(encoding="utf-8")):
+        if isinstance(block, File):
+            put(container, folder, block.name, block.content.encode())
+        else:
+            printed = inside(container, block.text, folder)
+            expected = "\n".join(block.printed)
+            assert matches(block.printed, printed), (
+                f"{page}:{block.line}: {block.text}\n-- the page says\n{expected}\n-- it printed\n{printed}"
+            )

@@ -1,0 +1,58 @@
+"""The handbook's index leads each exercise and each reason to a section that exists, and its pages stay short."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from grader.course.reasons import REASONS
+from tests.worlds import COURSE
+
+DOCS = Path(__file__).parents[2] / "docs"
+HANDBOOK = DOCS / "handbook"
+INDEX = yaml.safe_load((HANDBOOK / "index.yaml").read_text(encoding="utf-8"))
+PAGES = sorted(DOCS.rglob("*.md"))
+LONGEST = 175
+"""Lines of a page, its examples included."""
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as Markdown renderers make them."""
+    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
+    headings = re.findall(r"(?m)^#+ (.+)$", text)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def missing(base: Path, place: str) -> bool:
+    name, _, anchor = place.partition("#")
+    page = base.parent / name if name else base
+    return not page.exists() or (bool(anchor) and anchor not in anchors(page))
+
+
+@pytest.mark.parametrize(
+    ("kind", "wanted"),
+    [("exercises", {exercise.id for exercise in COURSE.exercises}), ("reasons", REASONS)],
+)
+def test_each_has_a_section(kind: str, wanted: frozenset[str]) -> None:
+    assert set(INDEX[kind]) == wanted
+    assert [place for place in INDEX[kind].values() if missing(HANDBOOK / "index.md", place)] == []
+
+
+def test_each_exercise_stands_in_the_table_of_the_first_page() -> None:
+    rows = re.findall(r"(?m)^\| (3\.\S+) ", (HANDBOOK / "index.md").read_text(encoding="utf-8"))
+    assert rows == [exercise.id for exercise in COURSE.exercises]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
+    places = re.findall(r"\]\(([^)\s]+)\)", text)
+    assert [place for place in places if "://" not in place and missing(page, place)] == []
+
+
+@pytest.mark.parametrize("page", sorted(HANDBOOK.glob("*.md")), ids=lambda page: page.name)
+def test_a_page_of_the_handbook_is_short(page: Path) -> None:
+    assert len(page.read_text(encoding="utf-8").splitlines()) <= LONGEST
