@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-
 from grader.course.reasons import REASONS
+
 from tests.worlds import COURSE
 
 DOCS = Path(__file__).parents[2] / "docs"
