@@ -23,8 +23,8 @@ from grader.course.oracle import expected_cases
 from grader.engine.build.context import make_job
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
+from grader.engine.images import copy_image
 from grader.engine.protocol import Sandbox
-from grader.engine.store import copy_image
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit

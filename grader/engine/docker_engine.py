@@ -5,23 +5,24 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 import re
 import secrets
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import IO, Any, Self
 
 from grader.course.models import Limits
-from grader.engine import ownership as owner
-from grader.engine import store as enginestore
+from grader.engine import images, ownership
 from grader.engine.build import BUILDERS, BuilderName, find_builder, probe_order, unsupported
-from grader.engine.build.order import BuildOrder, Made
+from grader.engine.build.builder import BuildOrder
 from grader.engine.http import Connection
+from grader.engine.images import ImageFacts
+from grader.engine.ownership import TAG_PREFIX
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.run import MAX_VOLUMES, ContainerRun, run_container
-from grader.engine.store import EngineFacts, ImageFacts, engine_facts
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError
 from grader.failpoints import reached
@@ -31,6 +32,30 @@ BUILD_MEMORY = 8
 """How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
 _DISK_RESERVE = 64 * 2**20
 """Bytes; with less room than that on the engine's disk, a failed build is not held against anybody."""
+
+
+@dataclass(frozen=True, slots=True)
+class EngineFacts:
+    """What the engine says of itself, for `grader doctor`. `root_dir` is on the engine's machine.
+
+    `warnings` are the engine's own, such as limits that the kernel cannot enforce. `free_bytes` is the room
+    at `root_dir`, None where the engine is not on this machine.
+    """
+
+    endpoint: str
+    version: str
+    api_version: str
+    operating_system: str
+    architecture: str
+    cgroup_version: str
+    cgroup_driver: str
+    storage_driver: str
+    root_dir: str
+    cpus: int
+    memory_bytes: int
+    rootless: bool
+    warnings: tuple[str, ...]
+    free_bytes: int | None
 
 
 class DockerEngine:
@@ -47,7 +72,7 @@ class DockerEngine:
         self._connection = connection
         self._tier = tier
         self._run_id = secrets.token_hex(6)
-        self._owner = owner.this_process()
+        self._owner = ownership.this_process()
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._probe_lock = threading.Lock()
@@ -92,7 +117,7 @@ class DockerEngine:
 
     def facts(self) -> EngineFacts:
         """The engine's own account of itself. `EngineError` if it does not answer."""
-        return engine_facts(self._connection, self._version)
+        return _engine_facts(self._connection, self._version)
 
     # ── build and run ───────────────────────────────────────────────────────────────────
 
@@ -120,7 +145,7 @@ class DockerEngine:
         try:
             result = BUILDERS[builder](self._connection, order, self._cancellation, on_step)
             self._cancellation.check()  # so `close` either sees the image or keeps it from staying
-            kept = isinstance(result, Made)
+            kept = isinstance(result, Built)
         finally:
             if not kept:  # it may have been finished in the very moment when it was stopped
                 self._untag(tag)
@@ -138,7 +163,7 @@ class DockerEngine:
             look_into_tmp=b"tmp" in job.dockerfile,
             names_localhost=b"localhost" in job.context.lower(),
         )
-        return Built(result.image, facts.config, result.steps, seconds)
+        return replace(result, config=facts.config, seconds=seconds)
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         """Run one container to its end, and remove it with its volumes.
@@ -193,7 +218,7 @@ class DockerEngine:
             pause = min(pause * 2, 2.0)
 
     def move_to(self, other: DockerEngine) -> None:
-        """Work in another one's engine from now on: the one until now is gone, with all that was made in it."""
+        """Use another engine from now on; the old one is gone, with everything built in it."""
         with self._lock:
             self._connection = other.connection
             self._tags.clear()
@@ -209,28 +234,28 @@ class DockerEngine:
             if not tags:
                 self._facts.pop(image, None)
         if tag:
-            enginestore.untag_image(self._connection, tag)
+            images.untag_image(self._connection, tag)
             reached("image-untagged")
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """The labels of a local image, or None if there is no such image."""
-        return enginestore.image_labels(self._connection, reference)
+        return images.image_labels(self._connection, reference)
 
     def is_derived(self, reference: str) -> bool:
         """As in `ImageStore`."""
-        return enginestore.is_derived(self._connection, reference)
+        return images.is_derived(self._connection, reference)
 
     def pull(self, reference: str) -> bool:
         """Pull an image without credentials; False if that cannot be done (no network, no such image)."""
-        return enginestore.pull_image(self._connection, reference)
+        return images.pull_image(self._connection, reference)
 
     def import_image(self, archive: IO[bytes], reference: str, changes: Sequence[str] = ()) -> None:
         """Make an image from a tar of a root file system. `changes` are Dockerfile instructions (`ENV A=b`)."""
-        enginestore.import_image(self._connection, archive, reference, changes)
+        images.import_image(self._connection, archive, reference, changes)
 
     def tag_image(self, source: str, reference: str) -> None:
         """Give a local image another name."""
-        enginestore.tag_image(self._connection, source, reference)
+        images.tag_image(self._connection, source, reference)
 
     # ── removal ─────────────────────────────────────────────────────────────────────────
 
@@ -240,18 +265,18 @@ class DockerEngine:
         Harmless when repeated. `EngineError` if something cannot be removed; a later `prune` tries again.
         """
         self._cancellation.cancel()
-        enginestore.remove_run(self._connection, self._run_id)
+        ownership.remove_run(self._connection, self._run_id)
         with self._lock:
             self._tags.clear()
 
-    def prune(self, *, everything: bool = False) -> tuple[owner.Leftover, ...]:
+    def prune(self, *, everything: bool = False) -> tuple[ownership.Leftover, ...]:
         """Remove what graders left that died on this machine, and say what it was; with `everything`, all of ours.
 
         `everything` takes the ground away from graders at work. Objects of other machines' graders on this
         engine, and of other programs, are never touched without it.
         """
-        found = owner.leftovers(enginestore.our_objects(self._connection), owner.is_dead, everything=everything)
-        enginestore.remove_objects(self._connection, found)
+        found = ownership.leftovers(ownership.our_objects(self._connection), ownership.is_dead, everything=everything)
+        ownership.remove_objects(self._connection, found)
         return tuple(found)
 
     # ── details ─────────────────────────────────────────────────────────────────────────
@@ -263,7 +288,7 @@ class DockerEngine:
     def _check_health(self) -> None:
         """Raise `EngineError` if a failed build may be the engine's fault: it is going down, or its disk is full."""
         info = self._get("/info")  # an engine that is being stopped fails builds before it breaks connections
-        free = enginestore.free_bytes(self._connection.endpoint, str(info.get("DockerRootDir") or ""))
+        free = _free_bytes(self._connection.endpoint, str(info.get("DockerRootDir") or ""))
         if free is not None and free < _DISK_RESERVE:
             raise EngineError(
                 f"The engine's disk is full ({free // 2**20} MiB left at {info.get('DockerRootDir')}), so builds fail "
@@ -274,16 +299,16 @@ class DockerEngine:
         with self._lock:
             self._warnings[warning] = None
 
-    def _labels(self, kind: owner.Kind) -> tuple[tuple[str, str], ...]:
-        return owner.labels(self._run_id, self._owner, kind)
+    def _labels(self, kind: ownership.Kind) -> tuple[tuple[str, str], ...]:
+        return ownership.labels(self._run_id, self._owner, kind)
 
     def _tag(self, name: str) -> str:
         safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "image"
-        return f"{enginestore.TAG_PREFIX}{self._run_id}/{safe}:{next(self._numbers)}"
+        return f"{TAG_PREFIX}{self._run_id}/{safe}:{next(self._numbers)}"
 
     def _untag(self, tag: str) -> None:
         with contextlib.suppress(EngineError):  # what cannot be removed now, `close` or a later prune removes
-            enginestore.untag_image(self._connection, tag)
+            images.untag_image(self._connection, tag)
 
     def _find_builder(self) -> BuilderName:
         with self._probe_lock:
@@ -297,8 +322,41 @@ class DockerEngine:
             known = self._facts.get(image)
         if known is None:
             labels = dict(self._labels("container")) if look_into_tmp else None
-            known = enginestore.image_facts(self._connection, image, labels)
+            known = images.image_facts(self._connection, image, labels)
             known = replace(known, names_localhost=names_localhost)
             with self._lock:
                 self._facts[image] = known
         return known
+
+
+def _engine_facts(connection: Connection, version: Mapping[str, Any]) -> EngineFacts:
+    """The engine's own account of itself; `version` is its answer to `/version`."""
+    info = connection.call("GET", "/info", seconds=10).json
+    root = str(info.get("DockerRootDir") or "")
+    return EngineFacts(
+        endpoint=connection.endpoint,
+        version=str(version.get("Version", "")),
+        api_version=str(version.get("ApiVersion", "")),
+        operating_system=str(info.get("OperatingSystem", "")),
+        architecture=str(info.get("Architecture", "")),
+        cgroup_version=str(info.get("CgroupVersion", "")),
+        cgroup_driver=str(info.get("CgroupDriver", "")),
+        storage_driver=str(info.get("Driver", "")),
+        root_dir=root,
+        cpus=int(info.get("NCPU") or 0),
+        memory_bytes=int(info.get("MemTotal") or 0),
+        rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
+        warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
+        free_bytes=_free_bytes(connection.endpoint, root),
+    )
+
+
+def _free_bytes(endpoint: str, root: str) -> int | None:
+    """Bytes free at the engine's root folder, if that is a folder of this machine."""
+    if not endpoint.startswith(("unix://", "http+unix://")) or not root:
+        return None
+    try:
+        room = os.statvfs(root)
+    except (OSError, AttributeError):  # in a virtual machine (Docker Desktop), or on Windows
+        return None
+    return room.f_bavail * room.f_frsize

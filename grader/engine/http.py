@@ -11,8 +11,10 @@ import json as json_format
 import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import IO, Any, Protocol
 
 from grader.errors import EngineError
@@ -34,6 +36,21 @@ class Refused(EngineError):  # noqa: N818 - what happened, as TimeoutExpired; "R
         super().__init__(f"The engine refused {what} (status {status}): {reason}")
         self.status = status
         self.reason = reason
+
+    @property
+    def gone(self) -> bool:
+        """Whether there is no such thing."""
+        return self.status == HTTPStatus.NOT_FOUND
+
+
+@contextmanager
+def if_there(*, also_going: bool = False) -> Iterator[None]:
+    """For removals: that the object is gone is fine; with `also_going`, that somebody else is just removing it, too."""
+    try:
+        yield
+    except Refused as refused:
+        if not refused.gone and not (also_going and refused.status == HTTPStatus.CONFLICT):
+            raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""Whose is an object in the engine: labels, the owner's identity, and what may be removed.
+"""Whose is an object in the engine: labels, the owner's identity, what may be removed, and removing it.
 
 Every container, image, volume and network that the grader makes carries three labels, so that a
 later `grader prune` can tell leftovers of a grader that died from the objects of one at work.
@@ -6,13 +6,21 @@ later `grader prune` can tell leftovers of a grader that died from the objects o
 
 from __future__ import annotations
 
+import contextlib
+import json
 import os
 import platform
 import sys
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+from grader.engine.http import Connection, Refused, if_there
+from grader.engine.images import untag_image
+from grader.engine.run import remove_container
+from grader.errors import EngineError
 
 RUN_LABEL = "io.grader.run"
 """Which engine object (`DockerEngine`) made it: a random hex number."""
@@ -144,3 +152,94 @@ def _is_leftover(one: Leftover, dead: Callable[[Owner], bool], *, everything: bo
     if known.get(KIND_LABEL) != one.kind or owner is None:
         return False
     return everything or dead(owner)
+
+
+# ── in the engine ───────────────────────────────────────────────────────────────────────
+
+TAG_PREFIX = "grader.local/"
+"""How the names of all images begin that are built here. No registry has that name (`.local` is never public)."""
+
+_LISTS: dict[Kind, tuple[str, dict[str, int]]] = {
+    "container": ("/containers/json", {"all": 1}),
+    "image": ("/images/json", {}),
+    "volume": ("/volumes", {}),
+    "network": ("/networks", {}),
+}
+"""Where each kind is listed. The order is that of removal: containers hold the others."""
+
+
+def our_objects(connection: Connection, run: str | None = None) -> list[Leftover]:
+    """Everything in the engine with our labels, in an order in which it can be removed; of one run, if given.
+
+    An image that somebody has given names of their own, or has built on one of ours, has our labels too, and is theirs.
+    """
+    found = [one for kind in _LISTS for one in _objects(connection, kind, run)]
+    return [one for one in found if one.kind != "image" or not one.names or _our_names(one)]
+
+
+def _our_names(image: Leftover) -> list[str]:
+    return [name for name in image.names if name.startswith(TAG_PREFIX)]
+
+
+def _objects(connection: Connection, kind: Kind, run: str | None) -> list[Leftover]:
+    path, parameters = _LISTS[kind]
+    labels = [f"{KIND_LABEL}={kind}", *([f"{RUN_LABEL}={run}"] if run else [])]
+    found = connection.call("GET", path, parameters={**parameters, "filters": json.dumps({"label": labels})}).json
+    if kind == "volume":
+        found = found.get("Volumes")
+    return [_leftover(kind, details) for details in found or ()]
+
+
+def _leftover(kind: Kind, details: Mapping[str, Any]) -> Leftover:
+    names = details.get("RepoTags") or details.get("Names") or [details.get("Name")]
+    return Leftover(
+        kind=kind,
+        id=str(details.get("Id") or details.get("Name")),
+        names=tuple(str(name) for name in names if name and not str(name).startswith("<none>")),
+        labels=tuple(sorted((details.get("Labels") or {}).items())),
+    )
+
+
+def remove_objects(connection: Connection, objects: Sequence[Leftover]) -> None:
+    """Remove them all. What fails is tried again, since what holds it may just be going; then `EngineError`."""
+    problems: list[Refused] = []
+    for pause in (0.2, 1.0, 0.0):
+        problems = [problem for one in objects if (problem := _removal_problem(connection, one))]
+        if not problems:
+            return
+        time.sleep(pause)
+    raise EngineError(
+        "The engine did not remove all that the grader made: "
+        + " ".join(str(problem) for problem in problems)
+        + " Try `grader prune` later."
+    )
+
+
+def remove_run(connection: Connection, run: str) -> None:
+    """Remove all objects of one run. Where the engine will not list them, it is asked again. `EngineError` at last."""
+    for pause in (0.2, 1.0):
+        with contextlib.suppress(Refused):
+            remove_objects(connection, our_objects(connection, run))
+            return
+        time.sleep(pause)
+    remove_objects(connection, our_objects(connection, run))
+
+
+def _removal_problem(connection: Connection, one: Leftover) -> Refused | None:
+    try:
+        _remove_object(connection, one)
+    except Refused as refused:
+        return refused
+    return None
+
+
+def _remove_object(connection: Connection, one: Leftover) -> None:
+    """Remove it; nothing happens if it is gone. Of an image, only names of ours are taken away."""
+    if one.kind == "container":
+        remove_container(connection, one.id)
+    elif one.kind == "image":
+        for name in _our_names(one) or ([] if one.names else [one.id]):
+            untag_image(connection, name)
+    else:
+        with if_there():
+            connection.call("DELETE", f"/{one.kind}s/{one.id}")

@@ -1,37 +1,41 @@
 """One run: `docker run --rm IMAGE args…`, with limits, observed from before its start to its end.
 
-Settings that differ from `docker run`'s, and why, stand in `container_settings`. Three settings
-are NOT used although they are common hardening, because they change what a student's image does:
-an init process (it would start where the image's own command cannot, and hide that), a read-only
-root file system (exercises write files), and a tmpfs over a declared VOLUME or over a /tmp that
-has files in it (it would hide what the image has there).
+`DIFFERENCES` says what is not as with `docker run`, and why. Three settings are NOT used although they are common
+hardening, because they change what a student's image does: an init process (it would start where the image's own
+command cannot, and hide that), a read-only root file system (exercises write files), and a tmpfs over a declared VOLUME
+or over a /tmp that has files in it (it would hide what the image has there).
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import posixpath
-import re
 import struct
-import tarfile
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from grader.course.models import Limits
-from grader.engine.bound_files import bind_files, binding, in_volumes, unbind_files
-from grader.engine.folders import FOLDER_LIMIT, folder_archive, left_in
-from grader.engine.http import Connection, Refused, Stream, parse_time
-from grader.engine.user_files import not_a_file
+from grader.engine.files import (
+    bind_files,
+    files_at_volumes,
+    files_tar,
+    has_path,
+    put_in,
+    read_folder,
+    remove_volume,
+    unbind_files,
+    unreadable_users,
+)
+from grader.engine.http import Connection, Refused, Stream, if_there, parse_time
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
+from grader.engine.wording import is_blocked_path, is_image_fault
 from grader.errors import EngineError
 from grader.failpoints import reached
 from grader.models import (
     Exited,
-    FolderMount,
     MemoryFile,
     NotStarted,
     OutOfMemory,
@@ -44,6 +48,41 @@ from grader.models import (
 
 MAX_VOLUMES = 64
 """Volumes that an image may declare; each run makes all of them anew, and a Dockerfile has room for thousands."""
+CAPABILITIES = (
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "NET_BIND_SERVICE",
+)
+"""Docker's default capabilities that a process may need inside its own container: an entrypoint that starts as root,
+gives a folder to a user and becomes that user works. Of the default, five go: NET_RAW (forged packets), MKNOD
+(devices), SYS_CHROOT, AUDIT_WRITE (the host's audit log) and SETFCAP (files that give capabilities)."""
+
+DIFFERENCES: Mapping[str, str] = {
+    "Hostname": "One name for all, so that no output depends on a container's id.",
+    "NetworkDisabled": "Without a network all that the engine would set up is /etc/hosts, for 0.2 s of each run.",
+    "Healthcheck": "Off: it would run the student's command beside the one that is observed.",
+    "NetworkMode": "No network: the answer comes from the submission, and nothing leaves this machine. Loopback works.",
+    "Memory": "Bounded, so that one submission cannot take the machine's memory (`limits.memory_mb`).",
+    "MemorySwap": "No swap on top of the memory.",
+    "PidsLimit": "Bounded, against fork bombs (`limits.processes`).",
+    "NanoCpus": "Bounded, so that gradings side by side take equally long (`limits.cpus`).",
+    "CapDrop": "All capabilities go, and `CAPABILITIES` come back: what a process needs inside its own container.",
+    "CapAdd": "See `CapDrop`.",
+    "SecurityOpt": "no-new-privileges: set-user-ID programs give no rights. `setpriv` and gosu as root work, sudo not.",
+    "Tmpfs": "/tmp is in memory and bounded (`limits.tmp_mb`), unless the image has files there or a VOLUME.",
+    "Mounts": "An image's VOLUMEs carry our labels, so that they are found and removed; folders are volumes.",
+    "Ulimits": "At most 1024 open files, as in an ordinary shell, and no core dumps on the engine's disk.",
+    "OomScoreAdj": "Where the machine is out of memory, a submission ends before the engine or the grader.",
+    "LogConfig": "Output is read as it comes and bounded; the engine's disk gets none of it.",
+    "AutoRemove": "The container is removed by us, after its end was looked at.",
+}
+"""Each field of a run that is not what `docker run` sends, and the reason. All else is Docker's default."""
 
 Labels = tuple[tuple[str, str], ...]
 
@@ -57,9 +96,9 @@ _SLACK = 30.0
 class ContainerRun:
     """One container to run. `volumes` are the paths that the image declares with VOLUME.
 
-    `cpus` is what the engine has: asking for more is refused. `tmp_is_empty` tells whether the image has
-    nothing in /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up.
-    `bound` are files in the place of such a volume: (path in the container, path on the engine's machine).
+    `cpus` is what the engine has: asking for more is refused. `tmp_is_empty` says whether the image has nothing in
+    /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up. `bound` are mounts
+    of files in the place of such a volume.
     """
 
     image: str
@@ -72,7 +111,13 @@ class ContainerRun:
     cpus: float = 1.0
     tmp_is_empty: bool = True
     names_localhost: bool = True
-    bound: tuple[tuple[str, str], ...] = ()
+    capabilities: tuple[str, ...] = CAPABILITIES
+    bound: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def folder_volumes(self) -> tuple[str, ...]:
+        """The names of the volumes behind the mounted folders."""
+        return tuple(f"{self.name}-folder-{index}" for index in range(len(self.request.folders)))
 
 
 # ── settings ────────────────────────────────────────────────────────────────────────────
@@ -88,18 +133,13 @@ def container_settings(run: ContainerRun) -> dict[str, Any]:
         "Env": [f"{name}={value}" for name, value in run.request.environment],
         "Labels": dict(run.labels),
         "Hostname": "container",
-        "Tty": False,
-        "OpenStdin": False,
         "Healthcheck": {"Test": ["NONE"]},
-        # Without a network all that the engine sets up is /etc/hosts, in the time of the whole rest of a start (0.2 s).
-        # Loopback is there in any case.
         "NetworkDisabled": not run.names_localhost,
         "HostConfig": _host_config(run),
     }
-    if run.request.args:
-        settings["Cmd"] = list(run.request.args)
     if run.request.entrypoint is not None:
-        settings["Entrypoint"] = list(run.request.entrypoint)
+        settings |= {"Entrypoint": list(run.request.entrypoint), "Cmd": list(run.request.args)}
+    elif run.request.args:
         settings["Cmd"] = list(run.request.args)
     return settings
 
@@ -110,20 +150,18 @@ def _host_config(run: ContainerRun) -> dict[str, Any]:
     return {
         "NetworkMode": "none",
         "Memory": memory,
-        "MemorySwap": memory,  # memory and swap together: no swap
+        "MemorySwap": memory,
         "PidsLimit": limits.processes,
         "NanoCpus": round(min(limits.cpus, run.cpus) * 1e9),
         "CapDrop": ["ALL"],
+        "CapAdd": list(run.capabilities),
         "SecurityOpt": ["no-new-privileges:true"],
         "Tmpfs": _tmpfs(run),
         "Mounts": _mounts(run),
-        "ShmSize": 16 * _MIB,
         "Ulimits": [{"Name": "nofile", "Soft": 1024, "Hard": 1024}, {"Name": "core", "Soft": 0, "Hard": 0}],
-        "OomScoreAdj": 500,  # a student's process goes before the engine or the grader
-        "IpcMode": "private",
-        "LogConfig": {"Type": "none"},  # we read the attached streams; the engine's disk gets nothing
-        "RestartPolicy": {"Name": "no"},
-        "AutoRemove": False,  # its state is wanted after its end
+        "OomScoreAdj": 500,
+        "LogConfig": {"Type": "none"},
+        "AutoRemove": False,
     }
 
 
@@ -135,46 +173,23 @@ def _tmpfs(run: ContainerRun) -> dict[str, str]:
     return {"/tmp": f"rw,nosuid,nodev,exec,mode=1777,size={run.limits.tmp_mb}m"}
 
 
-def _mounts(run: ContainerRun) -> list[dict[str, Any]]:
-    mounted = {folder.path for folder in run.request.folders} | {path for path, _ in run.bound}
+def _mounts(run: ContainerRun) -> list[Mapping[str, Any]]:
+    """The image's VOLUMEs, files in the place of such, and the request's folders."""
+    mounted = {folder.path for folder in run.request.folders} | {str(mount["Target"]) for mount in run.bound}
     # A volume of a relative path (`VOLUME data`), which the engine has at /data, it takes from the image only.
     declared = dict.fromkeys(f"/{posixpath.normpath(path).lstrip('/')}" for path in run.volumes if path.startswith("/"))
-    volumes = [_volume(path, run.volume_labels) for path in declared if path not in mounted]
-    bound = [binding(path, source) for path, source in run.bound]
-    return volumes + bound + [_folder(run, index) for index in range(len(run.request.folders))]
-
-
-def _volume_name(run: ContainerRun, index: int) -> str:
-    return f"{run.name}-folder-{index}"
-
-
-def _folder(run: ContainerRun, index: int) -> dict[str, Any]:
-    """The volume behind a mounted folder. As with a folder of the host, what the image has there is hidden."""
-    options = {"Labels": dict(run.volume_labels), "NoCopy": True}
-    name, target = _volume_name(run, index), run.request.folders[index].path
-    return {"Type": "volume", "Source": name, "Target": target, "VolumeOptions": options}
-
-
-def _volume(path: str, labels: Labels) -> dict[str, Any]:
-    """The anonymous volume that `docker run` makes for a VOLUME, but with our labels, so that it can be found."""
-    return {"Type": "volume", "Target": path, "VolumeOptions": {"Labels": dict(labels)}}
-
-
-def files_archive(files: tuple[MemoryFile, ...], modified: int) -> bytes:
-    """A tar of files with absolute paths, to be unpacked at /. Owned by root, as `docker cp` does it.
-
-    `modified`, in seconds of Unix time, is when they were last written.
-
-    The engine makes missing folders, follows links to folders as the container would (it unpacks inside the
-    container's root), and puts a file in the place of a link.
-    """
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for file in files:
-            entry = tarfile.TarInfo(file.path.lstrip("/"))
-            entry.size, entry.mode, entry.mtime = len(file.content), file.mode, modified
-            archive.addfile(entry, io.BytesIO(file.content))
-    return buffer.getvalue()
+    labels = dict(run.volume_labels)
+    volumes = [
+        {"Type": "volume", "Target": path, "VolumeOptions": {"Labels": labels}}
+        for path in declared
+        if path not in mounted
+    ]
+    # As with a folder of the host, what the image has at that path is hidden (`NoCopy`).
+    folders = [
+        {"Type": "volume", "Source": name, "Target": folder.path, "VolumeOptions": {"Labels": labels, "NoCopy": True}}
+        for name, folder in zip(run.folder_volumes, run.request.folders, strict=True)
+    ]
+    return [*volumes, *run.bound, *folders]
 
 
 # ── the run ─────────────────────────────────────────────────────────────────────────────
@@ -185,25 +200,27 @@ def run_container(
 ) -> RunOutcome:
     """Run to the end, and remove the container and its volumes whatever happens.
 
-    `warn` is told what the engine warns of, such as a limit that it will not enforce. Raises `EngineError`
+    `warn` is called with what the engine warns of, such as a limit that it will not enforce. Raises `EngineError`
     for everything that is not the image's or the process's own doing, `Cancelled` when told to stop.
     """
     cancellation.check()
     reached("container-wanted")
     try:
-        run = _with_bound_files(connection, run)
+        if bound := files_at_volumes(run.request.files, run.volumes):
+            labels = dict(run.volume_labels)
+            run = replace(run, bound=bind_files(connection, bound, container_settings(run), run.name, labels))
         container = _create(connection, run, warn)
     except Refused as refused:
         if run.bound:
             unbind_files(connection, run.name)
-        if _IMAGES_FAULT.search(refused.reason):
+        if is_image_fault(refused.reason):
             return RunOutcome(NotStarted(refused.reason))
         raise
     reached("container-created")
     try:
-        outcome = _carry_out(connection, container, run, cancellation)
+        outcome = _run_created(connection, container, run, cancellation)
     except BaseException:
-        with contextlib.suppress(EngineError):  # what went wrong first is what is told
+        with contextlib.suppress(EngineError):  # what went wrong first is what is reported
             _remove(connection, container, run)
         raise
     try:
@@ -213,106 +230,6 @@ def run_container(
     return outcome
 
 
-def _with_bound_files(connection: Connection, run: ContainerRun) -> ContainerRun:
-    files = in_volumes(run.request.files, run.volumes)
-    if not files:
-        return run
-    labels = dict(run.volume_labels)
-    return replace(run, bound=bind_files(connection, files, container_settings(run), run.name, labels))
-
-
-def _carry_out(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
-    if unreadable := not_a_file(connection, container):
-        return RunOutcome(NotStarted(unreadable))
-    for file in run.request.replaced:
-        if not has_path(connection, container, file.path):
-            return RunOutcome(NotStarted(f"The image has no file {file.path}."))
-    try:
-        _put_in(connection, container, run)
-    except Refused as refused:
-        if _NO_PLACE.search(refused.reason):
-            return RunOutcome(NotStarted(refused.reason))
-        raise
-    reached("files-put-in")
-    outcome = observe(connection, container, run, cancellation)
-    folders = tuple(_left_in(connection, container, folder) for folder in run.request.folders)
-    return replace(outcome, folders=folders)
-
-
-def _remove(connection: Connection, container: str, run: ContainerRun) -> None:
-    remove_container(connection, container)
-    _remove_folders(connection, run)
-    if run.bound:
-        unbind_files(connection, run.name)
-
-
-def has_path(connection: Connection, container: str, path: str) -> bool:
-    """Whether the container's file system has something at `path`."""
-    try:
-        connection.call("HEAD", f"/containers/{container}/archive", parameters={"path": path})
-    except Refused as refused:
-        if refused.status == _NOT_FOUND:
-            return False
-        return _is_readable(connection, container, path)  # the answer to HEAD says no reason
-    return True
-
-
-def _is_readable(connection: Connection, container: str, path: str) -> bool:
-    """Whether what is at `path` can be had; false where links go round in circles, or a file stands for a folder."""
-    try:
-        connection.stream("GET", f"/containers/{container}/archive", parameters={"path": path}, silence=_SLACK).close()
-    except Refused as refused:
-        if not _NO_PLACE.search(refused.reason):
-            raise
-        return False
-    return True
-
-
-def _put_in(connection: Connection, container: str, run: ContainerRun) -> None:
-    """Put the request's files and the contents of its folders into the container, but for those that are bound."""
-    now = int(time.time())
-    archives = [folder_archive(folder, now) for folder in run.request.folders]
-    bound = {path for path, _ in run.bound}
-    files = tuple(file for file in run.request.files if file.path not in bound) + run.request.replaced
-    if files:
-        archives.append(files_archive(files, now))
-    for archive in archives:
-        connection.call("PUT", f"/containers/{container}/archive", parameters={"path": "/"}, data=archive)
-
-
-_NO_PLACE = re.compile(
-    r"not a directory$|too many levels of symbolic links$|too many links in "
-    r"|(?:open|mkdir) /\S+: (?:no such file or directory|file exists)$|^Could not find the file / in container "
-)
-"""The engine's words where the image has something in the way: a file, links in a circle, a link to nowhere."""
-
-
-def _left_in(connection: Connection, container: str, folder: FolderMount) -> FolderMount:
-    """Read back what is in a mounted folder, of at most FOLDER_LIMIT bytes."""
-    stream = connection.stream(
-        "GET", f"/containers/{container}/archive", parameters={"path": folder.path}, silence=_SLACK
-    )
-    read = bytearray()
-    try:
-        for piece in stream:
-            read += piece
-            if len(read) > FOLDER_LIMIT:
-                break
-    finally:
-        stream.close()
-    return left_in(folder, bytes(read[:FOLDER_LIMIT]))
-
-
-def _remove_folders(connection: Connection, run: ContainerRun) -> None:
-    """Remove the volumes behind the mounted folders; nothing happens if they are gone."""
-    for index in range(len(run.request.folders)):
-        try:
-            connection.call("DELETE", f"/volumes/{_volume_name(run, index)}", parameters={"force": 1})
-        except Refused as refused:
-            if refused.status != _NOT_FOUND:
-                raise
-
-
 def _create(connection: Connection, run: ContainerRun, warn: Callable[[str], None]) -> str:
     answer = connection.call("POST", "/containers/create", parameters={"name": run.name}, json=container_settings(run))
     for warning in answer.json.get("Warnings") or ():
@@ -320,17 +237,41 @@ def _create(connection: Connection, run: ContainerRun, warn: Callable[[str], Non
     return str(answer.json["Id"])
 
 
+def _run_created(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
+    """Put files in, start, observe, and read the mounted folders."""
+    if unreadable := unreadable_users(connection, container):
+        return RunOutcome(NotStarted(unreadable))
+    for file in run.request.replaced:
+        if not has_path(connection, container, file.path):
+            return RunOutcome(NotStarted(f"The image has no file {file.path}."))
+    bound = {mount["Target"] for mount in run.bound}
+    files: list[MemoryFile] = [file for file in run.request.files if file.path not in bound]
+    try:
+        if files or run.request.replaced or run.request.folders:
+            archive = files_tar([*files, *run.request.replaced], run.request.folders, int(time.time()))
+            put_in(connection, container, archive)
+    except Refused as refused:
+        if is_blocked_path(refused.reason):
+            return RunOutcome(NotStarted(refused.reason))
+        raise
+    reached("files-put-in")
+    outcome = observe(connection, container, run, cancellation)
+    return replace(outcome, folders=tuple(read_folder(connection, container, one) for one in run.request.folders))
+
+
+def _remove(connection: Connection, container: str, run: ContainerRun) -> None:
+    remove_container(connection, container)
+    for name in run.folder_volumes:
+        remove_volume(connection, name)
+    if run.bound:
+        unbind_files(connection, run.name)
+
+
 def remove_container(connection: Connection, container: str) -> None:
     """Remove a container, running or not, with its anonymous volumes; nothing happens if it is gone or going."""
-    try:
+    with if_there(also_going=True):
         connection.call("DELETE", f"/containers/{container}", parameters={"v": 1, "force": 1})
         reached("container-removed")
-    except Refused as refused:
-        if refused.status not in {_NOT_FOUND, _CONFLICT}:
-            raise
-
-
-_NOT_FOUND, _CONFLICT = 404, 409
 
 
 def observe(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
@@ -363,33 +304,13 @@ def observe(connection: Connection, container: str, run: ContainerRun, cancellat
     return RunOutcome(_run_end(connection, container, stopped, run.limits), stdout, stderr, seconds)
 
 
-_NOT_EXECUTABLE = {126, 127}
-"""What the engine sets as exit code when the command cannot be executed, or is not there (as a shell does)."""
-_MACHINERY = re.compile("cgroup|mounting")
-"""Words of the engine about its own work, which it reports with the same codes."""
-_IMAGES_FAULT = re.compile(
-    "unable to find user|unable to find group|no matching entries in|exec format error|uids and gids must be in range"
-    r"|^Cannot mkdir: .* is not a directory$"  # WORKDIR is a file of the image
-    r"|^invalid mount config for type \"volume\": |^Duplicate mount point: |^source .* is not directory$"  # VOLUME
-    "|too many links in|too many levels of symbolic links"
-    "|cannot be mounted because it is (?:not of type proc|inside /proc)"  # a VOLUME or /tmp that leads to /proc
-    r"|not a directory: unknown: Are you trying to mount a directory onto a file \(or vice-versa\)\?",
-    re.DOTALL,
-)
-"""The engine's words for other faults of an image: of its USER, VOLUMEs, folders. They come with no code of their own.
-
-Seen in Engine 20.10 and 26.1. What is not among them counts as the engine's fault, and the exercise is not graded.
-"""
-
-
 def _start(connection: Connection, container: str) -> str:
     """Start it. "" if it has started, else why the image cannot be; `EngineError` if that is the engine's fault."""
     try:
         connection.call("POST", f"/containers/{container}/start")
     except Refused as refused:
         code = connection.call("GET", f"/containers/{container}/json").json["State"].get("ExitCode")
-        machinery = _MACHINERY.search(refused.reason.partition("exec: ")[0])
-        if (code in _NOT_EXECUTABLE and not machinery) or _IMAGES_FAULT.search(refused.reason):
+        if is_image_fault(refused.reason, code):
             return refused.reason
         raise
     return ""
@@ -462,7 +383,7 @@ def _run_end(connection: Connection, container: str, stopped: Reason | None, lim
         return OutputLimit(limits.output_kb * 1024)
     state = connection.call("GET", f"/containers/{container}/json").json["State"]
     if state.get("Running") or state.get("Dead"):
-        raise EngineError("The engine told the end of a container that has not ended, so what it printed is not whole.")
+        raise EngineError("The engine announced the end of a container that still runs, so its output is not whole.")
     code = int(state["ExitCode"])
     out_of_memory = state.get("OOMKilled") or (code == _KILLED and _had_oom_event(connection, container, state))
     if out_of_memory and code:  # with code 0, only a child was killed, and the program coped

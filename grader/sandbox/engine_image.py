@@ -18,7 +18,7 @@ from grader.base_images import host as imagehost
 from grader.base_images.debootstrap import Workplace, _run
 from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
 from grader.engine.http import Connection, Refused
-from grader.engine.store import image_labels, import_image, untag_image
+from grader.engine.images import image_labels, import_image, untag_image
 from grader.errors import ImageUnavailable
 
 RELEASE = "trixie"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.engine.http import Connection, Refused
-from grader.engine.store import image_config
+from grader.engine.images import image_config
 from grader.errors import EngineError
 from grader.models import ContainerEnded, ContainerSeen, EngineRequest, EngineState, ImageSeen
 from grader.sandbox.proxy.recorder import RecordedRequest

@@ -34,9 +34,18 @@ from typing import IO, Any, Literal
 
 from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
 from grader.engine.http import Connection, Refused
-from grader.engine.ownership import Kind, Owner, is_dead, labels, leftovers, this_process
+from grader.engine.ownership import (
+    Kind,
+    Owner,
+    is_dead,
+    labels,
+    leftovers,
+    our_objects,
+    remove_objects,
+    remove_run,
+    this_process,
+)
 from grader.engine.socket_request import ask
-from grader.engine.store import our_objects, remove_objects, remove_run
 from grader.errors import EngineError, ImageUnavailable
 from grader.failpoints import reached
 from grader.sandbox.engine_image import engine_image, recipe_digest

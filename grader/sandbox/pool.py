@@ -21,8 +21,8 @@ from grader.dockerfile.image_names import is_allowed, is_called, normalised
 from grader.dockerfile.policy import examine_dockerfile
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Connection
+from grader.engine.images import copy_image
 from grader.engine.protocol import Sandbox
-from grader.engine.store import copy_image
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, ImageUnavailable
 from grader.failpoints import reached

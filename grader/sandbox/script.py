@@ -200,6 +200,7 @@ def _order(run: str, command: tuple[str, ...], limits: Limits) -> ContainerRun:
         labels=labels(run, ours, "container"),
         volume_labels=labels(run, ours, "volume"),
         cpus=float(os.cpu_count() or 1),
+        capabilities=(),
         names_localhost=False,  # its one way out is a socket, and the image has no program that would look a name up
     )
 

@@ -18,9 +18,10 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from grader.engine.files import has_path
 from grader.engine.http import Connection
 from grader.engine.ownership import labels, this_process
-from grader.engine.run import has_path, remove_container
+from grader.engine.run import remove_container
 from grader.errors import EngineError
 from grader.models import MemoryFile
 from grader.sandbox.engine_image import image_name

@@ -10,8 +10,7 @@ import pytest
 from grader.course.models import Limits
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.ownership import OWNER_LABEL, this_process
-from grader.engine.store import our_objects
+from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.models import BuildFailed, Built
 from tests.engine.contexts import BASE, LIMITS, Build, ignore, make_job
 

@@ -16,7 +16,7 @@ import pytest
 from grader.base_images.provider import BaseImages
 from grader.course.models import BaseImage
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.store import untag_image
+from grader.engine.images import untag_image
 from tests.engine.contexts import BASE, make_job
 
 pytestmark = pytest.mark.engine

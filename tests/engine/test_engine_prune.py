@@ -14,8 +14,7 @@ from pathlib import Path
 import pytest
 
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.ownership import OWNER_LABEL, Leftover, Owner
-from grader.engine.store import our_objects
+from grader.engine.ownership import OWNER_LABEL, Leftover, Owner, our_objects
 from grader.models import Built, Exited, RunRequest
 from tests.e2e.conftest import one_after_another
 from tests.engine.contexts import LIMITS, ignore, make_job

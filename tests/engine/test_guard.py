@@ -18,9 +18,8 @@ import pytest
 from grader.course.models import Limits
 from grader.engine.client import connect
 from grader.engine.http import Connection
-from grader.engine.ownership import OWNER_LABEL, labels, this_process
+from grader.engine.ownership import OWNER_LABEL, labels, our_objects, this_process
 from grader.engine.run import ContainerRun, container_settings, observe, remove_container
-from grader.engine.store import our_objects
 from grader.engine.watchdog import Cancellation
 from grader.models import RunOutcome, RunRequest
 from grader.sandbox.engine_image import image_name

@@ -13,7 +13,7 @@ from grader.cli.wiring import GradingSettings, open_session
 from grader.course.folder import open_course
 from grader.course.models import Limits
 from grader.engine.client import connect
-from grader.engine.store import untag_image
+from grader.engine.images import untag_image
 from grader.events import Doing, Event
 from grader.grading.session import Session, grade_one
 from grader.models import ExerciseFiles, ExerciseStatus, MemoryFile

@@ -22,9 +22,8 @@ import pytest
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Answer, Connection, Refused, Stream
-from grader.engine.ownership import OWNER_LABEL, this_process
+from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.engine.run import remove_container
-from grader.engine.store import our_objects
 from grader.errors import EngineError
 from grader.models import BuildFailed, Built, Exited, RunRequest
 from grader.sandbox.nested_engine import (

@@ -11,8 +11,7 @@ import pytest
 from grader.course.models import Limits
 from grader.engine.client import connect
 from grader.engine.http import Connection
-from grader.engine.ownership import OWNER_LABEL, this_process
-from grader.engine.store import our_objects
+from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.errors import EngineError
 from grader.models import Exited, MemoryFile, OutputLimit, TimedOut
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine

@@ -5,28 +5,27 @@
    engines that use the containerd image store, moby issue 47717).
 3. `classic`: the engine's first builder, the last resort.
 
-Each is a function with the same arguments and answers (`grader.engine.build.order.Builder`).
+Each is a function with the same arguments and answers (`grader.engine.build.builder.Builder`).
 """
 
 from __future__ import annotations
 
-import io
 import re
-import tarfile
 from collections.abc import Callable
 from typing import Literal, get_args
 
 from grader.dockerfile.instructions import Unparsable
 from grader.dockerfile.parser import parse
+from grader.engine.build.builder import Builder, BuildOrder
 from grader.engine.build.buildkit import build_with_buildkit
 from grader.engine.build.buildx import build_with_buildx, buildx_works
 from grader.engine.build.classic import build_classic
-from grader.engine.build.order import Builder, BuildOrder, Made
 from grader.engine.http import Connection
 from grader.engine.protocol import BuildJob
+from grader.engine.tar import write_tar
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, UsageError
-from grader.models import BuildFailed
+from grader.models import BuildFailed, Built, MemoryFile
 
 BuilderName = Literal["buildkit", "buildx", "classic"]
 
@@ -54,7 +53,7 @@ def find_builder(connection: Connection, order: BuildOrder, remove: Callable[[st
         made = build_with_buildkit(connection, order, Cancellation(), lambda _: None)
     except EngineError:
         made = BuildFailed("The engine's API has no BuildKit.")
-    if isinstance(made, Made):
+    if isinstance(made, Built):
         remove(order.tag)
         if made.steps:  # without trace messages it was another builder that took no notice of the version
             return "buildkit"
@@ -64,12 +63,8 @@ def find_builder(connection: Connection, order: BuildOrder, remove: Callable[[st
 def probe_order(tag: str, labels: tuple[tuple[str, str], ...]) -> BuildOrder:
     """A build that needs no base image, no network and no shell."""
     dockerfile = b"FROM scratch\nCOPY Dockerfile /\n"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        entry = tarfile.TarInfo("Dockerfile")
-        entry.size = len(dockerfile)
-        archive.addfile(entry, io.BytesIO(dockerfile))
-    return BuildOrder(BuildJob(buffer.getvalue(), dockerfile, "probe"), tag, labels, seconds=30, log_bytes=2**20)
+    context = write_tar([MemoryFile("Dockerfile", dockerfile)], modified=0)
+    return BuildOrder(BuildJob(context, dockerfile, "probe"), tag, labels, seconds=30, log_bytes=2**20)
 
 
 # ── what a builder does not know ────────────────────────────────────────────────────────

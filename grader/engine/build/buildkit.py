@@ -10,14 +10,13 @@ from __future__ import annotations
 import base64
 import contextlib
 import json
+import threading
 from dataclasses import dataclass
 from typing import Any
 
-from grader.engine.build.order import (
+from grader.engine.build.builder import (
     SILENCE,
     BuildOrder,
-    Made,
-    after,
     api_parameters,
     build_arguments,
     error_of,
@@ -30,7 +29,7 @@ from grader.engine.protocol import OnStep
 from grader.engine.watchdog import Cancellation, Reason
 from grader.errors import EngineError
 from grader.failpoints import reached
-from grader.models import BuildFailed
+from grader.models import BuildFailed, Built
 
 _GRACE = 1.0
 """Seconds between asking the builder to cancel and breaking the connection."""
@@ -38,7 +37,7 @@ _GRACE = 1.0
 
 def build_with_buildkit(
     connection: Connection, order: BuildOrder, cancellation: Cancellation, on_step: OnStep
-) -> Made | BuildFailed:
+) -> Built | BuildFailed:
     """A `Builder`: the image's id and the steps come from messages that no student can write."""
     arguments = json.dumps(build_arguments(order))
     parameters = {**api_parameters(order), "version": "2", "buildid": order.tag, "buildargs": arguments}
@@ -49,37 +48,39 @@ def build_with_buildkit(
 
     def stop() -> None:  # asked, BuildKit kills the running step and says so; else the connection goes
         _cancel(connection, order.tag)
-        after(_GRACE, stream.abort)
+        timer = threading.Timer(_GRACE, stream.abort)
+        timer.daemon = True
+        timer.start()
 
-    told = _Told(Progress(order.dockerfile), on_step)
+    seen = _Messages(Progress(order.dockerfile), on_step)
     stopped: Reason | None = None
     try:
         with cancellation.watch(stop) as watchdog:
             watchdog.start(order.seconds)
             for message in json_messages(stream, watchdog):
-                told.take(message)
+                seen.add(message)
                 reached("build-telling")
-                if told.progress.log_bytes > order.log_bytes:
+                if seen.progress.log_bytes > order.log_bytes:
                     watchdog.trip("output_limit")
             stopped = watchdog.reason
         reached("build-told")
     finally:
-        if not told.image and not told.error:  # Ctrl-C, or something broke: the build must not go on alone
+        if not seen.image and not seen.error:  # Ctrl-C, or something broke: the build must not go on alone
             _cancel(connection, order.tag)
         stream.close()
-    return outcome(told.progress, told.image, told.error, stopped, order)
+    return outcome(seen.progress, seen.image, seen.error, stopped, order)
 
 
 @dataclass(slots=True)
-class _Told:
-    """What the messages of one build have told so far."""
+class _Messages:
+    """What the messages of one build have said so far."""
 
     progress: Progress
     on_step: OnStep
     image: str = ""
     error: str = ""
 
-    def take(self, message: dict[str, Any]) -> None:
+    def add(self, message: dict[str, Any]) -> None:
         match message:
             case {"id": "moby.buildkit.trace", "aux": str(encoded)}:
                 for step in self.progress.add(_decoded(encoded)):

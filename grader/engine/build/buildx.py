@@ -16,13 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from grader.engine.build.order import BuildOrder, Made, build_arguments, outcome
+from grader.engine.build.builder import BuildOrder, build_arguments, outcome
 from grader.engine.build.trace import Log, Progress, Status, Vertex
 from grader.engine.http import Connection, parse_time
 from grader.engine.protocol import OnStep
 from grader.engine.watchdog import Cancellation, Reason
 from grader.errors import EngineError
-from grader.models import BuildFailed
+from grader.models import BuildFailed, Built
 
 _PROBE_SECONDS = 10
 _PASSED_ON = ("PATH", "HOME", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH")
@@ -45,7 +45,7 @@ def buildx_works(endpoint: str) -> bool:
 
 def build_with_buildx(
     connection: Connection, order: BuildOrder, cancellation: Cancellation, on_step: OnStep
-) -> Made | BuildFailed:
+) -> Built | BuildFailed:
     """A `Builder`. The CLI gets the endpoint and nothing else of the user's Docker configuration."""
     progress = Progress(order.dockerfile)
     stopped: Reason | None = None
@@ -110,7 +110,7 @@ def _started(order: BuildOrder, endpoint: str, folder: str, image_file: Path) ->
 
 
 def rawjson_parts(lines: Iterable[bytes]) -> Iterator[Status | str]:
-    """What `--progress=rawjson` tells: messages, on one line or (buildx 0.13) indented, and the CLI's own words."""
+    """What `--progress=rawjson` prints: messages, on one line or (buildx 0.13) indented, and the CLI's own words."""
     message = b""
     for line in lines:
         if not message and not line.startswith(b"{"):
@@ -125,11 +125,11 @@ def rawjson_parts(lines: Iterable[bytes]) -> Iterator[Status | str]:
 
 def _status(message: bytes) -> Status:
     try:
-        told = json.loads(message)
+        status = json.loads(message)
     except ValueError as error:
         raise EngineError("The docker CLI broke off in the middle of its report about a build.") from error
-    logs = (Log(log.get("vertex", ""), base64.b64decode(log.get("data") or "")) for log in told.get("logs") or ())
-    return Status(tuple(_vertex(vertex) for vertex in told.get("vertexes") or ()), tuple(logs))
+    logs = (Log(log.get("vertex", ""), base64.b64decode(log.get("data") or "")) for log in status.get("logs") or ())
+    return Status(tuple(_vertex(vertex) for vertex in status.get("vertexes") or ()), tuple(logs))
 
 
 def _vertex(vertex: dict[str, Any]) -> Vertex:

@@ -15,23 +15,25 @@ from typing import Any
 
 from grader.dockerfile.instructions import Unparsable
 from grader.dockerfile.parser import Dockerfile
-from grader.engine.build.order import SILENCE, BuildOrder, Made, api_parameters, error_of, json_messages, outcome
+from grader.engine.build.builder import SILENCE, BuildOrder, api_parameters, error_of, json_messages, outcome
 from grader.engine.build.step_lines import error_line
-from grader.engine.build.trace import LOG_TAIL, Failure, is_engines_fault
+from grader.engine.build.trace import LOG_TAIL, Failure
 from grader.engine.http import Connection, Parameters, Refused, Stream, parse_time
 from grader.engine.protocol import OnStep
 from grader.engine.watchdog import Cancellation, Reason
+from grader.engine.wording import (
+    CLASSIC_CACHED,
+    CLASSIC_COLOUR,
+    CLASSIC_CONTAINER,
+    CLASSIC_IMAGE,
+    CLASSIC_NOISE,
+    CLASSIC_STEP,
+    is_engine_fault,
+)
 from grader.errors import EngineError
-from grader.models import BuildFailed, BuildStep
+from grader.models import BuildFailed, BuildStep, Built
 
 _BAD_REQUEST = 400
-_STEP = re.compile(r"Step (?P<number>\d+)/(?P<total>\d+) : (?P<text>.*)", re.DOTALL)
-_IMAGE = re.compile(r" ---> ([0-9a-f]{12})\n")
-_CONTAINER = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
-_COLOUR = re.compile(r"\x1b\[(?:91|0)m")
-"""The classic builder paints what is written to stderr red."""
-_NOISE = ("Removing intermediate container ", " ---> Removed intermediate container ")
-_CACHED = " ---> Using cache\n"
 _REMOVAL_SECONDS = 2.0
 _PERIOD = 100_000
 """Microseconds in which a step may have its quota of cores."""
@@ -39,7 +41,7 @@ _PERIOD = 100_000
 
 def build_classic(
     connection: Connection, order: BuildOrder, cancellation: Cancellation, on_step: OnStep
-) -> Made | BuildFailed:
+) -> Built | BuildFailed:
     """A `Builder`. Images of steps before a failed one are removed again."""
     try:
         stream = _begin(connection, order)
@@ -47,21 +49,21 @@ def build_classic(
         if refused.status == _BAD_REQUEST:  # the Dockerfile cannot be parsed
             return BuildFailed(refused.reason, line=error_line(refused.reason, order.dockerfile))
         raise
-    told = _Told(order.dockerfile, on_step)
+    seen = _Messages(order.dockerfile, on_step)
     stopped: Reason | None = None
     try:
         with cancellation.watch(stream.abort) as watchdog:
             watchdog.start(order.seconds)
             for message in json_messages(stream, watchdog):
-                told.take(message)
-                if told.log_bytes > order.log_bytes:
+                seen.add(message)
+                if seen.log_bytes > order.log_bytes:
                     watchdog.trip("output_limit")
             stopped = watchdog.reason
     finally:
         stream.close()
-        if not told.image:
-            _remove_leftovers(connection, told)
-    return outcome(told, told.image, told.error, stopped, order)
+        if not seen.image:
+            _remove_leftovers(connection, seen)
+    return outcome(seen, seen.image, seen.error, stopped, order)
 
 
 def _begin(connection: Connection, order: BuildOrder) -> Stream:
@@ -78,8 +80,8 @@ def _bounds(order: BuildOrder) -> Parameters:
 
 
 @dataclass(slots=True)
-class _Told:
-    """What the messages of one build have told so far; an `Account` of it."""
+class _Messages:
+    """What the messages of one build have said so far."""
 
     dockerfile: Dockerfile | Unparsable
     on_step: OnStep
@@ -93,29 +95,29 @@ class _Told:
     _step: BuildStep | None = None
     _step_began: float = 0.0
 
-    def take(self, message: dict[str, Any]) -> None:
+    def add(self, message: dict[str, Any]) -> None:
         match message:
             case {"stream": str(text)}:
-                self._take_text(text)
+                self._add_text(text)
             case {"aux": {"ID": str(image)}}:
                 self.image = image
                 self._end_step()
             case _:
                 self.error = error_of(message) or self.error
 
-    def _take_text(self, text: str) -> None:
-        step = _STEP.fullmatch(text)
+    def _add_text(self, text: str) -> None:
+        step = CLASSIC_STEP.fullmatch(text)
         if step and int(step["number"]) == len(self._ended) + (2 if self._step else 1):
             self._end_step()
             self._begin_step(step)
-        elif self._step is not None and text == _CACHED and not self._step.log:
+        elif self._step is not None and text == CLASSIC_CACHED and not self._step.log:
             self._step = replace(self._step, cached=True)
-        elif image := _IMAGE.fullmatch(text):
+        elif image := CLASSIC_IMAGE.fullmatch(text):
             self.images.append(image[1])
-        elif container := _CONTAINER.fullmatch(text):
+        elif container := CLASSIC_CONTAINER.fullmatch(text):
             self.container = container[1]
-        elif not text.startswith(_NOISE) and text.strip():
-            self._take_output(text)
+        elif not text.startswith(CLASSIC_NOISE) and text.strip():
+            self._add_output(text)
 
     def _begin_step(self, match: re.Match[str]) -> None:
         lines = (
@@ -126,10 +128,10 @@ class _Told:
         self._step = BuildStep(f"[{number}/{len(lines)}] {match['text']}", line=line)
         self._step_began = time.monotonic()
 
-    def _take_output(self, text: str) -> None:
+    def _add_output(self, text: str) -> None:
         self.log_bytes += len(text.encode())
         if self._step is not None:
-            self._step = replace(self._step, log=(self._step.log + _COLOUR.sub("", text))[-LOG_TAIL:])
+            self._step = replace(self._step, log=(self._step.log + CLASSIC_COLOUR.sub("", text))[-LOG_TAIL:])
 
     def _end_step(self, error: str = "") -> None:
         if self._step is not None:
@@ -149,19 +151,19 @@ class _Told:
         """The last step that was begun has failed; a FROM that fails is not the student's doing."""
         last = self._step or (self._ended[-1] if self._ended else None)
         if last is None:
-            return Failure(message, error_line(message, self.dockerfile), ours=is_engines_fault(message))
-        return Failure(message, last.line, ours="] FROM " in last.name or is_engines_fault(message))
+            return Failure(message, error_line(message, self.dockerfile), ours=is_engine_fault(message))
+        return Failure(message, last.line, ours="] FROM " in last.name or is_engine_fault(message))
 
 
 # ── what it leaves ──────────────────────────────────────────────────────────────────────
 
 
-def _remove_leftovers(connection: Connection, told: _Told) -> None:
+def _remove_leftovers(connection: Connection, seen: _Messages) -> None:
     """Remove the images of steps before the failed one, newest first, and wait for the running step's end."""
-    _wait_until_gone(connection, told.container)
-    for image in reversed(told.images):
+    _wait_until_gone(connection, seen.container)
+    for image in reversed(seen.images):
         with contextlib.suppress(EngineError):
-            if _is_ours(connection, image, told.began):
+            if _is_ours(connection, image, seen.began):
                 connection.call("DELETE", f"/images/{image}")
 
 

@@ -1,21 +1,15 @@
-"""The build context: vetted files as a tar, made the way `docker build` would send them, and always in the same way.
-
-The tar is ours because the builder at the other end is particular: BuildKit of Engine 20.10 takes a
-context that begins with a PAX header (what `tarfile` writes for a time with a fraction) for the text
-of a Dockerfile. And because the same files must give the same bytes, on every machine.
-"""
+"""The build context: vetted files as a tar, as `docker build` would send them; the same files give the same bytes."""
 
 from __future__ import annotations
 
-import io
-import tarfile
-from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from grader.dockerfile import dockerignore
 from grader.dockerfile.directives import as_built
 from grader.dockerfile.instructions import Unparsable
 from grader.dockerfile.parser import dockerfile_of, parse
 from grader.engine.protocol import BuildJob
+from grader.engine.tar import with_folders, write_tar
 from grader.models import BuildFailed, ExerciseFiles, MemoryFile
 
 MISSING_DOCKERFILE = "There is no file named Dockerfile in the folder."
@@ -26,8 +20,6 @@ makes wheels of what is in a context). BuildKit does not look at it when it deci
 
 _MODES = 0o755
 """Permission bits that a file may have in the context; the others depend on the umask of whoever unpacked it."""
-
-
 _CACHES = 16
 """Hexadecimal digits of a submission's digest that name its cache mounts."""
 
@@ -64,14 +56,10 @@ def make_context(files: ExerciseFiles, replaced: tuple[MemoryFile, ...] = ()) ->
     if isinstance(ignored, BuildFailed):
         return ignored
     dockerfile = dockerfile_of(sent)
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        if dockerfile:
-            _add(archive, MemoryFile("Dockerfile", as_built(dockerfile.content), dockerfile.mode))
-        kept = [file for file in sent.files if file != dockerfile and file.path not in ignored]
-        for entry in _with_folders(kept):
-            _add(archive, entry)
-    return buffer.getvalue()
+    first = [MemoryFile("Dockerfile", as_built(dockerfile.content), dockerfile.mode)] if dockerfile else []
+    kept = [file for file in sent.files if file != dockerfile and file.path not in ignored]
+    entries = [replace(entry, mode=entry.mode & _MODES) for entry in (*first, *with_folders(kept))]
+    return write_tar(entries, modified=_MODIFIED)
 
 
 def _with(files: ExerciseFiles, replaced: tuple[MemoryFile, ...]) -> ExerciseFiles:
@@ -93,26 +81,3 @@ def _ignored(files: ExerciseFiles) -> frozenset[str] | BuildFailed:
     if isinstance(patterns, dockerignore.BadPattern):
         return BuildFailed(f"{file.path} {patterns.message}")
     return dockerignore.excluded(patterns, [file.path for file in files.files])
-
-
-def _with_folders(files: Iterable[MemoryFile]) -> Iterator[MemoryFile]:
-    """The files by path, each after entries for the folders it is in; those end in `/`."""
-    made: set[str] = set()
-    for file in sorted(files, key=lambda file: file.path.split("/")):
-        parts = file.path.split("/")
-        for depth in range(1, len(parts)):
-            folder = "/".join(parts[:depth]) + "/"
-            if folder not in made:
-                made.add(folder)
-                yield MemoryFile(folder, b"", 0o755)
-        yield file
-
-
-def _add(archive: tarfile.TarFile, file: MemoryFile) -> None:
-    """Add one file or folder, owned by root. A long name becomes a GNU header of its own, never a PAX one."""
-    entry = tarfile.TarInfo(file.path.rstrip("/"))
-    entry.type = tarfile.DIRTYPE if file.path.endswith("/") else tarfile.REGTYPE
-    entry.size = len(file.content)
-    entry.mode = file.mode & _MODES
-    entry.mtime = _MODIFIED
-    archive.addfile(entry, io.BytesIO(file.content))

@@ -8,11 +8,8 @@ from collections.abc import Iterable
 from grader.dockerfile.image_names import normalised
 from grader.dockerfile.instructions import Instruction, Unparsable
 from grader.dockerfile.parser import Dockerfile
+from grader.engine.wording import BUILD_STEP, PARSE_ERROR
 
-_STEP = re.compile(
-    r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\s/\]]+) +)? *(?P<index>\d+)/(?P<total>\d+)\] (?P<text>.*)", re.DOTALL
-)
-_PARSE_ERROR = re.compile(r"(?:Dockerfile|dockerfile) parse error (?:on )?line (\d+)")
 _QUOTED = re.compile(r'"([^"]{1,4000})"|\(([^)]{1,4000})\)')
 _NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
 """The instructions that BuildKit numbers within a stage, after a FROM that names an image and no stage."""
@@ -30,10 +27,10 @@ def step_line(name: str, dockerfile: Dockerfile | Unparsable, triggers: int = 0)
     stage and number. So what has the step's text comes first; only a text with variables in it, which the builder has
     replaced, is nowhere.
     """
-    match = _STEP.match(name)
+    match = BUILD_STEP.match(name)
     if match is None or isinstance(dockerfile, Unparsable):
         return None
-    text = _words(match["text"])
+    text = _on_one_line(match["text"])
     by_number = _numbered_line(match, text, dockerfile, triggers)
     if text.startswith("FROM "):
         return _base_line(text, dockerfile) or by_number
@@ -57,8 +54,8 @@ def _numbered_line(match: re.Match[str], text: str, dockerfile: Dockerfile, trig
 
 def triggers_of(name: str, names: Iterable[str]) -> int:
     """How many triggers the stage of a step has set off: BuildKit numbers them, but leaves them out of its total."""
-    match = _STEP.match(name)
-    beside = [other for one in names if (other := _STEP.match(one)) and match and other["stage"] == match["stage"]]
+    match = BUILD_STEP.match(name)
+    beside = [other for one in names if (other := BUILD_STEP.match(one)) and match and other["stage"] == match["stage"]]
     return max((int(one["index"]) - int(one["total"]) for one in beside), default=0)
 
 
@@ -91,10 +88,10 @@ def _in_stage(instruction: Instruction, stage: str | None, dockerfile: Dockerfil
 def _text(instruction: Instruction) -> str:
     """An instruction as builders write it into a step's name: on one line."""
     flags = [f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}" for flag in instruction.flags]
-    return _words(" ".join([instruction.keyword, *flags, instruction.value]))
+    return _on_one_line(" ".join([instruction.keyword, *flags, instruction.value]))
 
 
-def _words(text: str) -> str:
+def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
@@ -104,7 +101,7 @@ def error_line(message: str, dockerfile: Dockerfile | Unparsable) -> int | None:
     Most errors name it. Else it is the one instruction that the error can mean: by its keyword, or by a word that
     the error quotes.
     """
-    match = _PARSE_ERROR.search(message)
+    match = PARSE_ERROR.search(message)
     if match:
         return int(match[1])
     if isinstance(dockerfile, Unparsable):

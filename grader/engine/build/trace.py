@@ -1,4 +1,4 @@
-"""What BuildKit tells about a build, decoded: from its trace messages to `BuildStep`s.
+"""What BuildKit reports of a build, decoded: from its trace messages to `BuildStep`s.
 
 The engine passes BuildKit's progress on as JSON messages with the id `moby.buildkit.trace`,
 whose `aux` is a protobuf message in base64: `moby.buildkit.v1.StatusResponse` of
@@ -8,13 +8,13 @@ that are needed here are few and fixed; everything unknown is skipped.
 
 from __future__ import annotations
 
-import re
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from grader.dockerfile.instructions import Unparsable
 from grader.dockerfile.parser import Dockerfile
-from grader.engine.build.protobuf import fields
 from grader.engine.build.step_lines import error_line, step_line, triggers_of
+from grader.engine.wording import is_base_image_step, is_engine_fault, is_internal_step, plain_error, was_cancelled
 from grader.models import BuildStep
 
 LOG_TAIL = 16_384
@@ -52,6 +52,45 @@ class Status:
 # ── messages ────────────────────────────────────────────────────────────────────────────
 
 
+# https://protobuf.dev/programming-guides/encoding/: a message is a row of fields, each a number, a kind and a value.
+
+_VARINT, _BYTES = 0, 2
+_FIXED_SIZES = {1: 8, 5: 4}
+_CUT_OFF = "a message is cut off in the middle"
+
+
+def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
+    """The fields of a message, in order: number and value. Raises `ValueError` where the bytes are no message."""
+    at = 0
+    while at < len(data):
+        key, at = _varint(data, at)
+        number, kind = key >> 3, key & 7
+        if kind == _VARINT:
+            value, at = _varint(data, at)
+            yield number, value
+            continue
+        if kind == _BYTES:
+            size, at = _varint(data, at)
+        elif kind in _FIXED_SIZES:
+            size = _FIXED_SIZES[kind]
+        else:
+            raise ValueError(f"a message has a field of unknown kind {kind}")
+        if at + size > len(data):
+            raise ValueError(_CUT_OFF)
+        yield number, data[at : at + size]
+        at += size
+
+
+def _varint(data: bytes, at: int) -> tuple[int, int]:
+    """The number of at most ten bytes at `at`, and the position after it."""
+    value = 0
+    for index, byte in enumerate(data[at : at + 10]):
+        value |= (byte & 0x7F) << (7 * index)
+        if byte < 0x80:  # noqa: PLR2004 - the continuation bit of the format
+            return value, at + index + 1
+    raise ValueError(_CUT_OFF)
+
+
 def _bytes(value: int | bytes) -> bytes:
     return value if isinstance(value, bytes) else b""
 
@@ -62,39 +101,31 @@ def _text(value: int | bytes) -> str:
 
 def _seconds(value: int | bytes) -> float:
     """`google.protobuf.Timestamp`: 1 is seconds, 2 nanoseconds."""
-    parts = {number: part for number, _, part in fields(_bytes(value)) if isinstance(part, int)}
+    parts = {number: part for number, part in _fields(_bytes(value)) if isinstance(part, int)}
     return parts.get(1, 0) + parts.get(2, 0) / 1e9
 
 
 def _vertex(data: bytes) -> Vertex:
-    vertex = Vertex(digest="")
-    for number, _, value in fields(data):
-        match number:
-            case 1:
-                vertex = replace(vertex, digest=_text(value))
-            case 3:
-                vertex = replace(vertex, name=_text(value))
-            case 4:
-                vertex = replace(vertex, cached=value == 1)
-            case 5:
-                vertex = replace(vertex, started=_seconds(value))
-            case 6:
-                vertex = replace(vertex, completed=_seconds(value))
-            case 7:
-                vertex = replace(vertex, error=_text(value))
-            case _:
-                pass
-    return vertex
+    values = dict(_fields(data))
+    started, completed = values.get(5), values.get(6)
+    return Vertex(
+        digest=_text(values.get(1, b"")),
+        name=_text(values.get(3, b"")),
+        cached=values.get(4) == 1,
+        started=None if started is None else _seconds(started),
+        completed=None if completed is None else _seconds(completed),
+        error=_text(values.get(7, b"")),
+    )
 
 
 def _log(data: bytes) -> Log:
-    values = {number: value for number, _, value in fields(data)}
+    values = dict(_fields(data))
     return Log(_text(values.get(1, b"")), _bytes(values.get(4, b"")))
 
 
 def decode_status(data: bytes) -> Status:
     """Decode a `StatusResponse`. `ValueError` if it is none."""
-    parts = [(number, _bytes(value)) for number, _, value in fields(data)]
+    parts = [(number, _bytes(value)) for number, value in _fields(data)]
     return Status(
         vertices=tuple(_vertex(part) for number, part in parts if number == 1),
         logs=tuple(_log(part) for number, part in parts if number == 3),  # noqa: PLR2004 - the field's number
@@ -103,17 +134,10 @@ def decode_status(data: bytes) -> Status:
 
 # ── steps ───────────────────────────────────────────────────────────────────────────────
 
-_PLUMBING = ("[internal] ", "copy /context ", "exporting to ", "preparing layers ", "importing cache ")
-"""How the names of vertices begin that the builder adds for itself; students did not write them."""
-
-_BASE_IMAGE = re.compile(
-    r"\[internal\] load metadata for |(?:\[[^\]]*\] FROM )|resolve image config for |docker-image://"
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why there is no image. `ours` tells that the Dockerfile is not to blame: the engine or a base image is."""
+    """Why there is no image. `ours` says that the Dockerfile is not to blame: the engine or a base image is."""
 
     message: str
     line: int | None = None
@@ -130,7 +154,7 @@ class Progress:
     _tails: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, status: Status) -> list[BuildStep]:
-        """Take in one message; the steps that it ended, each told once."""
+        """Take in one message; the steps that it ended, each once."""
         for log in status.logs:
             self.log_bytes += len(log.data)
             self._tails[log.vertex] = (self._tails.get(log.vertex, b"") + log.data)[-LOG_TAIL:]
@@ -161,15 +185,15 @@ class Progress:
         return tuple(sorted(map(self._step, begun), key=lambda step: (step.line is None, step.line or 0)))
 
     def failure(self, message: str) -> Failure:
-        """Who is to blame for `message`, the builder's last word: the failed vertex tells, else the Dockerfile."""
+        """Who is to blame for `message`, the builder's last word: the failed vertex says, else the Dockerfile."""
         vertex = self._culprit(message)
         if vertex is None:
-            told = plain_error(message)
-            return Failure(told, error_line(told, self.dockerfile), ours=is_engines_fault(message))
+            plain = plain_error(message)
+            return Failure(plain, error_line(plain, self.dockerfile), ours=is_engine_fault(message))
         line = self._line(vertex)
-        if vertex.name.startswith(_PLUMBING) or _BASE_IMAGE.match(vertex.name):
+        if is_internal_step(vertex.name) or is_base_image_step(vertex.name):
             return Failure(plain_error(message), line, ours=True)
-        return Failure(plain_error(vertex.error), line, ours=is_engines_fault(vertex.error))
+        return Failure(plain_error(vertex.error), line, ours=is_engine_fault(vertex.error))
 
     def _line(self, vertex: Vertex) -> int | None:
         names = [one.name for one in self._vertices.values()]
@@ -178,56 +202,14 @@ class Progress:
     def _culprit(self, message: str) -> Vertex | None:
         """The vertex whose error is the build's; others were only cancelled because of it."""
         failed = [vertex for vertex in self._vertices.values() if vertex.error]
-        told = [vertex for vertex in failed if vertex.error in message]
-        return next(iter(told or failed), None)
+        named = [vertex for vertex in failed if vertex.error in message]
+        return next(iter(named or failed), None)
 
 
 def _was_cut(vertex: Vertex) -> bool:
     """Whether it neither succeeded nor failed: the build ended meanwhile, by our doing or since another step failed."""
-    return vertex.completed is None or vertex.error.endswith("context canceled")
+    return vertex.completed is None or was_cancelled(vertex.error)
 
 
 def _is_step(vertex: Vertex) -> bool:
-    return bool(vertex.error) or not vertex.name.startswith(_PLUMBING)
-
-
-# ── errors ──────────────────────────────────────────────────────────────────────────────
-# What a student wrote (a command, a file's name) stands in the middle of the builder's errors, never at their ends,
-# so only the ends are compared. A step's output is never looked at.
-
-_ENGINES_FAULT = re.compile(
-    r"^rpc error: code = Unavailable"
-    r"|(no space left on device|context canceled|transport is closing|error reading from server: EOF)$"
-)
-"""What an engine says that has no room or is going down."""
-
-_PROCESS_FAILED = re.compile(
-    r"^(process \".*\" did not complete successfully|executor failed running \[.*\]): ", re.DOTALL
-)
-_PROCESS_ENDED = re.compile(r"exit code: \d+$")
-_NOT_STARTED = re.compile(
-    r"unable to find (user|group) |no matching entries in (passwd|group) file$|executable file not found in \$PATH"
-    r"|no such file or directory|permission denied|not a directory|exec format error"
-)
-"""Why the process of a RUN was not even started, as far as the Dockerfile can be the reason."""
-
-_LAYERS = re.compile(
-    r"^(failed to solve(?: with frontend \S+)?: |failed to create LLB definition: |rpc error: code = \w+ desc = "
-    r"|failed to compute cache key: |failed to calculate checksum of ref \S+: )+"
-)
-_NOT_FOUND = re.compile(r'^("[^"]*")(?: not found)?: not found$')
-
-
-def plain_error(error: str) -> str:
-    """A builder's error without the layers it went through, which differ between versions and from run to run."""
-    return _NOT_FOUND.sub(r"\1 not found", _LAYERS.sub("", error))
-
-
-def is_engines_fault(error: str) -> bool:
-    """Whether this error of a step, or of the whole build, has a reason that is not in the Dockerfile."""
-    if _ENGINES_FAULT.search(error):
-        return True
-    failed = _PROCESS_FAILED.match(error)
-    if failed is None or _PROCESS_ENDED.search(error):
-        return False
-    return _NOT_STARTED.search(error, failed.end()) is None
+    return bool(vertex.error) or not is_internal_step(vertex.name)

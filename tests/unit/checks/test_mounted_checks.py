@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
-from grader.engine.folders import FILES_LIMIT, folder_archive, left_in
 from grader.grading.exercise import grade_exercise
 from grader.models import (
     BuildRequest,
@@ -216,19 +213,6 @@ def test_who_forgets_the_line_end_is_told_so_and_not_that_the_log_was_emptied() 
     verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}{mean(weeks)} "), "appended")
     assert verdict.status == "failed"
     assert "wrote into the first one's line" in verdict.message
-
-
-def test_a_folder_goes_into_a_tar_and_comes_back() -> None:
-    folder = FolderMount("/app/logs", (MemoryFile("a.log", b"\xff\x00", 0o666), MemoryFile("b/c.log", b"", 0o666)))
-    archive = folder_archive(folder, NOW)
-    # the engine's own tar begins with the folder's last name, ours with its whole path
-    assert left_in(FolderMount("/app/logs"), archive).files[0].path == "logs/a.log"
-    with tarfile.open(fileobj=io.BytesIO(archive)) as opened:
-        assert {member.mtime for member in opened} == {NOW}  # not 1970: logs turn over by the age of their file
-    assert left_in(FolderMount("/app/logs"), archive[:700]).files == ()  # cut before the first file's content
-    assert left_in(FolderMount("/app/logs"), b"no tar at all").files == ()
-    many = FolderMount("/f", tuple(MemoryFile(f"{number:04}", b"x") for number in range(FILES_LIMIT + 9)))
-    assert len(left_in(FolderMount("/f"), folder_archive(many, NOW)).files) == FILES_LIMIT
 
 
 def saved(exercise: str, program: Callable[[RunRequest], RunOutcome], name: str) -> CheckVerdict:

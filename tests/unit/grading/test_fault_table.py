@@ -97,7 +97,7 @@ def _short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         _SdkConnection.call, "__kwdefaults__", {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 0.5}
     )
-    monkeypatch.setattr("grader.engine.store.time.sleep", lambda _seconds: None)
+    monkeypatch.setattr("grader.engine.ownership.time.sleep", lambda _seconds: None)
 
 
 Engines = Callable[[SmallDocker], DockerEngine]

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import io
 import itertools
-import tarfile
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.course.models import Limits
-from grader.engine.run import ContainerRun, container_settings, files_archive, split_frames
-from grader.engine.store import split_reference
+from grader.engine.images import split_reference
+from grader.engine.run import CAPABILITIES, DIFFERENCES, ContainerRun, container_settings, split_frames
 from grader.models import MemoryFile, RunRequest
 
 LIMITS = Limits(memory_mb=100, processes=7, tmp_mb=5, cpus=1)
@@ -33,13 +31,24 @@ def test_limits_and_isolation() -> None:
         "PidsLimit": 7,
         "NanoCpus": 10**9,
         "CapDrop": ["ALL"],
+        "CapAdd": list(CAPABILITIES),
         "SecurityOpt": ["no-new-privileges:true"],
         "Labels": {"a": "1"},
         "Healthcheck": {"Test": ["NONE"]},
         "AutoRemove": False,
     }
     assert {name: made.get(name) for name in expected} == expected
-    assert not {"Privileged", "Binds", "Devices", "CapAdd", "PidMode", "PortBindings"} & made.keys()
+    assert not {"Privileged", "Binds", "Devices", "PidMode", "PortBindings"} & made.keys()
+
+
+def test_each_setting_that_is_not_as_with_docker_run_has_its_reason() -> None:
+    as_docker_run_sends = {"Image", "Env", "Labels", "HostConfig"}
+    assert settings().keys() - as_docker_run_sends == DIFFERENCES.keys()
+
+
+def test_an_entrypoint_may_hand_over_a_folder_and_become_a_user() -> None:
+    assert {"CHOWN", "SETUID", "SETGID", "FOWNER"} <= set(CAPABILITIES)
+    assert not {"NET_RAW", "MKNOD", "SYS_CHROOT", "AUDIT_WRITE", "SETFCAP", "SYS_ADMIN"} & set(CAPABILITIES)
 
 
 @pytest.mark.parametrize("named", [True, False])
@@ -84,14 +93,6 @@ def test_a_declared_volume_carries_our_labels() -> None:
     assert settings(volumes=("/data",))["Mounts"] == [
         {"Type": "volume", "Target": "/data", "VolumeOptions": {"Labels": {"b": "2"}}}
     ]
-
-
-def test_files_are_packed_for_the_containers_root() -> None:
-    with tarfile.open(fileobj=io.BytesIO(files_archive((MemoryFile("/a/b c.py", b"text", 0o755),), 0))) as archive:
-        (entry,) = archive.getmembers()
-        content = archive.extractfile(entry)
-        assert content
-        assert (entry.name, entry.mode, entry.uid, content.read()) == ("a/b c.py", 0o755, 0, b"text")
 
 
 # ── output ──────────────────────────────────────────────────────────────────────────────

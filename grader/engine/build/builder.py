@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -15,7 +14,7 @@ from grader.engine.http import Connection, Parameters, Stream
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
 from grader.errors import EngineError
-from grader.models import BuildFailed, BuildStep
+from grader.models import BuildFailed, BuildStep, Built, ImageConfig
 
 SILENCE = 30.0
 """Seconds that the engine may be silent beyond the build's own limit, before it counts as hanging."""
@@ -46,20 +45,13 @@ class BuildOrder:
         return parse(self.job.dockerfile)
 
 
-@dataclass(frozen=True, slots=True)
-class Made:
-    """The image's id as the builder reported it, and the steps that made it."""
-
-    image: str
-    steps: tuple[BuildStep, ...]
+Builder = Callable[[Connection, BuildOrder, Cancellation, OnStep], Built | BuildFailed]
+"""Builds, or says why not; of what is built, the configuration is not filled in. `EngineError` where the Dockerfile is
+not to blame, `Cancelled` when told to stop."""
 
 
-Builder = Callable[[Connection, BuildOrder, Cancellation, OnStep], Made | BuildFailed]
-"""Builds, or says why not. `EngineError` where the Dockerfile is not to blame, `Cancelled` when told to stop."""
-
-
-class Account(Protocol):
-    """What is known of one build: its steps, and who is to blame for an error."""
+class Progress(Protocol):
+    """What is known of one build so far: its steps, and who is to blame for an error."""
 
     def steps(self, unfinished: str = "") -> tuple[BuildStep, ...]:
         """All steps that were begun; `unfinished` is the error of those that did not end."""
@@ -70,25 +62,27 @@ class Account(Protocol):
         ...
 
 
-def outcome(account: Account, image: str, error: str, stopped: Reason | None, order: BuildOrder) -> Made | BuildFailed:
+def outcome(
+    progress: Progress, image: str, error: str, stopped: Reason | None, order: BuildOrder
+) -> Built | BuildFailed:
     """What a build came to. `EngineError` if the engine is to blame, or ended without an image and without an error."""
     if stopped in {"timed_out", "output_limit"}:
-        return _stopped(account, stopped, order)
+        return _stopped(progress, stopped, order)
     if error:
-        return _failed(account.failure(error), account.steps())
+        return _failed(progress.failure(error), progress.steps())
     if not image:
         raise EngineError(
             "The engine ended a build without an image and without an error, as if it had been stopped. "
             "See whether `docker info` answers, then try again."
         )
-    return Made(image, account.steps())
+    return Built(image, ImageConfig(), progress.steps())
 
 
-def _stopped(account: Account, reason: Reason | None, order: BuildOrder) -> BuildFailed:
+def _stopped(progress: Progress, reason: Reason | None, order: BuildOrder) -> BuildFailed:
     timed_out = reason == "timed_out"
     limit = f"{order.seconds:g} s" if timed_out else f"{order.log_bytes // 1024} KiB of output"
     message = f"Stopped at the build's limit of {limit}."
-    steps = account.steps(unfinished=message)
+    steps = progress.steps(unfinished=message)
     line = next((step.line for step in reversed(steps) if step.error), None)
     return BuildFailed(message, "timed_out" if timed_out else "output_limit", line, steps)
 
@@ -156,10 +150,3 @@ def error_of(message: dict[str, Any]) -> str:
     detail = message.get("errorDetail")
     text = detail.get("message") if isinstance(detail, dict) else None
     return str(text or message.get("error") or "")
-
-
-def after(seconds: float, action: Callable[[], None]) -> None:
-    """Call `action` once, later, from a thread that does not keep the program alive."""
-    timer = threading.Timer(seconds, action)
-    timer.daemon = True
-    timer.start()

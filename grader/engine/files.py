@@ -1,0 +1,218 @@
+"""Files put into a container before it starts, and read out of it after its end: by the engine's archive calls alone.
+
+What a container wrote is read defensively: regular files only, no link followed, each at most `FILE_LIMIT` bytes, at
+most `FILES_LIMIT` of them, and none of it needs to be text.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import io
+import json
+import posixpath
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from grader.engine.http import Connection, Refused, if_there
+from grader.engine.tar import write_tar
+from grader.engine.wording import is_blocked_path
+from grader.errors import EngineError
+from grader.models import FolderMount, MemoryFile
+
+FILE_LIMIT = 1024 * 1024
+"""Bytes that are read of one file."""
+FILES_LIMIT = 200
+"""Files that are read of one folder."""
+FOLDER_LIMIT = 16 * 1024 * 1024
+"""Bytes of the engine's tar of a folder that are read at all."""
+_SILENCE = 30.0
+"""Seconds without an answer after which the engine counts as hanging."""
+
+
+# ── put in ──────────────────────────────────────────────────────────────────────────────
+
+
+def files_tar(files: Sequence[MemoryFile], folders: Sequence[FolderMount], modified: int) -> bytes:
+    """A tar to be unpacked at /: folders with what is in them, then files with absolute paths. Pure.
+
+    `modified`, in seconds of Unix time, is when all of it was last written: to a log that turns over at midnight, a
+    file without a time would be one of 1970. Everything belongs to root, as with `docker cp`, but folders and what is
+    in them may be written by whatever user the image runs as: on a student's machine they belong to the student.
+
+    The engine makes missing folders, follows links to folders as the container would (it unpacks inside the
+    container's root), and puts a file in the place of a link.
+    """
+    entries: list[MemoryFile] = []
+    for folder in folders:
+        entries.append(MemoryFile(f"{folder.path}/", b"", 0o777))
+        entries += [MemoryFile(posixpath.join(folder.path, file.path), file.content, 0o666) for file in folder.files]
+    return write_tar([*entries, *files], modified=modified)
+
+
+def put_in(connection: Connection, container: str, archive: bytes, path: str = "/") -> None:
+    """Unpack a tar in a container. `Refused` where that cannot be done."""
+    connection.call("PUT", f"/containers/{container}/archive", parameters={"path": path}, data=archive)
+
+
+def has_path(connection: Connection, container: str, path: str) -> bool:
+    """Whether the container's file system has something at `path`, and no links in a circle or file on the way."""
+    archive, parameters = f"/containers/{container}/archive", {"path": path}
+    try:
+        connection.call("HEAD", archive, parameters=parameters)
+    except Refused as refused:
+        if refused.gone:
+            return False
+    else:
+        return True
+    try:  # the answer to HEAD has no words, so the engine is asked again in a way that has
+        connection.stream("GET", archive, parameters=parameters, silence=_SILENCE).close()
+    except Refused as refused:
+        if not is_blocked_path(refused.reason):
+            raise
+        return False
+    return True
+
+
+# ── read out ────────────────────────────────────────────────────────────────────────────
+
+
+def read_folder(connection: Connection, container: str, folder: FolderMount) -> FolderMount:
+    """The folder with what is in it now, of at most `FOLDER_LIMIT` bytes."""
+    return files_of(folder, read_tar(connection, container, folder.path, FOLDER_LIMIT))
+
+
+def read_tar(connection: Connection, container: str, path: str, limit: int) -> bytes:
+    """The first `limit` bytes of the engine's tar of what is at `path`. `Refused` where nothing is."""
+    stream = connection.stream("GET", f"/containers/{container}/archive", parameters={"path": path}, silence=_SILENCE)
+    read = bytearray()
+    with contextlib.closing(stream):
+        for piece in stream:
+            read += piece
+            if len(read) > limit:
+                break
+    return bytes(read[:limit])
+
+
+def files_of(folder: FolderMount, archive: bytes) -> FolderMount:
+    """The folder with the files that the engine's tar of it holds; a tar that was cut gives what it has. Pure."""
+    return FolderMount(folder.path, tuple(sorted(_regular_files(archive), key=lambda file: file.path)))
+
+
+def _regular_files(archive: bytes) -> Iterator[MemoryFile]:
+    count = 0
+    try:
+        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
+            for member in opened:
+                _, _, path = member.name.partition("/")  # the engine's tar begins with the folder's own name
+                if not member.isreg() or not path or ".." in path.split("/"):
+                    continue
+                content = opened.extractfile(member)
+                if content is not None:
+                    yield MemoryFile(path, content.read(FILE_LIMIT), member.mode & 0o777)
+                    count += 1
+                if count == FILES_LIMIT:
+                    return
+    except (tarfile.TarError, EOFError, OSError, ValueError):
+        return
+
+
+# ── files in the place of a VOLUME ──────────────────────────────────────────────────────
+# The engine has a volume there already, so no file can be put in. `docker run -v FILE:PATH` mounts the file in the
+# volume's place. That takes a file of the engine's machine, and the only place there that we can fill over the API is
+# a volume of our own.
+
+_BOUND_AT = "/grader-files"
+
+
+def files_at_volumes(files: Iterable[MemoryFile], volumes: Iterable[str]) -> tuple[MemoryFile, ...]:
+    """Those of the files whose very path is one of an image's volumes. One below a volume can be put in as it is."""
+    declared = {posixpath.normpath(path) for path in volumes}
+    return tuple(file for file in files if file.path in declared)
+
+
+def bind_files(
+    connection: Connection, files: Sequence[MemoryFile], container: Mapping[str, Any], name: str, labels: dict[str, str]
+) -> tuple[dict[str, Any], ...]:
+    """Put the files into a new volume; the mounts that show each of them, read-only, at its path.
+
+    `container` is the body of a container's creation, of which one is made, not started, and removed again; `name` the
+    name of the run. `EngineError` if the engine does not do it.
+    """
+    volume = connection.call("POST", "/volumes/create", json={"Name": _volume(name), "Labels": labels}).json
+    try:
+        _fill_volume(connection, files, container, name)
+    except BaseException:
+        with contextlib.suppress(EngineError):  # what went wrong first is what is reported
+            unbind_files(connection, name)
+        raise
+    return tuple(
+        {"Type": "bind", "Source": f"{volume['Mountpoint']}/{index}", "Target": file.path, "ReadOnly": True}
+        for index, file in enumerate(files)
+    )
+
+
+def _fill_volume(connection: Connection, files: Sequence[MemoryFile], container: Mapping[str, Any], name: str) -> None:
+    host = container["HostConfig"]
+    mount = {"Type": "volume", "Source": _volume(name), "Target": _BOUND_AT, "VolumeOptions": {"NoCopy": True}}
+    body = {**container, "HostConfig": {**host, "Mounts": [*host["Mounts"], mount]}}
+    holder = connection.call("POST", "/containers/create", parameters={"name": f"{name}-files"}, json=body).json["Id"]
+    try:
+        numbered = [MemoryFile(str(index), file.content, file.mode) for index, file in enumerate(files)]
+        put_in(connection, holder, write_tar(numbered, modified=0), _BOUND_AT)
+    finally:
+        connection.call("DELETE", f"/containers/{holder}", parameters={"v": 1, "force": 1})
+
+
+def unbind_files(connection: Connection, name: str) -> None:
+    """Remove a run's volume with files; nothing happens if it is gone."""
+    remove_volume(connection, _volume(name))
+
+
+def remove_volume(connection: Connection, name: str) -> None:
+    """Remove a volume; nothing happens if it is gone."""
+    with if_there():
+        connection.call("DELETE", f"/volumes/{name}", parameters={"force": 1})
+
+
+def _volume(name: str) -> str:
+    return f"{name}-files"
+
+
+# ── the files in which the engine looks up users ────────────────────────────────────────
+# It opens them itself, before it starts a container, as it would any file (moby, `getUser`). At a pipe it waits for
+# ever, with the container locked: the start is never answered, and such a container cannot even be removed. Engine
+# 20.10 opens them also for an archive of files (Go's `tar.FileInfoHeader`). So they are looked at first, by the one
+# request that opens nothing.
+
+_LINK = 1 << 27
+_NO_FILE = 1 << 31 | 1 << 26 | 1 << 25 | 1 << 24 | 1 << 21 | 1 << 19
+"""The bits of Go's `fs.FileMode` for a folder, a device, a pipe, a socket, a character device, and what is unknown."""
+
+
+def unreadable_users(connection: Connection, container: str) -> str:
+    """Why the engine could not read a container's users: a sentence, "" where it can.
+
+    A file that is missing is none to wait for. What cannot be looked at is left to the engine, which says why.
+    """
+    for path in ("/etc/passwd", "/etc/group"):
+        mode, target = _stat(connection, container, path)
+        if mode & _LINK:  # the target is where all links have led to
+            mode, _ = _stat(connection, container, target)
+        if mode & _NO_FILE:
+            return f"{path} is no ordinary file, so the engine cannot look up the user who runs the command."
+    return ""
+
+
+def _stat(connection: Connection, container: str, path: str) -> tuple[int, str]:
+    """Mode and, of a link, target of what is at `path`; 0 and "" if nothing is known of it.
+
+    https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Container/operation/ContainerArchiveInfo
+    """
+    try:
+        header = connection.call("HEAD", f"/containers/{container}/archive", parameters={"path": path}).path_stat
+        stat = json.loads(base64.b64decode(header))
+        return int(stat["mode"]), str(stat["linkTarget"])
+    except (Refused, ValueError, KeyError, TypeError):
+        return 0, ""

@@ -1,0 +1,163 @@
+"""Images in an engine: what they are, and pulling, importing, copying and naming them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tarfile
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import IO, Any
+
+from grader.engine.files import read_tar, unreadable_users
+from grader.engine.http import Connection, Parameters, Refused, if_there
+from grader.engine.run import remove_container
+from grader.errors import EngineError
+from grader.models import ImageConfig
+
+_TAR_BEGINNING = 65_536
+"""Bytes of a tar that are enough to see whether a folder is empty."""
+_IMPORT_SECONDS = 600.0
+_PULL_SILENCE = 20.0
+"""Seconds without news after which a registry counts as unreachable."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """What a run needs to know of an image. `volumes` are declared with VOLUME.
+
+    `names_localhost` is false where nothing that was sent to build it has that name in it.
+    """
+
+    config: ImageConfig
+    volumes: tuple[str, ...] = ()
+    tmp_is_empty: bool = True
+    names_localhost: bool = True
+
+
+def image_facts(connection: Connection, image: str, labels: Mapping[str, str] | None) -> ImageFacts:
+    """The facts of an image. With `labels` for a container, its /tmp is looked into (0.15 s), else taken for empty."""
+    details = connection.call("GET", f"/images/{image}/json").json
+    config = (details["Id"] and details.get("Config")) or {}  # an answer without the id is about no image
+    empty = labels is None or _tmp_is_empty(connection, image, labels)
+    return ImageFacts(image_config(config), tuple(sorted(config.get("Volumes") or ())), empty)
+
+
+def image_config(config: Mapping[str, Any]) -> ImageConfig:
+    """The part of `Config` in an engine's answer that exercises ask about.
+
+    Since API 1.52 entries that are empty are missing, before they were null or empty.
+    """
+    pairs = tuple(str(entry).partition("=") for entry in config.get("Env") or ())
+    return ImageConfig(
+        entrypoint=_words(config.get("Entrypoint")),
+        command=_words(config.get("Cmd")),
+        working_dir=str(config.get("WorkingDir") or ""),
+        environment=tuple((name, value) for name, _, value in pairs),
+        user=str(config.get("User") or ""),
+    )
+
+
+def _words(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - from JSON
+    return tuple(str(word) for word in value) if value else None
+
+
+def image_labels(connection: Connection, reference: str) -> dict[str, str] | None:
+    """The labels of a local image, or None if there is no such image."""
+    try:
+        details = connection.call("GET", f"/images/{reference}/json").json
+    except Refused as refused:
+        if refused.gone:
+            return None
+        raise
+    return dict((details.get("Config") or {}).get("Labels") or {})
+
+
+def is_derived(connection: Connection, reference: str) -> bool:
+    """Whether a local image was made from another one: each step leaves a line in its history, an import leaves one."""
+    return len(connection.call("GET", f"/images/{reference}/history").json) > 1
+
+
+def pull_image(connection: Connection, reference: str) -> bool:
+    """Pull from the registry that the reference names, without credentials. False if that cannot be done."""
+    name, tag = split_reference(reference)
+    parameters = {"fromImage": name, "tag": tag} if tag else {"fromImage": name}
+    try:
+        stream = connection.stream("POST", "/images/create", parameters=parameters, silence=_PULL_SILENCE)
+    except EngineError:
+        return False
+    try:
+        for _ in stream:  # its end is the end of the pull; whether it worked, the engine is asked
+            pass
+    except EngineError:
+        return False
+    finally:
+        stream.close()
+    return image_labels(connection, reference) is not None
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """A reference's name and tag; `latest` where none is given, "" where a digest says it all."""
+    if "@" in reference:
+        return reference, ""
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
+
+
+def import_image(connection: Connection, archive: IO[bytes], reference: str, changes: Sequence[str]) -> None:
+    """Make an image of one layer from a tar of a root file system. `changes` are instructions such as `ENV A=b`."""
+    name, tag = split_reference(reference)
+    parameters: Parameters = {"fromSrc": "-", "repo": name, "tag": tag, "changes": list(changes)}
+    connection.call("POST", "/images/create", parameters=parameters, data=archive, seconds=_IMPORT_SECONDS)
+    if image_labels(connection, reference) is None:  # the engine tells errors in the middle of an answer of status 200
+        raise EngineError(f"The engine did not import {reference}. Is its disk full? See `docker info` and `df`.")
+
+
+def copy_image(source: Connection, target: Connection, reference: str) -> None:
+    """Copy an image from one engine into another, through a file (5 to 9 s for 130 MB).
+
+    Where the other one has it under another name, it is given this one.
+    """
+    known = str(source.call("GET", f"/images/{reference}/json").json["Id"])
+    if image_labels(target, known) is not None:
+        tag_image(target, known, reference)
+        return
+    with tempfile.TemporaryFile() as archive:
+        stream = source.stream("GET", f"/images/{reference}/get", silence=_IMPORT_SECONDS)
+        with contextlib.closing(stream):
+            for piece in stream:
+                archive.write(piece)
+        archive.seek(0)
+        target.call("POST", "/images/load", data=archive, seconds=_IMPORT_SECONDS)
+
+
+def tag_image(connection: Connection, source: str, reference: str) -> None:
+    """Give a local image another name."""
+    name, tag = split_reference(reference)
+    connection.call("POST", f"/images/{source}/tag", parameters={"repo": name, "tag": tag})
+
+
+def untag_image(connection: Connection, tag: str) -> None:
+    """Take a name from an image; the image goes with its last name. Nothing happens if it is gone."""
+    with if_there():
+        connection.call("DELETE", f"/images/{tag}")
+
+
+def _tmp_is_empty(connection: Connection, image: str, labels: Mapping[str, str]) -> bool:
+    """Whether the image has nothing in /tmp. Asks a container that is never started."""
+    settings = {"Image": image, "Cmd": ["-"], "Labels": dict(labels), "HostConfig": {"NetworkMode": "none"}}
+    container = connection.call("POST", "/containers/create", json=settings).json["Id"]
+    try:
+        if unreadable_users(connection, container):
+            return True  # it will not be started
+        tar = read_tar(connection, container, "/tmp", _TAR_BEGINNING)
+        with tarfile.open(fileobj=io.BytesIO(tar), mode="r:") as archive:
+            archive.next()  # the folder itself
+            return archive.next() is None
+    except Refused as refused:
+        if refused.gone:  # there is no /tmp at all
+            return True
+        raise
+    finally:
+        remove_container(connection, container)

@@ -1,0 +1,126 @@
+"""Every text of an engine or a builder that is matched: for another engine's wording, change this module. Pure.
+
+Nothing here decides points. It tells a fault of the Dockerfile or the image from one of the engine, and finds the step
+or the line that a message belongs to. What a student wrote stands in the middle of a builder's errors, never at their
+ends, so only the ends are compared; what a step printed is never looked at.
+
+Seen in Engines 20.10, 26.1 and 28.5. What is not known here counts as the engine's fault: the exercise is not graded.
+"""
+
+from __future__ import annotations
+
+import re
+
+# ── containers ──────────────────────────────────────────────────────────────────────────
+
+_BLOCKED_PATH = re.compile(
+    r"not a directory$|too many levels of symbolic links$|too many links in "
+    r"|(?:open|mkdir) /\S+: (?:no such file or directory|file exists)$|^Could not find the file / in container "
+)
+_NOT_EXECUTABLE = {126, 127}
+"""What an engine sets as the exit code where the command cannot be executed, or is not there (as a shell does)."""
+_RUNTIME = re.compile("cgroup|mounting")
+"""Words of the engine about its own work, which it reports with the same codes."""
+_IMAGE_FAULT = re.compile(
+    "unable to find user|unable to find group|no matching entries in|exec format error|uids and gids must be in range"
+    r"|^Cannot mkdir: .* is not a directory$"  # WORKDIR is a file of the image
+    r"|^invalid mount config for type \"volume\": |^Duplicate mount point: |^source .* is not directory$"  # VOLUME
+    "|too many links in|too many levels of symbolic links"
+    "|cannot be mounted because it is (?:not of type proc|inside /proc)"  # a VOLUME or /tmp that leads to /proc
+    r"|not a directory: unknown: Are you trying to mount a directory onto a file \(or vice-versa\)\?",
+    re.DOTALL,
+)
+"""Faults of an image's USER, VOLUMEs and folders. They come with no exit code of their own."""
+
+
+def is_blocked_path(reason: str) -> bool:
+    """Whether files cannot be put in for what the image has in the way: a file, links in a circle or to nowhere."""
+    return _BLOCKED_PATH.search(reason) is not None
+
+
+def is_image_fault(reason: str, code: int | None = None) -> bool:
+    """Whether a container cannot be made or started for its image's sake; `code` is the exit code after a start."""
+    runtime = _RUNTIME.search(reason.partition("exec: ")[0])
+    return (code in _NOT_EXECUTABLE and not runtime) or _IMAGE_FAULT.search(reason) is not None
+
+
+# ── builds ──────────────────────────────────────────────────────────────────────────────
+
+BUILD_STEP = re.compile(
+    r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\s/\]]+) +)? *(?P<index>\d+)/(?P<total>\d+)\] (?P<text>.*)", re.DOTALL
+)
+"""The name that BuildKit gives to a step of the Dockerfile: `[build 2/4] RUN pip install numpy`."""
+PARSE_ERROR = re.compile(r"(?:Dockerfile|dockerfile) parse error (?:on )?line (\d+)")
+
+_INTERNAL_STEPS = ("[internal] ", "copy /context ", "exporting to ", "preparing layers ", "importing cache ")
+_BASE_IMAGE = re.compile(
+    r"\[internal\] load metadata for |(?:\[[^\]]*\] FROM )|resolve image config for |docker-image://"
+)
+_CANCELLED = "context canceled"
+_ENGINE_FAULT = re.compile(
+    r"^rpc error: code = Unavailable"
+    rf"|(no space left on device|{_CANCELLED}|transport is closing|error reading from server: EOF)$"
+)
+"""What an engine says that has no room or is going down."""
+_PROCESS_FAILED = re.compile(
+    r"^(process \".*\" did not complete successfully|executor failed running \[.*\]): ", re.DOTALL
+)
+_PROCESS_ENDED = re.compile(r"exit code: \d+$")
+_NOT_STARTED = re.compile(
+    r"unable to find (user|group) |no matching entries in (passwd|group) file$|executable file not found in \$PATH"
+    r"|no such file or directory|permission denied|not a directory|exec format error"
+)
+"""Why the process of a RUN was not even started, as far as the Dockerfile can be the reason."""
+_LAYERS = re.compile(
+    r"^(failed to solve(?: with frontend \S+)?: |failed to create LLB definition: |rpc error: code = \w+ desc = "
+    r"|failed to compute cache key: |failed to calculate checksum of ref \S+: )+"
+)
+_NOT_FOUND = re.compile(r'^("[^"]*")(?: not found)?: not found$')
+_NOT_IN_CONTEXT = re.compile(
+    r"(?:failed to (?:compute cache key|calculate checksum)\b[^\n]*?)?"
+    r"failed to walk (?P<context>/\S*?/buildkit-mount\d+)\S*: "
+    r"lstat (?P=context)/(?P<path>[^\n]*?): no such file or directory"
+)
+"""How BuildKit says that a source of COPY is not there: by a path of its own machine."""
+
+
+def is_internal_step(name: str) -> bool:
+    """Whether a builder adds this step for itself; students did not write it."""
+    return name.startswith(_INTERNAL_STEPS)
+
+
+def is_base_image_step(name: str) -> bool:
+    """Whether this step only gets a base image, so that its failure is nobody's doing."""
+    return _BASE_IMAGE.match(name) is not None
+
+
+def was_cancelled(error: str) -> bool:
+    """Whether a step was only cut off, because the build ended: by our doing, or since another step failed."""
+    return error.endswith(_CANCELLED)
+
+
+def plain_error(error: str) -> str:
+    """A builder's error without the layers it went through, which differ between versions and from run to run."""
+    inner = _NOT_FOUND.sub(r"\1 not found", _LAYERS.sub("", error))
+    return _NOT_IN_CONTEXT.sub(lambda found: f'"{found["path"]}" not found in the build context', inner)
+
+
+def is_engine_fault(error: str) -> bool:
+    """Whether this error of a step, or of the whole build, has a reason that is not in the Dockerfile."""
+    if _ENGINE_FAULT.search(error):
+        return True
+    failed = _PROCESS_FAILED.match(error)
+    if failed is None or _PROCESS_ENDED.search(error):
+        return False
+    return _NOT_STARTED.search(error, failed.end()) is None
+
+
+# ── the classic builder's text ──────────────────────────────────────────────────────────
+
+CLASSIC_STEP = re.compile(r"Step (?P<number>\d+)/(?P<total>\d+) : (?P<text>.*)", re.DOTALL)
+CLASSIC_IMAGE = re.compile(r" ---> ([0-9a-f]{12})\n")
+CLASSIC_CONTAINER = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
+CLASSIC_CACHED = " ---> Using cache\n"
+CLASSIC_NOISE = ("Removing intermediate container ", " ---> Removed intermediate container ")
+CLASSIC_COLOUR = re.compile(r"\x1b\[(?:91|0)m")
+"""The classic builder paints what is written to stderr red."""
