@@ -25,7 +25,7 @@ def connected() -> Iterator[Callable[..., DockerEngine]]:
 
         yield make
         last = make()
-    left = [one for one in our_objects(last._connection) if dict(one.labels)[OWNER_LABEL] == str(this_process())]
+    left = [one for one in our_objects(last._connection) if dict(one.labels).get(OWNER_LABEL) == str(this_process())]
     assert left == []
 
 

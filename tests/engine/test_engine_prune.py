@@ -55,7 +55,7 @@ def other_grader() -> Iterator[tuple[subprocess.Popen[str], str]]:
 
 
 def of(owner: str, objects: list[Leftover] | tuple[Leftover, ...]) -> list[str]:
-    return sorted(one.kind for one in objects if dict(one.labels)[OWNER_LABEL] == owner)
+    return sorted(one.kind for one in objects if dict(one.labels).get(OWNER_LABEL) == owner)
 
 
 def test_a_killed_graders_objects_are_pruned_and_a_living_ones_are_not(connected: Callable[..., DockerEngine]) -> None:
