@@ -141,7 +141,8 @@ open('/written', 'w').write('the rest of the file system is as docker run has it
 
 
 def test_root_may_hand_over_a_mounted_folder_and_become_its_user(engine: DockerEngine, image: str) -> None:
-    code = "mkdir -p /out/sub && chown -R 1000:1000 /out && setpriv --reuid=1000 --regid=1000 --clear-groups touch /out/sub/a && id -u"
+    become = "setpriv --reuid=1000 --regid=1000 --clear-groups"
+    code = f"mkdir -p /out/sub && chown -R 1000:1000 /out && {become} touch /out/sub/a && id -u"
     request = RunRequest(entrypoint=("sh", "-c", code), folders=(FolderMount("/out"),))
     outcome = engine.run(image, request, LIMITS)
     assert (outcome.ended, outcome.stdout) == (Exited(0), b"0\n"), outcome
