@@ -15,9 +15,9 @@ test-private: ## run the long tests: private engine, guard, hostile corpus, kill
 	@scripts/setup.sh
 	@.venv/bin/python -m pytest -m "private or long" --durations=15
 
-fuzz: ## throw random input at extraction, gate, spec loader and guard, SECONDS=60 for each
+fuzz: ## throw random input at extraction, policy, spec loader and guard, SECONDS=60 for each
 	@scripts/setup.sh
-	@for one in intake gate spec guard buildkit session; do \
+	@for one in intake policy spec guard buildkit session; do \
 	    echo "fuzz_$$one"; .venv/bin/python -m tests.fuzz.fuzz_$$one --seconds $(or $(SECONDS),60) || exit 1; done
 
 selftest: ## grade every right and every wrong solution of the course for real

@@ -26,11 +26,13 @@ import yaml
 from grader.cli.common import chosen_exercises, course_at, terminal
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.models import Exercise
-from grader.dockerfile.parser import Dockerfile, parse
+from grader.dockerfile.models import Dockerfile
+from grader.dockerfile.parser import parse
 from grader.events import silent
 from grader.grading.session import Session, grade_one
-from grader.models import CheckStatus, ExerciseFiles, ExerciseStatus
+from grader.models import CheckStatus, ExerciseStatus
 from grader.submissions.budget import digest_of
+from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import read_exercise
 
 __all__ = ["Edit", "Mutant", "Tried", "chosen", "mutants", "table"]

@@ -337,47 +337,12 @@ Observation = Built | BuildFailed | RunOutcome | ScriptSeen | ComposeSeen
 
 
 @dataclass(frozen=True, slots=True)
-class ExerciseFiles:
-    """The vetted files of one exercise's folder: read once, these bytes are what is built.
-
-    `files` are sorted by path. `folder` is where they came from, for messages only. `digest`
-    is the SHA-256 over paths, modes and contents, in hex.
-    """
-
-    exercise: str
-    folder: str
-    files: tuple[MemoryFile, ...]
-    digest: str
-
-    def content(self, path: str) -> bytes | None:
-        """The bytes of one file, or None if the folder has no such file."""
-        return next((file.content for file in self.files if file.path == path), None)
-
-
-@dataclass(frozen=True, slots=True)
 class Refusal:
     """Why a submission is not graded at all: unsafe, unreadable or too large. Told to the student."""
 
     message: str
     file: str = ""
     line: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RefusedFolder:
-    """An exercise's folder that may not be graded, and why."""
-
-    exercise: str
-    folder: str
-    refusals: tuple[Refusal, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Submission:
-    """One student's folder or archive. Exercises without a folder are simply absent."""
-
-    student: str
-    exercises: tuple[ExerciseFiles | RefusedFolder, ...]
 
 
 # ── cases ───────────────────────────────────────────────────────────────────────────────

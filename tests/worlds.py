@@ -22,7 +22,6 @@ from grader.models import (
     Case,
     ComposeRequest,
     ComposeSeen,
-    ExerciseFiles,
     Exited,
     ImageConfig,
     MemoryFile,
@@ -33,6 +32,7 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
+from grader.submissions.models import ExerciseFiles
 
 ROOT = Path(__file__).parents[1]
 COURSE: Course = read_course(ROOT / "exercises.yaml", REASONS)

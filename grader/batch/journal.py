@@ -29,7 +29,13 @@ from grader.errors import EnvironmentProblem, UsageError
 from grader.failpoints import reached
 from grader.grading.scoring import Details
 from grader.grading.session import Result
-from grader.models import EngineInfo, ExerciseFiles, ExerciseReport, Observation, Request
+from grader.models import (
+    EngineInfo,
+    ExerciseReport,
+    Observation,
+    Request,
+)
+from grader.submissions.models import ExerciseFiles
 
 _NAME = "journal.sqlite"
 _LOCK = ".journal.lock"

@@ -18,7 +18,8 @@ from grader.course.models import Exercise
 from grader.errors import GraderError, UsageError
 from grader.failpoints import reached
 from grader.grading.session import Handed, Session, digest_of, grade_one
-from grader.models import ExerciseStatus, Submission
+from grader.models import ExerciseStatus
+from grader.submissions.models import Submission
 
 ReadSubmission = Callable[[Path], Submission]
 

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from grader.course.models import Course, Exercise
 from grader.course.registry import Check, register_kind
-from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
+from grader.dockerfile.models import Dockerfile
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -23,7 +23,6 @@ from grader.models import (
     Case,
     ComposeRequest,
     ComposeSeen,
-    ExerciseFiles,
     Finding,
     MemoryFile,
     Observation,
@@ -33,6 +32,7 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
+from grader.submissions.models import ExerciseFiles
 
 T = TypeVar("T")
 CheckT = TypeVar("CheckT", bound=Check)
@@ -81,8 +81,7 @@ class CheckContext:
 
         An earlier stage's instructions are not those of the image.
         """
-        file = dockerfile_of(self.files)
-        parsed = parse(file.content) if file else None
+        parsed = self.files.dockerfile
         if not isinstance(parsed, Dockerfile):
             return None
         stages = [index for index, one in enumerate(parsed.instructions) if one.keyword == "FROM"]

@@ -10,7 +10,6 @@ from typing import Literal
 from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, check_kind, docker_inspect
 from grader.course.registry import Check, reason
 from grader.course.types import AbsolutePath
-from grader.dockerfile.parser import dockerfile_of
 from grader.models import BuildFailed, BuildStep, Finding
 from grader.sanitize import TEXT_LIMIT
 
@@ -50,7 +49,7 @@ class Builds(Check):
 @check_kind(Builds)
 def builds(check: Builds, context: CheckContext) -> CheckGenerator[Finding]:
     """The folder has a Dockerfile, and the engine makes an image of it."""
-    if dockerfile_of(context.files) is None:
+    if context.files.dockerfile is None:
         return _no_dockerfile(context)
     seen = yield from build()
     if isinstance(seen, BuildFailed):

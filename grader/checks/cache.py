@@ -13,7 +13,7 @@ from grader.checks.build import BUILD_FAILED, INSTALLS, INSTRUCTION
 from grader.checks.probe import probe
 from grader.checks.python_source import libraries_of
 from grader.course.registry import Check, reason
-from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
+from grader.dockerfile.models import Dockerfile
 from grader.errors import EngineError
 from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
 
@@ -234,8 +234,7 @@ def _installs(step: BuildStep, context: CheckContext) -> bool:
 
 def _heredocs(step: BuildStep, context: CheckContext) -> list[str]:
     """What a RUN executes that stands in the lines below it: the builder names only the first of them."""
-    file = dockerfile_of(context.files) if step.line and "<<" in step.name else None
-    parsed = parse(file.content) if file else None
+    parsed = context.files.dockerfile if step.line and "<<" in step.name else None
     if not isinstance(parsed, Dockerfile):
         return []
     return [heredoc.body for one in parsed.instructions if one.first_line == step.line for heredoc in one.heredocs]

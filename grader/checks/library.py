@@ -20,7 +20,7 @@ from grader.checks.probe import NOT_IMPORTABLE, Probed, ReadsPackages, probe
 from grader.checks.python_source import Uses, uses_of
 from grader.course.registry import Check, reason
 from grader.course.types import Name
-from grader.dockerfile import policy as gate
+from grader.dockerfile.policy import examine
 from grader.models import Finding, MemoryFile, RunOutcome, RunRequest
 
 BASE_BRINGS_IT = reason("P103", "base_brings_it", "The base image has the library already.")
@@ -239,7 +239,7 @@ def not_in_base(check: NotInBase, context: CheckContext) -> CheckGenerator[Findi
     if absent := [name for name in check.modules if name not in dict(seen.distributions)]:
         return _not_installed(seen, absent)
     program = f"import {', '.join(check.modules)}"
-    for base in gate.examine(context.files, context.course.images).bases:
+    for base in examine(context.files.dockerfile, context.course.image_patterns).bases:
         outcome = yield from run(RunRequest(base=base, entrypoint=("python3", "-c", program)))
         if outcome.ended.kind == "exited" and outcome.ended.code == 0:
             return Finding(

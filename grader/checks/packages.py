@@ -16,8 +16,7 @@ from grader.checks.poetry_lock import Locked, Unlockable, locked, package_names
 from grader.checks.probe import Probed, ReadsPackages, probe
 from grader.course.registry import Check, reason
 from grader.course.types import Name
-from grader.dockerfile.instructions import Instruction
-from grader.dockerfile.parser import Dockerfile, dockerfile_of, parse
+from grader.dockerfile.models import Dockerfile, Instruction
 from grader.models import Finding
 
 NOT_AS_LOCKED = reason(
@@ -142,8 +141,7 @@ def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:
 
 
 def _instructions(context: CheckContext) -> tuple[Instruction, ...]:
-    file = dockerfile_of(context.files)
-    parsed = parse(file.content) if file else None
+    parsed = context.files.dockerfile
     return parsed.instructions if isinstance(parsed, Dockerfile) else ()
 
 

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from grader.models import ExerciseFiles
+from grader.submissions.models import ExerciseFiles
 
 _MEANS = {"mean", "describe"}
 _AGGREGATES = {"agg", "aggregate", "apply", "transform", "pipe", "pivot_table"}

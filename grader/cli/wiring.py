@@ -32,10 +32,16 @@ from grader.grading.executor import Places
 from grader.grading.session import Session
 from grader.limits.meter import squeezed
 from grader.limits.probes import SMALL_ENGINE, Sizes, Squeeze, Tier
-from grader.models import BuildFailed, Built, Case, ExerciseFiles, MemoryFile
+from grader.models import (
+    BuildFailed,
+    Built,
+    Case,
+    MemoryFile,
+)
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.pool import OwnEngine, PrivateSandbox, PrivateSandboxes
 from grader.sandbox.script import Workshop, workshop
+from grader.submissions.models import ExerciseFiles
 
 Say = Callable[[str], None]
 """Takes one line about what is done, for whoever started the command."""

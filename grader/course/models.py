@@ -150,6 +150,11 @@ class Course:
     exercises: Annotated[tuple[Exercise, ...], MinLen(1)]
     """In the order of the chapter."""
 
+    @property
+    def image_patterns(self) -> tuple[str, ...]:
+        """The names of all images that are allowed, with `*` for any characters."""
+        return tuple(name for image in self.images for name in image.names)
+
     def exercise(self, identifier: str) -> Exercise:
         """The exercise with that id; `KeyError` if there is none."""
         return {exercise.id: exercise for exercise in self.exercises}[identifier]

@@ -20,8 +20,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.models import ExerciseFiles, MemoryFile
-
 MAX_BYTES = 16 * 1024
 MAX_PATTERNS = 300
 MAX_BRACKETS = 50
@@ -60,13 +58,6 @@ class Patterns:
     items: tuple[tuple[tuple[_Token, ...] | None, bool], ...]
 
 
-def ignore_file(files: ExerciseFiles) -> MemoryFile | None:
-    """The file that counts: `Dockerfile.dockerignore` before `.dockerignore`, unless it is empty."""
-    found = {file.path: file for file in files.files}
-    own = found.get("Dockerfile.dockerignore")
-    return own if own and own.content else found.get(".dockerignore")
-
-
 def oversize(content: bytes) -> str:
     """Why a `.dockerignore` is too large to be heeded; empty if it is not."""
     if len(content) > MAX_BYTES:
@@ -79,7 +70,9 @@ def oversize(content: bytes) -> str:
 
 
 def read_patterns(content: bytes) -> Patterns | BadPattern:
-    """Read a `.dockerignore` that is not `oversize`."""
+    """Read a `.dockerignore`."""
+    if problem := oversize(content):
+        return BadPattern(problem, 1)
     items: list[tuple[tuple[_Token, ...] | None, bool]] = []
     for line, written in _lines(content):
         pattern = _listed(written)

@@ -1,188 +1,372 @@
-"""A Dockerfile as the builder reads it: instructions, stages and lines, or why it cannot be read.
+"""A Dockerfile as the builder reads it, or why it cannot be read.
 
-The reading is done by `e2b_dockerfile_utils`, a port of BuildKit's own parser. Around it stand the
-rules that make the answer one to rely on: engines of five years are in use, and their parsers do not
-agree on everything. What two of them would read in two ways is `Unparsable` here, so that nothing is
-built that was not understood. Everything else follows
+The reading is done by `e2b_dockerfile_utils`, a port of BuildKit's own parser. Around it stand the rules that make
+the answer reliable: engines of five years are in use, and their parsers do not agree on everything. What two of them
+read in two ways is `Unparsable` here, so that nothing is built that was not understood. Everything else follows
 https://docs.docker.com/reference/dockerfile/ as BuildKit 0.8 to 0.29 carry it out.
 
-Time is bounded: a file of at most 256 KiB is read in at most a few seconds, whatever stands in it.
+Time is bounded: a file of at most 256 KiB is read in a few seconds at most, whatever it holds.
 """
 
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+from difflib import get_close_matches
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
 
-from grader.dockerfile.directives import Directive, find_directives, read_escape
-from grader.dockerfile.instructions import (
+from grader.dockerfile.models import (
+    Dockerfile,
+    Feature,
+    FeatureName,
+    Flag,
+    Heredoc,
     Instruction,
+    Stage,
     Unparsable,
-    problem_in,
-    read_instruction,
-    unknown_instruction,
+    Unreadable,
 )
-from grader.dockerfile.stages import Defaults, Stage, note_default, read_stage
-from grader.models import ExerciseFiles, MemoryFile
+from grader.dockerfile.stages import Defaults, note_default, read_stage
 
 MAX_BYTES = 256 * 1024
 """Bytes of a Dockerfile that are read at all; the longest honest ones have a tenth of it."""
 
-MAX_LINE = 65_535
-"""Bytes of one line that BuildKit reads (`bufio.MaxScanTokenSize`)."""
+MAX_LINE = 65_534
+"""Bytes of one line that BuildKit reads (one less than `bufio.MaxScanTokenSize`)."""
 
 _MAX_SUBSTITUTIONS = 150
 _MAX_WORK = 3_000_000
 """Occurrences of `${` in a file with heredocs, and that times its length.
 
-Each may stand in another. Deeper than the interpreter's stack, heredocs would be overlooked; and
-reading one within another takes the product (a million: a second).
+Each may stand in another. Deeper than the interpreter's stack, heredocs would be overlooked; and reading one within
+another takes the product (a million: a second).
 """
 
+_KEYWORDS = (
+    *("ADD", "ARG", "CMD", "COPY", "ENTRYPOINT", "ENV", "EXPOSE", "FROM", "HEALTHCHECK", "LABEL", "MAINTAINER"),
+    *("ONBUILD", "RUN", "SHELL", "STOPSIGNAL", "USER", "VOLUME", "WORKDIR"),
+)
 
-@dataclass(frozen=True, slots=True)
-class Feature:
-    """Something that not every builder knows, and the first line that uses it."""
-
-    name: Literal["heredoc", "mount", "chmod", "link"]
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
-class Dockerfile:
-    """A Dockerfile that can be read. `escape` is the character that continues lines."""
-
-    instructions: tuple[Instruction, ...]
-    stages: tuple[Stage, ...]
-    directives: tuple[Directive, ...]
-    escape: str
-    features: tuple[Feature, ...]
+_SPACES = " \t\v\f\r"
+"""What separates words in an instruction, in every version of the parser."""
 
 
-def dockerfile_of(files: ExerciseFiles) -> MemoryFile | None:
-    """The file that `docker build` takes: `Dockerfile`, or `dockerfile` where there is no other."""
-    found = {file.path: file for file in files.files}
-    return found.get("Dockerfile") or found.get("dockerfile")
-
-
-def parse(content: bytes, arguments: Mapping[str, str] | None = None) -> Dockerfile | Unparsable:
+def parse(
+    content: bytes, arguments: Mapping[str, str] | None = None, path: str = "Dockerfile"
+) -> Dockerfile | Unparsable:
     """Read a Dockerfile. Never raises: what cannot be read, or not in one way only, is `Unparsable`.
 
     `arguments` are those that the build is given (`--build-arg`): they can change which image a FROM names.
     """
+    try:
+        return _read(content, Defaults(arguments or {}), path)
+    except Unreadable as error:
+        return replace(error.problem, path=path)
+
+
+def _read(content: bytes, defaults: Defaults, path: str) -> Dockerfile:
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    problem = oversize(content) or _encoding_problem(content) or _substitution_problem(text)
-    return problem or _parse(text, arguments or {})
+    _refuse_size(content)
+    _refuse_other_frontends(text)
+    _refuse_encodings(content)
+    _refuse_substitutions(text)
+    escape = _escape(text)
+    instructions: list[Instruction] = []
+    stages: list[Stage] = []
+    for node in _nodes(text, escape):
+        instruction = _instruction(node)
+        if instruction.keyword == "FROM":
+            stages.append(read_stage(instruction, defaults, escape))
+        elif not stages:
+            note_default(instruction, defaults, escape)
+        instructions.append(replace(instruction, stage=len(stages) - 1))
+    if not stages:
+        raise Unreadable("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
+    return Dockerfile(tuple(instructions), tuple(stages), tuple(_features(instructions)), escape, _built(content), path)
 
 
-def oversize(content: bytes) -> Unparsable | None:
-    """What is too large about a Dockerfile, or None."""
+def _refuse_size(content: bytes) -> None:
     if len(content) > MAX_BYTES:
-        return Unparsable(f"The Dockerfile has {len(content)} bytes; at most {MAX_BYTES} are read.")
+        message = f"The Dockerfile has {len(content)} bytes; at most {MAX_BYTES} are read."
+        raise Unreadable(message, unsafe=True)
     for number, line in enumerate(content.split(b"\n"), start=1):
-        if len(line) > MAX_LINE - 1:
-            return problem_in(number, f"the line has {len(line)} bytes; at most {MAX_LINE - 1} are read.")
-    return None
+        if len(line) > MAX_LINE:
+            raise Unreadable(f"the line has {len(line)} bytes; at most {MAX_LINE} are read.", number, unsafe=True)
 
 
-def _encoding_problem(content: bytes) -> Unparsable | None:
+def _refuse_encodings(content: bytes) -> None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        return problem_in(
-            1, "the file is saved as UTF-16 (PowerShell's `>` does that). Save it as UTF-8 in the editor."
-        )
+        message = "the file is saved as UTF-16 (PowerShell's `>` does that). Save it as UTF-8 in the editor."
+        raise Unreadable(message, 1)
     if content.startswith(2 * codecs.BOM_UTF8):
-        return problem_in(1, "the file begins with two byte order marks. Save it as UTF-8 without one in the editor.")
-    return None
+        raise Unreadable("the file begins with two byte order marks. Save it as UTF-8 without one in the editor.", 1)
 
 
-def _substitution_problem(text: str) -> Unparsable | None:
+def _refuse_substitutions(text: str) -> None:
     count = text.count("${")
     if "<<" in text and (count > _MAX_SUBSTITUTIONS or count * len(text) > _MAX_WORK):
-        return Unparsable(
-            "The Dockerfile is long, and has heredocs and too many `${`. Put scripts in files of their own."
-        )
-    return None
+        message = "The Dockerfile is long, and has heredocs and too many `${`. Put scripts in files of their own."
+        raise Unreadable(message)
 
 
-def _parse(text: str, arguments: Mapping[str, str]) -> Dockerfile | Unparsable:
-    escape = read_escape(text)
-    if escape.problem:
-        return problem_in(escape.line, escape.problem)
+def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
+    """The instructions as the library reads them."""
     try:
         tree = parse_dockerfile_ast(text)
     except DockerfileSyntaxError as error:
-        return _syntax_problem(error)
+        message = str(error).partition(": ")[2]
+        head, _, word = message.partition("unknown instruction: ")
+        if not head and word:
+            message = _unknown_instruction(word)
+        raise Unreadable(message if message.endswith((".", "?")) else f"{message}.", error.line) from None
     except (RecursionError, ValueError) as error:  # a JSON array of 10,000 brackets; a number of 5,000 digits
-        return Unparsable(f"The Dockerfile cannot be read: {type(error).__name__}.")
-    if tree.escape_token != escape.character:
-        return Unparsable("The line `# escape=` is not read in one way by all builders. Remove it.")
+        raise Unreadable(f"The Dockerfile cannot be read: {type(error).__name__}.") from None
+    if tree.escape_token != escape:
+        raise Unreadable("The line `# escape=` is not read in one way by all builders. Remove it.")
     if not tree.instructions:
-        return Unparsable("The Dockerfile is empty. It begins with FROM and the name of an image.")
-    return _assemble(tree.instructions, find_directives(text), escape.character, Defaults(arguments))
+        raise Unreadable("The Dockerfile is empty. It begins with FROM and the name of an image.")
+    return tree.instructions
 
 
-def _assemble(
-    nodes: list[DockerfileInstruction], directives: tuple[Directive, ...], escape: str, defaults: Defaults
-) -> Dockerfile | Unparsable:
-    instructions: list[Instruction] = []
-    stages: list[Stage] = []
-    for node in nodes:
-        instruction = read_instruction(node)
-        if isinstance(instruction, Unparsable):
-            return instruction
-        problem = _take(instruction, stages, defaults, escape)
-        if problem:
-            return problem
-        instructions.append(replace(instruction, stage=len(stages) - 1))
-    if not stages:
-        return Unparsable("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
-    return Dockerfile(tuple(instructions), tuple(stages), directives, escape, tuple(_features(instructions)))
+def _unknown_instruction(word: str) -> str:
+    near = get_close_matches(word[:20].upper(), _KEYWORDS, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    if any(not character.isascii() and character.isspace() for character in word):
+        hint = " There is a space in it that is no ordinary one, as texts copied from web pages have. Retype it."
+    return f"there is no instruction {word[:40]!r}.{hint}"
 
 
-def _take(instruction: Instruction, stages: list[Stage], defaults: Defaults, escape: str) -> Unparsable | None:
-    """Add the stage that a FROM begins, or the default of an ARG before the first one."""
-    if instruction.keyword != "FROM":
-        return None if stages else note_default(instruction, defaults, escape)
-    stage = read_stage(instruction, defaults, escape)
-    if isinstance(stage, Unparsable):
-        return stage
-    stages.append(stage)
-    return None
-
-
-def _syntax_problem(error: DockerfileSyntaxError) -> Unparsable:
-    text = str(error).partition(": ")[2]
-    head, _, word = text.partition("unknown instruction: ")
-    if not head and word:
-        text = unknown_instruction(word)
-    message = text if text.endswith((".", "?")) else f"{text}."
-    return Unparsable(message, None) if error.line is None else problem_in(error.line, message)
-
-
-# ── features ────────────────────────────────────────────────────────────────────────────
-
-
-def _features(instructions: list[Instruction]) -> Iterator[Feature]:
+def _features(instructions: Iterable[Instruction]) -> Iterator[Feature]:
     """Each feature once, at the first line that uses it."""
-    seen: set[str] = set()
-    for instruction in instructions:
-        for name in _features_of(instruction.trigger or instruction):
-            if name not in seen:
-                seen.add(name)
-                yield Feature(name, instruction.first_line)
+    found: dict[FeatureName, int] = {}
+    for outer in instructions:
+        one = outer.trigger or outer
+        flags = {flag.name for flag in one.flags}
+        uses: dict[FeatureName, bool] = {
+            "heredoc": bool(one.heredocs),
+            "mount": one.keyword == "RUN" and "mount" in flags,
+            "chmod": "chmod" in flags,
+            "link": "link" in flags,
+        }
+        for name, used in uses.items():
+            if used:
+                found.setdefault(name, outer.first_line)
+    return (Feature(name, line) for name, line in found.items())
 
 
-def _features_of(instruction: Instruction) -> Iterator[Literal["heredoc", "mount", "chmod", "link"]]:
-    flags = {flag.name for flag in instruction.flags}
-    if instruction.heredocs:
-        yield "heredoc"
-    if instruction.keyword == "RUN" and "mount" in flags:
-        yield "mount"
-    if "chmod" in flags:
-        yield "chmod"
-    if "link" in flags:
-        yield "link"
+# ── the lines at the top that look like comments ────────────────────────────────────────
+#
+# `# syntax=docker/dockerfile:1` makes BuildKit fetch the reader of the Dockerfile as an image. Where no registry can be
+# reached, that ends the build; and any other image named there is a program that decides what is built. So the
+# well-known ones become plain comments, since a builder of today knows what they bring, and all others are refused.
+# https://docs.docker.com/reference/dockerfile/#parser-directives
+
+_LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=(.*)", re.IGNORECASE | re.DOTALL)
+"""Whatever any version of any builder could take for a directive."""
+
+_STRICT = re.compile(r"[ \t]*#[ \t]*(?:syntax|escape|check)[ \t]*=[ \t]*[!-~]+[ \t]*\r?$", re.IGNORECASE)
+"""What all versions take for one: older ones know no other white space."""
+
+_SLASHES = re.compile(r"\s*//\s*syntax\s*=", re.IGNORECASE)
+
+_KNOWN_SYNTAX = re.compile(
+    r"(?:docker\.io/)?docker/dockerfile(?::(?:latest|experimental|1(?:\.\d{1,3}){0,2}(?:-experimental)?))?"
+    r"(?:@sha256:[0-9a-f]{64})?"
+)
+
+
+def _leading(text: str) -> Iterator[tuple[str, str, str]]:
+    """Each line before the first instruction, with the directive (name, value) that it may be, or empty texts."""
+    for line in text.split("\n"):
+        if line.strip() and not line.lstrip().startswith("#"):
+            return
+        match = _LOOSE.match(line)
+        yield (line, match[1].lower(), match[2].strip()) if match else (line, "", "")
+
+
+def _refuse_other_frontends(text: str) -> None:
+    """Refuse a Dockerfile that another program is to read.
+
+    BuildKit also looks for `// syntax=` and for `{"syntax": …}` at the top, behind a line for the shell
+    (`DetectSyntax` in its frontend/dockerfile/parser/directives.go). Both end its own reading of the file, but a
+    frontend that they name may read anything.
+    """
+    for number, (_, name, value) in enumerate(_leading(text), start=1):
+        if name == "syntax" and not _KNOWN_SYNTAX.fullmatch(value):
+            message = f"# syntax={value[:120]}: this is not allowed here. Remove the line, or write "
+            raise Unreadable(f"{message}# syntax=docker/dockerfile:1", number, unsafe=True)
+    message = "another program is to read this Dockerfile (syntax). This is not allowed here. Remove the line."
+    lines = text.split("\n")
+    first = 1 if lines[0].startswith("#!") else 0
+    if "".join(lines[first:])[:1000].lstrip().startswith("{") and '"syntax"' in text.lower():
+        raise Unreadable(message, first + 1, unsafe=True)
+    for number, line in enumerate(lines[first:], start=first + 1):
+        if _SLASHES.match(line):
+            raise Unreadable(message, number, unsafe=True)
+        if line.strip() and not line.lstrip().startswith("//"):
+            break
+
+
+def _escape(text: str) -> str:
+    r"""The character that continues lines: that of `# escape=` if all versions of the builder heed it, else a `\`.
+
+    They heed directives until the first line that is none; `# check=` is a directive only to newer ones.
+    """
+    heeded = True
+    for number, (line, name, value) in enumerate(_leading(text), start=1):
+        if not name:  # a comment or an empty line: from here on nobody heeds any
+            break
+        if name == "escape":
+            if heeded and _STRICT.match(line) and value in ("\\", "`"):
+                return value
+            raise Unreadable("`# escape=` is not written as all builders read it.", number)
+        heeded = heeded and name == "syntax" and bool(_STRICT.match(line))
+    return "\\"
+
+
+def _built(content: bytes) -> bytes:
+    """The Dockerfile as a builder is given it: `# syntax=` is a comment, and stands behind the other directives.
+
+    Behind a plain comment, a `# escape=` would no longer be heeded. Instructions stay in their lines.
+    """
+    text = content.decode("utf-8", "surrogateescape")
+    mark = "\ufeff" if text.startswith("\ufeff") else ""
+    lines = text.removeprefix(mark).split("\n")
+    leading = list(_leading(text.removeprefix(mark)))
+    syntax = [line.replace("=", " ", 1) for line, name, _ in leading if name == "syntax"]
+    if not syntax:
+        return content
+    others = [line for line, name, _ in leading if name != "syntax"]
+    return (mark + "\n".join([*others, *syntax, *lines[len(leading) :]])).encode("utf-8", "surrogateescape")
+
+
+# ── one instruction ─────────────────────────────────────────────────────────────────────
+
+
+def _instruction(node: DockerfileInstruction) -> Instruction:
+    """An instruction from the library's, if every builder reads it in the same way."""
+    keyword, rest = _split(node.original)
+    problem = _line_problem(node, keyword)
+    if problem:
+        raise Unreadable(problem, node.start_line)
+    flags, value = _flags(rest, node.start_line)
+    problem = _flag_problem(node, flags) or _json_problem(node, value) or _heredoc_problem(node)
+    if problem:
+        raise Unreadable(problem, node.start_line)
+    return Instruction(
+        keyword=node.name,
+        first_line=node.start_line,
+        last_line=node.end_line,
+        value=value,
+        arguments=tuple(node.args) if node.json else tuple(_words(node, value)),
+        flags=tuple(flags),
+        heredocs=tuple(Heredoc(heredoc.name, heredoc.content) for heredoc in node.heredocs),
+        json=node.json,
+        trigger=_trigger(value, flags, node) if node.name == "ONBUILD" else None,
+    )
+
+
+def _split(line: str) -> tuple[str, str]:
+    """The first word of a line, and what follows the space after it."""
+    word, *rest = re.split(rf"[{_SPACES}]+", line.strip(), maxsplit=1)
+    return word, rest[0] if rest else ""
+
+
+def _words(node: DockerfileInstruction, value: str) -> list[str]:
+    """BuildKit splits these at white space, whatever quotes say; only ARG, ENV and LABEL heed them."""
+    if node.name in {"ARG", "ENV", "LABEL", "HEALTHCHECK"}:
+        return node.args
+    return re.split(rf"[{_SPACES}]+", value) if value else []
+
+
+def _flags(text: str, line: int) -> tuple[list[Flag], str]:
+    """The flags before an instruction's arguments, and what follows them.
+
+    Builders differ on escapes in flags, and on bytes of letters beyond ASCII that look like a space.
+    """
+    flags: list[Flag] = []
+    rest = text.lstrip(_SPACES)
+    while rest.startswith("--"):
+        word = re.match(rf"(?:\"[^\"]*\"|'[^']*'|[^{_SPACES}\"'])*", rest)
+        written = word[0] if word else ""
+        after = rest[len(written) :]
+        if not written.isascii() or "\\" in written or "`" in written or after.startswith(('"', "'")):
+            message = (
+                f"the option {written[:60]!r} has a \\, a `, an open quote or a letter beyond ASCII. Write it without."
+            )
+            raise Unreadable(message, line)
+        rest = after.lstrip(_SPACES)
+        if written == "--":
+            break
+        name, _, value = re.sub("[\"']", "", written)[2:].partition("=")
+        flags.append(Flag(name, value))
+    return flags, rest.strip()
+
+
+def _line_problem(node: DockerfileInstruction, keyword: str) -> str:
+    if not re.fullmatch("[A-Za-z]+", keyword):  # some letters beyond ASCII become one of A to Z in upper case
+        return _unknown_instruction(keyword)
+    if re.search(r"[\x00-\x08\x0e-\x1f\x7f]", node.original):
+        return "the instruction holds a control character. Remove it."
+    return ""
+
+
+def _flag_problem(node: DockerfileInstruction, flags: list[Flag]) -> str:
+    """The library's reading of the flags must be ours."""
+    spelled = [f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}" for flag in flags]
+    same = spelled == [flag.removesuffix("=") for flag in node.flags]
+    return "" if same else f"the options of {node.name} cannot be read."
+
+
+def _json_problem(node: DockerfileInstruction, value: str) -> str:
+    """Text after a JSON array: some builders drop it, others take the line for a shell's."""
+    if node.json or not value.startswith("[") or not (node.name in {"ADD", "COPY"} or "<<" in value):
+        return ""
+    try:
+        json.JSONDecoder().raw_decode(value)
+    except (ValueError, RecursionError):
+        return "" if node.name != "ADD" else "the list in [ ] is no JSON. Write the names without [ ]."
+    return "there is text after the closing ]. Remove it."
+
+
+def _heredoc_problem(node: DockerfileInstruction) -> str:
+    if node.name == "ONBUILD" and "<<" in node.original:
+        return "a heredoc in ONBUILD is not read here."
+    for heredoc in node.heredocs:
+        if not _stops_other_builders(heredoc.content, heredoc.name):
+            return f"the heredoc's end {heredoc.name[:40]!r} could be read as an instruction. Call it EOF."
+    return ""
+
+
+def _stops_other_builders(body: str, name: str) -> bool:
+    """Whether a builder that knows no heredocs, or not this one, refuses the whole file at the line `name`.
+
+    It takes the lines of the body for instructions. So the last must not run on into `name`, and `name` must be none
+    itself: then an unknown instruction ends the build before anything is done.
+    """
+    runs_on = False
+    for line in body.split("\n"):
+        written = line.strip()
+        skipped = runs_on and (not written or written.startswith("#"))
+        runs_on = skipped or written.endswith(("\\", "`"))
+    word = _split(name)[0]
+    return not runs_on and bool(re.fullmatch(r"\w[\w.!+-]*", word, re.ASCII)) and word.upper() not in _KEYWORDS
+
+
+def _trigger(value: str, flags: list[Flag], node: DockerfileInstruction) -> Instruction:
+    """What an ONBUILD holds, which is read as a Dockerfile of one line."""
+    unreadable = Unreadable("ONBUILD needs an instruction after it, and not ONBUILD again.", node.start_line)
+    if flags or "\n" in value or not value[:1].isalpha():
+        raise unreadable
+    try:
+        held = parse_dockerfile_ast(value).instructions
+    except (DockerfileSyntaxError, RecursionError, ValueError):
+        raise unreadable from None
+    if len(held) != 1 or held[0].name in {"ONBUILD", "FROM", "MAINTAINER"}:
+        raise unreadable
+    held[0].start_line, held[0].end_line = node.start_line, node.end_line
+    return _instruction(held[0])

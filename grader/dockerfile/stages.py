@@ -9,19 +9,7 @@ from dataclasses import dataclass, field
 from e2b_dockerfile_utils import ShellLex
 
 from grader.dockerfile.image_names import reference_problem
-from grader.dockerfile.instructions import Instruction, Unparsable, problem_in
-
-
-@dataclass(frozen=True, slots=True)
-class Stage:
-    """From one FROM to the next. `image` is `written` with ARG defaults put in; `name` is in lower case, or empty."""
-
-    name: str
-    image: str
-    written: str
-    platform: str
-    line: int
-
+from grader.dockerfile.models import Instruction, Stage, Unreadable
 
 _BUILDERS_OWN = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT|STAGE)")
 """ARGs that the builder itself sets before the first FROM."""
@@ -68,16 +56,16 @@ class Defaults:
         return modifier not in ("-", "+", "?") or name in self.values
 
 
-def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> Unparsable | None:
+def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> None:
     """Add what an ARG before the first FROM sets to `defaults`; nothing else may stand there."""
     line = instruction.first_line
     if instruction.keyword != "ARG":
         first = "A Dockerfile begins with FROM and the name of an image."
-        return problem_in(line, f"{instruction.keyword} stands before FROM. {first}")
+        raise Unreadable(f"{instruction.keyword} stands before FROM. {first}", line)
     for word in instruction.arguments:
         name, given, written = word.partition("=")
         if given and _BUILDERS_OWN.fullmatch(name):
-            return problem_in(line, f"ARG {name} is set by the builder. Take another name.")
+            raise Unreadable(f"ARG {name} is set by the builder. Take another name.", line)
         value = defaults.substituted(written, escape) if given else ""
         if name in defaults.given:
             given, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
@@ -86,38 +74,34 @@ def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> U
         elif given:
             defaults.values[name] = value
         defaults.declared.add(name)
-    return None
 
 
-def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Stage | Unparsable:
-    """The stage that a FROM begins, or why there would be none."""
-    words = instruction.arguments
+def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Stage:
+    """The stage that a FROM begins."""
     line = instruction.first_line
-    match words:
-        case (_,):
+    match instruction.arguments:
+        case (written,):
             name = ""
-        case (_, as_word, written) if as_word.upper() == "AS":
-            name = written.lower()
+        case (written, as_word, named) if as_word.upper() == "AS":
+            name = named.lower()
         case _:
-            return problem_in(line, "FROM needs the name of an image, and after it nothing, or AS and a name.")
+            raise Unreadable("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
     if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
         rule = "a stage's name begins with a letter and holds only letters, digits, _ . and -"
-        return problem_in(line, f"AS {name[:60]}: {rule}.")
-    image = defaults.substituted(words[0], escape)
+        raise Unreadable(f"AS {name[:60]}: {rule}.", line)
+    image = defaults.substituted(written, escape)
     if image is None:
-        return problem_in(line, f"FROM {words[0][:120]}: this cannot be worked out here. Write the image's name.")
-    problem = _image_problem(words[0], image)
-    if problem:
-        return problem_in(line, problem)
+        raise Unreadable(f"FROM {written[:120]}: this cannot be worked out here. Write the image's name.", line)
+    if problem := _image_problem(written, image):
+        raise Unreadable(f"FROM {written[:120]}: {problem}", line)
     platform = next((flag.value for flag in instruction.flags if flag.name == "platform"), "")
-    return Stage(name, image, words[0], platform, line)
+    return Stage(name, image, written, platform, line)
 
 
 def _image_problem(written: str, image: str) -> str:
-    told = f"FROM {written[:120]}"
     if not image:
-        return f"{told}: no image is named, because the ARG has no value. Give it one before FROM: ARG NAME=value"
+        return "no image is named, because the ARG has no value. Give it one before FROM: ARG NAME=value"
     reason = reference_problem(image)
     if reason and image != written:
-        return f"{told}: this comes to {image[:120]!r}, which is no image's name: {reason}"
-    return f"{told}: this is no image's name: {reason}" if reason else ""
+        return f"this comes to {image[:120]!r}, which is no image's name: {reason}"
+    return f"this is no image's name: {reason}" if reason else ""

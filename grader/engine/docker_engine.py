@@ -160,7 +160,7 @@ class DockerEngine:
         # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
         facts = self._image_facts(
             result.image,
-            look_into_tmp=b"tmp" in job.dockerfile,
+            look_into_tmp=b"tmp" in job.dockerfile.built,
             names_localhost=b"localhost" in job.context.lower(),
         )
         return replace(result, config=facts.config, seconds=seconds)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from grader.course.models import Limits
+from grader.dockerfile.models import Dockerfile
 from grader.models import (
     BuildFailed,
     BuildStep,
@@ -15,12 +16,12 @@ from grader.models import (
     ComposeRequest,
     ComposeSeen,
     EngineInfo,
-    ExerciseFiles,
     RunOutcome,
     RunRequest,
     ScriptRequest,
     ScriptSeen,
 )
+from grader.submissions.models import ExerciseFiles
 
 OnStep = Callable[[BuildStep], None]
 """Called for each step of a build as it ends, from the thread that builds."""
@@ -28,16 +29,16 @@ OnStep = Callable[[BuildStep], None]
 
 @dataclass(frozen=True, slots=True)
 class BuildJob:
-    """What the engine needs to build: a build context as a tar, and the Dockerfile's bytes in it.
+    """What the engine needs to build: a build context as a tar, and the Dockerfile in it.
 
-    The Dockerfile stands in the tar under the name `Dockerfile`; its text is given besides,
+    The Dockerfile stands in the tar under the name `Dockerfile`; it is given besides as it was parsed,
     so that steps can be matched with its lines. `name` is a readable part for tags and names
     (letters, digits, `-`), never taken from a student. Jobs with the same `caches` share what
     `RUN --mount=type=cache` keeps, others do not; "" stands for the engine's own.
     """
 
     context: bytes
-    dockerfile: bytes
+    dockerfile: Dockerfile
     name: str
     caches: str = ""
 

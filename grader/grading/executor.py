@@ -23,7 +23,6 @@ from grader.models import (
     Built,
     ComposeRequest,
     ComposeSeen,
-    ExerciseFiles,
     MemoryFile,
     Observation,
     Request,
@@ -32,6 +31,7 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
+from grader.submissions.models import ExerciseFiles
 
 
 class NotObserved(EnvironmentProblem):

@@ -17,9 +17,9 @@ from grader.models import (
     Finding,
     Observation,
     Refusal,
-    RefusedFolder,
     Request,
 )
+from grader.submissions.models import RefusedFolder
 
 Observe = Callable[[Request], Observation]
 """Carries out a request, or recalls what was seen of it. Raises `NoImage` for a run of an image

@@ -22,13 +22,13 @@ from grader.models import (
     BuildFailed,
     Built,
     ComposeSeen,
-    ExerciseFiles,
     Exited,
     MemoryFile,
     Observation,
     ScriptSeen,
     TimedOut,
 )
+from grader.submissions.models import ExerciseFiles
 
 _SIGNS = (
     # names

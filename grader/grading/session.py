@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.course.models import Course, Exercise
-from grader.dockerfile import policy as gate
+from grader.dockerfile.policy import examine
 from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
 from grader.failpoints import reached
@@ -23,16 +23,14 @@ from grader.grading.scoring import with_totals
 from grader.models import (
     Case,
     EngineInfo,
-    ExerciseFiles,
     ExerciseReport,
     ExerciseStatus,
     LimitsRecord,
     Observation,
-    RefusedFolder,
     Report,
     Request,
-    Submission,
 )
+from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
 
 Handed = ExerciseFiles | RefusedFolder | None
 """What a student handed in for one exercise; None stands for nothing."""
@@ -116,7 +114,7 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
         return Result(not_submitted(exercise), digest)
     if isinstance(handed, RefusedFolder):
         return Result(rejected(exercise, handed), digest)
-    gated = gate.examine(handed, session.course.images)
+    gated = examine(handed.dockerfile, session.course.image_patterns)
     if gated.refusals:
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)

@@ -24,10 +24,18 @@ from grader.errors import EnvironmentProblem
 from grader.grading.executor import Executor, Places
 from grader.limits import judge as judges
 from grader.limits.judge import Judge, Seen, Spent
-from grader.models import BuildRequest, ComposeRequest, ExerciseFiles, MemoryFile, Request, RunRequest, ScriptRequest
+from grader.models import (
+    BuildRequest,
+    ComposeRequest,
+    MemoryFile,
+    Request,
+    RunRequest,
+    ScriptRequest,
+)
 from grader.sandbox.compose_policy import MAX_SERVICES
 from grader.sandbox.nested_engine import AREA_FILES, AREA_MB
 from grader.sandbox.proxy.quota import DEFAULT
+from grader.submissions.models import ExerciseFiles
 
 Tier = Literal["host", "private"]
 

@@ -13,9 +13,17 @@ from grader.course.models import BaseImage, Limits
 from grader.engine.http import Connection
 from grader.engine.run import split_frames
 from grader.failpoints import reached
-from grader.models import ComposeRequest, ComposeSeen, ExerciseFiles, Exited, NotStarted, RunOutcome, ServiceSeen
+from grader.models import (
+    ComposeRequest,
+    ComposeSeen,
+    Exited,
+    NotStarted,
+    RunOutcome,
+    ServiceSeen,
+)
 from grader.sandbox.compose_policy import compose_files, examine, hidden
 from grader.sandbox.script import Workshop
+from grader.submissions.models import ExerciseFiles
 
 PROJECT = "exercise"
 """The project's name, ours and always the same: each submission has an engine of its own."""

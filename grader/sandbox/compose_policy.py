@@ -15,14 +15,16 @@ from typing import Any, NamedTuple, cast
 
 from grader.course.models import BaseImage
 from grader.course.yaml_source import Document, Problem, TooLargeError, YamlError, decode, read_yaml
+from grader.dockerfile import policy
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.policy import examine_dockerfile
-from grader.models import ExerciseFiles, MemoryFile
+from grader.dockerfile.models import Unparsable
+from grader.dockerfile.parser import parse
+from grader.models import MemoryFile
 from grader.sandbox.compose_shape import NETWORK, SECRET, SERVICE, VOLUME
 from grader.sandbox.proxy.refusal import Refusal
 from grader.sandbox.proxy.shape import Check
 from grader.sandbox.proxy.strictjson import Json
+from grader.submissions.models import ExerciseFiles
 
 MAX_SERVICES = 8
 """Services of one file, also networks and volumes. The exercise has one."""
@@ -231,12 +233,13 @@ def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images
         if file is None:
             return Judged(unreadable=f"{where}: there is no {path[:120]} in the exercise's folder.")
         arguments = {key: str(value) for key, value in (build.get("args") or {}).items() if value is not None}
-        gate = examine_dockerfile(file, images, arguments=arguments)
-        if gate.refusals:
-            return Judged(tuple(f"{where}: {refusal.message}" for refusal in gate.refusals)[:_TOLD])
-        if isinstance(gate.dockerfile, Unparsable):
-            return Judged(unreadable=f"{where}: {gate.dockerfile.message}")
-        bases += gate.bases
+        dockerfile = parse(file.content, arguments, file.path)
+        found = policy.examine(dockerfile, allowed)
+        if found.refusals:
+            return Judged(tuple(f"{where}: {refusal.message}" for refusal in found.refusals)[:_TOLD])
+        if isinstance(dockerfile, Unparsable):
+            return Judged(unreadable=f"{where}: {dockerfile.message}")
+        bases += found.bases
     return Judged(bases=tuple(dict.fromkeys(bases)))
 
 

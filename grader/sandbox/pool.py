@@ -18,7 +18,8 @@ from typing import Any
 
 from grader.course.models import BaseImage, Limits
 from grader.dockerfile.image_names import is_allowed, is_called, normalised
-from grader.dockerfile.policy import examine_dockerfile
+from grader.dockerfile.parser import parse
+from grader.dockerfile.policy import examine
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Connection
 from grader.engine.images import copy_image
@@ -30,7 +31,6 @@ from grader.models import (
     ComposeRequest,
     ComposeSeen,
     EngineState,
-    ExerciseFiles,
     RunOutcome,
     RunRequest,
     ScriptRequest,
@@ -40,6 +40,7 @@ from grader.sandbox.compose import ComposeFiles, compose_up
 from grader.sandbox.engine_state import Moment, asked_for, containers_ended, engine_state, settled, span
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.script import workshop
+from grader.submissions.models import ExerciseFiles
 
 Supply = Callable[[str], object]
 """Makes a base image present in the host engine. Raises `ImageUnavailable` and `EngineError`."""
@@ -111,7 +112,8 @@ class PrivateSandbox:
 def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ...]:
     """The base images that the folder's Dockerfiles need, whatever these are called."""
     dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
-    return tuple(dict.fromkeys(base for file in dockerfiles for base in examine_dockerfile(file, images).bases))
+    allowed = [name for image in images for name in image.names]
+    return tuple(dict.fromkeys(base for file in dockerfiles for base in examine(parse(file.content), allowed).bases))
 
 
 def images_named(script: bytes, images: Sequence[BaseImage]) -> tuple[str, ...]:

@@ -12,8 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grader.models import ExerciseFiles, MemoryFile, Refusal, RefusedFolder
+from grader.dockerfile.dockerignore import oversize
+from grader.models import MemoryFile, Refusal
 from grader.sanitize import inert_line
+from grader.submissions.models import ExerciseFiles, RefusedFolder
 
 if TYPE_CHECKING:  # it imports pydantic, which the sandbox's proxy has not
     from grader.course.models import Limits
@@ -139,10 +141,12 @@ def vetted(
             break
     if room.spent:
         refusals.append(Refusal(f"{exercise}: {room.spent}"))
-    if refusals:
-        return RefusedFolder(exercise, shown(folder), tuple(refusals))
     files.sort(key=lambda file: file.path)
-    return ExerciseFiles(exercise, shown(folder), tuple(files), digest_of(files))
+    accepted = ExerciseFiles(exercise, shown(folder), tuple(files), digest_of(files))
+    ignore = accepted.ignore_file
+    if ignore and (problem := oversize(ignore.content)):
+        refusals.append(Refusal(f"{ignore.path}: {problem}", ignore.path))
+    return RefusedFolder(exercise, shown(folder), tuple(refusals)) if refusals else accepted
 
 
 def digest_of(files: Iterable[MemoryFile]) -> str:

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.models import ExerciseFiles, MemoryFile, Refusal, RefusedFolder, Submission
+from grader.models import MemoryFile, Refusal
 from grader.submissions.archive import Member, Unreadable, archive_suffix, names_in_zip, read_archive
 from grader.submissions.budget import Room, is_skipped, shown, whole_room
 from grader.submissions.directory import names_in, open_file, open_folder, read_files, subfolders
 from grader.submissions.lms_names import MOODLE_MARK, Download, Parcel, attempts, download_of, notes_of, plain_stem
+from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
 from grader.submissions.reader import (
     Handed,
     exercise_at,

@@ -15,11 +15,12 @@ from typing import BinaryIO
 
 from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.models import ExerciseFiles, MemoryFile, Refusal, RefusedFolder, Submission
+from grader.models import MemoryFile, Refusal
 from grader.sanitize import inert_line
 from grader.submissions.archive import READABLE, Member, Unreadable, archive_suffix, read_archive
 from grader.submissions.budget import MEGABYTE, Room, is_skipped, shown, vetted, whole_room
 from grader.submissions.directory import names_in, open_file, open_folder, read_files, subfolders
+from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
 
 Handed = ExerciseFiles | RefusedFolder
 """What was handed in for one exercise."""

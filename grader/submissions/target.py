@@ -8,7 +8,7 @@ from pathlib import Path
 
 from grader.course.models import Course, Exercise
 from grader.errors import UsageError
-from grader.models import Submission
+from grader.submissions.models import Submission
 from grader.submissions.reader import is_archive, read_exercise, read_submission
 
 

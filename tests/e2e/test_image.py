@@ -14,6 +14,7 @@ from grader.course.models import Limits
 from grader.engine.client import connect
 from grader.engine.protocol import BuildJob
 from grader.models import Built
+from tests.dockerfiles import dockerfile
 from tests.e2e.conftest import ROOT, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]  # its build downloads NumPy and pandas
@@ -34,7 +35,7 @@ def context() -> bytes:
 def grader_image() -> Iterator[str]:
     """Built through our own engine object, which removes it with everything of it at the end."""
     with connect() as engine:
-        job = BuildJob(context(), (ROOT / "Dockerfile").read_bytes(), "grader")
+        job = BuildJob(context(), dockerfile((ROOT / "Dockerfile").read_bytes()), "grader")
         built = engine.build(job, Limits(build_seconds=800), lambda _step: None)
         assert isinstance(built, Built), built
         yield built.image

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.models import BuildFailed, BuildStep, Built
+from tests.dockerfiles import dockerfile as read_dockerfile
 
 BASE = "python:3.9-slim"
 LIMITS = Limits(build_seconds=120, run_seconds=20, memory_mb=64)
@@ -25,7 +26,7 @@ def make_job(dockerfile: str, files: dict[str, bytes] | None = None) -> BuildJob
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
             archive.addfile(entry, io.BytesIO(content))
-    return BuildJob(buffer.getvalue(), text.encode(), "test")
+    return BuildJob(buffer.getvalue(), read_dockerfile(text), "test")
 
 
 def ignore(_: BuildStep) -> None:

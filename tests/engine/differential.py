@@ -1,11 +1,11 @@
-"""The gate against the engine's own parser: of every Dockerfile of a corpus, both say the same.
+"""The policy against the engine's own parser: of every Dockerfile of a corpus, both say the same.
 
-What the gate lets pass, the engine reads: with the same images, stages and steps, and it fetches nothing else. What the
-gate refuses or cannot read, the engine cannot read either, or would have fetched something that is not allowed; where
-the gate is stricter than that, the corpus says why.
+What the policy lets pass, the engine reads: with the same images, stages and steps, and it fetches nothing else. What
+the policy refuses or nobody can read, the engine cannot read either, or would have fetched something that is not
+allowed; where the policy is stricter than that, the corpus says why.
 
 `.venv/bin/python -m tests.engine.differential unix:///path/of/an/engines.sock` compares all of the corpus. Not with an
-engine that others use: Docker 20.10 and 26.1 end in a panic at a Dockerfile of ARGs alone, which the gate lets no
+engine that others use: Docker 20.10 and 26.1 end in a panic at a Dockerfile of ARGs alone, which the policy lets no
 engine see, and there may be more of that kind.
 """
 
@@ -20,25 +20,21 @@ from typing import Literal
 
 import yaml
 
-from grader.course.models import BaseImage
-from grader.dockerfile.directives import as_built
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.parser import Dockerfile
-from grader.dockerfile.policy import Gate, examine
+from grader.dockerfile.models import Dockerfile, Unparsable
+from grader.dockerfile.parser import parse
+from grader.dockerfile.policy import examine
 from grader.engine.build import unsupported
 from grader.engine.client import connect
 from grader.engine.http import Connection
 from grader.engine.ownership import labels, this_process
-from grader.models import ExerciseFiles, MemoryFile
 from tests.engine.engineview import Seen, look, tiny_images
 
-__all__ = ["ENTRIES", "Entry", "compared", "judged", "verdict"]
+__all__ = ["ENTRIES", "Entry", "compared", "verdict"]
 
 CORPUS = Path(__file__).parent / "dockerfiles.yaml"
 ALLOWED = ("near:latest", "near:2")
 NAMES = (*ALLOWED, "far:latest", "far:2", "far.invalid/near:latest", "user/far:latest")
-COURSE = (BaseImage(names=ALLOWED, python="3.9", release="bullseye"),)
 FILES = {"a": b"a", "b": b"b", "sp ace": b"c"}
 NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
 """Besides FROM with an image, the instructions that are steps."""
@@ -67,14 +63,11 @@ class Entry:
 ENTRIES = [Entry(**entry) for entry in yaml.safe_load(CORPUS.read_text(encoding="utf-8"))]
 
 
-def judged(entry: Entry) -> Gate:
-    return examine(ExerciseFiles("3.1.1", "3.1.1", (MemoryFile("Dockerfile", entry.content),), ""), COURSE)
-
-
-def verdict(gate: Gate) -> Verdict:
-    if gate.refusals:
+def verdict(entry: Entry) -> Verdict:
+    dockerfile = parse(entry.content)
+    if examine(dockerfile, ALLOWED).refusals:
         return "refused"
-    return "unparsable" if isinstance(gate.dockerfile, Unparsable) else "passes"
+    return "unparsable" if isinstance(dockerfile, Unparsable) else "passes"
 
 
 # ── the two sides ───────────────────────────────────────────────────────────────────────
@@ -82,16 +75,16 @@ def verdict(gate: Gate) -> Verdict:
 
 def disagreements(connection: Connection, version: str, entry: Entry) -> Iterator[str]:
     """What one entry shows, each a line."""
-    gate = judged(entry)
-    if isinstance(gate.dockerfile, Dockerfile) and not gate.refusals:
-        names = [stage.name for stage in gate.dockerfile.stages if stage.name]
-        built = as_built(entry.content)
-        knows_all = unsupported(built, "buildkit", version) is None
+    dockerfile = parse(entry.content)
+    found = examine(dockerfile, ALLOWED)
+    if isinstance(dockerfile, Dockerfile) and not found.refusals:
+        names = [stage.name for stage in dockerfile.stages if stage.name]
+        knows_all = unsupported(dockerfile, "buildkit", version) is None
         for target in ["", *dict.fromkeys(names)]:
-            seen = look(connection, built, FILES, target)
+            seen = look(connection, dockerfile.built, FILES, target)
             if is_content(seen) != knows_all and not entry.fails:
                 yield f"{'not read' if knows_all else 'read'} by the engine: {seen.error}"
-            yield from of_passed(gate.dockerfile, gate.bases, seen)
+            yield from of_passed(dockerfile, found.bases, seen)
         return
     if entry.deadly:
         return

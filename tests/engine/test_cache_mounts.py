@@ -6,7 +6,8 @@ import pytest
 
 from grader.engine.build.context import make_job
 from grader.engine.docker_engine import DockerEngine
-from grader.models import BuildFailed, Built, ExerciseFiles, MemoryFile
+from grader.models import BuildFailed, Built, MemoryFile
+from grader.submissions.models import ExerciseFiles
 from tests.engine.contexts import BASE, LIMITS, ignore
 
 pytestmark = pytest.mark.engine

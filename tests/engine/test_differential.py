@@ -1,4 +1,4 @@
-"""The gate and BuildKit agree on a corpus of Dockerfiles; see `differential`."""
+"""The policy and BuildKit agree on a corpus of Dockerfiles; see `differential`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from grader.engine.client import connect
 from grader.sandbox.nested_engine import PrivateEngine
-from tests.engine.differential import ENTRIES, compared, judged, verdict
+from tests.engine.differential import ENTRIES, compared, verdict
 from tests.engine.test_private import cache, host, private
 
 __all__ = ["cache", "host", "private"]  # fixtures
@@ -14,19 +14,19 @@ __all__ = ["cache", "host", "private"]  # fixtures
 pytestmark = pytest.mark.engine
 
 
-def test_the_gate_says_what_the_corpus_says() -> None:
+def test_the_policy_says_what_the_corpus_says() -> None:
     assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
-    assert {entry.name: verdict(judged(entry)) for entry in ENTRIES} == {entry.name: entry.ours for entry in ENTRIES}
+    assert {entry.name: verdict(entry) for entry in ENTRIES} == {entry.name: entry.ours for entry in ENTRIES}
 
 
-def test_what_the_gate_lets_pass_is_what_this_machines_engine_reads() -> None:
+def test_what_the_policy_lets_pass_is_what_this_machines_engine_reads() -> None:
     with connect(builder="buildkit") as engine:
         found = compared(engine._connection, [entry for entry in ENTRIES if entry.ours == "passes"])
     assert found == [], "\n".join(found)
 
 
 @pytest.mark.private
-def test_the_gate_and_todays_engine_agree(private: PrivateEngine) -> None:
+def test_the_policy_and_todays_engine_agree(private: PrivateEngine) -> None:
     with connect(endpoint=private.endpoint, builder="buildkit") as engine:
         found = compared(engine._connection, ENTRIES)
     assert found == [], "\n".join(found)

@@ -7,7 +7,13 @@ import pytest
 from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError
 from grader.grading.executor import Executor, Places
-from grader.models import BuildFailed, BuildRequest, Built, ExerciseFiles, MemoryFile
+from grader.models import (
+    BuildFailed,
+    BuildRequest,
+    Built,
+    MemoryFile,
+)
+from grader.submissions.models import ExerciseFiles
 from tests.engine.contexts import BASE, LIMITS, Build
 from tests.unit.grading.test_bench import FakeSandboxes
 

@@ -16,7 +16,8 @@ from grader.engine.client import connect
 from grader.engine.images import untag_image
 from grader.events import Doing, Event
 from grader.grading.session import Session, grade_one
-from grader.models import ExerciseFiles, ExerciseStatus, MemoryFile
+from grader.models import ExerciseStatus, MemoryFile
+from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import read_exercise
 from tests.engine.test_private import why_not_nested
 

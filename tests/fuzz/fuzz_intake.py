@@ -24,10 +24,10 @@ from pathlib import Path
 
 from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.models import ExerciseFiles, RefusedFolder, Submission
 from grader.submissions.archive import names_in_zip, read_archive
 from grader.submissions.budget import MEGABYTE, whole_room
 from grader.submissions.lms import Wanted, open_intake
+from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
 from grader.submissions.reader import read_exercise
 from tests.fuzz.harness import Found, main, mutated_bytes
 

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from typing import Literal, get_args
+from typing import Literal, cast, get_args
 
-from grader.dockerfile.instructions import Unparsable
+from grader.dockerfile.models import Dockerfile
 from grader.dockerfile.parser import parse
 from grader.engine.build.builder import Builder, BuildOrder
 from grader.engine.build.buildkit import build_with_buildkit
@@ -62,8 +62,9 @@ def find_builder(connection: Connection, order: BuildOrder, remove: Callable[[st
 
 def probe_order(tag: str, labels: tuple[tuple[str, str], ...]) -> BuildOrder:
     """A build that needs no base image, no network and no shell."""
-    dockerfile = b"FROM scratch\nCOPY Dockerfile /\n"
-    context = write_tar([MemoryFile("Dockerfile", dockerfile)], modified=0)
+    content = b"FROM scratch\nCOPY Dockerfile /\n"
+    dockerfile = cast("Dockerfile", parse(content))
+    context = write_tar([MemoryFile("Dockerfile", content)], modified=0)
     return BuildOrder(BuildJob(context, dockerfile, "probe"), tag, labels, seconds=30, log_bytes=2**20)
 
 
@@ -74,14 +75,13 @@ _SINCE_23 = {"heredoc", "link"}
 _WRITTEN = {"heredoc": "a heredoc (<<)", "mount": "RUN --mount", "chmod": "COPY --chmod", "link": "COPY --link"}
 
 
-def unsupported(dockerfile: bytes, builder: BuilderName, engine_version: str) -> BuildFailed | None:
+def unsupported(dockerfile: Dockerfile, builder: BuilderName, engine_version: str) -> BuildFailed | None:
     """Why this Dockerfile cannot be built here although it is right, or None."""
-    read = parse(dockerfile)
-    if isinstance(read, Unparsable) or builder == "buildx":
+    if builder == "buildx":
         return None
     major = re.match(r"\d+", engine_version)
     old = major is not None and int(major[0]) < 23  # noqa: PLR2004 - see above
-    for feature in read.features:
+    for feature in dockerfile.features:
         if builder == "classic" or (old and feature.name in _SINCE_23):
             needed = "Docker 23 or later" if builder == "buildkit" else "BuildKit"
             return BuildFailed(

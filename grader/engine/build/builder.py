@@ -7,8 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.parser import Dockerfile, parse
+from grader.dockerfile.models import Dockerfile
 from grader.engine.build.trace import Failure
 from grader.engine.http import Connection, Parameters, Stream
 from grader.engine.protocol import BuildJob, OnStep
@@ -40,9 +39,9 @@ class BuildOrder:
     cpus: float = 0.0
 
     @property
-    def dockerfile(self) -> Dockerfile | Unparsable:
+    def dockerfile(self) -> Dockerfile:
         """The Dockerfile, for the lines of the steps."""
-        return parse(self.job.dockerfile)
+        return self.job.dockerfile
 
 
 Builder = Callable[[Connection, BuildOrder, Cancellation, OnStep], Built | BuildFailed]

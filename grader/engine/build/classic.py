@@ -13,8 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.parser import Dockerfile
+from grader.dockerfile.models import Dockerfile, Unparsable
 from grader.engine.build.builder import SILENCE, BuildOrder, api_parameters, error_of, json_messages, outcome
 from grader.engine.build.step_lines import error_line
 from grader.engine.build.trace import LOG_TAIL, Failure

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from grader.dockerfile import dockerignore
-from grader.dockerfile.directives import as_built
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.parser import dockerfile_of, parse
+from grader.dockerfile.models import Dockerfile, Unparsable
 from grader.engine.protocol import BuildJob
 from grader.engine.tar import with_folders, write_tar
-from grader.models import BuildFailed, ExerciseFiles, MemoryFile
+from grader.models import BuildFailed, MemoryFile
+from grader.submissions.models import ExerciseFiles
 
 MISSING_DOCKERFILE = "There is no file named Dockerfile in the folder."
 
@@ -31,18 +31,13 @@ def make_job(files: ExerciseFiles, replaced: tuple[MemoryFile, ...], name: str) 
     job's caches are those of the submission as it was handed in. Its Dockerfile has the student's lines in
     the student's places, only `# syntax=` is a plain comment.
     """
-    file = dockerfile_of(_with(files, replaced))
-    if file is None:
+    dockerfile = files.dockerfile
+    if dockerfile is None:
         return BuildFailed(MISSING_DOCKERFILE)
-    parsed = parse(file.content)
-    if isinstance(parsed, Unparsable):
-        return BuildFailed(parsed.message, line=parsed.line)
+    if isinstance(dockerfile, Unparsable):
+        return BuildFailed(dockerfile.message, line=dockerfile.line)
     context = make_context(files, replaced)
-    return (
-        context
-        if isinstance(context, BuildFailed)
-        else BuildJob(context, as_built(file.content), name, files.digest[:_CACHES])
-    )
+    return context if isinstance(context, BuildFailed) else BuildJob(context, dockerfile, name, files.digest[:_CACHES])
 
 
 def make_context(files: ExerciseFiles, replaced: tuple[MemoryFile, ...] = ()) -> bytes | BuildFailed:
@@ -51,33 +46,23 @@ def make_context(files: ExerciseFiles, replaced: tuple[MemoryFile, ...] = ()) ->
     `replaced` files take the place of the student's. What `.dockerignore` names is left out; the
     Dockerfile never is, as the builder needs it. Fails only if `.dockerignore` cannot be read.
     """
-    sent = _with(files, replaced)
-    ignored = _ignored(sent)
+    sent = {file.path: file for file in (*files.files, *replaced)}
+    ignored = _ignored(files.ignore_file, sent)
     if isinstance(ignored, BuildFailed):
         return ignored
-    dockerfile = dockerfile_of(sent)
-    first = [MemoryFile("Dockerfile", as_built(dockerfile.content), dockerfile.mode)] if dockerfile else []
-    kept = [file for file in sent.files if file != dockerfile and file.path not in ignored]
+    first: list[MemoryFile] = []
+    if isinstance(files.dockerfile, Dockerfile):
+        first = [MemoryFile("Dockerfile", files.dockerfile.built, sent.pop(files.dockerfile.path).mode)]
+    kept = [file for path, file in sent.items() if path not in ignored]
     entries = [replace(entry, mode=entry.mode & _MODES) for entry in (*first, *with_folders(kept))]
     return write_tar(entries, modified=_MODIFIED)
 
 
-def _with(files: ExerciseFiles, replaced: tuple[MemoryFile, ...]) -> ExerciseFiles:
-    if not replaced:
-        return files
-    together = {file.path: file for file in (*files.files, *replaced)}
-    return ExerciseFiles(files.exercise, files.folder, tuple(together[path] for path in sorted(together)), files.digest)
-
-
-def _ignored(files: ExerciseFiles) -> frozenset[str] | BuildFailed:
-    """Paths that `.dockerignore` leaves out."""
-    file = dockerignore.ignore_file(files)
+def _ignored(file: MemoryFile | None, paths: Iterable[str]) -> frozenset[str] | BuildFailed:
+    """Those of the paths that the ignore file leaves out."""
     if file is None:
         return frozenset()
-    problem = dockerignore.oversize(file.content)
-    if problem:
-        return BuildFailed(f"{file.path}: {problem}")
     patterns = dockerignore.read_patterns(file.content)
     if isinstance(patterns, dockerignore.BadPattern):
         return BuildFailed(f"{file.path} {patterns.message}")
-    return dockerignore.excluded(patterns, [file.path for file in files.files])
+    return dockerignore.excluded(patterns, paths)

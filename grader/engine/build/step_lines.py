@@ -6,8 +6,7 @@ import re
 from collections.abc import Iterable
 
 from grader.dockerfile.image_names import normalised
-from grader.dockerfile.instructions import Instruction, Unparsable
-from grader.dockerfile.parser import Dockerfile
+from grader.dockerfile.models import Dockerfile, Instruction, Unparsable
 from grader.engine.wording import BUILD_STEP, PARSE_ERROR
 
 _QUOTED = re.compile(r'"([^"]{1,4000})"|\(([^)]{1,4000})\)')

@@ -11,8 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.parser import Dockerfile
+from grader.dockerfile.models import Dockerfile, Unparsable
 from grader.engine.build.step_lines import error_line, step_line, triggers_of
 from grader.engine.wording import is_base_image_step, is_engine_fault, is_internal_step, plain_error, was_cancelled
 from grader.models import BuildStep

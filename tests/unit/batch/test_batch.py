@@ -16,7 +16,8 @@ from grader.course.cases import probe_nonce
 from grader.errors import EngineError, UsageError
 from grader.grading.executor import recall
 from grader.grading.exercise import grade_exercise
-from grader.models import EngineInfo, RunOutcome, RunRequest, Submission
+from grader.models import EngineInfo, RunOutcome, RunRequest
+from grader.submissions.models import Submission
 from tests.fakes import FakeEngine
 from tests.unit.grading.test_session import files, session
 from tests.worlds import COURSE, printed

@@ -31,7 +31,6 @@ from grader.models import (
     EngineInfo,
     EngineRequest,
     EngineState,
-    ExerciseFiles,
     ExerciseStatus,
     Exited,
     FailedCommand,
@@ -52,6 +51,7 @@ from grader.models import (
     ServiceSeen,
     TimedOut,
 )
+from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.unit.checks import test_checks_commands as commands
 from tests.unit.checks import test_checks_compose as compose

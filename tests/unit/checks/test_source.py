@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.checks.python_source import Uses, uses_of
-from grader.models import ExerciseFiles, MemoryFile
+from grader.models import MemoryFile
+from grader.submissions.models import ExerciseFiles
 
 SCRIPT = "sales_predictor.py"
 

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.dockerfile.dockerignore import BadPattern, Patterns, excluded, ignore_file, oversize, read_patterns
-from grader.models import ExerciseFiles, MemoryFile
+from grader.dockerfile.dockerignore import BadPattern, Patterns, excluded, oversize, read_patterns
 
 TREE = [
     ".env",
@@ -103,17 +102,6 @@ def test_the_time_does_not_depend_on_the_stars() -> None:
 def test_sizes(content: bytes, told: str) -> None:
     assert told in oversize(content)
     assert bool(told) == bool(oversize(content))
-
-
-def test_a_dockerfiles_own_ignore_file_comes_first() -> None:
-    def chosen(*found: tuple[str, bytes]) -> str:
-        file = ignore_file(ExerciseFiles("x", "x", tuple(MemoryFile(path, content) for path, content in found), ""))
-        return file.path if file else ""
-
-    assert chosen() == ""
-    assert chosen((".dockerignore", b"a")) == ".dockerignore"
-    assert chosen((".dockerignore", b"a"), ("Dockerfile.dockerignore", b"b")) == "Dockerfile.dockerignore"
-    assert chosen((".dockerignore", b"a"), ("Dockerfile.dockerignore", b"")) == ".dockerignore"
 
 
 NAMES = st.sampled_from(["a", "b", "ab", "a.b", "data"])

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from grader.engine.build.context import MISSING_DOCKERFILE, make_context, make_job
 from grader.engine.protocol import BuildJob
-from grader.models import BuildFailed, ExerciseFiles, MemoryFile
+from grader.models import BuildFailed, MemoryFile
+from grader.submissions.models import ExerciseFiles
 
 FROM = b"FROM scratch\n"
 
@@ -109,14 +110,14 @@ def test_a_job_holds_the_dockerfile_as_it_is_built() -> None:
     text = b"# syntax=docker/dockerfile:1\nFROM scratch\n"
     job = make_job(folder(Dockerfile=text), (), "ex")
     assert isinstance(job, BuildJob)
-    assert job.dockerfile == content(job.context, "Dockerfile") == b"# syntax docker/dockerfile:1\nFROM scratch\n"
+    assert job.dockerfile.built == content(job.context, "Dockerfile") == b"# syntax docker/dockerfile:1\nFROM scratch\n"
     assert job.name == "ex"
 
 
 def test_a_dockerfile_in_lower_case_is_built_as_docker_would() -> None:
     job = make_job(folder(dockerfile=FROM, a=b""), (), "ex")
     assert isinstance(job, BuildJob)
-    assert (set(entries(job.context)), job.dockerfile) == ({"Dockerfile", "a"}, FROM)
+    assert (set(entries(job.context)), job.dockerfile.built) == ({"Dockerfile", "a"}, FROM)
     both = make_job(folder(Dockerfile=FROM, dockerfile=b"FROM other\n"), (), "ex")
     assert isinstance(both, BuildJob)
     assert (content(both.context, "Dockerfile"), content(both.context, "dockerfile")) == (FROM, b"FROM other\n")

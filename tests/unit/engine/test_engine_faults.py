@@ -19,11 +19,12 @@ from grader.engine.docker_engine import DockerEngine
 from grader.engine.protocol import BuildJob
 from grader.errors import EngineError, UsageError
 from grader.models import BuildFailed, Built, Exited, RunRequest
+from tests.dockerfiles import dockerfile
 from tests.faultengine import Asked, FaultEngine, Reply, as_json, messages
 
 RECORDED = Path(__file__).parents[1] / "recorded"
 LIMITS = Limits(build_seconds=30, run_seconds=30)
-JOB = BuildJob(b"a tar", b"FROM x\nRUN y\n", "test")
+JOB = BuildJob(b"a tar", dockerfile("FROM x\nRUN y\n"), "test")
 IMAGE = "sha256:" + "1" * 64
 
 # ── an engine behind a socket ───────────────────────────────────────────────────────────

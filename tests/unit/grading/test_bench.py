@@ -25,7 +25,6 @@ from grader.models import (
     ComposeSeen,
     EngineRequest,
     EngineState,
-    ExerciseFiles,
     Exited,
     ImageSeen,
     MemoryFile,
@@ -39,6 +38,7 @@ from grader.models import (
 from grader.sandbox.engine_state import asked_for
 from grader.sandbox.pool import OwnEngine, images_named
 from grader.sandbox.proxy.recorder import RecordedRequest
+from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.unit.checks.test_checks_commands import COMMAND, LATEST, OUR_ID, PYTHON, Words, ours
 from tests.worlds import context, image, printed

@@ -20,7 +20,6 @@ from grader.models import (
     Built,
     ComposeRequest,
     ComposeSeen,
-    ExerciseFiles,
     Exited,
     FailedCommand,
     MemoryFile,
@@ -28,6 +27,7 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
+from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.unit.grading.test_bench import FakeSandboxes
 from tests.worlds import image
@@ -183,7 +183,7 @@ def test_the_probe_fetches_on_each_base_image_and_never_twice_from_the_cache() -
     for _ in range(2):
         with executor(made, bases=("python:3.9", "debian:12")) as observe:
             observe(BuildRequest())
-    probes = [job.dockerfile for job in made.builds if job.name == "network"]
+    probes = [job.dockerfile.built for job in made.builds if job.name == "network"]
     assert [text.split(b"\n")[0] for text in probes] == [b"FROM python:3.9", b"FROM debian:12"] * 2
     assert len(set(probes)) == 4
 

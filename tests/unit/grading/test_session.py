@@ -17,7 +17,13 @@ from grader.errors import EngineError, ImageUnavailable
 from grader.events import Event, ExerciseEnded, silent
 from grader.grading.executor import Places
 from grader.grading.session import Handed, Session, grade_one, grade_submission
-from grader.models import Built, ExerciseFiles, ExerciseStatus, MemoryFile, Refusal, RefusedFolder
+from grader.models import (
+    Built,
+    ExerciseStatus,
+    MemoryFile,
+    Refusal,
+)
+from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import read_submission
 from tests.fakes import FakeEngine
 from tests.worlds import COURSE, case_of, image
@@ -90,7 +96,7 @@ def test_what_was_vetted_is_what_is_built_whatever_becomes_of_the_folder(tmp_pat
     built = engine.builds[0]
     with tarfile.open(fileobj=io.BytesIO(built.context)) as context:
         sent = {one.name: found.read() for one in context if (found := context.extractfile(one))}
-    assert built.dockerfile == sent["Dockerfile"] == GOOD.encode()
+    assert built.dockerfile.built == sent["Dockerfile"] == GOOD.encode()
     assert sent["sales_predictor.py"] == b"print('vetted')\n"
 
 

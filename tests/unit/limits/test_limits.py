@@ -24,7 +24,6 @@ from grader.models import (
     Built,
     ComposeRequest,
     ComposeSeen,
-    ExerciseFiles,
     ImageConfig,
     LimitsRecord,
     NotStarted,
@@ -36,6 +35,7 @@ from grader.models import (
     ServiceSeen,
     TimedOut,
 )
+from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.worlds import printed
 
@@ -93,7 +93,7 @@ class World:
         return RunOutcome(TimedOut(1) if sleeps else OutputLimit(65_536))
 
     def build(self, job: BuildJob) -> Built | BuildFailed:
-        text = job.dockerfile.decode()
+        text = job.dockerfile.built.decode()
         if "VOLUME" in text:
             return Built("sha256:1", ImageConfig(), ())
         if "program.py" in text:

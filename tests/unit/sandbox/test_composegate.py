@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from grader.grading.exercise import grade_exercise
-from grader.models import ComposeSeen, ExerciseFiles, ExerciseStatus, MemoryFile
+from grader.models import ComposeSeen, ExerciseStatus, MemoryFile
 from grader.sandbox.compose_policy import MAX_SERVICES, Judged, compose_files, examine, hidden
+from grader.submissions.models import ExerciseFiles
 from tests.worlds import COURSE, composed, context, printed
 
 NAME = "docker-compose.yml"

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.models import ExerciseFiles, RefusedFolder
 from grader.submissions.archive import Unreadable, read_archive
 from grader.submissions.budget import whole_room
+from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import student_of
 from tests.unit.submissions.test_submission import IDS, LIMITS, accepted, exercises, put, refused
 

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 
 from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.models import ExerciseFiles, RefusedFolder
 from grader.submissions.lms import Intake, Wanted, open_intake
 from grader.submissions.lms_names import attempts, download_of
+from grader.submissions.models import ExerciseFiles, RefusedFolder
 
 LIMITS = Limits(context_files=20, context_mb=1)
 IDS = ("3.1.1", "3.1.3", "3.1.4")

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.models import ExerciseFiles, MemoryFile, RefusedFolder
+from grader.models import MemoryFile
 from grader.submissions.budget import digest_of
+from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import find_submissions, is_archive, read_exercise, read_submission, student_of
 
 LIMITS = Limits(context_files=20, context_mb=1)
@@ -204,6 +205,32 @@ def test_empty_folders_count_as_files(tmp_path: Path) -> None:
     for number in range(30):
         (tmp_path / f"d{number}").mkdir()
     assert "more than 20 files" in refused(read_exercise(tmp_path, "3.1.1", LIMITS))[0]
+
+
+def test_a_dockerfiles_own_ignore_file_comes_first() -> None:
+    def chosen(*found: tuple[str, bytes]) -> str:
+        file = ExerciseFiles("x", "x", tuple(MemoryFile(path, content) for path, content in found), "").ignore_file
+        return file.path if file else ""
+
+    assert chosen() == ""
+    assert chosen((".dockerignore", b"a")) == ".dockerignore"
+    assert chosen((".dockerignore", b"a"), ("Dockerfile.dockerignore", b"b")) == "Dockerfile.dockerignore"
+    assert chosen((".dockerignore", b"a"), ("Dockerfile.dockerignore", b"")) == ".dockerignore"
+
+
+def test_an_absurd_ignore_file_is_refused(tmp_path: Path) -> None:
+    (put(tmp_path, "Dockerfile") / ".dockerignore").write_bytes(b"*a\n" * 1000)
+    assert "1000 patterns" in refused(read_exercise(tmp_path, "3.1.1", LIMITS))[0]
+
+
+@pytest.mark.parametrize(
+    ("names", "path"), [((), None), (("dockerfile",), "dockerfile"), (("Dockerfile", "dockerfile"), "Dockerfile")]
+)
+def test_the_dockerfile_is_parsed_once(tmp_path: Path, names: tuple[str, ...], path: str | None) -> None:
+    found = read_exercise(put(tmp_path, *names, text="FROM x"), "3.1.1", LIMITS)
+    assert isinstance(found, ExerciseFiles)
+    assert found.dockerfile is found.dockerfile
+    assert (found.dockerfile and found.dockerfile.path) == path
 
 
 # ── digests ─────────────────────────────────────────────────────────────────────────────

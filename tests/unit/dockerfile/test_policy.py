@@ -4,22 +4,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.course.models import BaseImage
 from grader.dockerfile.image_names import is_allowed, normalised, reference_problem
-from grader.dockerfile.instructions import Unparsable
-from grader.dockerfile.policy import Gate, examine
-from grader.models import ExerciseFiles, MemoryFile
+from grader.dockerfile.models import Unparsable
+from grader.dockerfile.parser import parse
+from grader.dockerfile.policy import PolicyResult, examine
 
-IMAGES = (
-    BaseImage(names=("python:3.9", "python:3.9-slim", "python:3.9.*"), python="3.9", release="bullseye"),
-    BaseImage(names=("python:latest",), python="3.11", release="bookworm"),
-)
+ALLOWED = ("python:3.9", "python:3.9-slim", "python:3.9.*", "python:latest")
 
 
-def gate(dockerfile: str | bytes, *others: MemoryFile, platform: str = "linux/amd64") -> Gate:
+def judged(dockerfile: str | bytes, platform: str = "linux/amd64") -> PolicyResult:
     content = dockerfile if isinstance(dockerfile, bytes) else dockerfile.encode()
-    files = (MemoryFile("Dockerfile", content), *others)
-    return examine(ExerciseFiles("3.1.1", "3.1.1", files, ""), IMAGES, platform)
+    return examine(parse(content), ALLOWED, platform)
 
 
 # ── what must pass ──────────────────────────────────────────────────────────────────────
@@ -57,7 +52,7 @@ def gate(dockerfile: str | bytes, *others: MemoryFile, platform: str = "linux/am
     ],
 )
 def test_honest_dockerfiles_pass_and_name_the_images_they_need(dockerfile: str, bases: list[str]) -> None:
-    found = gate(dockerfile)
+    found = judged(dockerfile)
     assert found.refusals == ()
     assert list(found.bases) == bases
 
@@ -91,25 +86,24 @@ def test_honest_dockerfiles_pass_and_name_the_images_they_need(dockerfile: str, 
     ],
 )
 def test_look_alikes_pass(line: str) -> None:
-    assert gate(f"FROM python:3.9\n{line}\n").refusals == ()
+    assert judged(f"FROM python:3.9\n{line}\n").refusals == ()
 
 
 def test_a_missing_dockerfile_is_no_refusal() -> None:
-    assert examine(ExerciseFiles("3.1.1", "3.1.1", (), ""), IMAGES) == Gate()
+    assert examine(None, ALLOWED) == PolicyResult()
 
 
 @pytest.mark.parametrize("dockerfile", ["", "FRM python\n", "FROM\n", "FROM $X\n", "RUN x\n", b"\xff\xfeF\x00"])
 def test_a_dockerfile_that_cannot_be_read_is_no_refusal(dockerfile: str | bytes) -> None:
-    found = gate(dockerfile)
-    assert found.refusals == ()
-    assert isinstance(found.dockerfile, Unparsable)
+    assert isinstance(parse(dockerfile if isinstance(dockerfile, bytes) else dockerfile.encode()), Unparsable)
+    assert judged(dockerfile) == PolicyResult()
 
 
 # ── what must not ───────────────────────────────────────────────────────────────────────
 
 
 def test_an_image_that_is_not_allowed_is_named_with_those_that_are() -> None:
-    (refusal,) = gate("\nFROM python:3.8-slim\n").refusals
+    (refusal,) = judged("\nFROM python:3.8-slim\n").refusals
     assert refusal.message == (
         "Dockerfile line 2: FROM python:3.8-slim: this image is not allowed here. "
         "Allowed: python:3.9, python:3.9-slim, python:latest."
@@ -128,7 +122,7 @@ def test_an_image_that_is_not_allowed_is_named_with_those_that_are() -> None:
     ],
 )
 def test_who_writes_no_tag_is_told_which_one_docker_takes(image: str, told: str) -> None:
-    (refusal,) = gate(f"FROM {image}\n").refusals
+    (refusal,) = judged(f"FROM {image}\n").refusals
     assert told in refusal.message
 
 
@@ -182,7 +176,7 @@ def test_who_writes_no_tag_is_told_which_one_docker_takes(image: str, told: str)
     ],
 )
 def test_what_reaches_beyond_the_build_is_refused_with_its_line(dockerfile: str, lines: list[int]) -> None:
-    found = gate(dockerfile)
+    found = judged(dockerfile)
     assert [refusal.line for refusal in found.refusals] == lines
     assert all(refusal.file == "Dockerfile" for refusal in found.refusals)
     assert found.bases == (), "nothing is fetched for what is not built"
@@ -211,7 +205,7 @@ def test_what_reaches_beyond_the_build_is_refused_with_its_line(dockerfile: str,
 )
 @pytest.mark.parametrize("prefix", ["", "ONBUILD "])
 def test_nothing_is_fetched_from_an_address(source: str, prefix: str) -> None:
-    (refusal,) = gate(f"FROM python:3.9\n{prefix}ADD {source}\n").refusals
+    (refusal,) = judged(f"FROM python:3.9\n{prefix}ADD {source}\n").refusals
     assert refusal.line == 2
     assert refusal.message.startswith("Dockerfile line 2: ADD ")
 
@@ -221,35 +215,28 @@ def test_nothing_is_fetched_from_an_address(source: str, prefix: str) -> None:
     [(b"#" * 300_000, "300000 bytes"), (b"FROM python:3.9\n#" + b"x" * 70_000, "line 2: the line has")],
 )
 def test_absurd_sizes_are_refused(content: bytes, told: str) -> None:
-    assert told in gate(content).refusals[0].message
+    assert told in judged(content).refusals[0].message
 
 
-def test_an_absurd_dockerignore_is_refused() -> None:
-    (refusal,) = gate("FROM python:3.9\n", MemoryFile(".dockerignore", b"*a\n" * 1000)).refusals
-    assert (refusal.file, refusal.line) == (".dockerignore", None)
-    assert "1000 patterns" in refusal.message
-
-
-def test_a_dockerfile_in_lower_case_is_examined_too() -> None:
-    files = (MemoryFile("dockerfile", b"FROM evil\n"),)
-    (refusal,) = examine(ExerciseFiles("3.1.1", "3.1.1", files, ""), IMAGES).refusals
-    assert refusal.file == "dockerfile"
+def test_a_refusal_names_the_file() -> None:
+    (refusal,) = examine(parse(b"FROM evil\n", path="dockerfile"), ALLOWED).refusals
+    assert (refusal.file, refusal.message[:18]) == ("dockerfile", "dockerfile line 1:")
 
 
 def test_the_machines_own_platform_may_be_named() -> None:
-    assert gate("FROM --platform=linux/arm64 python:3.9\n", platform="linux/arm64").refusals == ()
-    assert gate("FROM --platform=linux/amd64 python:3.9\n", platform="linux/arm64").refusals != ()
+    assert judged("FROM --platform=linux/arm64 python:3.9\n", platform="linux/arm64").refusals == ()
+    assert judged("FROM --platform=linux/amd64 python:3.9\n", platform="linux/arm64").refusals != ()
 
 
 @given(st.binary(max_size=200))
 def test_any_bytes_get_an_answer(content: bytes) -> None:
-    found = gate(b"FROM python:3.9\n" + content)
+    found = judged(b"FROM python:3.9\n" + content)
     assert not (found.refusals and found.bases)
 
 
 @given(st.text("FROMpython:39evlAS$\\\n =-`#'\"<{}", max_size=60))
 def test_no_image_is_needed_that_is_not_allowed(text: str) -> None:
-    found = gate("FROM python:3.9\n" + text)
+    found = judged("FROM python:3.9\n" + text)
     assert set(found.bases) <= {"python:3.9", "python:3.9-slim", "python:latest"}
 
 
@@ -318,7 +305,7 @@ def test_patterns(reference: str, patterns: list[str], allowed: bool) -> None:
 )
 def test_no_text_takes_minutes_to_read(text: str) -> None:
     # Each of the first three once took more than that: a pattern was tried from every character on.
-    assert gate(text).dockerfile is not None
+    judged(text)
 
 
 @pytest.mark.parametrize(
@@ -331,9 +318,9 @@ def test_no_text_takes_minutes_to_read(text: str) -> None:
     ],
 )
 def test_a_frontend_that_is_named_in_another_form_is_refused(text: str) -> None:
-    assert "another program" in gate(text).refusals[0].message
+    assert "another program" in judged(text).refusals[0].message
 
 
 @pytest.mark.parametrize("text", ["// a comment of another language\nFROM python:3.9\n", "{}\nFROM python:3.9\n"])
 def test_other_nonsense_at_the_top_is_no_matter_of_safety(text: str) -> None:
-    assert gate(text).refusals == ()
+    assert judged(text).refusals == ()

@@ -1,0 +1,61 @@
+"""One student's submission as values: the vetted files of each exercise, or why they are refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from grader.dockerfile.models import Dockerfile, Unparsable
+from grader.dockerfile.parser import parse
+from grader.models import MemoryFile, Refusal
+
+
+@dataclass(frozen=True)
+class ExerciseFiles:
+    """The vetted files of one exercise's folder: read once, these bytes are what is built.
+
+    `files` are sorted by path. `folder` is where they came from, for messages only. `digest`
+    is the SHA-256 over paths, modes and contents, in hex.
+    """
+
+    exercise: str
+    folder: str
+    files: tuple[MemoryFile, ...]
+    digest: str
+
+    def content(self, path: str) -> bytes | None:
+        """The bytes of one file, or None if the folder has no such file."""
+        return next((file.content for file in self.files if file.path == path), None)
+
+    @cached_property
+    def dockerfile(self) -> Dockerfile | Unparsable | None:
+        """The file that `docker build` takes, parsed once: `Dockerfile`, or `dockerfile` where there is no other."""
+        for path in ("Dockerfile", "dockerfile"):
+            content = self.content(path)
+            if content is not None:
+                return parse(content, path=path)
+        return None
+
+    @property
+    def ignore_file(self) -> MemoryFile | None:
+        """The ignore file that counts: `Dockerfile.dockerignore` before `.dockerignore`, unless it is empty."""
+        found = {file.path: file for file in self.files}
+        own = found.get("Dockerfile.dockerignore")
+        return own if own and own.content else found.get(".dockerignore")
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedFolder:
+    """An exercise's folder that may not be graded, and why."""
+
+    exercise: str
+    folder: str
+    refusals: tuple[Refusal, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One student's folder or archive. Exercises without a folder are simply absent."""
+
+    student: str
+    exercises: tuple[ExerciseFiles | RefusedFolder, ...]
