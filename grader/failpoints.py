@@ -82,7 +82,7 @@ class _Fuse:
 _fuse = _Fuse(os.environ[VARIABLE]) if os.environ.get(VARIABLE) else None
 
 
-def reached(point: str) -> None:
+def failpoint(point: str) -> None:
     """The process has got to this point, one of `POINTS`; where it was told to, it ends here."""
     if _fuse is not None and _fuse.point == point:
         _fuse.burn()

@@ -8,7 +8,7 @@ import tempfile
 from pathlib import Path
 
 from grader.errors import UsageError
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 
 _BEGUN = ".writing-"
 """How the name of a file begins that is not whole yet."""
@@ -38,10 +38,10 @@ def write_whole(path: Path, text: str) -> None:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        reached("file-written")
+        failpoint("file-written")
         temporary.chmod(0o644)
         temporary.replace(path)
-        reached("file-renamed")
+        failpoint("file-renamed")
     except OSError as error:
         with contextlib.suppress(OSError):
             if temporary:

@@ -31,13 +31,13 @@ class BuildRequest:
     """Build the submission's Dockerfile in the submission's own files.
 
     `replaced` files take the place of the student's in the build context. `changed` names a file that first gets
-    a comment line at its end, one that no builder has seen before; `time` tells such builds apart.
+    a comment line at its end, one that no builder has seen before; `attempt` tells such builds apart.
     """
 
     replaced: tuple[MemoryFile, ...] = ()
     kind: Literal["build"] = "build"
     changed: str = ""
-    time: int = 0
+    attempt: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,8 @@ class RunRequest:
     one of these is missing, the container is not started. `folders` are mounted, writable, and read
     back after the run. `base` names a base image to run instead of the one that `build` makes.
     `entrypoint`, if given, replaces the image's (used to look around, never to prove what the image does).
-    `left` names an image that the student's commands left in the engine they worked in, to run there instead.
-    With `again` it is the same run a second time, to see whether it gives the same.
+    `existing_image` names an image that the student's commands left in the engine they worked in, to run there instead.
+    With `repeat` it is the same run a second time, to see whether it gives the same.
     """
 
     args: tuple[str, ...] = ()
@@ -69,8 +69,8 @@ class RunRequest:
     base: str = ""
     entrypoint: tuple[str, ...] | None = None
     build: BuildRequest = BuildRequest()
-    left: str = ""
-    again: bool = False
+    existing_image: str = ""
+    repeat: bool = False
     kind: Literal["run"] = "run"
 
 

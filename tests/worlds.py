@@ -13,8 +13,8 @@ from grader.checks.base import CheckContext
 from grader.course.cases import draw_cases
 from grader.course.loader import read_course
 from grader.course.models import Course
-from grader.grading.executor import recall
 from grader.grading.exercise import Observe
+from grader.grading.replay import replay
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -73,7 +73,7 @@ def world(built: Built | BuildFailed, program: Program) -> Observe:
         if isinstance(request, BuildRequest):
             return built
         if isinstance(built, BuildFailed):
-            return recall({BuildRequest(): built})(request)
+            return replay({BuildRequest(): built})(request)
         if not isinstance(request, RunRequest):
             raise TypeError(request)
         return program(request)

@@ -26,7 +26,7 @@ from pydantic import ConfigDict, TypeAdapter
 
 from grader.engine.ownership import this_process
 from grader.errors import EnvironmentProblem, UsageError
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.grading.scoring import Details
 from grader.grading.session import Result
 from grader.models import (
@@ -62,6 +62,11 @@ CREATE TABLE attempt (
 """,
     """
 ALTER TABLE batch ADD COLUMN details TEXT NOT NULL DEFAULT 'full';
+""",
+    # Three fields of requests have other names. In JSON, quotes inside a text are escaped, so that only names match.
+    """
+UPDATE graded SET evidence = replace(replace(replace(evidence,
+    '"left":"', '"existing_image":"'), '"again":', '"repeat":'), '"time":', '"attempt":');
 """,
 )
 """What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
@@ -200,8 +205,8 @@ class Journal:
             )
             whose = (graded.student, result.report.id)
             connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", whose)
-            reached("verdict-uncommitted")
-        reached("verdict-committed")
+            failpoint("verdict-uncommitted")
+        failpoint("verdict-committed")
 
     def digests(self) -> dict[tuple[str, str], tuple[str, str]]:
         """For each (student, exercise) already graded: the digest of what was graded, and its status."""

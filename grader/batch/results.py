@@ -15,8 +15,8 @@ from grader.course.models import Course, Exercise
 from grader.course.oracle import expected_cases
 from grader.errors import UsageError
 from grader.files import remove_half_written, write_whole
-from grader.grading.executor import recall
 from grader.grading.exercise import grade_exercise
+from grader.grading.replay import replay
 from grader.grading.scoring import for_student, with_totals
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
@@ -112,7 +112,7 @@ def _judged(graded: Graded, exercise: Exercise, context: CheckContext | None) ->
     if context is None:
         worth = exercise.points
         return replace(before, title=exercise.title, max_score=worth, bonus=exercise.bonus)
-    report = grade_exercise(context, recall(graded.result.observations))
+    report = grade_exercise(context, replay(graded.result.observations))
     return replace(report, seconds=before.seconds)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from grader.batch.journal import Graded, Journal
 from grader.course.models import Exercise
 from grader.errors import GraderError, UsageError
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.grading.session import Handed, Session, digest_of, grade_one
 from grader.models import ExerciseStatus
 from grader.submissions.models import Submission
@@ -60,10 +60,10 @@ def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmissi
 
     def grade(student: str, path: Path | None) -> None:
         handed = _handed(read, path)
-        reached("submission-read")
+        failpoint("submission-read")
         for exercise, work in _open(plan, done, student, handed):
             journal.begin_attempt(student, exercise.id)
-            reached("attempt-recorded")
+            failpoint("attempt-recorded")
             journal.record(Graded(student, grade_one(session, student, exercise, work)))
 
     def grade_apart(student: str, path: Path | None) -> None:

@@ -200,7 +200,7 @@ def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
 
 def docker_run(request: RunRequest) -> str:
     """A shell line that builds the folder's image and runs it as `request` does, files and folders included."""
-    prepare = [] if request.left else [_BUILD]
+    prepare = [] if request.existing_image else [_BUILD]
     prepare += [f"mkdir -p -m 777 {_local(folder.path)}" for folder in request.folders]
     return " && ".join([*prepare, _run_line(request)])
 
@@ -222,7 +222,7 @@ def _run_line(request: RunRequest, *, folder: str = "") -> str:
         options += ["-v", f"{folder}:{mount.path}" if folder else shlex.quote(f"{_local(mount.path)}:{mount.path}")]
     for name, value in request.environment:
         options += ["-e", shlex.quote(f"{name}={value}")]
-    command = ["docker run --rm", *options, shlex.join([request.left or IMAGE_NAME, *request.args])]
+    command = ["docker run --rm", *options, shlex.join([request.existing_image or IMAGE_NAME, *request.args])]
     return " && ".join([*prepare, " ".join(command)])
 
 

@@ -101,9 +101,9 @@ def _changed_and_built(context: CheckContext) -> CheckGenerator[Built | BuildFai
 
 def _steady_then_changed(context: CheckContext, number: int) -> CheckGenerator[Built | BuildFailed]:
     for time in range(_CHANCES):
-        unchanged = yield from build(BuildRequest(time=_CHANCES * number + time))
+        unchanged = yield from build(BuildRequest(attempt=_CHANCES * number + time))
         if not _repeated(unchanged, context):
-            return (yield from build(BuildRequest(changed=context.script, time=number)))
+            return (yield from build(BuildRequest(changed=context.script, attempt=number)))
     raise EngineError(
         "Not graded: the engine's builder installs the packages again also where nothing was changed, so the order of "
         "the Dockerfile cannot be judged. Is its cache full, or being cleared? See `docker system df`."

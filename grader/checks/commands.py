@@ -208,7 +208,7 @@ def _not_from_folder(context: CheckContext, name: str, image: ImageSeen) -> Chec
         return "it has another command than the Dockerfile says.", look
     content = context.files.content(context.script) or b""
     find = ("find", "/", "-xdev", "-type", "f", "-size", f"{len(content)}c", "-exec", "sha256sum", "{}", "+")
-    outcome = yield from run(RunRequest(entrypoint=find, left=name))
+    outcome = yield from run(RunRequest(entrypoint=find, existing_image=name))
     digest = hashlib.sha256(content).hexdigest()
     if any(line.startswith(f"{digest}  /") for line in lines(outcome.stdout)):
         return "", ""
@@ -309,7 +309,7 @@ def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[
     again = _ended_well(check, context, seen, image)
     if not isinstance(again, RunRequest):
         return replace(told, reason=again[0], message=again[1])
-    request = replace(again, left=check.image)
+    request = replace(again, existing_image=check.image)
     outcome = yield from run(request)
     number = predicted(outcome.stdout)
     right = number is not None and agrees(number, case.expected("average")) and outcome.ended == Exited(0)

@@ -97,7 +97,7 @@ def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[F
     finding = Finding(passed=True)
     for case in [case for name in check.cases for case in context.group(name)]:
         folders = (FolderMount(check.folder),) if check.folder else ()
-        request = replace(run_request(check, case, *folders), left=check.image)
+        request = replace(run_request(check, case, *folders), existing_image=check.image)
         outcome = yield from run(request)
         finding = _prediction(check, context, _Ran(image, case, request, outcome))
         if finding.reason == WRONG_NUMBER:
@@ -109,7 +109,7 @@ def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[F
 
 def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> CheckGenerator[Finding]:
     """The finding of a wrong number, or, where the same run gives another one the next time, that it does."""
-    again = yield from run(replace(request, again=True))
+    again = yield from run(replace(request, repeat=True))
     first, second = predicted(outcome.stdout), predicted(again.stdout)
     if first is None or second is None or repr(first) == repr(second) or agrees(second, first):  # nan agrees with none
         return finding

@@ -42,7 +42,7 @@ from grader.course.models import Exercise
 from grader.course.oracle import expected_cases
 from grader.errors import GraderError, UsageError
 from grader.events import silent
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.files import make_folder
 from grader.grading.scoring import Details
 from grader.grading.session import Session
@@ -230,7 +230,7 @@ def _grade_here(batch: _Batch) -> None:
     ):
         session = replace(opened, limits=limits)
         _record(batch, session.engine_info())
-        reached("batch-recorded")
+        failpoint("batch-recorded")
         try:
             run_batch(session, batch.plan, batch.journal, batch.read, batch.options.jobs or os.cpu_count() or 1)
         finally:  # now all base images are known

@@ -14,13 +14,13 @@ from grader.checks.diagnosis import excerpt
 from grader.cli.common import course_at, examples, terminal
 from grader.cli.console import Console
 from grader.cli.proving import known_limits, tried
-from grader.cli.wiring import TrialEngine, host_places, open_engine, trial_engine
+from grader.cli.wiring import TrialEngine, host_engines, open_engine, trial_engine
 from grader.course.folder import CourseFolder
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine
 from grader.errors import EnvironmentProblem
 from grader.events import Doing
-from grader.grading.executor import Places
+from grader.grading.executor import Engines
 from grader.grading.network import probe_by_building
 from grader.limits.meter import kernel_limits
 from grader.limits.probes import BATCH_ENGINE, Proved, Squeeze, Tier, as_it_is, gaps, proofs
@@ -102,7 +102,7 @@ def _host(machine: _Machine) -> Iterator[Line]:
         yield "limits", "FAILS", f"not tried: {machine.base} is needed for it; run `grader images`"
     else:
         yield from _packages(machine, "host", machine.host, "pip", "apt")
-        yield from _limits(machine, "host", machine.host, host_places(machine.host), as_it_is)
+        yield from _limits(machine, "host", machine.host, host_engines(machine.host), as_it_is)
 
 
 def _packages(machine: _Machine, tier: Tier, engine: DockerEngine, *tools: str) -> Iterator[Line]:
@@ -125,7 +125,7 @@ def _private(machine: _Machine) -> Iterator[Line]:
             yield "private engine", "ok", f"Docker {trial.private.version}, up in {seconds:.1f} s, preparing included"
             yield from _compose(trial)
             yield from _packages(machine, "private", trial.engine, "pip")
-            yield from _limits(machine, "private", trial.engine, trial.places, trial.squeeze)
+            yield from _limits(machine, "private", trial.engine, trial.engines, trial.squeeze)
             if not trial.private.disk_is_bounded:
                 yield "private engine's disk", "warning", "not bounded: the host gives no loop devices"
         yield from _sizes(machine)
@@ -158,12 +158,12 @@ def _compose(trial: TrialEngine) -> Iterator[Line]:
     yield "compose", "ok" if version else "FAILS", origin if version else excerpt(outcome)
 
 
-def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, places: Places, squeeze: Squeeze) -> Iterator[Line]:
+def _limits(machine: _Machine, tier: Tier, engine: DockerEngine, engines: Engines, squeeze: Squeeze) -> Iterator[Line]:
     """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
     yield _TIERS[tier], "", ""
     found: list[Proved] = []
     builder = engine.info().builder
-    for one in tried(engine, places, proofs(tier, machine.base, builder), machine.doing, squeeze):
+    for one in tried(engine, engines, proofs(tier, machine.base, builder), machine.doing, squeeze):
         found.append(one)
         yield f"{one.proof.name} ({tier})", "ok" if one.holds else "FAILS", f"{one.proof.attempt}: {one.seen}"
     known_limits(machine.host).keep(tier, found)

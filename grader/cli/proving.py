@@ -6,11 +6,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from grader.cli.console import Console
-from grader.cli.wiring import BaseImageSupply, GradingSettings, cache_folder, host_places, open_engine, trial_engine
+from grader.cli.wiring import BaseImageSupply, GradingSettings, cache_folder, host_engines, open_engine, trial_engine
 from grader.course.folder import CourseFolder
 from grader.engine.docker_engine import DockerEngine
 from grader.events import Doing
-from grader.grading.executor import Places
+from grader.grading.executor import Engines
 from grader.limits.enforced import Memory, ask, engine_key, needed
 from grader.limits.probes import Proof, Proved, Squeeze, Tier, as_it_is, discarded, gaps, proofs, prove
 from grader.models import LimitsRecord
@@ -28,10 +28,10 @@ def prove_for_batch(terms: GradingSettings, waived: Collection[str], console: Co
         def attempt(place: Tier, wanted: Sequence[Proof]) -> list[Proved]:
             console.note(_WHY)
             with console.checking() as emit, _opened(folder, host, place, console.note) as opened:
-                engine, places, squeeze = opened
-                return list(tried(engine, places, wanted, lambda what: emit(Doing("", "limits", what)), squeeze))
+                engine, engines, squeeze = opened
+                return list(tried(engine, engines, wanted, lambda what: emit(Doing("", "limits", what)), squeeze))
 
-        wanted = {place: needed(proofs(place, base), phases) for place, phases in _places(terms).items()}
+        wanted = {place: needed(proofs(place, base), phases) for place, phases in _engines(terms).items()}
         proved, failing = ask(wanted, known_limits(host), attempt, waived)
         builder = host.info().builder if terms.tier == "host" else ""
     return LimitsRecord(proved, failing, tuple(gap.name for gap in gaps(terms.tier, builder)))
@@ -44,7 +44,7 @@ def known_limits(host: DockerEngine) -> Memory:
     return Memory(cache_folder(), engine_key(info) if here else "")
 
 
-def _places(terms: GradingSettings) -> dict[Tier, tuple[str, ...]]:
+def _engines(terms: GradingSettings) -> dict[Tier, tuple[str, ...]]:
     """Where submissions will be at work, and what they will do there."""
     if terms.tier == "private":
         return {"private": _PHASES["private"]}
@@ -56,22 +56,22 @@ def _places(terms: GradingSettings) -> dict[Tier, tuple[str, ...]]:
 @contextmanager
 def _opened(
     folder: CourseFolder, host: DockerEngine, place: Tier, say: Callable[[str], None]
-) -> Iterator[tuple[DockerEngine, Places, Squeeze]]:
+) -> Iterator[tuple[DockerEngine, Engines, Squeeze]]:
     if place == "host":
         BaseImageSupply(folder, host, say)(folder.course.images[0].names[0])
-        yield host, host_places(host), as_it_is
+        yield host, host_engines(host), as_it_is
         return
     with trial_engine(folder, host, say) as trial:
-        yield trial.engine, trial.places, trial.squeeze
+        yield trial.engine, trial.engines, trial.squeeze
 
 
 def tried(
     engine: DockerEngine,
-    places: Places,
+    engines: Engines,
     wanted: Iterable[Proof],
     doing: Callable[[str], None],
     squeeze: Squeeze = as_it_is,
 ) -> Iterator[Proved]:
     """Try these limits; what the engine itself says that it discards does not hold."""
-    for one in prove(places, wanted, doing, squeeze):
+    for one in prove(engines, wanted, doing, squeeze):
         yield discarded(one, engine.warnings)

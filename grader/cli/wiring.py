@@ -28,7 +28,7 @@ from grader.engine.protocol import Sandbox
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
-from grader.grading.executor import Places
+from grader.grading.executor import Engines
 from grader.grading.session import Session
 from grader.limits.meter import squeezed
 from grader.limits.probes import SMALL_ENGINE, Sizes, Squeeze, Tier
@@ -94,7 +94,7 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
             settings.folder.course,
             settings.seed,
             cases,
-            Places(building.engine, sandboxes, look),
+            Engines(building.engine, sandboxes, look),
             _BuildBases(source, building.engine),
             emit,
             stop=partial(_stop, host, building.engine, stack),
@@ -191,14 +191,14 @@ def _connected(private: PrivateEngine) -> DockerEngine:
 
 @dataclass(frozen=True, slots=True)
 class TrialEngine:
-    """A private engine to try things in: `places` to grade in, and a folder to run other commands in.
+    """A private engine to try things in: `engines` to grade in, and a folder to run other commands in.
 
     `squeeze` leaves it fewer cores for a while.
     """
 
     private: PrivateEngine
     engine: DockerEngine
-    places: Places
+    engines: Engines
     workshop: Workshop
     squeeze: Squeeze
 
@@ -219,7 +219,7 @@ def trial_engine(
             host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, source.supply
         )
         squeeze = partial(squeezed, host.connection, private.container)
-        yield TrialEngine(private, engine, Places(engine, lambda: nullcontext(sandbox)), place, squeeze)
+        yield TrialEngine(private, engine, Engines(engine, lambda: nullcontext(sandbox)), place, squeeze)
 
 
 class _LazySandboxes:
@@ -264,9 +264,9 @@ def _no_sandboxes() -> AbstractContextManager[Sandbox]:
     raise EnvironmentProblem(_RISK)
 
 
-def host_places(host: DockerEngine) -> Places:
+def host_engines(host: DockerEngine) -> Engines:
     """The user's own engine, and nowhere to run commands."""
-    return Places(host, _no_sandboxes)
+    return Engines(host, _no_sandboxes)
 
 
 _RISK = (

@@ -25,7 +25,7 @@ from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.run import MAX_VOLUMES, ContainerRun, run_container
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
 
 BUILD_MEMORY = 8
@@ -156,7 +156,7 @@ class DockerEngine:
             return replace(result, seconds=seconds)
         with self._lock:
             self._tags.setdefault(result.image, []).append(tag)
-        reached("image-made")
+        failpoint("image-made")
         # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
         facts = self._image_facts(
             result.image,
@@ -235,7 +235,7 @@ class DockerEngine:
                 self._facts.pop(image, None)
         if tag:
             images.untag_image(self._connection, tag)
-            reached("image-untagged")
+            failpoint("image-untagged")
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """The labels of a local image, or None if there is no such image."""

@@ -33,7 +33,7 @@ from grader.engine.http import Connection, Refused, Stream, if_there, parse_time
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
 from grader.engine.wording import is_blocked_path, is_image_fault
 from grader.errors import EngineError
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.models import (
     Exited,
     MemoryFile,
@@ -204,7 +204,7 @@ def run_container(
     for everything that is not the image's or the process's own doing, `Cancelled` when told to stop.
     """
     cancellation.check()
-    reached("container-wanted")
+    failpoint("container-wanted")
     try:
         if bound := files_at_volumes(run.request.files, run.volumes):
             labels = dict(run.volume_labels)
@@ -216,7 +216,7 @@ def run_container(
         if is_image_fault(refused.reason):
             return RunOutcome(NotStarted(refused.reason))
         raise
-    reached("container-created")
+    failpoint("container-created")
     try:
         outcome = _run_created(connection, container, run, cancellation)
     except BaseException:
@@ -254,7 +254,7 @@ def _run_created(connection: Connection, container: str, run: ContainerRun, canc
         if is_blocked_path(refused.reason):
             return RunOutcome(NotStarted(refused.reason))
         raise
-    reached("files-put-in")
+    failpoint("files-put-in")
     outcome = observe(connection, container, run, cancellation)
     return replace(outcome, folders=tuple(read_folder(connection, container, one) for one in run.request.folders))
 
@@ -271,7 +271,7 @@ def remove_container(connection: Connection, container: str) -> None:
     """Remove a container, running or not, with its anonymous volumes; nothing happens if it is gone or going."""
     with if_there(also_going=True):
         connection.call("DELETE", f"/containers/{container}", parameters={"v": 1, "force": 1})
-        reached("container-removed")
+        failpoint("container-removed")
 
 
 def observe(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
@@ -285,22 +285,22 @@ def observe(connection: Connection, container: str, run: ContainerRun, cancellat
             "POST", f"/containers/{container}/wait", parameters={"condition": "next-exit"}, silence=silence
         )
         streams.callback(end.close)
-        reached("container-attached")
+        failpoint("container-attached")
         with cancellation.watch(lambda: _kill(connection, container)) as watchdog:
             if refusal := _start(connection, container):
                 return RunOutcome(NotStarted(refusal))
-            reached("container-started")
+            failpoint("container-started")
             began = time.monotonic()
             watchdog.start(run.limits.run_seconds)
             if watchdog.reason:  # cancelled before there was something to kill
                 _kill(connection, container)
             stdout, stderr = _read_output(output, run.limits.output_kb * 1024, watchdog)
-            reached("output-read")
+            failpoint("output-read")
             for _ in end:
                 pass
             seconds = time.monotonic() - began
             stopped = watchdog.reason
-    reached("container-ended")
+    failpoint("container-ended")
     return RunOutcome(_run_end(connection, container, stopped, run.limits), stdout, stderr, seconds)
 
 
@@ -320,7 +320,7 @@ def _kill(connection: Connection, container: str) -> None:
     """Kill it; best effort, since it may have ended meanwhile, and is removed by force in any case."""
     with contextlib.suppress(EngineError):
         connection.call("POST", f"/containers/{container}/kill", seconds=10)
-    reached("container-killed")
+    failpoint("container-killed")
 
 
 def _read_output(output: Stream, limit: int, watchdog: Watchdog) -> tuple[bytes, bytes]:

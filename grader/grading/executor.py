@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
@@ -13,8 +13,8 @@ from grader.checks.base import NoImage
 from grader.course.models import Limits
 from grader.engine.build.context import make_job
 from grader.engine.protocol import Engine, Sandbox, Sandboxes
-from grader.errors import EngineError, EnvironmentProblem
-from grader.failpoints import reached
+from grader.errors import EngineError
+from grader.failpoints import failpoint
 from grader.grading.network import only_where_the_network_works, probe_by_building
 from grader.models import (
     BuildFailed,
@@ -34,12 +34,8 @@ from grader.models import (
 from grader.submissions.models import ExerciseFiles
 
 
-class NotObserved(EnvironmentProblem):
-    """A stored grading has no observation of what a check asks for now; it needs a new run."""
-
-
 @dataclass(frozen=True, slots=True)
-class Places:
+class Engines:
     """Where gradings take place: the engine that builds and runs, and sandboxes for the students' own commands.
 
     `look` looks at the student's own engine; None where that is nobody's business (other people's submissions).
@@ -59,7 +55,7 @@ class Executor:
 
     def __init__(
         self,
-        places: Places,
+        engines: Engines,
         files: ExerciseFiles,
         limits: Limits,
         name: str,
@@ -67,8 +63,8 @@ class Executor:
         *,
         bases: Sequence[str] = (),
     ) -> None:
-        self._places = places
-        self._engine = places.engine
+        self._engines = engines
+        self._engine = engines.engine
         self._stack = ExitStack()
         self._sandbox: Sandbox | None = None
         self._files = files
@@ -112,7 +108,7 @@ class Executor:
     def _build(self, request: BuildRequest) -> Built | BuildFailed:
         self._doing("building the image")
         job = make_job(self._files, request.replaced + _changed(self._files, request.changed), self._name)
-        reached("context-made")
+        failpoint("context-made")
         if isinstance(job, BuildFailed):
             return job
 
@@ -122,7 +118,7 @@ class Executor:
         return only_where_the_network_works(build, self._limits.build_seconds, self._probe, self._once_more)
 
     def _run(self, request: RunRequest) -> RunOutcome:
-        if request.left:
+        if request.existing_image:
             return self._run_left(request)
         image = request.base
         if not image:
@@ -135,7 +131,7 @@ class Executor:
 
     def _script(self, request: ScriptRequest) -> ScriptSeen:
         if self._files.content(request.file) is None:
-            return self._places.look() if self._places.look else ScriptSeen("nothing")
+            return self._engines.look() if self._engines.look else ScriptSeen("nothing")
 
         def script(seconds: float) -> ScriptSeen:
             self._doing(f"running {request.file}")
@@ -165,31 +161,17 @@ class Executor:
 
     def _run_left(self, request: RunRequest) -> RunOutcome:
         """Run what the commands left, in the engine where they left it."""
-        self._doing(f"running {request.left}")
+        self._doing(f"running {request.existing_image}")
         place = self._sandbox or self._engine
-        return place.run(request.left, request, self._limits)
+        return place.run(request.existing_image, request, self._limits)
 
     def _place(self) -> Sandbox:
         if self._sandbox is None:
-            self._sandbox = self._stack.enter_context(self._places.sandboxes())
+            self._sandbox = self._stack.enter_context(self._engines.sandboxes())
         return self._sandbox
 
     def _step_ended(self, step: BuildStep) -> None:
         self._doing(f"building: {step.name[:60]}")
-
-
-def recall(seen: Mapping[Request, Observation]) -> Callable[[Request], Observation]:
-    """An observer that answers from what was stored, without an engine."""
-
-    def observe(request: Request) -> Observation:
-        if request in seen:
-            return seen[request]
-        if isinstance(request, RunRequest) and not request.left and not isinstance(seen.get(request.build), Built):
-            raise NoImage
-        message = "What this check asks for was not observed when the submission was graded; grade it again."
-        raise NotObserved(message)
-
-    return observe
 
 
 def _changed(files: ExerciseFiles, path: str) -> tuple[MemoryFile, ...]:

@@ -22,7 +22,7 @@ from grader.models import (
 from grader.submissions.models import RefusedFolder
 
 Observe = Callable[[Request], Observation]
-"""Carries out a request, or recalls what was seen of it. Raises `NoImage` for a run of an image
+"""Carries out a request, or replays what was seen of it. Raises `NoImage` for a run of an image
 that could not be built, and `EnvironmentProblem` for faults that are not the student's."""
 
 

@@ -16,8 +16,8 @@ from grader.course.models import Course, Exercise
 from grader.dockerfile.policy import examine
 from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
-from grader.failpoints import reached
-from grader.grading.executor import Executor, Places
+from grader.failpoints import failpoint
+from grader.grading.executor import Engines, Executor
 from grader.grading.exercise import grade_exercise, not_graded, not_submitted, rejected
 from grader.grading.scoring import with_totals
 from grader.models import (
@@ -53,7 +53,7 @@ class Session:
     course: Course
     seed: int
     cases: Mapping[str, tuple[Case, ...]]
-    places: Places
+    engines: Engines
     ensure_image: Callable[[str], str]
     emit: Emit
     origins: dict[str, str] = field(default_factory=dict)
@@ -64,7 +64,7 @@ class Session:
 
     def engine_info(self) -> EngineInfo:
         """The engine, its limits, and where the base images used so far came from."""
-        return replace(self.places.engine.info(), images=tuple(sorted(self.origins.items())), limits=self.limits)
+        return replace(self.engines.engine.info(), images=tuple(sorted(self.origins.items())), limits=self.limits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
     if gated.refusals:
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)
-    reached("gate-passed")
+    failpoint("gate-passed")
     try:
         return _grade_files(session, student, exercise, handed, gated.bases)
     except EnvironmentProblem as problem:
@@ -150,10 +150,10 @@ def _attempt(session: Session, context: CheckContext, bases: Sequence[str], doin
             session.origins[reference] = session.ensure_image(reference)
     except EngineError as problem:
         return Result(not_graded(context.exercise, str(problem)), context.files.digest)
-    reached("bases-present")
+    failpoint("bases-present")
     name = f"ex-{context.exercise.id}"
-    with Executor(session.places, context.files, session.course.limits, name, doing, bases=bases) as executor:
+    with Executor(session.engines, context.files, session.course.limits, name, doing, bases=bases) as executor:
         report = grade_exercise(context, executor, thorough=session.thorough)
-        reached("checks-done")
-    reached("images-removed")
+        failpoint("checks-done")
+    failpoint("images-removed")
     return Result(report, context.files.digest, executor.seen, context.files)

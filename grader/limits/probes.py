@@ -21,7 +21,7 @@ from grader.course.models import Limits
 from grader.engine.docker_engine import BUILD_MEMORY
 from grader.engine.run import MAX_VOLUMES
 from grader.errors import EnvironmentProblem
-from grader.grading.executor import Executor, Places
+from grader.grading.executor import Engines, Executor
 from grader.limits import judge as judges
 from grader.limits.judge import Judge, Seen, Spent
 from grader.models import (
@@ -353,35 +353,35 @@ def as_it_is(_: float) -> AbstractContextManager[Callable[[], Spent]]:
 
 
 def prove(
-    places: Places, wanted: Iterable[Proof], doing: Callable[[str], None], squeeze: Squeeze = as_it_is
+    engines: Engines, wanted: Iterable[Proof], doing: Callable[[str], None], squeeze: Squeeze = as_it_is
 ) -> Iterator[Proved]:
     """Try to break these limits, one after the other; `doing` is told what is tried now.
 
     A trial that the engine or the grader breaks off twice shows nothing, so its limits do not hold. `squeeze` is for
-    the private engine that these are the places of.
+    the private engine that these `engines` hold.
     """
     for trial, group in itertools.groupby(wanted, key=lambda proof: proof.trial):
         asked = tuple(group)
         doing(", ".join(proof.name for proof in asked))
         try:
-            seen = _observed(places, trial, squeeze)
+            seen = _observed(engines, trial, squeeze)
         except EnvironmentProblem as problem:
             yield from (Proved(proof, holds=False, seen=f"could not be tried: {problem}") for proof in asked)
         else:
             yield from (Proved(proof, *proof.judge(seen)) for proof in asked)
 
 
-def _observed(places: Places, trial: Trial, squeeze: Squeeze) -> Seen:
+def _observed(engines: Engines, trial: Trial, squeeze: Squeeze) -> Seen:
     """What is seen of a trial, which as a student's work gets a second attempt where the engine is at fault."""
     with suppress(EnvironmentProblem):
-        return _attempted(places, trial, squeeze)
-    return _attempted(places, trial, squeeze)
+        return _attempted(engines, trial, squeeze)
+    return _attempted(engines, trial, squeeze)
 
 
-def _attempted(places: Places, trial: Trial, squeeze: Squeeze) -> Seen:
+def _attempted(engines: Engines, trial: Trial, squeeze: Squeeze) -> Seen:
     files = ExerciseFiles("", "", trial.files, "")
     with (
-        Executor(places, files, trial.limits, "limits", lambda _: None) as executor,
+        Executor(engines, files, trial.limits, "limits", lambda _: None) as executor,
         squeeze(trial.cores) if trial.cores else nullcontext(Spent) as spent,
     ):
         return Seen(executor(trial.request), spent())

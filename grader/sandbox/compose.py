@@ -12,7 +12,7 @@ from typing import Any
 from grader.course.models import BaseImage, Limits
 from grader.engine.http import Connection
 from grader.engine.run import split_frames
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.models import (
     ComposeRequest,
     ComposeSeen,
@@ -92,7 +92,7 @@ def _brought_up(
     place.put(request.replaced)
     began = time.monotonic()
     up = place.run(submitted.command("up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
-    reached("compose-up")
+    failpoint("compose-up")
     services = _watched(engine, began + limits.run_seconds, limits)
     seconds = time.monotonic() - began
     down = place.run(

@@ -47,7 +47,7 @@ from grader.engine.ownership import (
 )
 from grader.engine.socket_request import ask
 from grader.errors import EngineError, ImageUnavailable
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.sandbox.engine_image import engine_image, recipe_digest
 
 LABEL_IMAGES = "io.grader.base_images.provider"
@@ -311,7 +311,7 @@ def _running(host: Connection, settings: PrivateSettings, order: _Order) -> Iter
             yield _start(host, _container(host, settings, order, run, folder), run, folder)
         finally:
             remove_run(host, run)
-            reached("private-removed")
+            failpoint("private-removed")
 
 
 @contextmanager
@@ -324,7 +324,7 @@ def _shared_folder(parent: Path, run: str) -> Iterator[Path]:
     try:
         note.write_text(str(this_process()), encoding="ascii")  # before the folder, so that none is nobody's
         folder.mkdir(mode=0o700)
-        reached("private-folder-made")
+        failpoint("private-folder-made")
         if len(os.fsencode(folder / _SOCKET)) > _SOCKET_PATH_LIMIT:
             raise EngineError(f"{folder / _SOCKET} is too long for a socket. Set XDG_CACHE_HOME to a shorter path.")
         (folder / AREA).mkdir()  # else the engine makes it, as root
@@ -352,13 +352,13 @@ def _remove_folder(folder: Path) -> None:
 def _start(host: Connection, body: Mapping[str, Any], run: str, folder: Path) -> PrivateEngine:
     created = host.call("POST", "/containers/create", parameters={"name": f"grader-private-{run}"}, json=body)
     container = created.json["Id"]
-    reached("private-created")
+    failpoint("private-created")
     host.call("POST", f"/containers/{container}/start")
-    reached("private-started")
+    failpoint("private-started")
     endpoint = f"unix://{folder / _SOCKET}"
     engine = PrivateEngine(endpoint, container, "", folder)
     version = _wait_until_up(host, engine)
-    reached("private-up")
+    failpoint("private-up")
     bounded = (folder / "disk-is-bounded").exists()
     cpus = body["HostConfig"]["NanoCpus"] / 1e9
     return replace(engine, version=version, disk_is_bounded=bounded, area=_area_name(run), cpus=cpus)
@@ -377,7 +377,7 @@ def _container(host: Connection, settings: PrivateSettings, order: _Order, run: 
         data = f"grader-private-{run}"
         host.call("POST", "/volumes/create", json={"Name": data, "Labels": own("volume")})
         host.call("POST", "/volumes/create", json=_area(run, own("volume")))
-        reached("private-volume-made")
+        failpoint("private-volume-made")
         mounts = [
             _volume(data, "/volume"),
             _volume(order.template, "/template", read_only=True),

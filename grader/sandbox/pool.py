@@ -26,7 +26,7 @@ from grader.engine.images import copy_image
 from grader.engine.protocol import Sandbox
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, ImageUnavailable
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.models import (
     ComposeRequest,
     ComposeSeen,
@@ -182,11 +182,11 @@ class PrivateSandboxes:
         sandbox, pristine, stack = self._take()
         clean = False
         try:
-            reached("sandbox-taken")
+            failpoint("sandbox-taken")
             yield sandbox
             with suppress(EngineError):  # an engine that cannot be cleaned is thrown away
                 clean = _reset(sandbox.engine.connection, pristine)
-            reached("sandbox-cleaned")
+            failpoint("sandbox-cleaned")
         finally:
             try:
                 if not clean:

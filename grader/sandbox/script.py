@@ -23,7 +23,7 @@ from grader.engine.http import Connection
 from grader.engine.ownership import labels, this_process
 from grader.engine.run import ContainerRun, container_settings, observe, remove_container
 from grader.engine.watchdog import Cancellation
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.models import FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.sandbox.engine_image import image_name
 from grader.sandbox.nested_engine import PrivateEngine
@@ -158,11 +158,11 @@ def workshop(
             ) as recording,
         ):
             area.put(files)
-            reached("workshop-made")
+            failpoint("workshop-made")
             yield Workshop(host, folder, area, limits, cancellation or Cancellation(), recording)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        reached("workshop-removed")
+        failpoint("workshop-removed")
 
 
 def _put_tools(folder: Path) -> None:
@@ -209,9 +209,9 @@ def _run(host: Connection, order: ContainerRun, settings: dict[str, Any], cancel
     cancellation.check()
     created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=settings)
     container = created.json["Id"]
-    reached("script-created")
+    failpoint("script-created")
     try:
         return observe(host, container, order, cancellation)
     finally:
-        reached("script-ended")
+        failpoint("script-ended")
         remove_container(host, container)

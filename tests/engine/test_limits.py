@@ -12,7 +12,7 @@ import pytest
 
 from grader.checks import REASONS
 from grader.cli.proving import tried
-from grader.cli.wiring import TrialEngine, host_places, trial_engine
+from grader.cli.wiring import TrialEngine, host_engines, trial_engine
 from grader.course.folder import open_course
 from grader.course.models import Limits
 from grader.engine.client import connect
@@ -34,14 +34,14 @@ def ignore(_: str) -> None:
 
 
 def test_every_limit_of_this_engine_holds(engine: DockerEngine) -> None:
-    results = list(tried(engine, host_places(engine), proofs("host", BASE), ignore))
+    results = list(tried(engine, host_engines(engine), proofs("host", BASE), ignore))
     assert [f"{one.proof.name}: {one.seen}" for one in results if not one.holds] == []
 
 
 def test_what_the_classic_builder_bounds_in_a_build_holds(connected: Callable[..., DockerEngine]) -> None:
     engine = connected("classic")
     wanted = [proof for proof in proofs("host", BASE, "classic") if proof.name in {"build memory", "build CPU"}]
-    results = list(tried(engine, host_places(engine), wanted, ignore))
+    results = list(tried(engine, host_engines(engine), wanted, ignore))
     assert [(one.proof.name, one.holds, one.seen) for one in results if not one.holds] == []
     assert len(results) == 2
 
@@ -52,7 +52,7 @@ GENEROUS = Limits(run_seconds=60, memory_mb=1024, processes=500, cpus=64, tmp_mb
 def test_a_container_that_gets_all_it_asks_for_is_seen_to(engine: DockerEngine) -> None:
     bounded = [proof for proof in proofs("host", BASE) if proof.needed]
     loose = [replace(proof, trial=replace(proof.trial, limits=GENEROUS)) for proof in bounded]
-    results = {one.proof.name: one for one in tried(engine, host_places(engine), loose, ignore)}
+    results = {one.proof.name: one for one in tried(engine, host_engines(engine), loose, ignore)}
     assert [name for name, one in results.items() if one.holds] == ["run network", "run privileges"]
     assert results["run memory"].seen == "got all of it"
     assert results["run processes"].seen == "got 100"
@@ -71,7 +71,7 @@ def trial() -> Iterator[TrialEngine]:
 @pytest.mark.private
 def test_every_limit_of_a_private_engine_holds(trial: TrialEngine) -> None:
     wanted = [proof for proof in proofs("private", BASE) if trial.private.disk_is_bounded or "disk" not in proof.name]
-    results = list(tried(trial.engine, trial.places, wanted, ignore, trial.squeeze))
+    results = list(tried(trial.engine, trial.engines, wanted, ignore, trial.squeeze))
     assert [f"{one.proof.name}: {one.seen}" for one in results if not one.holds] == []
 
 
@@ -83,7 +83,7 @@ def test_an_engine_that_gets_all_cores_is_seen_to(trial: TrialEngine) -> None:
     def all_of_them(_few: float) -> AbstractContextManager[Callable[[], Spent]]:
         return squeezed(trial.workshop.host, trial.private.container, os.cpu_count() or 1)
 
-    results = list(tried(trial.engine, trial.places, CORES, ignore, all_of_them))
+    results = list(tried(trial.engine, trial.engines, CORES, ignore, all_of_them))
     assert [one.proof.name for one in results if one.holds] == []
     assert [one.seen for one in results if "never made to wait" not in one.seen] == []
 
@@ -94,7 +94,7 @@ def test_what_works_outside_the_engines_limit_is_seen_to(trial: TrialEngine) -> 
     def of_another_container(_few: float) -> Iterator[Callable[[], Spent]]:
         yield lambda: Spent(0.0, 50)
 
-    results = list(tried(trial.engine, trial.places, CORES[:1], ignore, of_another_container))
+    results = list(tried(trial.engine, trial.engines, CORES[:1], ignore, of_another_container))
     assert [(one.holds, "outside the engine's own limit" in one.seen) for one in results] == [(False, True)]
 
 

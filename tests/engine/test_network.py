@@ -6,7 +6,7 @@ import pytest
 
 from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError
-from grader.grading.executor import Executor, Places
+from grader.grading.executor import Engines, Executor
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -15,7 +15,7 @@ from grader.models import (
 )
 from grader.submissions.models import ExerciseFiles
 from tests.engine.contexts import BASE, LIMITS, Build
-from tests.unit.grading.test_bench import FakeSandboxes
+from tests.unit.grading.test_executor import FakeSandboxes
 
 pytestmark = pytest.mark.engine
 
@@ -28,7 +28,7 @@ NOBODY = "http://index.invalid:3142"
 def graded(engine: DockerEngine, dockerfile: str, *, base: str = BASE) -> Built | BuildFailed:
     """What a build of the student's comes to."""
     files = ExerciseFiles("3.2.1", "folder", (MemoryFile("Dockerfile", f"FROM {base}\n{dockerfile}".encode()),), "d")
-    with Executor(Places(engine, FakeSandboxes()), files, LIMITS, "ex", lambda _: None, bases=(base,)) as observe:
+    with Executor(Engines(engine, FakeSandboxes()), files, LIMITS, "ex", lambda _: None, bases=(base,)) as observe:
         seen = observe(BuildRequest())
     assert isinstance(seen, Built | BuildFailed)
     return seen

@@ -63,7 +63,7 @@ class Killer:
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, Doing) and event.what.startswith("building:") and self.session and not self.killed:
-            run = Path(self.session.places.engine.info().name).parent.name
+            run = Path(self.session.engines.engine.info().name).parent.name
             self.killed.append(run)
             with connect(builder="buildkit") as host:
                 host.connection.call("POST", f"/containers/grader-private-{run}/kill")

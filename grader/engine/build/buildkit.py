@@ -28,7 +28,7 @@ from grader.engine.http import Connection
 from grader.engine.protocol import OnStep
 from grader.engine.watchdog import Cancellation, Reason
 from grader.errors import EngineError
-from grader.failpoints import reached
+from grader.failpoints import failpoint
 from grader.models import BuildFailed, Built
 
 _GRACE = 1.0
@@ -42,9 +42,9 @@ def build_with_buildkit(
     arguments = json.dumps(build_arguments(order))
     parameters = {**api_parameters(order), "version": "2", "buildid": order.tag, "buildargs": arguments}
     silence = order.seconds + SILENCE
-    reached("build-wanted")
+    failpoint("build-wanted")
     stream = connection.stream("POST", "/build", parameters=parameters, data=order.job.context, silence=silence)
-    reached("build-requested")
+    failpoint("build-requested")
 
     def stop() -> None:  # asked, BuildKit kills the running step and says so; else the connection goes
         _cancel(connection, order.tag)
@@ -59,11 +59,11 @@ def build_with_buildkit(
             watchdog.start(order.seconds)
             for message in json_messages(stream, watchdog):
                 seen.add(message)
-                reached("build-telling")
+                failpoint("build-telling")
                 if seen.progress.log_bytes > order.log_bytes:
                     watchdog.trip("output_limit")
             stopped = watchdog.reason
-        reached("build-told")
+        failpoint("build-told")
     finally:
         if not seen.image and not seen.error:  # Ctrl-C, or something broke: the build must not go on alone
             _cancel(connection, order.tag)

@@ -14,8 +14,8 @@ from grader.batch.run import Plan, plan_batch, run_batch
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.errors import EngineError, UsageError
-from grader.grading.executor import recall
 from grader.grading.exercise import grade_exercise
+from grader.grading.replay import replay
 from grader.models import EngineInfo, RunOutcome, RunRequest
 from grader.submissions.models import Submission
 from tests.fakes import FakeEngine
@@ -110,7 +110,7 @@ def test_stored_observations_can_be_judged_again_without_an_engine(tmp_path: Pat
     assert stored.result.files is not None
     opened = session(FakeEngine())
     context = CheckContext(COURSE, EXERCISES[0], stored.result.files, opened.cases["3.1.4"], probe_nonce("3.1.4", 1))
-    again = grade_exercise(context, recall(stored.result.observations))
+    again = grade_exercise(context, replay(stored.result.observations))
     assert replace(again, seconds=0) == replace(stored.result.report, seconds=0)
     assert again.status == "failed"
 

@@ -15,8 +15,9 @@ from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.course.models import Limits
 from grader.engine.protocol import Sandbox
-from grader.grading.executor import Places, recall
+from grader.grading.executor import Engines
 from grader.grading.exercise import grade_exercise
+from grader.grading.replay import replay
 from grader.grading.session import Result, grade_one
 from grader.models import (
     BuildFailed,
@@ -114,8 +115,8 @@ SEEN: list[tuple[Request, Observation]] = [
     (ComposeRequest(), ComposeSeen(RunOutcome(Exited(15), b"", b"yaml: line 3"))),
     (ComposeRequest(WEEKS), BROUGHT_UP),
     (ComposeRequest(WEEKS), ComposeSeen(RunOutcome(Exited(0)), RunOutcome(OutOfMemory(2**29)))),
-    (RunRequest(left="sales-predictor:latest"), RunOutcome(NotStarted(TEXT))),
-    (RunRequest(("1",), entrypoint=("find", "/"), left="a:1"), RunOutcome(OutputLimit(1024), BYTES)),
+    (RunRequest(existing_image="sales-predictor:latest"), RunOutcome(NotStarted(TEXT))),
+    (RunRequest(("1",), entrypoint=("find", "/"), existing_image="a:1"), RunOutcome(OutputLimit(1024), BYTES)),
     (RunRequest(entrypoint=()), RunOutcome(Exited(0), folders=(FolderMount("/app/logs", WEEKS),))),
     (BuildRequest(WEEKS), Built("sha256:1", CONFIG, (BuildStep("[1/2] RUN x", True, 0.5, TEXT, "", 2),), 3.5)),
     (BuildRequest(), BuildFailed(TEXT, "timed_out", None, (BuildStep("x"),), 300.0, "heredoc")),
@@ -184,13 +185,13 @@ def judged(exercise: str, script: ScriptSeen, judge: Callable[[Result], Result])
     given = {**commands.FILES, "Dockerfile": dockerfile, compose.NAME: b"services:\n"}
     memory = tuple(MemoryFile(name, content) for name, content in sorted(given.items()))
     engine = FakeEngine(on_build=lambda _: Built("sha256:3", commands.COMMAND))
-    opened = replace(session(engine), places=Places(engine, Played(script)))
+    opened = replace(session(engine), engines=Engines(engine, Played(script)))
     asked = COURSE.exercise(exercise)
     first = grade_one(opened, "ada", asked, ExerciseFiles(exercise, "folder", memory, "digest"))
     stored = judge(first)
     assert stored.files is not None
     again = CheckContext(COURSE, asked, stored.files, opened.cases[exercise], probe_nonce(exercise, 1))
-    return first, replace(stored, report=grade_exercise(again, recall(stored.observations)))
+    return first, replace(stored, report=grade_exercise(again, replay(stored.observations)))
 
 
 @pytest.mark.parametrize(

@@ -396,7 +396,7 @@ def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
     def drifting(request: RunRequest) -> RunOutcome:
         if request.replaced or len(request.args) != 3:
             return predictor(request)
-        return printed(f"{LINE}{77 if request.again else 73}\n")
+        return printed(f"{LINE}{77 if request.repeat else 73}\n")
 
     verdict = check(graded("3.1.4", image(), drifting), "example")
     assert verdict.status is CheckStatus.FAILED

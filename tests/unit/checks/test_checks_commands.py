@@ -350,7 +350,7 @@ V1 = "sales-predictor:v1.0"
 
 
 def averaging(request: RunRequest) -> RunOutcome:
-    assert request.left == V1
+    assert request.existing_image == V1
     weeks = [float(week) for file in request.files for week in file.content.split()]
     return printed(f"{LINE}{sum(weeks) / len(weeks)}\n")
 

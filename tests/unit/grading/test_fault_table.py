@@ -21,7 +21,7 @@ from grader.course.models import Limits
 from grader.engine.client import _SdkConnection, connect
 from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError
-from grader.grading.executor import Places
+from grader.grading.executor import Engines
 from grader.grading.session import grade_one
 from grader.models import ExerciseReport, RunOutcome, RunRequest
 from tests.fakes import FakeEngine
@@ -100,11 +100,11 @@ def _short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grader.engine.ownership.time.sleep", lambda _seconds: None)
 
 
-Engines = Callable[[SmallDocker], DockerEngine]
+Connect = Callable[[SmallDocker], DockerEngine]
 
 
 @pytest.fixture
-def engines(tmp_path: Path) -> Iterator[Engines]:
+def engines(tmp_path: Path) -> Iterator[Connect]:
     """Connects to a small Docker behind a socket."""
     with ExitStack() as stack:
         stack.callback(gc.collect)
@@ -122,11 +122,11 @@ LIMITS = Limits(build_seconds=1, run_seconds=1)
 
 def graded(engine: DockerEngine, recover: Callable[[], None] = lambda: None) -> ExerciseReport:
     course = replace(COURSE, limits=LIMITS)
-    opened = replace(session(FakeEngine()), course=course, places=Places(engine, nowhere), recover=recover)
+    opened = replace(session(FakeEngine()), course=course, engines=Engines(engine, nowhere), recover=recover)
     return grade_one(opened, "ada", EXERCISE, files()).report
 
 
-def test_without_a_fault_it_passes_and_every_call_of_the_table_is_made(engines: Engines) -> None:
+def test_without_a_fault_it_passes_and_every_call_of_the_table_is_made(engines: Connect) -> None:
     met: list[str] = []
     docker = SmallDocker(work, met.append)
     with engines(docker) as engine:
@@ -145,7 +145,7 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("fault", "call"), TABLE)
-def test_a_fault_that_stays_costs_no_points(fault: str, call: str, engines: Engines) -> None:
+def test_a_fault_that_stays_costs_no_points(fault: str, call: str, engines: Connect) -> None:
     faulty = Faulty(call, FAULTS[fault], 1000)
     docker = SmallDocker(work, faulty)
     engine = engines(docker)
@@ -166,7 +166,7 @@ def test_a_fault_that_stays_costs_no_points(fault: str, call: str, engines: Engi
 
 @pytest.mark.parametrize("call", CALLS)
 @pytest.mark.parametrize("fault", ["silent", "nonsense", "fault inside", "cut"])
-def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Engines) -> None:
+def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Connect) -> None:
     docker = SmallDocker(work, Faulty(call, FAULTS[fault], 1))
     engine = engines(docker)
     report = graded(engine)
@@ -177,7 +177,7 @@ def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Engin
 
 @pytest.mark.parametrize("call", ["POST /containers/create", "POST /containers/*/start", "DELETE /containers/*"])
 def test_the_engines_own_slowness_is_no_time_of_the_students(
-    call: str, engines: Engines, monkeypatch: pytest.MonkeyPatch
+    call: str, engines: Connect, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each run may take a second; the engine takes more than that for its part of it."""
     monkeypatch.setattr("grader.engine.run._SLACK", 20)
@@ -187,7 +187,7 @@ def test_the_engines_own_slowness_is_no_time_of_the_students(
     assert (report.status, report.score) == ("passed", 10), report
 
 
-def test_output_that_the_engine_lost_is_no_verdict(engines: Engines) -> None:
+def test_output_that_the_engine_lost_is_no_verdict(engines: Connect) -> None:
     docker = SmallDocker(work, Faulty("POST /containers/*/attach", Reply(), 1))
     with engines(docker) as engine:
         report = graded(engine)
@@ -216,7 +216,7 @@ def test_an_engine_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
 GRADINGS = int(os.environ.get("SOAK_GRADINGS", "120"))
 
 
-def test_descriptors_threads_and_memory_stay_the_same_over_many_gradings(engines: Engines) -> None:
+def test_descriptors_threads_and_memory_stay_the_same_over_many_gradings(engines: Connect) -> None:
     calls = itertools.count(1)
 
     def now_and_then(_route: str) -> Reply | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.errors import EngineError
-from grader.grading.executor import Executor, Places
+from grader.grading.executor import Engines, Executor
 from grader.grading.network import signs
 from grader.models import (
     BuildFailed,
@@ -29,7 +29,7 @@ from grader.models import (
 )
 from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
-from tests.unit.grading.test_bench import FakeSandboxes
+from tests.unit.grading.test_executor import FakeSandboxes
 from tests.worlds import image
 
 OF_THE_NETWORK = [
@@ -116,9 +116,9 @@ def engine(*answers: Built | BuildFailed, probe: Built | BuildFailed) -> FakeEng
 
 
 def executor(
-    made: FakeEngine, places: FakeSandboxes | None = None, *, bases: tuple[str, ...] = ("python:3.9",)
+    made: FakeEngine, sandboxes: FakeSandboxes | None = None, *, bases: tuple[str, ...] = ("python:3.9",)
 ) -> Executor:
-    return Executor(Places(made, places or FakeSandboxes()), FILES, Limits(), "ex", lambda _: None, bases=bases)
+    return Executor(Engines(made, sandboxes or FakeSandboxes()), FILES, Limits(), "ex", lambda _: None, bases=bases)
 
 
 UP = probed("pip: No matching distribution found for numpy==0 (from versions: 1.19, 2.0)")
@@ -210,25 +210,25 @@ class Flaky(FakeSandboxes):
 
 
 def test_a_script_is_tried_again_in_another_sandbox() -> None:
-    places = Flaky(2)
-    with executor(engine(probe=DOWN), places) as observe:
+    sandboxes = Flaky(2)
+    with executor(engine(probe=DOWN), sandboxes) as observe:
         assert observe(ScriptRequest()) == SCRIPT_RIGHT
-    assert places.heard == ["taken", "script", "given back"] * 3
+    assert sandboxes.heard == ["taken", "script", "given back"] * 3
 
 
 def test_compose_is_tried_again_in_another_sandbox() -> None:
-    places = Flaky(1)
-    with executor(engine(probe=DOWN), places) as observe:
+    sandboxes = Flaky(1)
+    with executor(engine(probe=DOWN), sandboxes) as observe:
         assert observe(ComposeRequest()) == ComposeSeen(RunOutcome(Exited(0)))
-    assert places.heard == ["taken", "compose config", "given back"] * 2
+    assert sandboxes.heard == ["taken", "compose config", "given back"] * 2
 
 
 @pytest.mark.parametrize("request_", [ScriptRequest(), ComposeRequest()], ids=["script", "compose"])
 def test_a_script_that_nobody_could_have_run_is_nobodys_fault(request_: ScriptRequest | ComposeRequest) -> None:
-    places = Flaky(3)
+    sandboxes = Flaky(3)
     with (
-        executor(engine(probe=DOWN), places) as observe,
+        executor(engine(probe=DOWN), sandboxes) as observe,
         pytest.raises(EngineError, match="and the package index"),
     ):
         observe(request_)
-    assert places.heard.count("taken") == places.heard.count("given back") == 3
+    assert sandboxes.heard.count("taken") == sandboxes.heard.count("given back") == 3

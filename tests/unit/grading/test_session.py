@@ -15,7 +15,7 @@ from grader.course.cases import draw_cases
 from grader.engine.protocol import BuildJob, Sandbox
 from grader.errors import EngineError, ImageUnavailable
 from grader.events import Event, ExerciseEnded, silent
-from grader.grading.executor import Places
+from grader.grading.executor import Engines
 from grader.grading.session import Handed, Session, grade_one, grade_submission
 from grader.models import (
     Built,
@@ -45,7 +45,7 @@ def nowhere() -> AbstractContextManager[Sandbox]:
 
 def session(engine: FakeEngine, ensure: Callable[[str], str] = lambda _reference: "local") -> Session:
     cases = {exercise.id: tuple(map(case_of, draw_cases(exercise, 1))) for exercise in COURSE.exercises}
-    return Session(COURSE, 1, cases, Places(engine, nowhere), ensure, silent)
+    return Session(COURSE, 1, cases, Engines(engine, nowhere), ensure, silent)
 
 
 def status(handed: Handed, engine: FakeEngine, **options: Callable[[str], str]) -> ExerciseStatus:

@@ -14,7 +14,7 @@ from grader.cli.main import run
 from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.errors import EngineError, UsageError
-from grader.grading.executor import Places
+from grader.grading.executor import Engines
 from grader.limits.enforced import Memory, NotEnforced, ask, engine_key, needed, together, waivers
 from grader.limits.judge import Spent
 from grader.limits.probes import Proof, Proved, Tier, discarded, gaps, names, proofs, prove
@@ -75,8 +75,8 @@ class World:
     stops: bool = True
     asked: list[str] = field(default_factory=list)
 
-    def places(self) -> Places:
-        return Places(FakeEngine(on_build=self.build, on_run=self.ran), lambda: nullcontext(self))
+    def engines(self) -> Engines:
+        return Engines(FakeEngine(on_build=self.build, on_run=self.ran), lambda: nullcontext(self))
 
     def ran(self, request: RunRequest) -> RunOutcome:
         self.asked.append("run")
@@ -128,7 +128,7 @@ class World:
 
 
 def tried(world: World, tier: Tier = "private") -> list[Proved]:
-    return list(prove(world.places(), proofs(tier, "python:3.9"), lambda _: None, world.squeeze))
+    return list(prove(world.engines(), proofs(tier, "python:3.9"), lambda _: None, world.squeeze))
 
 
 @pytest.mark.parametrize("tier", ["host", "private"])
@@ -151,7 +151,7 @@ def test_what_cannot_be_tried_does_not_hold_and_says_why() -> None:
         raise EngineError("The engine is gone.")
 
     results = list(
-        prove(Places(FakeEngine(on_run=away), World().places().sandboxes), proofs("host", "x"), lambda _: None)
+        prove(Engines(FakeEngine(on_run=away), World().engines().sandboxes), proofs("host", "x"), lambda _: None)
     )
     runs = [one for one in results if one.proof.name.startswith("run")]
     assert {(one.holds, one.seen) for one in runs} == {(False, "could not be tried: The engine is gone.")}
@@ -165,8 +165,8 @@ def test_one_hiccup_of_the_engine_decides_nothing() -> None:
             raise hiccup
         return world.ran(request)
 
-    places = replace(world.places(), engine=FakeEngine(on_run=once, on_build=world.build))
-    assert all(one.holds for one in prove(places, proofs("host", "x"), lambda _: None))
+    engines = replace(world.engines(), engine=FakeEngine(on_run=once, on_build=world.build))
+    assert all(one.holds for one in prove(engines, proofs("host", "x"), lambda _: None))
 
 
 @pytest.mark.parametrize(
@@ -202,7 +202,7 @@ def asking(
     world: World, memory: Memory, waived: Sequence[str] = (), tier: Tier = "private"
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     def attempt(place: Tier, wanted: Sequence[Proof]) -> list[Proved]:
-        return list(prove(world.places(), wanted, lambda _: None, world.squeeze))
+        return list(prove(world.engines(), wanted, lambda _: None, world.squeeze))
 
     return ask({tier: needed(proofs(tier, "python:3.9"), PHASES)}, memory, attempt, waivers(waived))
 

@@ -16,8 +16,9 @@ from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Answer
 from grader.engine.protocol import Sandbox
 from grader.errors import EngineError
-from grader.grading.executor import Executor, NotObserved, Places, recall
+from grader.grading.executor import Engines, Executor
 from grader.grading.exercise import grade_exercise
+from grader.grading.replay import NotObserved, replay
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -47,7 +48,7 @@ SCRIPT = ScriptRequest()
 DID = ScriptSeen("script", printed("did\n"))
 OWN = ScriptSeen("own_engine", after=EngineState((ImageSeen("sha256:9", ("sales-predictor:latest",)),)))
 COMPOSED = ComposeSeen(printed("{}"))
-LEFT = RunRequest(left="sales-predictor:latest")
+LEFT = RunRequest(existing_image="sales-predictor:latest")
 
 
 @dataclass
@@ -79,7 +80,7 @@ class FakeSandboxes:
 
 
 def executor(
-    places: FakeSandboxes,
+    sandboxes: FakeSandboxes,
     *names: str,
     engine: FakeEngine | None = None,
     look: Callable[[], ScriptSeen] | None = None,
@@ -87,7 +88,7 @@ def executor(
 ) -> Executor:
     memory = tuple(MemoryFile(name, b"FROM python:3.9\n") for name in names or ("Dockerfile", "commands.sh"))
     files = ExerciseFiles("3.1.2", "folder", memory, "digest")
-    return Executor(Places(engine or FakeEngine(), places, look), files, Limits(), "test", doing)
+    return Executor(Engines(engine or FakeEngine(), sandboxes, look), files, Limits(), "test", doing)
 
 
 # ── which place ─────────────────────────────────────────────────────────────────────────
@@ -107,23 +108,23 @@ def executor(
 def test_a_script_runs_in_a_sandbox_and_without_one_only_a_self_check_looks(
     files: tuple[str, ...], look: Callable[[], ScriptSeen] | None, seen: ScriptSeen, heard: list[str]
 ) -> None:
-    places = FakeSandboxes()
-    with executor(places, *files, look=look) as observe:
+    sandboxes = FakeSandboxes()
+    with executor(sandboxes, *files, look=look) as observe:
         assert observe(SCRIPT) == seen
-    assert places.heard == heard
+    assert sandboxes.heard == heard
 
 
 def test_a_sandbox_is_entered_once_and_everything_that_is_left_is_run_there() -> None:
-    places, engine = FakeSandboxes(), FakeEngine()
-    with executor(places, engine=engine) as observe:
+    sandboxes, engine = FakeSandboxes(), FakeEngine()
+    with executor(sandboxes, engine=engine) as observe:
         for _ in range(2):
             observe(SCRIPT)
             observe(ScriptRequest(prepared=True))
             observe(ComposeRequest())
             observe(ComposeRequest((MemoryFile("sales.txt", b"1\n"),)))
             assert observe(LEFT) == printed("in the sandbox\n")
-        assert places.heard[-1] != "given back"
-    assert places.heard == [
+        assert sandboxes.heard[-1] != "given back"
+    assert sandboxes.heard == [
         *("taken", "script", "script, prepared", "compose config", "compose up"),
         *("run sales-predictor:latest", "given back"),
     ]
@@ -131,20 +132,20 @@ def test_a_sandbox_is_entered_once_and_everything_that_is_left_is_run_there() ->
 
 
 def test_what_is_in_the_students_own_engine_is_run_there() -> None:
-    places, engine = FakeSandboxes(), FakeEngine(on_run=lambda _: printed("in the engine\n"))
-    with executor(places, "Dockerfile", engine=engine, look=lambda: OWN) as observe:
+    sandboxes, engine = FakeSandboxes(), FakeEngine(on_run=lambda _: printed("in the engine\n"))
+    with executor(sandboxes, "Dockerfile", engine=engine, look=lambda: OWN) as observe:
         assert observe(SCRIPT) == OWN
         assert observe(LEFT) == printed("in the engine\n")
-    assert (engine.runs, engine.builds, places.heard) == ([LEFT], [], [])
+    assert (engine.runs, engine.builds, sandboxes.heard) == ([LEFT], [], [])
 
 
 def test_builds_and_runs_need_no_sandbox() -> None:
-    places, engine = FakeSandboxes(), FakeEngine(on_run=lambda _: printed("ran\n"))
-    with executor(places, engine=engine) as observe:
+    sandboxes, engine = FakeSandboxes(), FakeEngine(on_run=lambda _: printed("ran\n"))
+    with executor(sandboxes, engine=engine) as observe:
         assert observe(BuildRequest()) == image()
         assert observe(RunRequest()) == printed("ran\n")
         assert observe(RunRequest(base="python:3.9")) == printed("ran\n")
-    assert (places.heard, len(engine.builds), engine.removed) == ([], 1, [image().image])
+    assert (sandboxes.heard, len(engine.builds), engine.removed) == ([], 1, [image().image])
 
 
 def test_what_did_not_build_cannot_run() -> None:
@@ -172,7 +173,7 @@ def test_a_file_is_changed_in_a_way_that_no_builder_has_seen_before() -> None:
         engine = FakeEngine()
         with executor(FakeSandboxes(), engine=engine) as observe:
             observe(BuildRequest())
-            observe(BuildRequest(changed="sales_predictor.py", time=1))
+            observe(BuildRequest(changed="sales_predictor.py", attempt=1))
         contexts += [job.context for job in engine.builds]
     plain, changed, plain_again, changed_again = contexts
     assert plain == plain_again
@@ -182,9 +183,9 @@ def test_a_file_is_changed_in_a_way_that_no_builder_has_seen_before() -> None:
 # ── giving back ─────────────────────────────────────────────────────────────────────────
 
 
-def worked(places: FakeSandboxes, engine: FakeEngine, error: BaseException | None = None) -> None:
+def worked(sandboxes: FakeSandboxes, engine: FakeEngine, error: BaseException | None = None) -> None:
     """Build and run the script; then raise the error, if there is one, as a check may."""
-    with executor(places, engine=engine) as observe:
+    with executor(sandboxes, engine=engine) as observe:
         observe(BuildRequest())
         observe(SCRIPT)
         if error:
@@ -193,10 +194,10 @@ def worked(places: FakeSandboxes, engine: FakeEngine, error: BaseException | Non
 
 @pytest.mark.parametrize("error", [RuntimeError("a bug in a check"), EngineError("gone"), KeyboardInterrupt()])
 def test_a_sandbox_is_given_back_when_a_check_raises(error: BaseException) -> None:
-    places, engine = FakeSandboxes(), FakeEngine()
+    sandboxes, engine = FakeSandboxes(), FakeEngine()
     with pytest.raises(type(error)):
-        worked(places, engine, error)
-    assert places.heard == ["taken", "script", "given back"]
+        worked(sandboxes, engine, error)
+    assert sandboxes.heard == ["taken", "script", "given back"]
     assert engine.removed == [image().image]
 
 
@@ -205,20 +206,20 @@ def test_images_that_cannot_be_removed_change_no_verdict_and_the_sandbox_is_give
         def remove_image(self, image: str) -> None:
             raise EngineError(image)
 
-    places = FakeSandboxes()
-    worked(places, Stuck())
-    assert places.heard == ["taken", "script", "given back"]
+    sandboxes = FakeSandboxes()
+    worked(sandboxes, Stuck())
+    assert sandboxes.heard == ["taken", "script", "given back"]
 
 
 def test_a_fault_of_a_sandbox_costs_no_points_and_is_not_remembered() -> None:
     def gone() -> ScriptSeen:
         raise EngineError("the private engine went away")
 
-    places = FakeSandboxes(gone)
-    with executor(places) as observe:
+    sandboxes = FakeSandboxes(gone)
+    with executor(sandboxes) as observe:
         report = grade_exercise(context("3.1.2", {"commands.sh": b"docker ps\n"}), observe)
     assert (report.status, report.score) == ("not_graded", None)
-    assert (observe.seen, places.heard[-1]) == ({}, "given back")
+    assert (observe.seen, sandboxes.heard[-1]) == ({}, "given back")
 
 
 def test_where_there_is_no_sandbox_nobody_is_blamed() -> None:
@@ -228,7 +229,7 @@ def test_where_there_is_no_sandbox_nobody_is_blamed() -> None:
         yield
 
     files = context("3.3.5", {"commands.sh": b""}).files
-    with Executor(Places(FakeEngine(), none), files, Limits(), "test", lambda _: None) as observe:
+    with Executor(Engines(FakeEngine(), none), files, Limits(), "test", lambda _: None) as observe:
         report = grade_exercise(context("3.3.5", {"commands.sh": b""}), observe)
     assert report.status == "not_graded"
     assert "no engine can run" in report.message
@@ -267,8 +268,8 @@ STORED: dict[Request, Observation] = {
 }
 
 
-def test_what_was_stored_is_recalled() -> None:
-    assert {request: recall(STORED)(request) for request in STORED} == STORED
+def test_what_was_stored_is_replayed() -> None:
+    assert {request: replay(STORED)(request) for request in STORED} == STORED
 
 
 @pytest.mark.parametrize(
@@ -277,21 +278,21 @@ def test_what_was_stored_is_recalled() -> None:
         ScriptRequest(prepared=True),
         ScriptRequest("other.sh"),
         UP,
-        RunRequest(left="sales-predictor:v1.0"),
-        RunRequest(("1",), left="sales-predictor:latest"),
+        RunRequest(existing_image="sales-predictor:v1.0"),
+        RunRequest(("1",), existing_image="sales-predictor:latest"),
         BuildRequest((MemoryFile("a", b""),)),
     ],
 )
 def test_what_was_not_stored_needs_a_new_run(request_: Request) -> None:
     with pytest.raises(NotObserved, match="grade it again"):
-        recall(STORED)(request_)
+        replay(STORED)(request_)
 
 
 def test_a_run_of_what_did_not_build_needs_none() -> None:
     with pytest.raises(NoImage):
-        recall(STORED)(RunRequest())
+        replay(STORED)(RunRequest())
     with pytest.raises(NotObserved):
-        recall({BuildRequest(): image()})(RunRequest())
+        replay({BuildRequest(): image()})(RunRequest())
 
 
 # ── the student's own engine, looked at ─────────────────────────────────────────────────
