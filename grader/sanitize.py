@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 
 TEXT_LIMIT = 8_000
 """Characters of one message, hint, excerpt or command that a report shows."""
@@ -65,11 +67,29 @@ def safe_name(student: str) -> str:
     has at most 100 characters. Where the name itself is no such name, what can be kept of it is
     followed by a part of its SHA-256.
     """
-    kept = re.sub(r"[^A-Za-z0-9._-]+", "-", student).strip(".-")
+    kept = _kept(student)
     if kept == student and 0 < len(kept) <= NAME_LIMIT and not _RESERVED.match(kept) and not _HASHED.search(kept):
         return kept
+    return _with_digest(student)
+
+
+def safe_names(students: Iterable[str]) -> dict[str, str]:
+    """As `safe_name` for each, different from one another also where upper and lower case count as the same.
+
+    So `Ada.html` and `ada.html` are two files on Windows and macOS, too.
+    """
+    names = {student: safe_name(student) for student in students}
+    taken = Counter(name.casefold() for name in names.values())
+    return {student: name if taken[name.casefold()] == 1 else _with_digest(student) for student, name in names.items()}
+
+
+def _kept(student: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", student).strip(".-")
+
+
+def _with_digest(student: str) -> str:
     digest = hashlib.sha256(student.encode("utf-8", "surrogatepass")).hexdigest()[:16]
-    readable = kept[: NAME_LIMIT - len(digest) - 1].strip(".-") or "student"
+    readable = _kept(student)[: NAME_LIMIT - len(digest) - 1].strip(".-") or "student"
     return f"{readable}-{digest}"
 
 

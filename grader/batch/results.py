@@ -23,7 +23,7 @@ from grader.reports import wording as words
 from grader.reports.csv import gradebook_csv, grades_csv
 from grader.reports.html import class_page, student_page
 from grader.reports.junit import to_junit
-from grader.sanitize import safe_name
+from grader.sanitize import safe_names
 
 
 def course_digest(folder: CourseFolder) -> str:
@@ -58,9 +58,10 @@ def write_results(journal: Journal, course: Course, out: Path) -> list[Report]:
     write_whole(out / "gradebook.csv", gradebook_csv(reports))
     write_whole(out / "junit.xml", to_junit(reports))
     write_whole(out / "report.html", class_page(course.title, reports))
+    names = safe_names(report.student for report in reports)
     for report in reports:
         page = student_page(for_student(report, details))
-        write_whole(out / "students" / f"{safe_name(report.student)}.html", page)
+        write_whole(out / "students" / f"{names[report.student]}.html", page)
     return reports
 
 

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 
@@ -14,32 +13,20 @@ from grader.batch.results import reports_in
 from grader.cli.common import ANY_PATH, FOLDER, course_at, examples, exercises_option, pages_option, terminal
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
-from grader.grading.scoring import Details, for_student
-from grader.models import Report
-from grader.reports.csv import gradebook_csv
-from grader.reports.gradebooks import fill_canvas, fill_moodle, marks_of, moodle_import, only, worth_of
-from grader.reports.gradescope import to_gradescope
-from grader.reports.junit import to_junit
-from grader.reports.sheet import Filled, Mark, Sheet, read_sheet
-from grader.sanitize import inert_line, safe_name
+from grader.grading.scoring import Details
+from grader.reports.export import ExportFormat, Scores, export_formats
+from grader.reports.marks import only
+from grader.reports.sheet import Sheet, read_sheet
 
-Target = Literal["csv", "canvas", "moodle", "gradescope", "junit"]
-
-_NAMES: Mapping[Target, str] = {
-    "csv": "gradebook.csv",
-    "canvas": "canvas.csv",
-    "moodle": "moodle.csv",
-    "junit": "junit.xml",
-}
-"""What the one file is called where `--out` does not say it. Gradescope has a folder of files."""
+_FORMATS = export_formats()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExportOptions:
     """What the command line says."""
 
     results: Path
-    to: Target
+    to: str
     sheet: Path | None
     column: str | None
     exercises: tuple[str, ...]
@@ -55,7 +42,7 @@ class ExportOptions:
     ),
 )
 @click.argument("results", type=FOLDER)
-@click.option("--to", type=click.Choice(["csv", "canvas", "moodle", "gradescope", "junit"]), required=True)
+@click.option("--to", type=click.Choice(list(_FORMATS)), required=True)
 @click.option("--sheet", type=ANY_PATH, help="The CSV file that Canvas or Moodle gave you; a copy of it is filled in.")
 @click.option("--column", metavar="NAME", help="Canvas: the assignment to fill in; added if there is none so called.")
 @exercises_option
@@ -65,90 +52,53 @@ class ExportOptions:
 def command(course: Path | None, /, **given: Any) -> int:
     """Write a batch's scores for a gradebook, from its journal: the total, or one exercise's. Says who is not in it."""
     options = ExportOptions(**given)
-    _check(options)
+    wanted = _FORMATS[options.to]
+    _check(options, wanted)
     folder = course_at(course)
     with Journal.open(options.results) as journal:
         reports = only(reports_in(journal, folder.course), options.exercises)
-        if options.details is None and (info := journal.info()):
-            options = replace(options, details=info.details)
-    marks = marks_of(reports)
+        info = journal.info()
+    scores = Scores(
+        reports,
+        str(options.results),
+        options.details or (info.details if info else "full"),
+        _sheet(options.sheet) if options.sheet else None,
+        (options.column or "").strip(),
+    )
+    if wanted.folder:
+        path = options.out or options.results / wanted.folder
+        exported = wanted.write(scores)
+        files = {path / name: text for name, text in exported.files.items()}
+    else:
+        path = _path(options, wanted.file)
+        exported = wanted.write(scores)
+        files = {path: exported.text}
+    for file, text in files.items():
+        write_whole(file, text)
     console = terminal()
-    done = _gradescope(options, reports, marks) if options.to == "gradescope" else _one_file(options, reports, marks)
-    for path, text in done.files.items():
-        write_whole(path, text)
-    for note in done.notes:
+    for note in exported.notes:
         console.note(note)
-    console.note(f"Written: {done.where}, {done.count} of {len(marks)} students with a score.")
-    return EnvironmentProblem.exit_code if any(mark.score is None for mark in marks) else 0
+    console.note(f"Written: {path}, {exported.count} of {len(reports)} students with a score.")
+    return EnvironmentProblem.exit_code if any(mark.score is None for mark in scores.marks) else 0
 
 
-def _check(options: ExportOptions) -> None:
-    """`UsageError` for options that do not go together."""
-    if options.sheet and options.to not in {"canvas", "moodle"}:
-        message = f"--sheet is for Canvas and Moodle; --to {options.to} needs none."
-        raise UsageError(message)
-    if options.column is not None and options.to != "canvas":
-        message = f"--column is for Canvas; --to {options.to} knows where its scores belong."
-        raise UsageError(message)
-    if options.to == "canvas" and not options.sheet:
-        message = (
-            "Canvas knows its students by numbers of its own, so it needs its own file: in Canvas, open Grades, choose "
-            "Export > Export Entire Gradebook, and name the file by --sheet and the assignment by --column."
-        )
-        raise UsageError(message)
-
-
-@dataclass(frozen=True, slots=True)
-class _Done:
-    """What to write, and what the teacher has to be told. `count` are the students with a score in it."""
-
-    where: Path
-    files: Mapping[Path, str]
-    notes: tuple[str, ...]
-    count: int
-
-
-def _one_file(options: ExportOptions, reports: Sequence[Report], marks: Sequence[Mark]) -> _Done:
-    path = _path(options, _NAMES[options.to])
-    filled = _filled(options, reports, marks)
-    return _Done(path, {path: filled.text}, filled.notes, filled.count)
-
-
-def _filled(options: ExportOptions, reports: Sequence[Report], marks: Sequence[Mark]) -> Filled:
-    sheet = _sheet(options.sheet) if options.sheet else None
-    if options.to == "canvas" and sheet:
-        return fill_canvas(sheet, marks, (options.column or "").strip(), worth_of(reports))
-    if options.to == "moodle":
-        named = str(options.results)
-        return fill_moodle(sheet, marks, worth_of(reports)) if sheet else moodle_import(marks, named)
-    text = gradebook_csv(reports) if options.to == "csv" else to_junit(reports)
-    return Filled(text, _ungraded(marks, "the file says so, too"), sum(mark.score is not None for mark in marks))
-
-
-def _gradescope(options: ExportOptions, reports: Sequence[Report], marks: Sequence[Mark]) -> _Done:
-    """A file for everyone who has a score: a file without one would be a zero."""
-    folder = options.out or options.results / "gradescope"
-    files = {
-        folder / f"{safe_name(report.student)}.json": to_gradescope(for_student(report, options.details or "full"))
-        for report, mark in zip(reports, marks, strict=True)
-        if mark.score is not None
-    }
-    return _Done(folder, files, _ungraded(marks, "no file is written"), len(files))
-
-
-def _ungraded(marks: Sequence[Mark], so: str) -> tuple[str, ...]:
-    return tuple(f"{inert_line(mark.student)}: {mark.missing}; {so}." for mark in marks if mark.score is None)
+def _check(options: ExportOptions, wanted: ExportFormat) -> None:
+    """`UsageError` for options that the format does not know."""
+    for option, given in (("sheet", options.sheet), ("column", options.column)):
+        if given is not None and option not in wanted.takes:
+            names = " and ".join(name.capitalize() for name, one in _FORMATS.items() if option in one.takes)
+            raise UsageError(f"--{option} is for {names}; --to {options.to} needs none.")
 
 
 def _sheet(path: Path) -> Sheet:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
-        message = f"{path}: cannot be read: {error.strerror}."
-        raise UsageError(message) from error
+        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        message = f"{path}: is not UTF-8 text, so it is no CSV file of Canvas or Moodle. Take it as it was downloaded."
-        raise UsageError(message) from error
+        raise UsageError(
+            f"{path}: is not UTF-8 text, so it is no CSV file of Canvas or Moodle. Take it as it was downloaded."
+        ) from error
     return read_sheet(text, str(path))
 
 
@@ -157,9 +107,7 @@ def _path(options: ExportOptions, name: str) -> Path:
     out = options.out or options.results
     path = out / name if out.is_dir() else out
     if path.suffix != Path(name).suffix:
-        message = f"{path}: name a folder that exists, or a file that ends in {Path(name).suffix}."
-        raise UsageError(message)
+        raise UsageError(f"{path}: name a folder that exists, or a file that ends in {Path(name).suffix}.")
     if options.sheet and path.resolve() == options.sheet.resolve():
-        message = f"{path}: is the sheet itself, which is kept as it was downloaded. Name another file by --out."
-        raise UsageError(message)
+        raise UsageError(f"{path}: is the sheet itself, which stays as it was downloaded. Name another file by --out.")
     return path

@@ -13,6 +13,8 @@ from collections.abc import Iterable, Sequence
 
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
+from grader.reports.export import Exported, Scores, export_format
+from grader.reports.marks import notes_on_ungraded, with_score
 from grader.sanitize import inert_line
 
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212")
@@ -21,6 +23,13 @@ _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212
 _MESSAGE_LIMIT = 500
 
 Cell = str | float | int
+
+
+@export_format("csv", file="gradebook.csv")
+def export(scores: Scores) -> Exported:
+    """As `gradebook_csv`."""
+    notes = notes_on_ungraded(scores.marks, "the file says so, too")
+    return Exported(gradebook_csv(scores.reports), notes, with_score(scores.marks))
 
 
 def grades_csv(reports: Iterable[Report]) -> str:

@@ -5,11 +5,25 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+from grader.grading.scoring import for_student
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
-from grader.sanitize import inert, inert_line
+from grader.reports.export import Exported, Scores, export_format
+from grader.reports.marks import notes_on_ungraded
+from grader.sanitize import inert, inert_line, safe_names
 
-_PASSED: dict[bool, str] = {True: "passed", False: "failed"}
+
+@export_format("gradescope", folder="gradescope")
+def export(scores: Scores) -> Exported:
+    """A file for everyone who has a score: a file without one would be a zero."""
+    marks = scores.marks
+    names = safe_names(report.student for report in scores.reports)
+    files = {
+        f"{names[report.student]}.json": to_gradescope(for_student(report, scores.details))
+        for report, mark in zip(scores.reports, marks, strict=True)
+        if mark.score is not None
+    }
+    return Exported("", notes_on_ungraded(marks, "no file is written"), len(files), files)
 
 
 def to_gradescope(report: Report) -> str:
@@ -38,7 +52,7 @@ def _test(exercise: ExerciseReport, check: CheckVerdict) -> dict[str, object]:
     return {
         "number": inert_line(exercise.id),
         "name": inert_line(check.title),
-        "status": _PASSED[check.status is CheckStatus.PASSED],
+        "status": "passed" if check.status is CheckStatus.PASSED else "failed",
         "score": check.score,
         "max_score": check.max_score,
         "output": _output(check),

@@ -18,7 +18,7 @@ from markupsafe import Markup, escape
 from grader.models import CheckStatus, ExerciseReport, Report
 from grader.reports import class_summary as summary
 from grader.reports import wording as words
-from grader.sanitize import inert, inert_line, safe_name
+from grader.sanitize import inert, inert_line, safe_names
 
 _SIGNS = {
     CheckStatus.PASSED: "✓",
@@ -34,6 +34,7 @@ def class_page(title: str, reports: Sequence[Report]) -> str:
         "class.html",
         title=title,
         reports=reports,
+        names=safe_names(report.student for report in reports),
         figures=summary.figures(reports),
         exercises=summary.exercise_summaries(reports),
         failures=summary.most_failed(reports),
@@ -76,7 +77,6 @@ def _environment() -> Environment:
         "engine": lambda report: words.engine_note(report.engine, report.seed),
         "exercise": _exercise,
         "facts": words.facts,
-        "file_name": safe_name,
         "line": inert_line,
         "next_step": words.next_step,
         "note": words.exercise_note,

@@ -13,9 +13,18 @@ from dataclasses import dataclass
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
+from grader.reports.export import Exported, Scores, export_format
+from grader.reports.marks import notes_on_ungraded, with_score
 from grader.sanitize import inert, inert_line
 
 _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", CheckStatus.BLOCKED: "skipped"}
+
+
+@export_format("junit", file="junit.xml")
+def export(scores: Scores) -> Exported:
+    """As `to_junit`."""
+    notes = notes_on_ungraded(scores.marks, "the file says so, too")
+    return Exported(to_junit(scores.reports), notes, with_score(scores.marks))
 
 
 def to_junit(reports: Sequence[Report]) -> str:

@@ -15,18 +15,10 @@ from dataclasses import dataclass
 
 from grader.errors import UsageError
 from grader.reports import wording as words
+from grader.reports.marks import Mark
 from grader.sanitize import inert_line
 
 _BOM = "\ufeff"
-
-
-@dataclass(frozen=True, slots=True)
-class Mark:
-    """One student's score. It is None where something could not be graded; `missing` says what, in a clause."""
-
-    student: str
-    score: float | None
-    missing: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +35,6 @@ class Sheet:
     def header(self) -> tuple[str, ...]:
         """The names of the columns, without spaces around them."""
         return tuple(name.strip() for name in self.rows[0])
-
-
-@dataclass(frozen=True, slots=True)
-class Filled:
-    """The text of a file, what a teacher has to be told, and how many scores were written."""
-
-    text: str
-    notes: tuple[str, ...]
-    count: int
 
 
 # ── reading and writing ─────────────────────────────────────────────────────────────────
@@ -183,3 +166,22 @@ def scores_for(
         else:
             cells[row] = words.number(mark.score)
     return cells, notes
+
+
+# ── points of a full score ──────────────────────────────────────────────────────────────
+
+
+def number_in(text: str) -> float | None:
+    """A number with a decimal point or comma; None for anything else."""
+    try:
+        return float(text.replace(",", "."))
+    except ValueError:
+        return None
+
+
+def note_on_worth(theirs: str, worth: float, platform: str) -> str:
+    """What to say where the platform counts other points for a full score than the results do."""
+    return (
+        f"{platform} counts {inert_line(theirs)} points for a full score, the results {words.number(worth)}; "
+        "the scores are written as they are."
+    )

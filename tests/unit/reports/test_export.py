@@ -17,9 +17,12 @@ from grader.cli.main import run
 from grader.errors import UsageError
 from grader.grading.session import Result
 from grader.models import ExerciseReport, ExerciseStatus, Report
-from grader.reports.gradebooks import fill_canvas, fill_moodle, marks_of, moodle_import, only, worth_of
+from grader.reports.canvas import fill_canvas
+from grader.reports.export import Exported
 from grader.reports.gradescope import to_gradescope
-from grader.reports.sheet import Filled, Mark, Sheet, read_sheet
+from grader.reports.marks import Mark, marks_of, only, worth_of
+from grader.reports.moodle import fill_moodle, moodle_import
+from grader.reports.sheet import Sheet, read_sheet
 from grader.sanitize import safe_name
 from tests import reports
 
@@ -47,11 +50,11 @@ def rows(text: str, delimiter: str = ",") -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
-def canvas(text: str, *marks: Mark, column: str = "Docker exercises", worth: float = 20) -> Filled:
+def canvas(text: str, *marks: Mark, column: str = "Docker exercises", worth: float = 20) -> Exported:
     return fill_canvas(read_sheet(text, "Grades.csv"), marks, column, worth)
 
 
-def moodle(text: str, *marks: Mark, worth: float = 20) -> Filled:
+def moodle(text: str, *marks: Mark, worth: float = 20) -> Exported:
     return fill_moodle(read_sheet(text, "Grades.csv"), marks, worth)
 
 
@@ -278,7 +281,7 @@ CELL = st.one_of(st.sampled_from([*reports.HOSTILE, "", "EX"]), st.text(max_size
 )
 SCORE = st.one_of(st.none(), st.floats(0, 1000, allow_nan=False))
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-Fill = Callable[[Sheet, Sequence[Mark]], Filled]
+Fill = Callable[[Sheet, Sequence[Mark]], Exported]
 CANVAS_HEADER = ("Student", "ID", "SIS Login ID", "Section", "Lab (1)", "Other (2)")
 MOODLE_HEADER = ("Identifier", "Full name", "Email address", "Last modified (grade)", "Grade", "Feedback comments")
 
