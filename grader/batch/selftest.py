@@ -26,7 +26,8 @@ _EXPECT = "expect.yaml"
 class Expectation:
     """One stored solution. A right one has no `fails`; `rejected` stands for the safety gate.
 
-    `requires` names what not every machine has (`heredoc` in its builder, a package index for `poetry-install`).
+    `requires` names what not every machine has (`heredoc` in its builder, a package index for `poetry-install` or
+    `uv-install`).
     """
 
     exercise: Exercise

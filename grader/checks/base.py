@@ -40,10 +40,10 @@ CheckGenerator = Generator[Request, Observation, T]
 """Yields requests, is sent what was seen of each, and returns a T."""
 
 
-class NoImage(Exception):  # noqa: N818 - a signal between two of our own functions, not an error
-    """Thrown into a check that asks for what is not there (an image that was not built): the check is blocked.
+class NotChecked(Exception):  # noqa: N818 - a signal between two of our own functions, not an error
+    """Raised in a check that asks for what cannot be seen, such as a run of an image that was not built: it is blocked.
 
-    Its text, if it has one, is told instead of that the image could not be built.
+    The text, which begins with "Not checked:", says why; without one it is that the image could not be built.
     """
 
 
@@ -129,10 +129,10 @@ def build(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built | Build
 
 
 def built(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built]:
-    """Ask for a build that has to have worked; `NoImage` otherwise."""
+    """Ask for a build that has to have worked; `NotChecked` otherwise."""
     seen = yield from build(request)
     if isinstance(seen, BuildFailed):
-        raise NoImage
+        raise NotChecked
     return seen
 
 
@@ -145,19 +145,19 @@ def script(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
 
 
 def carried_out(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
-    """Ask for what the student's commands did, or what is in the student's engine; `NoImage` if there is neither."""
+    """Ask for what the student's commands did, or what is in the student's engine; `NotChecked` if there is neither."""
     seen = yield from script(prepared=prepared)
     if seen.source == "nothing":
-        raise NoImage(f"Not checked: there is no {_SCRIPT}.")
+        raise NotChecked(f"Not checked: there is no {_SCRIPT}.")
     return seen
 
 
 def left(name: str) -> CheckGenerator[Built]:
-    """Ask for an image that the commands left, by its name; `NoImage` if there is none."""
+    """Ask for an image that the commands left, by its name; `NotChecked` if there is none."""
     seen = yield from script(prepared=False)
     found = next((image for image in seen.after.images if name in image.tags), None)
     if found is None:
-        raise NoImage
+        raise NotChecked
     return Built(found.id, found.config)
 
 

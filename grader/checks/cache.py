@@ -1,71 +1,84 @@
-"""The order of layers: does a change of the script make the packages install again?"""
+"""The order of layers: does a change of the script make packages install again?
+
+What the images hold decides, not the names of tools: whatever installs a package (pip, uv, poetry, conda, apt …) writes
+a record of it. A record that is newer in the image built after a change of the script than in the one built
+before was written by a second installation. Instructions are read only to say which one it was, and why it ran.
+"""
 
 from __future__ import annotations
 
 import re
-import shlex
-from dataclasses import dataclass
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Literal
 
+from packaging.utils import canonicalize_name
+
 from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, check_kind, run
 from grader.checks.build import BUILD_FAILED, INSTALLS, INSTRUCTION
+from grader.checks.compare import lines
 from grader.checks.probe import probe
 from grader.checks.python_source import libraries_of
 from grader.course.registry import Check, reason
 from grader.dockerfile.models import Dockerfile
 from grader.errors import EngineError
-from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, RunRequest
+from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, MemoryFile, RunRequest
 
 NOTHING_INSTALLED = reason("D141", "nothing_installed", "No instruction installs packages.")
 INSTALLED_AGAIN = reason(
     "D142", "installed_again", "After a change of the script alone, packages were installed again."
 )
 
+_REPRODUCE = (
+    f"docker build -t {IMAGE_NAME} . && echo '# a change' >> sales_predictor.py && docker build -t {IMAGE_NAME} . "
+    "  # then remove the added line"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CachedInstalls(Check):
-    """After a change of the script alone, a second build runs no instruction again that installs packages."""
+    """After a change of the script alone, a second build installs no package again, whoever installs it."""
 
     kind: Literal["cached_installs"]
 
 
 @check_kind(CachedInstalls)
 def cached_installs(check: CachedInstalls, context: CheckContext) -> CheckGenerator[Finding]:
-    """Build, change only the script, build again: what the builder itself says was cached decides."""
-    first = yield from built()
-    if not any(_installs(step, context) for step in first.steps):
-        return (yield from _without_installs(context, first))
-    again = yield from _changed_and_built(context)
-    repeated = _repeated(again, context)
-    if isinstance(again, BuildFailed):
-        return Finding(
-            passed=False, reason=BUILD_FAILED,
-            message="After a comment was added to the script, the image does not build.",
-            actual=again.message, file="Dockerfile", line=again.line, reproduce=_REPRODUCE,
-        )  # fmt: skip
-    if not repeated:
-        return Finding(
-            passed=True, message="After a change of the script, no package was installed again.", reproduce=_REPRODUCE
-        )
-    return _told(repeated, again.steps, context.script)
+    """Build, change only the script, build again, and compare the records of packages in both images.
 
-
-def _without_installs(context: CheckContext, first: Built) -> CheckGenerator[Finding]:
-    """Where no instruction is seen to install, none does so twice; but what the script needs must be there by some way.
-
-    It may be copied, or be installed by a program of the student's own; or the script needs nothing.
+    A builder may lose what it had (BuildKit files a step twice that two builds ran side by side for the first time), so
+    where no instruction explains a second installation, it has to happen twice to count.
     """
-    missing = yield from _missing(context)
-    if not missing:
-        return Finding(passed=True, message="No instruction installs packages, and the script finds all it needs.")
-    return Finding(
-        passed=False, reason=NOTHING_INSTALLED,
-        message=f"No instruction of the Dockerfile installs packages, and the image has no {' and no '.join(missing)}, "
-        "which the script imports.",
-        expected="an instruction that installs the script's libraries, before the script is copied",
-        actual="\n".join(_instruction(step) for step in first.steps), file="Dockerfile", reproduce=_REPRODUCE,
-    )  # fmt: skip
+    first = yield from built()
+    if not any(_seems_to_install(step) for step in first.steps):
+        missing = yield from _missing(context)
+        if missing:
+            return _nothing_installed(first, missing)
+    finding, certain = yield from _attempt(context, 1)
+    if not certain:
+        finding, _ = yield from _attempt(context, 2)
+    return finding
+
+
+def _attempt(context: CheckContext, number: int) -> CheckGenerator[tuple[Finding, bool]]:
+    """What a change of the script did, and whether that is certain: nothing repeated, or an instruction explains it."""
+    unchanged = yield from _steady(number)
+    changed = BuildRequest(changed=context.script, attempt=number)
+    again = yield from build(changed)
+    if isinstance(again, BuildFailed):
+        message = "After a comment was added to the script, the image does not build."
+        finding = Finding(passed=False, reason=BUILD_FAILED, message=message, actual=again.message, line=again.line)
+        return replace(finding, file="Dockerfile", reproduce=_REPRODUCE), True
+    packages = yield from _installed_again(context, unchanged, changed, again)
+    if not packages:
+        message = "After a change of the script, no package was installed again."
+        return Finding(passed=True, message=message, reproduce=_REPRODUCE), True
+    return _finding(again.steps, packages, context.script), _cause(again.steps, context.script) is not None
+
+
+# ── what is installed at all ────────────────────────────────────────────────────────────
 
 
 def _missing(context: CheckContext) -> CheckGenerator[list[str]]:
@@ -86,109 +99,205 @@ _MOST_LIBRARIES = 5
 _FINDS = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
 
 
-def _changed_and_built(context: CheckContext) -> CheckGenerator[Built | BuildFailed]:
-    """The build after the script got one more line; what installs in it does so because of that line.
+def _nothing_installed(first: Built, missing: Sequence[str]) -> Finding:
+    return Finding(
+        passed=False,
+        reason=NOTHING_INSTALLED,
+        message=f"No instruction of the Dockerfile installs packages, and the image has no {' and no '.join(missing)}, "
+        "which the script imports.",
+        expected="an instruction that installs the script's libraries, before the script is copied",
+        actual="\n".join(_instruction(step) for step in first.steps),
+        file="Dockerfile",
+        reproduce=_REPRODUCE,
+    )
 
-    That is known because the same build without the line, just before it, installed nothing. Where it did, the builder
-    lost what it had: BuildKit may file a step twice that two builds ran side by side for the first time.
-    """
-    again = yield from _steady_then_changed(context, 1)
-    repeated = _repeated(again, context)
-    if repeated and not _explained(repeated[0], again.steps, context.script):
-        again = yield from _steady_then_changed(context, 2)
-    return again
+
+# ── what is installed again ─────────────────────────────────────────────────────────────
 
 
-def _steady_then_changed(context: CheckContext, number: int) -> CheckGenerator[Built | BuildFailed]:
-    for time in range(_CHANCES):
-        unchanged = yield from build(BuildRequest(attempt=_CHANCES * number + time))
-        if not _repeated(unchanged, context):
-            return (yield from build(BuildRequest(changed=context.script, attempt=number)))
+def _steady(number: int) -> CheckGenerator[BuildRequest]:
+    """A build without a change for which the builder had every RUN in its cache. `EngineError` if it never has."""
+    for chance in range(_CHANCES):
+        unchanged = BuildRequest(attempt=_CHANCES * number + chance)
+        seen = yield from build(unchanged)
+        if not _ran(seen.steps):
+            return unchanged
     raise EngineError(
-        "Not graded: the engine's builder installs the packages again also where nothing was changed, so the order of "
+        "Not graded: the engine's builder runs instructions again also where nothing was changed, so the order of "
         "the Dockerfile cannot be judged. Is its cache full, or being cleared? See `docker system df`."
     )
 
 
 _CHANCES = 3
-"""Builds that may pass until one without a change installs nothing."""
+"""Builds that may pass until one without a change runs nothing."""
 
 
-def _repeated(seen: Built | BuildFailed, context: CheckContext) -> list[BuildStep]:
-    return [step for step in seen.steps if not step.cached and _installs(step, context)]
+def _ran(steps: Sequence[BuildStep]) -> list[BuildStep]:
+    """The RUN instructions that were not cached, in the order of the file as far as lines are known."""
+    ran = (step for step in steps if not step.cached and _keyword(step) == "RUN")
+    return sorted(ran, key=lambda step: step.line or 0)
 
 
-def _explained(install: BuildStep, steps: tuple[BuildStep, ...], script: str) -> bool:
-    """Whether the first step of that stage that was not cached is a COPY or ADD that may hold the script.
+def _installed_again(
+    context: CheckContext, unchanged: BuildRequest, changed: BuildRequest, again: Built
+) -> CheckGenerator[list[str]]:
+    """The packages that were installed a second time: in the image, or else in another stage that ran something.
 
-    If not, the builder may have lost what it had; then one more build tells.
+    Such a stage is looked at by a Dockerfile that ends with it. What it installs may be the same, byte for byte, and
+    then the image does not show it.
     """
-    stage = _stage(install)
-    first = _in_order([step for step in steps if not step.cached and _stage(step) == stage])[0]
-    if _word(first) not in {"COPY", "ADD"}:
-        return _mounts(first, script)
-    sources = [word for word in _whole(first).split()[1:-1] if not word.startswith("--") or "--from" in word]
-    return any(_may_hold(source, script) for source in sources)
+    ran = _ran(again.steps)
+    packages = (yield from _newer(context, unchanged, changed)) if ran else []
+    for stage in dict.fromkeys(map(_stage, ran)):
+        ended = _ending_with(context, stage)
+        if ended and not packages:
+            packages = yield from _newer(context, BuildRequest(replaced=ended), replace(changed, replaced=ended))
+    return packages
 
 
-def _stage(step: BuildStep) -> str:
-    """`builder` of `[builder  2/13] RUN …`; "" where the builder names none."""
-    match = _STAGE.match(step.name)
-    return match["stage"] if match else ""
+def _newer(context: CheckContext, unchanged: BuildRequest, changed: BuildRequest) -> CheckGenerator[list[str]]:
+    """The packages whose records were written again for the second of two images; the student's own do not count."""
+    before = yield from _records(unchanged)
+    after = yield from _records(changed)
+    own = _own_packages(context)
+    found = {_package(path) for path, written in after.items() if before.get(path) != written}
+    return sorted(name for name in found if canonicalize_name(name) not in own)
 
 
-_STAGE = re.compile(r"\[(?P<stage>\S*?)\s*\d+/\d+\]")
+def _records(request: BuildRequest) -> CheckGenerator[Mapping[str, str]]:
+    """When each record of an installed package was written, in seconds; nothing where no `find` can be run."""
+    made = yield from build(request)
+    if isinstance(made, BuildFailed):
+        return {}
+    outcome = yield from run(RunRequest(entrypoint=_FIND, build=request))
+    found = (line.partition(" ") for line in lines(outcome.stdout))
+    return {path: written for written, _, path in found if path.startswith("/")}
 
 
-def _in_order(steps: list[BuildStep]) -> list[BuildStep]:
-    """By their lines; a builder that tells none tells the steps in order."""
-    return sorted(steps, key=lambda step: step.line or 0)
+_PATTERNS = ("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.egg-info", "*.egg-info/PKG-INFO", "*/conda-meta/*.json",
+             "*/dpkg/info/*.list", "*/apk/db/installed")  # fmt: skip
+"""Where installers keep records: Python's (PEP 376 and before), conda's, Debian's, Alpine's."""
+_FIND = (
+    "find", "/", "-xdev", "-type", "f", "(", *[word for pattern in _PATTERNS for word in ("-o", "-path", pattern)][1:],
+    ")", "-exec", "stat", "-c", "%Y %n", "{}", "+",
+)  # fmt: skip
 
 
-def _may_hold(source: str, script: str) -> bool:
-    """Whether a source of COPY may stand for the script: all but the plain name of another file."""
-    name = PurePosixPath(source).name
-    return name == script or "." not in name or any(sign in source for sign in "*?[$") or source.startswith("--")
+def _package(record: str) -> str:
+    """The name of the package of a record, from the record's path."""
+    *_, parent, name = record.split("/")
+    if parent == "conda-meta":
+        return name.rsplit("-", 2)[0]
+    if name.endswith(".list"):
+        return name.removesuffix(".list").partition(":")[0]
+    folder = name if name.endswith(".egg-info") else parent
+    return folder.removesuffix(".egg-info").partition("-")[0]
 
 
-def _told(repeated: list[BuildStep], steps: tuple[BuildStep, ...], script: str) -> Finding:
-    first = repeated[0]
-    breaker = _breaker(first, steps)
-    seconds = sum(step.seconds for step in repeated)
+def _own_packages(context: CheckContext) -> set[str]:
+    """The normalised names of packages that the folder itself is: to install these again is no waste."""
+    try:
+        project = tomllib.loads((context.files.content("pyproject.toml") or b"").decode())
+    except ValueError:
+        project = {}
+    tables = (project.get("project"), project.get("tool", {}).get("poetry"))
+    found = [str(table["name"]) for table in tables if isinstance(table, dict) and "name" in table]
+    for file in ("setup.py", "setup.cfg"):
+        text = (context.files.content(file) or b"").decode("utf-8", "replace")
+        found += re.findall(r"^[ \t(]*(?:setup\()?name\s*=\s*[\"']?([\w.-]+)", text, re.MULTILINE)
+    return {canonicalize_name(name) for name in found}
+
+
+def _ending_with(context: CheckContext, stage: str) -> tuple[MemoryFile, ...]:
+    """The Dockerfile up to the end of the stage that the builder calls `stage`; nothing for the last, or none.
+
+    BuildKit calls the second of stages without a name `stage-1`.
+    """
+    parsed = context.files.dockerfile
+    if not isinstance(parsed, Dockerfile):
+        return ()
+    names = [one.name or f"stage-{number}" for number, one in enumerate(parsed.stages)]
+    if stage.lower() not in names[:-1]:
+        return ()
+    end = parsed.stages[names.index(stage.lower()) + 1].line
+    return (MemoryFile(parsed.path, b"".join(parsed.built.splitlines(keepends=True)[: end - 1])),)
+
+
+# ── which instruction, and why ──────────────────────────────────────────────────────────
+
+
+def _finding(steps: Sequence[BuildStep], packages: Sequence[str], script: str) -> Finding:
+    install, cause = _install(steps), _cause(steps, script)
+    seconds = sum(step.seconds for step in _ran(steps))
+    shown = ", ".join(packages[:_MOST_PACKAGES]) + (" and more" if len(packages) > _MOST_PACKAGES else "")
+    in_order = sorted(steps, key=lambda step: step.line or 0)
     return Finding(
         passed=False,
         reason=INSTALLED_AGAIN,
-        message=f"Only the script was changed, but {_place(first)} ran again; "
-        f"installing took {seconds:.1f} seconds in all.{_because(first, breaker, script)}",
+        message=f"Only the script was changed, but {_place(install)} ran again and installed {shown} once more; "
+        f"that took {seconds:.1f} seconds in all.{_because(cause, install)}",
         expected="CACHED for every instruction that installs packages",
         actual="\n".join(
             f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}"
-            for step in _in_order([step for step in steps if _word(step) != "FROM"])
+            for step in in_order
+            if _keyword(step) != "FROM"
         ),
         file="Dockerfile",
-        line=(breaker or first).line,
+        line=(cause or install).line,
         reproduce=_REPRODUCE,
     )
 
 
-_REPRODUCE = (
-    f"docker build -t {IMAGE_NAME} . && echo '# a change' >> sales_predictor.py && docker build -t {IMAGE_NAME} . "
-    "  # then remove the added line"
-)
+_MOST_PACKAGES = 4
 
 
-def _because(install: BuildStep, breaker: BuildStep | None, script: str) -> str:
-    """Why the installation was not cached, as a sentence behind another; "" where that is not known."""
-    if breaker is not None:
-        how = "was made again too" if "--from=" in breaker.name else "takes the script along"
-        place = _place(breaker)
-        return f" {place[:1].upper()}{place[1:]} {how}, and it stands before the installation."
-    return " It mounts the folder, and the script with it." if _mounts(install, script) else ""
+def _install(steps: Sequence[BuildStep]) -> BuildStep:
+    """Of the instructions that ran again, the one that seems to install; else the one that took longest."""
+    ran = _ran(steps)
+    return next(filter(_seems_to_install, ran), None) or max(ran, key=lambda step: step.seconds)
+
+
+def _seems_to_install(step: BuildStep) -> bool:
+    return _keyword(step) == "RUN" and INSTALLS.search(step.name) is not None
+
+
+def _cause(steps: Sequence[BuildStep], script: str) -> BuildStep | None:
+    """What brought the script before the installation: a COPY or ADD that was not cached, or a mount of the RUN itself.
+
+    None where neither is seen; then the builder may have lost what it had.
+    """
+    install = _install(steps)
+    copied = [step for step in steps[: steps.index(install)] if not step.cached and _keyword(step) in {"COPY", "ADD"}]
+    own = [step for step in copied if _stage(step) == _stage(install)] or copied
+    return next((step for step in own if _may_bring(step, script)), install if _mounts(install, script) else None)
+
+
+def _because(cause: BuildStep | None, install: BuildStep) -> str:
+    """Why the installation was not cached, as a sentence that follows another; "" where that is not known."""
+    if cause is None:
+        return ""
+    if cause is install:
+        return " It mounts the folder, and the script with it."
+    how = "was made again too" if "--from=" in cause.name else "takes the script along"
+    place = _place(cause)
+    return f" {place[:1].upper()}{place[1:]} {how}, and it stands before the installation."
+
+
+def _may_bring(step: BuildStep, script: str) -> bool:
+    """Whether a source of a COPY or ADD may hold the script: all but the plain names of other files."""
+    words = _whole(step).split()[1:]
+    sources = [word for word in words[:-1] if not word.startswith("--")]
+    return any(word.startswith("--from") for word in words) or any(_may_hold(source, script) for source in sources)
+
+
+def _may_hold(source: str, script: str) -> bool:
+    name = PurePosixPath(source).name
+    return script in name or "." not in name or any(sign in source for sign in "*?[$")
 
 
 def _mounts(step: BuildStep, script: str) -> bool:
     """Whether a RUN has `--mount=type=bind` (which is what it is without a type) of what may hold the script."""
-    for match in _MOUNT.finditer(step.name):
+    for match in re.finditer(r"--mount=(?P<options>\S+)", step.name):
         options = dict(part.partition("=")[::2] for part in match["options"].split(","))
         source = options.get("source") or options.get("src") or "."
         if options.get("type", "bind") == "bind" and "from" not in options and _may_hold(source, script):
@@ -196,14 +305,10 @@ def _mounts(step: BuildStep, script: str) -> bool:
     return False
 
 
-_MOUNT = re.compile(r"--mount=(?P<options>\S+)")
-
-
-def _breaker(install: BuildStep, steps: tuple[BuildStep, ...]) -> BuildStep | None:
-    """The COPY or ADD that was not cached before the installation, of its own stage if there is one: what changed."""
-    before = [step for step in steps[: steps.index(install)] if not step.cached and _word(step) in {"COPY", "ADD"}]
-    own = [step for step in before if _stage(step) == _stage(install)]
-    return next(iter(own or before), None)
+def _stage(step: BuildStep) -> str:
+    """`builder` of `[builder  2/13] RUN …`; "" where the builder names none."""
+    match = re.match(r"\[(?P<stage>\S*?)\s*\d+/\d+\]", step.name)
+    return match["stage"] if match else ""
 
 
 def _place(step: BuildStep) -> str:
@@ -221,37 +326,5 @@ def _whole(step: BuildStep) -> str:
     return " ".join(text.split())
 
 
-def _word(step: BuildStep) -> str:
-    return _instruction(step).partition(" ")[0]
-
-
-def _installs(step: BuildStep, context: CheckContext) -> bool:
-    """Whether a RUN installs packages: by its own words, or by those of a script of the folder that it runs."""
-    if _word(step) != "RUN":
-        return False
-    return any(INSTALLS.search(text) for text in (step.name, *_heredocs(step, context), *_scripts_named(step, context)))
-
-
-def _heredocs(step: BuildStep, context: CheckContext) -> list[str]:
-    """What a RUN executes that stands in the lines below it: the builder names only the first of them."""
-    parsed = context.files.dockerfile if step.line and "<<" in step.name else None
-    if not isinstance(parsed, Dockerfile):
-        return []
-    return [heredoc.body for one in parsed.instructions if one.first_line == step.line for heredoc in one.heredocs]
-
-
-_SCRIPT_BYTES = 64 * 1024
-"""How much of a script that a RUN executes is read; the longest honest ones have a tenth of it."""
-
-
-def _scripts_named(step: BuildStep, context: CheckContext) -> list[str]:
-    try:
-        words = shlex.split(step.name)
-    except ValueError:
-        words = step.name.split()
-    names = {PurePosixPath(word).name for word in words}
-    return [
-        file.content[:_SCRIPT_BYTES].decode("utf-8", "replace")
-        for file in context.files.files
-        if PurePosixPath(file.path).name in names and PurePosixPath(file.path).name != context.script
-    ]
+def _keyword(step: BuildStep) -> str:
+    return _whole(step).partition(" ")[0]

@@ -1,7 +1,7 @@
 """Checks of what `commands.sh` has done: the state of the engine afterwards, and what was asked of it on the way.
 
-Never what the script printed. Where a student checks own work and there is no script, the student's own engine was
-looked at instead; what only a script could show (that a list was asked for) is then taken for done.
+Never what the script printed. Where students check their own work and there is no script, their own engine is looked at
+instead; what only a script can show (that a list was asked for) is then not checked.
 """
 
 from __future__ import annotations
@@ -12,7 +12,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, after_script, built, carried_out, check_kind, run, script
+from grader.checks.base import (
+    CheckContext,
+    CheckGenerator,
+    NotChecked,
+    after_script,
+    built,
+    carried_out,
+    check_kind,
+    run,
+    script,
+)
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, not_finished
 from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, unreadable_line
@@ -68,8 +78,8 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     seen = yield from script(prepared=check.prepared)
     reproduce = f"bash {_FILE}; echo exit code $?"
     if seen.source == "own_engine":
-        asked = f"There is no {_FILE}: the Docker engine of this machine was asked instead.{_near(context)}"
-        return Finding(passed=True, message=asked)
+        message = f"Not checked: there is no {_FILE}. Hand one in: without it the course gives no points for it."
+        raise NotChecked(message + _near(context))
     if seen.source == "nothing":
         return Finding(
             passed=False,
@@ -87,10 +97,11 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
     odd = oddity(context.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
     first = seen.failed[0].line if seen.failed else None
+    windows = _WINDOWS if b"\r\n" in (context.files.content(_FILE) or b"") else ""
     return Finding(
         passed=code == 0,
         reason="" if code == 0 else odd.reason,
-        message=" ".join(filter(None, [_script_ended(code, seen, unreadable), odd.message if code else ""])),
+        message=" ".join(filter(None, [_script_ended(code, seen, unreadable), odd.message if code else windows])),
         expected="every command works; exit code 0",
         actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
         ended=ended(seen.outcome.ended),
@@ -98,6 +109,12 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
         file=_FILE,
         line=(odd.line or first or unreadable) if code else None,
     )
+
+
+_WINDOWS = (
+    f"Note: {_FILE} has the line ends of Windows (CRLF). They were put right here; elsewhere, bash stops at them. Save "
+    "the file with the line ends of Linux (LF)."
+)
 
 
 def _near(context: CheckContext) -> str:
@@ -238,13 +255,12 @@ class ImagesKept(ScriptCheck):
 
 @check_kind(ImagesKept)
 def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Finding]:
-    """Every image that was there before is there with all its names; asked of the own engine, at least one is."""
+    """Every image that was there before is there with all its names."""
     seen = yield from carried_out(prepared=check.prepared)
-    after = {image.id: image for image in seen.after.images}
     if seen.source == "own_engine":
-        lost = [] if after else ["sales-predictor"]
-    else:
-        lost = sorted(name for image in seen.before.images for name in _names_lost(image, after.get(image.id)))
+        raise NotChecked(f"Not checked: without a {_FILE}, nobody knows which images were there before.")
+    after = {image.id: image for image in seen.after.images}
+    lost = sorted(name for image in seen.before.images for name in _names_lost(image, after.get(image.id)))
     lost = [name for name in lost if not name.startswith("grader-base")]
     return Finding(
         passed=not lost,
@@ -252,8 +268,8 @@ def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Find
         message=f"{_gone(lost, context)} Only the containers were to be removed." if lost else "",
         expected="the same images as before",
         actual=f"{len(lost)} names of images are gone" if lost else "the same images as before",
-        reproduce=_LOOK_ONLY if seen.source == "script" else "docker images",
-        file=_file(seen),
+        reproduce=_LOOK_ONLY,
+        file=_FILE,
     )
 
 
@@ -479,8 +495,7 @@ def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:
     seen = yield from carried_out(prepared=check.prepared)
     command = "docker images" if check.what == "images" else "docker ps -a"
     if seen.source == "own_engine":
-        told = f"Nobody saw what you typed, so `{command}` is taken for done; with a {_FILE} it would be checked."
-        return Finding(passed=True, message=told)
+        raise NotChecked(f"Not checked: without a {_FILE}, nobody saw whether you typed `{command}`.")
     right = any(_lists(request, check.what, len(seen.before.containers)) for request in seen.requests)
     half = check.what == "containers" and any(request.path == "/containers/json" for request in seen.requests)
     return Finding(

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, NoImage, check_kind, compose
+from grader.checks.base import CheckContext, CheckGenerator, NotChecked, check_kind, compose
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.inputs import sales_file
@@ -241,7 +241,7 @@ def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Fi
     """After `down`, no container, network or volume of the project is there."""
     seen, _ = yield from _brought_up(check, context)
     if seen.up is None:
-        raise NoImage("Not checked: it could not be brought up.")
+        raise NotChecked("Not checked: it could not be brought up.")
     down = seen.down
     worked = down is not None and down.ended == Exited(0) and not seen.left
     return Finding(
@@ -265,7 +265,7 @@ def _brought_up(
     read = yield from compose()
     wanted = [service for service in _services(read, context, check.file) if service.builds_here and service.mounted]
     if not wanted:
-        raise NoImage
+        raise NotChecked
     weeks = sales_file("", context.group(check.case)[0])
     files = dict.fromkeys(service.mounted for service in wanted)
     seen = yield from compose(*(MemoryFile(path, weeks.content) for path in files))

@@ -140,7 +140,7 @@ def _unmet(need: str, check: str, earlier: list[str], every: list[str]) -> str:
 def _case_names(exercise: _Node) -> Iterator[Problem]:
     known = [case["name"].text for case in exercise["cases"]]
     for check in exercise["checks"]:
-        for name in (*check["cases"], check["case"]):
+        for name in (*check["cases"], check["case"], check["or_holds"]):
             if name.text and name.text not in known:
                 yield name.problem(_unknown("case", name.text, known))
         if check["arguments"].data is True and not known:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Self, assert_never
 
-from grader.checks.base import NoImage
+from grader.checks.base import NotChecked
 from grader.course.models import Limits
 from grader.engine.build.context import make_job
 from grader.engine.protocol import Engine, Sandbox, Sandboxes
@@ -87,7 +87,7 @@ class Executor:
                         self._engine.remove_image(observation.image)
 
     def __call__(self, request: Request) -> Observation:
-        """What is seen when the request is carried out. `NoImage` for a run of what did not build."""
+        """What is seen when the request is carried out. `NotChecked` for a run of what did not build."""
         if request not in self.seen:
             self.seen[request] = self._carry_out(request)
         return self.seen[request]
@@ -124,7 +124,7 @@ class Executor:
         if not image:
             made = self(request.build)
             if not isinstance(made, Built):
-                raise NoImage
+                raise NotChecked
             image = made.image
         self._doing(_words(request))
         return self._engine.run(image, request, self._limits)

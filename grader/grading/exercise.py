@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from grader.checks.base import CheckContext, NoImage, NotAllowed, examine
+from grader.checks.base import CheckContext, NotAllowed, NotChecked, examine
 from grader.course.models import Exercise
 from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
@@ -22,7 +22,7 @@ from grader.models import (
 from grader.submissions.models import RefusedFolder
 
 Observe = Callable[[Request], Observation]
-"""Carries out a request, or replays what was seen of it. Raises `NoImage` for a run of an image
+"""Carries out a request, or replays what was seen of it. Raises `NotChecked` for a run of an image
 that could not be built, and `EnvironmentProblem` for faults that are not the student's."""
 
 
@@ -104,7 +104,7 @@ def _unmet(checks: Sequence[Check], check: Check, findings: dict[str, Finding], 
 def _carry_out(check: Check, context: CheckContext, observe: Observe, stopped: dict[str, CheckStatus]) -> Finding:
     try:
         return _converse(check, context, observe)
-    except NoImage as nothing:
+    except NotChecked as nothing:
         stopped[check.id] = CheckStatus.BLOCKED
         return Finding(passed=False, message=str(nothing) or "Not checked: the image could not be built.")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from grader.checks.base import NoImage
+from grader.checks.base import NotChecked
 from grader.errors import EnvironmentProblem
 from grader.models import Built, Observation, Request, RunRequest
 
@@ -24,7 +24,7 @@ def replay(seen: Mapping[Request, Observation]) -> Callable[[Request], Observati
             and not request.existing_image
             and not isinstance(seen.get(request.build), Built)
         ):
-            raise NoImage
+            raise NotChecked
         message = "What this check asks for was not observed when the submission was graded; grade it again."
         raise NotObserved(message)
 

@@ -31,22 +31,28 @@ def make_job(files: ExerciseFiles, replaced: tuple[MemoryFile, ...], name: str) 
     job's caches are those of the submission as it was handed in. Its Dockerfile has the student's lines in
     the student's places, only `# syntax=` is a plain comment.
     """
+    files = with_replaced(files, replaced) if replaced else files
     dockerfile = files.dockerfile
     if dockerfile is None:
         return BuildFailed(MISSING_DOCKERFILE)
     if isinstance(dockerfile, Unparsable):
         return BuildFailed(dockerfile.message, line=dockerfile.line)
-    context = make_context(files, replaced)
+    context = make_context(files)
     return context if isinstance(context, BuildFailed) else BuildJob(context, dockerfile, name, files.digest[:_CACHES])
 
 
-def make_context(files: ExerciseFiles, replaced: tuple[MemoryFile, ...] = ()) -> bytes | BuildFailed:
+def with_replaced(files: ExerciseFiles, replaced: tuple[MemoryFile, ...]) -> ExerciseFiles:
+    """The files with others, even another Dockerfile, in the place of the student's, under the same digest."""
+    return replace(files, files=tuple({file.path: file for file in (*files.files, *replaced)}.values()))
+
+
+def make_context(files: ExerciseFiles) -> bytes | BuildFailed:
     """The context as an uncompressed tar: `Dockerfile` first, then all else by path, folders before what is in them.
 
-    `replaced` files take the place of the student's. What `.dockerignore` names is left out; the
-    Dockerfile never is, as the builder needs it. Fails only if `.dockerignore` cannot be read.
+    What `.dockerignore` names is left out; the Dockerfile never is, as the builder needs it. Fails only if
+    `.dockerignore` cannot be read.
     """
-    sent = {file.path: file for file in (*files.files, *replaced)}
+    sent = {file.path: file for file in files.files}
     ignored = _ignored(files.ignore_file, sent)
     if isinstance(ignored, BuildFailed):
         return ignored

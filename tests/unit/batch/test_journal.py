@@ -200,7 +200,7 @@ def judged(exercise: str, script: ScriptSeen, judge: Callable[[Result], Result])
         ("3.1.2", commands.script(commands.gone()), set()),
         ("3.1.2", commands.script(commands.gone(code=1)), {"container"}),
         ("3.1.2", ScriptSeen("nothing"), {"runs"}),
-        ("3.3.1", commands.tagged([commands.ours(commands.COMMAND, commands.V1)]), {"prediction"}),
+        ("3.3.1", commands.tagged([commands.ours(commands.COMMAND, commands.V1)]), set()),
         ("3.3.1", commands.tagged([commands.ours()]), {"tag"}),
         ("3.3.3", ScriptSeen("nothing"), {"down"}),
         ("3.3.5", commands.cleaned(), set()),

@@ -155,6 +155,13 @@ def test_without_commands_there_are_no_points(exercise: str) -> None:
     assert "has no commands.sh" in check(report, "runs").message
 
 
+def test_the_line_ends_of_windows_are_noted() -> None:
+    files = {**FILES, "commands.sh": b"docker build -t sales-predictor .\r\ndocker run sales-predictor\r\n"}
+    report = grade_exercise(context("3.1.2", files), commanded(script(), computer(COMMAND), Built(OUR_ID, COMMAND)))
+    assert check(report, "runs").status == "passed"
+    assert "line ends of Windows" in check(report, "runs").message
+
+
 # ── 3.1.2: the image ────────────────────────────────────────────────────────────────────
 
 
@@ -283,7 +290,8 @@ def test_a_right_number_with_an_exit_code_is_not_right() -> None:
 )
 def test_in_the_students_own_engine(run: Run, status: str, told: str) -> None:
     report = graded("3.1.2", script(run, own=True))
-    assert statuses(report) == {"runs": "passed", "image": "passed", "container": status}
+    assert statuses(report) == {"runs": "blocked", "image": "passed", "container": status}
+    assert "Hand one in: without it the course gives no points" in check(report, "runs").message
     assert told in check(report, "container").message
     assert "bash" not in check(report, "container").reproduce
 
@@ -340,8 +348,8 @@ def test_what_is_a_list(exercise: str, request_: EngineRequest, status: str, tol
 @pytest.mark.parametrize("exercise", ["3.3.1", "3.3.5"])
 def test_in_an_own_engine_nobody_saw_the_list(exercise: str) -> None:
     verdict = check(graded(exercise, script(own=True)), "listed")
-    assert verdict.status == "passed"
-    assert "taken for done" in verdict.message
+    assert (verdict.status, verdict.score) == ("blocked", 0)
+    assert "nobody saw whether you typed `docker" in verdict.message
 
 
 # ── 3.3.1 ───────────────────────────────────────────────────────────────────────────────
@@ -378,11 +386,17 @@ def tagged(images: list[ImageSeen]) -> ScriptSeen:
     return replace(script(), requests=(asking("/images/json"),), after=EngineState(tuple(images)))
 
 
-def test_a_tag_on_an_image_that_does_not_predict() -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return RunOutcome(Exited(1), b"", b"Traceback\nValueError: x\n")
-
-    assert statuses(graded("3.3.1", tagged([ours(COMMAND, V1)]), program=program))["prediction"] == "failed"
+@pytest.mark.parametrize(
+    ("outcome", "status"),
+    [
+        (printed(f"{LINE}110\n"), "passed"),  # whatever it is given: the chapter's first script holds its weeks
+        (printed(f"{LINE}115\n"), "failed"),
+        (printed(code=1, stderr="Traceback\nValueError: x\n"), "failed"),
+    ],
+)
+def test_an_image_that_takes_no_weeks(outcome: RunOutcome, status: str) -> None:
+    report = graded("3.3.1", tagged([ours(COMMAND, V1)]), program=lambda _: outcome)
+    assert statuses(report)["prediction"] == status
 
 
 # ── 3.3.5 ───────────────────────────────────────────────────────────────────────────────
@@ -449,7 +463,7 @@ def test_an_image_without_a_name_that_stays_is_not_missed() -> None:
     [
         ((ours(),), (), set()),
         ((ours(),), FOUR[1:2], {"removed"}),
-        ((), (), {"images"}),
+        ((), (), set()),
     ],
 )
 def test_cleaned_up_in_an_own_engine(

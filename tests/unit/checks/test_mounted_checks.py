@@ -9,8 +9,6 @@ import pytest
 
 from grader.grading.exercise import grade_exercise
 from grader.models import (
-    BuildRequest,
-    BuildStep,
     Built,
     CheckVerdict,
     Exited,
@@ -18,8 +16,6 @@ from grader.models import (
     ImageConfig,
     MemoryFile,
     NotStarted,
-    Observation,
-    Request,
     RunOutcome,
     RunRequest,
 )
@@ -246,35 +242,6 @@ def test_a_file_without_a_number_and_a_run_that_ended_with_an_error() -> None:
 def test_a_log_without_the_prediction() -> None:
     verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}started\n"), "logged")
     assert verdict.message.startswith("No line that this run added to /app/logs/*.log carries ")
-
-
-# ── layers ──────────────────────────────────────────────────────────────────────────────
-
-COPY_ALL = BuildStep("[2/3] COPY . /app/", line=2)
-INSTALL = BuildStep("[3/3] RUN pip install numpy", line=3, seconds=9.5)
-
-
-def cached(*steps: BuildStep) -> str:
-    def observe(request: Request) -> Observation:
-        assert isinstance(request, BuildRequest)
-        seen = steps if request.changed else tuple(replace(step, cached=True) for step in steps)
-        return Built("sha256:1", ImageConfig(), seen)
-
-    report = grade_exercise(context("3.3.L"), observe)
-    verdict = report.checks[1]
-    return verdict.status.value if verdict.status == "passed" else f"{verdict.line}: {verdict.message}"
-
-
-def test_installing_again_is_told_with_the_line_that_caused_it_and_its_cost() -> None:
-    told = cached(COPY_ALL, INSTALL)
-    assert told.startswith("2: ")
-    assert "RUN pip install numpy" in told
-    assert "9.5 seconds" in told
-
-
-def test_what_stays_cached_passes() -> None:
-    fast = BuildStep("[2/3] RUN pip install numpy", cached=True)
-    assert cached(fast, BuildStep("[3/3] COPY . /app/"), BuildStep("[4/4] RUN chmod +x x")) == "passed"
 
 
 def test_who_writes_commas_between_thousands_is_told_of_them() -> None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.engine.build.context import MISSING_DOCKERFILE, make_context, make_job
+from grader.engine.build.context import MISSING_DOCKERFILE, make_context, make_job, with_replaced
 from grader.engine.protocol import BuildJob
 from grader.models import BuildFailed, MemoryFile
 from grader.submissions.models import ExerciseFiles
@@ -25,7 +25,7 @@ def of(files: list[MemoryFile]) -> ExerciseFiles:
 
 
 def context(files: ExerciseFiles, *replaced: MemoryFile) -> bytes:
-    made = make_context(files, replaced)
+    made = make_context(with_replaced(files, replaced))
     assert isinstance(made, bytes), made
     return made
 

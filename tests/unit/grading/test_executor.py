@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from grader.checks.base import NoImage
+from grader.checks.base import NotChecked
 from grader.course.models import BaseImage, Limits
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Answer
@@ -150,7 +150,7 @@ def test_builds_and_runs_need_no_sandbox() -> None:
 
 def test_what_did_not_build_cannot_run() -> None:
     engine = FakeEngine(on_build=lambda _: BuildFailed("boom"))
-    with executor(FakeSandboxes(), engine=engine) as observe, pytest.raises(NoImage):
+    with executor(FakeSandboxes(), engine=engine) as observe, pytest.raises(NotChecked):
         observe(RunRequest())
     assert (engine.runs, engine.removed) == ([], [])
 
@@ -289,7 +289,7 @@ def test_what_was_not_stored_needs_a_new_run(request_: Request) -> None:
 
 
 def test_a_run_of_what_did_not_build_needs_none() -> None:
-    with pytest.raises(NoImage):
+    with pytest.raises(NotChecked):
         replay(STORED)(RunRequest())
     with pytest.raises(NotObserved):
         replay({BuildRequest(): image()})(RunRequest())
