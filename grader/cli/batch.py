@@ -46,8 +46,8 @@ from grader.failpoints import failpoint
 from grader.files import make_folder
 from grader.grading.scoring import Details
 from grader.grading.session import Session
-from grader.limits.enforced import together, waivers
 from grader.limits.probes import Tier
+from grader.limits.required import for_whole_batch, waivers
 from grader.models import EngineInfo
 from grader.submissions.lms import Intake, Wanted, open_intake
 
@@ -266,7 +266,7 @@ def _record(batch: _Batch, engine: EngineInfo) -> None:
     """Write into the journal which engine grades this batch, on what terms, and who is in it."""
     before, folder = batch.before, batch.settings.folder
     if engine.limits:
-        engine = replace(engine, limits=together(before.engine.limits if before else None, engine.limits))
+        engine = replace(engine, limits=for_whole_batch(before.engine.limits if before else None, engine.limits))
     info = BatchInfo(
         batch.settings.seed,
         course_digest(folder),

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, Self
@@ -30,8 +30,8 @@ from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.grading.executor import Engines
 from grader.grading.session import Session
-from grader.limits.meter import squeezed
-from grader.limits.probes import SMALL_ENGINE, Sizes, Squeeze, Tier
+from grader.limits.cgroup_stats import FewCores, few_cores
+from grader.limits.probes import SMALL_ENGINE, Tier
 from grader.models import (
     BuildFailed,
     Built,
@@ -40,7 +40,6 @@ from grader.models import (
 )
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.pool import OwnEngine, PrivateSandbox, PrivateSandboxes
-from grader.sandbox.script import Workshop, workshop
 from grader.submissions.models import ExerciseFiles
 
 Say = Callable[[str], None]
@@ -191,35 +190,25 @@ def _connected(private: PrivateEngine) -> DockerEngine:
 
 @dataclass(frozen=True, slots=True)
 class TrialEngine:
-    """A private engine to try things in: `engines` to grade in, and a folder to run other commands in.
-
-    `squeeze` leaves it fewer cores for a while.
-    """
+    """A private engine to try things in: `engines` to grade in, and how to leave it few cores for a while."""
 
     private: PrivateEngine
     engine: DockerEngine
     engines: Engines
-    workshop: Workshop
-    squeeze: Squeeze
+    few_cores: FewCores
 
 
 @contextmanager
-def trial_engine(
-    folder: CourseFolder, host: DockerEngine, say: Say, sizes: Sizes = SMALL_ENGINE
-) -> Iterator[TrialEngine]:
-    """A private engine of these sizes with nothing but the base images in it."""
+def trial_engine(folder: CourseFolder, host: DockerEngine, say: Say) -> Iterator[TrialEngine]:
+    """A private engine of `SMALL_ENGINE`'s sizes with nothing but the base images in it."""
     source = PrivateSource(folder, host, BaseImageSupply(folder, host, say), say)
-    settings = replace(source.settings(), **asdict(sizes))
-    with (
-        start_private_engine(host.connection, settings, say) as private,
-        _connected(private) as engine,
-        workshop(host.connection, private, (), folder.course.limits, host.cancellation) as place,
-    ):
+    settings = replace(source.settings(), **SMALL_ENGINE._asdict())
+    with start_private_engine(host.connection, settings, say) as private, _connected(private) as engine:
         sandbox = PrivateSandbox(
             host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, source.supply
         )
-        squeeze = partial(squeezed, host.connection, private.container)
-        yield TrialEngine(private, engine, Engines(engine, lambda: nullcontext(sandbox)), place, squeeze)
+        fewer = partial(few_cores, host.connection, private.container)
+        yield TrialEngine(private, engine, Engines(engine, lambda: nullcontext(sandbox)), fewer)
 
 
 class _LazySandboxes:

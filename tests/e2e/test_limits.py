@@ -15,7 +15,10 @@ from tests.e2e.conftest import ROOT, Grader, docker
 pytestmark = pytest.mark.engine
 
 IMAGE = "grader-test-unbounded:1"
-ALL = "memory all\\nprocesses 100\\nCPU 0.05 throttled\\n/tmp 8\\nnetwork lo\\nprivileges 0 1\\n"
+ALL = (
+    "memory got all 256\\nprocesses got all 100\\nCPU 0.05 cores, throttled: yes\\n/tmp stopped at 8\\n"
+    "network lo\\nprivileges 0x0, no new ones: 1\\n"
+)
 
 
 @pytest.fixture
