@@ -28,7 +28,7 @@ from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing
 from grader.grading.executor import Engines, Executor
-from grader.grading.network import probe_by_building
+from grader.grading.network import probe as probe_network
 from grader.limits.cgroup_stats import FewCores
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
 from grader.limits.probes import NOT_BOUNDED, Tier, attempt, probes
@@ -131,7 +131,7 @@ class _Examination:
 
     def _packages(self, tier: Tier, engine: DockerEngine, tool: str) -> Finding:
         self.doing(f"fetching a list with {tool}")
-        against = probe_by_building(engine, [self.folder.course.images[0].names[0]], Limits(), [tool])
+        against = probe_network(engine, [self.folder.course.images[0].names[0]], Limits(), [tool])
         return packages(tool, tier, against[0] if against else "", self.machine)
 
     def _private(self) -> Iterator[Finding | str]:

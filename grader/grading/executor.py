@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import secrets
+import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Self, assert_never
+from typing import Self, TypeVar, assert_never
 
 from grader.checks.base import NotChecked
 from grader.course.models import Limits
@@ -15,7 +16,7 @@ from grader.engine.build.context import make_job
 from grader.engine.protocol import Engine, Sandbox, Sandboxes
 from grader.errors import EngineError
 from grader.failpoints import failpoint
-from grader.grading.network import only_where_the_network_works, probe_by_building
+from grader.grading import network
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -32,6 +33,8 @@ from grader.models import (
     ScriptSeen,
 )
 from grader.submissions.models import ExerciseFiles
+
+T = TypeVar("T", bound=Observation)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +118,22 @@ class Executor:
         def build(seconds: float) -> Built | BuildFailed:
             return self._engine.build(job, replace(self._limits, build_seconds=seconds), self._step_ended)
 
-        return only_where_the_network_works(build, self._limits.build_seconds, self._probe, self._once_more)
+        return self._fetching(build, self._limits.build_seconds)
+
+    def _step_ended(self, step: BuildStep) -> None:
+        self._doing(f"building: {step.name[:60]}")
 
     def _run(self, request: RunRequest) -> RunOutcome:
-        if request.existing_image:
-            return self._run_left(request)
+        if request.existing_image:  # in the engine where the student's commands left it
+            self._doing(f"running {request.existing_image}")
+            return (self._sandbox or self._engine).run(request.existing_image, request, self._limits)
         image = request.base
         if not image:
-            made = self(request.build)
-            if not isinstance(made, Built):
+            built = self(request.build)
+            if not isinstance(built, Built):
                 raise NotChecked
-            image = made.image
-        self._doing(_words(request))
+            image = built.image
+        self._doing(_description(request))
         return self._engine.run(image, request, self._limits)
 
     def _script(self, request: ScriptRequest) -> ScriptSeen:
@@ -135,43 +142,49 @@ class Executor:
 
         def script(seconds: float) -> ScriptSeen:
             self._doing(f"running {request.file}")
-            return self._place().script(self._files, request, replace(self._limits, script_seconds=seconds))
+            limits = replace(self._limits, script_seconds=seconds)
+            return self._own_sandbox().script(self._files, request, limits)
 
-        return only_where_the_network_works(script, self._limits.script_seconds, self._probe, self._afresh)
+        return self._fetching(script, self._limits.script_seconds, in_sandbox=True)
 
     def _compose(self, request: ComposeRequest) -> ComposeSeen:
         def compose(seconds: float) -> ComposeSeen:
             self._doing("docker compose up" if request.replaced else "docker compose config")
-            return self._place().compose(self._files, request, replace(self._limits, build_seconds=seconds))
+            return self._own_sandbox().compose(self._files, request, replace(self._limits, build_seconds=seconds))
 
-        return only_where_the_network_works(compose, self._limits.build_seconds, self._probe, self._afresh)
+        return self._fetching(compose, self._limits.build_seconds, in_sandbox=True)
 
-    def _probe(self, tools: Sequence[str]) -> tuple[str, ...]:
-        self._doing("finding out whether the network works")
-        return probe_by_building(self._engine, self._bases, self._limits, tools)
-
-    def _once_more(self) -> None:
-        self._doing("the network failed; trying once more")
-
-    def _afresh(self) -> None:
-        """In another sandbox, since what the first try left is in the way of the next."""
-        self._once_more()
-        self._sandbox = None
-        self._stack.close()
-
-    def _run_left(self, request: RunRequest) -> RunOutcome:
-        """Run what the commands left, in the engine where they left it."""
-        self._doing(f"running {request.existing_image}")
-        place = self._sandbox or self._engine
-        return place.run(request.existing_image, request, self._limits)
-
-    def _place(self) -> Sandbox:
+    def _own_sandbox(self) -> Sandbox:
         if self._sandbox is None:
             self._sandbox = self._stack.enter_context(self._engines.sandboxes())
         return self._sandbox
 
-    def _step_ended(self, step: BuildStep) -> None:
-        self._doing(f"building: {step.name[:60]}")
+    def _fetching(self, attempt: Callable[[float], T], limit: float, *, in_sandbox: bool = False) -> T:
+        """Carry out what may fetch packages. Where it fails as if for want of the network, it is tried again.
+
+        `attempt` is given the seconds that it may take: `limit` holds for all tries together. Each try gets another
+        sandbox, since what the first one left is in the way of the next. Where the last one fails so too, and a probe
+        of ours does not work either, it is nobody's fault, and an `EngineError`.
+        """
+        until = time.monotonic() + limit
+        seen = attempt(limit)
+        for _ in range(network.TRIES - 1):
+            left = until - time.monotonic()
+            if not network.signs(seen) or left < limit / 2:
+                break
+            self._doing("the network failed; trying once more")
+            if in_sandbox:
+                self._sandbox = None
+                self._stack.close()
+            again = attempt(left)
+            if network.was_cut(again):  # by what was left of the time, which is not the student's
+                break
+            seen = again
+        if suspected := network.suspicion(seen):
+            self._doing("finding out whether the network works")
+            if against := network.probe(self._engine, self._bases, self._limits, suspected.tools):
+                raise network.nobodys_fault(suspected, against)
+        return seen
 
 
 def _changed(files: ExerciseFiles, path: str) -> tuple[MemoryFile, ...]:
@@ -184,7 +197,7 @@ def _changed(files: ExerciseFiles, path: str) -> tuple[MemoryFile, ...]:
     return (MemoryFile(path, (files.content(path) or b"") + line),) if path else ()
 
 
-def _words(request: RunRequest) -> str:
+def _description(request: RunRequest) -> str:
     if request.entrypoint is not None:
         return f"looking into the image with {request.entrypoint[0]}"
     if request.replaced:

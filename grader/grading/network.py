@@ -1,34 +1,27 @@
-"""Was it the network? A build, a script or Compose that failed for want of it is tried again, and then not graded.
+"""Was it the network? What of a failed build, script or Compose speaks for it, and a probe that finds out.
 
-Contract: "a fault of the network is never the student's" (EXERCISES.md, "Points"). What a program prints gives rise to
-the question only, since a student can print anything. What answers it is the same done once more, and, where that fails
-alike, a probe of ours that fetches from the same places as the tools in the base image do.
+Contract: "a fault of the network is never the student's", and neither is a certificate that an installer does not trust
+(EXERCISES.md, "Points"). What a program prints gives rise to the question only, since a student can print anything.
+What answers it is the same done once more, and, where that fails alike, a probe of ours that fetches from the same
+places as the tools in the base image do. The executor carries both out.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TypeVar
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from grader.course.models import Limits
 from grader.engine.build.context import make_job
 from grader.engine.protocol import Engine
 from grader.errors import EngineError
-from grader.models import (
-    BuildFailed,
-    Built,
-    ComposeSeen,
-    Exited,
-    MemoryFile,
-    Observation,
-    ScriptSeen,
-    TimedOut,
-)
+from grader.models import BuildFailed, Built, ComposeSeen, Exited, MemoryFile, Observation, ScriptSeen, TimedOut
 from grader.submissions.models import ExerciseFiles
+
+TRIES = 3
+"""How often a thing is done before it is asked whether the network works (safety.md, P4: "retried ≤ 2 times")."""
 
 _SIGNS = (
     # names
@@ -51,67 +44,71 @@ _SIGN = re.compile("|".join(_SIGNS), re.IGNORECASE)
 
 Collected from their output and sources. No address that is wrong for good (404, 403) is among them.
 """
-
+_CERTIFICATE = re.compile(
+    r"certificate[ _]verif(?:y|ication)[ _]failed|invalid peer certificate|UnknownIssuer|SSL certificate problem"
+    r"|self[- _]signed[ _]cert|unable to get (?:local )?issuer certificate|certificate is NOT trusted"
+    r"|x509: certificate (?:signed by unknown|is not trusted)|curl: \(60\)",
+    re.IGNORECASE,
+)
+"""What installers print that do not trust a certificate: behind a proxy that looks into connections, or with a mirror
+whose certificate only this machine knows. To try again changes nothing."""
 _NOTHING_KNOWN = "(from versions: none)"
 """What pip prints of a misspelt name, and of any name where its index answers with an error, about which it is silent.
 
 So it is no reason to build again, but one to ask for names that every index has.
 """
 _LONGEST_LINE = 2000
-_TOLD = 200
-"""Characters of a line that are told."""
-_TRIES = 3
-"""How often a thing is done before it is asked whether the network works (safety.md, P4: "retried ≤ 2 times")."""
+_SHOWN = 200
+"""Characters of a line that are shown."""
 _PROBE_SECONDS = 60.0
 
-_ASKED_FOR = ("pip", "numpy")
-"""Names that a package index has, if it has any."""
 
-T = TypeVar("T", bound=Observation)
-Probe = Callable[[Sequence[str]], tuple[str, ...]]
-"""Says what speaks against the network where these tools fetch: lines of output, none where it works."""
+def signs(seen: Observation) -> tuple[str, ...]:
+    """The lines of what failed that speak of a network that failed just then, in order: a reason to try again."""
+    return _lines(_SIGN, _complaint(seen))
 
 
-def signs(text: str) -> tuple[str, ...]:
-    """The lines of an output that speak of a network that failed, in order."""
-    lines = (line.strip()[:_LONGEST_LINE] for line in text.splitlines())
-    return tuple(line[:_TOLD] for line in lines if _SIGN.search(line))
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A failure that may be the network's doing: the line that says so, and the tools that a probe tries it with."""
+
+    line: str
+    tools: tuple[str, ...]
 
 
-def only_where_the_network_works(
-    observe: Callable[[float], T], limit: float, probe: Probe, before_again: Callable[[], None]
-) -> T:
-    """What is seen; where it failed with signs of the network's doing, of several tries.
-
-    `observe` is given the seconds that it may take: `limit` holds for all tries together. Where the last one fails so
-    too and the probe does not work either, it is nobody's fault, and an `EngineError`.
-    """
-    until = time.monotonic() + limit
-    seen = observe(limit)
-    for _ in range(_TRIES - 1):
-        left = until - time.monotonic()
-        if not signs(_complaint(seen)) or left < limit / 2:
-            break
-        before_again()
-        again = observe(left)
-        if _was_cut(again):  # by what was left of the time, which is not the student's
-            break
-        seen = again
-    _raise_where_nobody_could(seen, probe)
-    return seen
-
-
-def _raise_where_nobody_could(seen: Observation, probe: Probe) -> None:
+def suspicion(seen: Observation) -> Suspicion | None:
+    """Whether what failed may be the network's doing, and how that is found out."""
     complaint = _complaint(seen)
-    told, tools = signs(complaint), tuple(_FETCH)
-    if not told:
-        told, tools = tuple(line for line in complaint.splitlines() if _NOTHING_KNOWN in line), ("pip",)
-    if told and (against := probe(tools)):
-        raise EngineError(
-            "Packages could not be fetched, and what the grader itself tried to fetch then could not be either. See "
-            "whether the network and the package index work, then grade again. "
-            f"The submission: {told[0][:_TOLD]} The grader: {against[0]}"
-        )
+    distrust = _lines(_CERTIFICATE, complaint)
+    if lines := _lines(_SIGN, complaint):
+        return Suspicion(lines[0], ("apt", "apk", "pip", *(["certificates"] if distrust else [])))
+    if distrust:
+        return Suspicion(distrust[0], ("certificates",))
+    unknown = _lines(re.compile(re.escape(_NOTHING_KNOWN)), complaint)
+    return Suspicion(unknown[0], ("pip",)) if unknown else None
+
+
+def was_cut(seen: Observation) -> bool:
+    """Whether it ended at its limit of time."""
+    match seen:
+        case BuildFailed():
+            return seen.ended == "timed_out"
+        case ScriptSeen():
+            return isinstance(seen.outcome.ended, TimedOut)
+        case ComposeSeen():
+            return seen.build is not None and isinstance(seen.build.ended, TimedOut)
+        case _:
+            return False
+
+
+def nobodys_fault(suspected: Suspicion, against: Sequence[str]) -> EngineError:
+    """The problem to raise where a probe failed as well; `against` is what it printed."""
+    return EngineError(
+        "Packages could not be fetched, and what the grader itself tried to fetch then could not be either. See "
+        "whether the network and the package index work, and whether a proxy brings certificates of its own "
+        "(`grader doctor`); then grade again. "
+        f"The submission: {suspected.line} The grader: {against[0]}"
+    )
 
 
 def _complaint(seen: Observation) -> str:
@@ -129,35 +126,31 @@ def _complaint(seen: Observation) -> str:
     return "\n".join((one.stdout + b"\n" + one.stderr).decode("utf-8", "replace") for one in outcomes)
 
 
-def _was_cut(seen: Observation) -> bool:
-    match seen:
-        case BuildFailed():
-            return seen.ended == "timed_out"
-        case ScriptSeen():
-            return isinstance(seen.outcome.ended, TimedOut)
-        case ComposeSeen():
-            return seen.build is not None and isinstance(seen.build.ended, TimedOut)
-        case _:
-            return False
+def _lines(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+    lines = (line.strip()[:_LONGEST_LINE] for line in text.splitlines())
+    return tuple(line[:_SHOWN] for line in lines if pattern.search(line))
 
 
 # ── the probe ───────────────────────────────────────────────────────────────────────────
 
+_DOWNLOAD = "python3 -m pip download --no-deps --no-cache-dir --retries 1 --timeout 10 --dest /tmp"
+_ASKED_FOR = ("pip", "numpy")
+"""Names that a package index has, if it has any."""
 _FETCH = {
     "apt": "! command -v apt-get || apt-get -o Acquire::http::Timeout=10 -o Acquire::Retries=1 update",
     "apk": "! command -v apk || apk update",
-    "pip": f"! command -v python3 || for name in {' '.join(_ASKED_FOR)}; do python3 -m pip download --no-deps "
-    '--no-cache-dir --retries 1 --timeout 10 --dest /tmp "$name==0"; done',
+    "pip": f'! command -v python3 || for name in {" ".join(_ASKED_FOR)}; do {_DOWNLOAD} "$name==0"; done',
+    # As an installer that brings its own certificates and knows of no others.
+    "certificates": "! command -v python3 || "
+    f'{_DOWNLOAD} --cert "$(python3 -c "from pip._vendor import certifi; print(certifi.where())")" pip==0',
 }
-"""What each tool can be asked with little to fetch. No package has a version 0; pip then tells which there are."""
-_IN_VAIN = re.compile(
-    r"^(?:[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*", re.MULTILINE
-)
+"""What each tool can be asked with little to fetch. No package has a version 0; pip then says which there are."""
+_IN_VAIN = re.compile(r"^(?:[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*")
 """How apt and apk end where they could not fetch. Of what they try again, they tell in another way."""
 
 
-def probe_by_building(engine: Engine, bases: Sequence[str], limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:
-    """What speaks against the network: fetch, in a build on each of the base images, as a student's own would."""
+def probe(engine: Engine, bases: Sequence[str], limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:
+    """What speaks against the network, none where it works: builds on each base fetch as a student would."""
     return next((against for base in bases if (against := _probe(engine, base, limits, tools))), ())
 
 
@@ -176,7 +169,9 @@ def _probe(engine: Engine, base: str, limits: Limits, tools: Sequence[str]) -> t
 
 
 def _in_vain(printed: str) -> tuple[str, ...]:
-    """The lines that tell of a probe that it fetched nothing. One that worked in the end may have stumbled before."""
-    if printed.count(_NOTHING_KNOWN) == len(_ASKED_FOR):
-        return (*signs(printed), f"pip found no version of {' and '.join(_ASKED_FOR)}.")
-    return tuple(line[:_TOLD] for line in _IN_VAIN.findall(printed))
+    """The lines that say of a probe that it fetched nothing. One that worked in the end may have stumbled before."""
+    if distrust := _lines(_CERTIFICATE, printed):
+        return distrust
+    if printed.count(_NOTHING_KNOWN) >= len(_ASKED_FOR):
+        return (*_lines(_SIGN, printed), f"pip found no version of {' and '.join(_ASKED_FOR)}.")
+    return _lines(_IN_VAIN, printed)

@@ -47,11 +47,12 @@ def total(verdicts: Sequence[CheckVerdict], exercise: Exercise) -> tuple[Exercis
 
 
 def with_totals(report: Report) -> Report:
-    """The report with its sums: bonus exercises add to the score, never to the maximum."""
+    """The report with its sums. Bonus exercises add to the score only; what was not graded counts in neither."""
+    counted = [exercise for exercise in report.exercises if exercise.score is not None]
     return replace(
         report,
-        score=round(sum(exercise.score or 0.0 for exercise in report.exercises), _PLACES),
-        max_score=round(sum(exercise.max_score for exercise in report.exercises if not exercise.bonus), _PLACES),
+        score=round(sum(exercise.score or 0.0 for exercise in counted), _PLACES),
+        max_score=round(sum(exercise.max_score for exercise in counted if not exercise.bonus), _PLACES),
     )
 
 

@@ -12,7 +12,7 @@ from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.errors import EngineError
 from grader.grading.executor import Engines, Executor
-from grader.grading.network import signs
+from grader.grading.network import signs, suspicion
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -55,6 +55,15 @@ OF_THE_NETWORK = [
     "socket.gaierror: [Errno -3] Temporary failure in name resolution",
     "dial tcp: lookup index on 10.0.0.1:53: read udp: i/o timeout",
 ]
+DISTRUSTED = [
+    "  Caused by: invalid peer certificate: UnknownIssuer",
+    "curl: (60) SSL certificate problem: unable to get local issuer certificate",
+    "fatal: unable to access 'https://example.org/x.git/': server certificate verification failed. CAfile: none",
+    "[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate in certificate chain",
+    "  Certificate verification failed: The certificate is NOT trusted. The certificate issuer is unknown.",
+    "Get https://index/: x509: certificate signed by unknown authority",
+    "npm ERR! code SELF_SIGNED_CERT_IN_CHAIN",
+]
 OF_THE_STUDENT = [
     "ERROR: No matching distribution found for nmupy",
     "ERROR: Could not find a version that satisfies the requirement nmupy (from versions: none)",
@@ -73,17 +82,28 @@ OF_THE_STUDENT = [
 
 @pytest.mark.parametrize("line", OF_THE_NETWORK)
 def test_a_sign_of_the_network(line: str) -> None:
-    assert signs(f"Collecting click\n  {line}\nand more\n")
+    seen = failed(f"Collecting click\n  {line}\nand more\n")
+    assert signs(seen)
+    assert suspicion(seen)
 
 
 @pytest.mark.parametrize("line", OF_THE_STUDENT)
 def test_no_sign_of_the_network(line: str) -> None:
-    assert signs(line) == ()
+    assert signs(failed(line)) == ()
+
+
+@pytest.mark.parametrize("line", DISTRUSTED)
+def test_a_certificate_that_is_not_trusted_may_be_the_networks_fault_and_is_not_tried_again(line: str) -> None:
+    seen = failed(f"Downloading\n{line}\n")
+    assert signs(seen) == ()
+    found = suspicion(seen)
+    assert found
+    assert (found.line, found.tools) == (line.strip(), ("certificates",))
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8"), max_size=200))
 def test_signs_are_short_lines_of_what_was_printed(text: str) -> None:
-    for line in signs(text):
+    for line in signs(failed(text)):
         assert line in text
         assert len(line) <= 200
 
@@ -140,11 +160,12 @@ RIGHT = image()
         ([failed(NO_NAMES)] * 3, UP, failed(NO_NAMES), 1),
         ([failed(NO_NAMES)] * 3, STUMBLED, failed(NO_NAMES), 1),
         ([failed(UNKNOWN)], UP, failed(UNKNOWN), 1),
+        ([failed(DISTRUSTED[0])], UP, failed(DISTRUSTED[0]), 1),
         ([BuildFailed("unknown instruction")], DOWN, BuildFailed("unknown instruction"), 0),
     ],
     ids=[
         "nothing failed", "no sign", "once", "twice", "then it is the student's", "printed by the student",
-        "the probe stumbled", "misspelt", "no step failed",
+        "the probe stumbled", "misspelt", "distrust printed by the student", "no step failed",
     ],
 )  # fmt: skip
 def test_what_fails_for_want_of_the_network_is_tried_again(
@@ -167,9 +188,10 @@ def test_what_fails_for_want_of_the_network_is_tried_again(
             probed("(from versions: none)\n" * 2),
             "The grader: pip found no version of pip and numpy.",
         ),
+        ([failed(DISTRUSTED[0])], probed(DISTRUSTED[3]), "a proxy brings certificates of its own"),
         ([failed(NO_NAMES)] * 3, BuildFailed("Stopped at the build's limit of 60 s.", "timed_out"), "limit of 60 s"),
     ],
-    ids=["no names", "the index answers with errors", "nothing answers"],
+    ids=["no names", "the index answers with errors", "certificates", "nothing answers"],
 )
 def test_where_the_grader_cannot_fetch_either_nobody_is_blamed(
     answers: list[Built | BuildFailed], probe: Built | BuildFailed, told: str
