@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 
 from grader import __version__
 from grader.batch.journal import Graded, Journal
-from grader.batch.run import Plan, ReadSubmission, open_work
+from grader.batch.roster import Plan
+from grader.batch.run import ReadSubmission, open_work
 from grader.course.models import Exercise
 from grader.errors import EnvironmentProblem, GraderError, UsageError
 from grader.events import Emit, ExerciseEnded

@@ -10,42 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
 
 from grader.batch.journal import Graded, Journal
+from grader.batch.roster import Plan
 from grader.course.models import Exercise
-from grader.errors import GraderError, UsageError
+from grader.errors import GraderError
 from grader.failpoints import failpoint
 from grader.grading.session import Handed, Session, digest_of, grade_one
 from grader.models import ExerciseStatus
 from grader.submissions.models import Submission
 
 ReadSubmission = Callable[[Path], Submission]
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What a batch has to do: each student with the path of the submission, None where nothing was handed in."""
-
-    students: Mapping[str, Path | None]
-    exercises: Sequence[Exercise]
-
-
-def plan_batch(
-    paths: Sequence[Path], name_of: Callable[[Path], str], roster: Sequence[str], exercises: Sequence[Exercise]
-) -> Plan:
-    """Match submissions with the roster. Two submissions of one name are a `UsageError`."""
-    students: dict[str, Path | None] = dict.fromkeys(roster)
-    taken: dict[str, Path] = {}
-    for path in paths:
-        name = name_of(path)
-        if name in taken:
-            message = f"Two submissions are named {name}: {taken[name]} and {path}. Remove or rename one."
-            raise UsageError(message)
-        taken[name] = path
-    students.update(taken)
-    return Plan(dict(sorted(students.items())), exercises)
 
 
 def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmission, jobs: int) -> None:

@@ -18,8 +18,8 @@ import click
 from grader.batch.cluster import ClusterBatch, run_on_cluster
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.results import course_digest, write_results
-from grader.batch.roster import read_roster
-from grader.batch.run import Plan, ReadSubmission, plan_batch, run_batch
+from grader.batch.roster import Plan, Roster, plan_batch, read_roster
+from grader.batch.run import ReadSubmission, run_batch
 from grader.cli.common import (
     ANY_PATH,
     FOLDER,
@@ -121,7 +121,7 @@ def command(course: Path | None, /, **given: Any) -> int:
     plan = _plan(options, intake, exercises)
     make_folder(options.out)
     console = terminal()
-    for note in intake.notes:
+    for note in (*intake.notes, *plan.notes):
         console.note(note)
     known = [exercise.id for exercise in folder.course.exercises]
     wanted = Wanted([exercise.id for exercise in exercises], known, folder.course.limits)
@@ -157,8 +157,8 @@ def command(course: Path | None, /, **given: Any) -> int:
 
 
 def _plan(options: BatchOptions, intake: Intake, exercises: Sequence[Exercise]) -> Plan:
-    roster = read_roster(options.roster) if options.roster else ()
-    if not intake.paths and not roster:
+    roster = read_roster(options.roster) if options.roster else Roster()
+    if not intake.paths and not roster.people:
         raise UsageError(
             f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
         )

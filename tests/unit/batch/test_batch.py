@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.results import reports_in
-from grader.batch.roster import read_roster
-from grader.batch.run import Plan, plan_batch, run_batch
-from grader.checks.base import CheckContext
-from grader.course.cases import probe_nonce
+from grader.batch.roster import Plan, Roster, plan_batch
+from grader.batch.run import run_batch
 from grader.errors import EngineError, UsageError
-from grader.grading.exercise import grade_exercise
-from grader.grading.replay import replay
 from grader.models import EngineInfo, RunOutcome, RunRequest
 from grader.submissions.models import Submission
 from tests.fakes import FakeEngine
 from tests.unit.grading.test_session import files, session
-from tests.worlds import COURSE, printed
+from tests.worlds import COURSE
 
 EXERCISES = [COURSE.exercise("3.1.4")]
 INFO = BatchInfo(1, "digest", "Course", "2026-01-01T00:00:00+00:00", EngineInfo("fake", "1", "buildkit"))
@@ -31,7 +26,8 @@ def read(path: Path) -> Submission:
 
 
 def plan(*students: str, absent: tuple[str, ...] = ()) -> Plan:
-    return plan_batch([Path(name) for name in students], lambda path: path.name, absent, EXERCISES)
+    roster = Roster(tuple((name, frozenset({name})) for name in absent))
+    return plan_batch([Path(name) for name in students], lambda path: path.name, roster, EXERCISES)
 
 
 def graded(folder: Path, given: Plan, engine: FakeEngine, jobs: int = 2) -> Journal:
@@ -99,22 +95,6 @@ def test_a_fault_of_the_grader_over_one_submission_does_not_end_the_others(tmp_p
         assert sorted(name for name, _ in journal.digests()) == ["bob", "cyd"]
 
 
-def test_stored_observations_can_be_judged_again_without_an_engine(tmp_path: Path) -> None:
-    def off_by_five(request: RunRequest) -> RunOutcome:
-        if request.replaced or len(request.args) != 3:
-            return FakeEngine().on_run(request)
-        return printed(f"Predicted sales for next week: {sum(map(float, request.args)) / 3 + 5}\n")
-
-    with graded(tmp_path, plan("ada"), FakeEngine(on_run=off_by_five)) as journal:
-        (stored,) = journal.gradings()
-    assert stored.result.files is not None
-    opened = session(FakeEngine())
-    context = CheckContext(COURSE, EXERCISES[0], stored.result.files, opened.cases["3.1.4"], probe_nonce("3.1.4", 1))
-    again = grade_exercise(context, replay(stored.result.observations))
-    assert replace(again, seconds=0) == replace(stored.result.report, seconds=0)
-    assert again.status == "failed"
-
-
 def test_one_grader_at_a_time_in_a_folder(tmp_path: Path) -> None:
     with Journal.open(tmp_path, create=True), pytest.raises(UsageError, match="another grader"):
         Journal.open(tmp_path, create=True)
@@ -123,34 +103,3 @@ def test_one_grader_at_a_time_in_a_folder(tmp_path: Path) -> None:
 def test_a_folder_without_a_journal_is_told(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a result folder"):
         Journal.open(tmp_path)
-
-
-def test_two_submissions_of_one_name_are_told() -> None:
-    with pytest.raises(UsageError, match="ada"):
-        plan_batch([Path("a/ada"), Path("b/ada")], lambda path: path.name, (), EXERCISES)
-
-
-@pytest.mark.parametrize(
-    ("text", "names"),
-    [
-        ("student\nada\ngrace\n", ("ada", "grace")),
-        ("email,student\na@x,ada\n\nb@x, grace \n", ("ada", "grace")),
-        ("ada\ngrace\n", ("ada", "grace")),
-        ("\ufeffstudent,x\nada,1\n", ("ada",)),
-        ("", ()),
-    ],
-)
-def test_rosters(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
-    path = tmp_path / "roster.csv"
-    path.write_text(text, encoding="utf-8")
-    assert read_roster(path) == names
-
-
-@pytest.mark.parametrize(
-    ("text", "told"), [("student\nada\nada\n", ":3: 'ada' already"), ("a,student\nx,\n", ":2: the student's name")]
-)
-def test_a_bad_roster_names_the_line(tmp_path: Path, text: str, told: str) -> None:
-    path = tmp_path / "roster.csv"
-    path.write_text(text, encoding="utf-8")
-    with pytest.raises(UsageError, match=told):
-        read_roster(path)

@@ -1,0 +1,151 @@
+"""What is made from a journal alone: files, and verdicts judged again by a course that has changed."""
+
+from __future__ import annotations
+
+import csv
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from grader.batch.journal import BatchInfo, Graded, Journal
+from grader.batch.results import course_digest, regrade, shown_changes, write_results
+from grader.checks import REASONS
+from grader.cli.main import run
+from grader.course.folder import CourseFolder, open_course
+from grader.grading.session import Result, grade_one
+from grader.models import EngineInfo, RunOutcome, RunRequest
+from tests import reports
+from tests.fakes import FakeEngine
+from tests.unit.grading.test_session import files, session
+from tests.worlds import COURSE, ROOT, printed
+
+EXERCISE = COURSE.exercise("3.1.4")
+
+
+def course(folder: Path, change: Callable[[str], str] = lambda text: text) -> CourseFolder:
+    """The course with a changed exercises.yaml."""
+    (folder / "reference").mkdir(parents=True, exist_ok=True)
+    shutil.copy(ROOT / "reference/predictor.py", folder / "reference")
+    text = (ROOT / "exercises.yaml").read_text(encoding="utf-8")
+    (folder / "exercises.yaml").write_text(change(text), encoding="utf-8")
+    return open_course(folder, os.environ, folder, REASONS)
+
+
+def off_by_five(request: RunRequest) -> RunOutcome:
+    if request.replaced or len(request.args) != 3:
+        return FakeEngine().on_run(request)
+    return printed(f"Predicted sales for next week: {sum(map(float, request.args)) / 3 + 5}\n")
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    """Ada is right, Bob's numbers are wrong, Cyd has handed in nothing; students are told nothing of it."""
+    out = tmp_path / "results"
+    out.mkdir()
+    before = course(tmp_path / "before")
+    with Journal.open(out, create=True) as journal:
+        engine = EngineInfo("fake", "1", "buildkit")
+        info = BatchInfo(1, course_digest(before), "Course", "2026-01-01T00:00:00+00:00", engine, "none")
+        journal.begin(info, ("ada", "bob", "cyd"))
+        for student, handed, behave in (
+            ("ada", files(), FakeEngine().on_run), ("bob", files(), off_by_five), ("cyd", None, FakeEngine().on_run),
+        ):  # fmt: skip
+            journal.record(Graded(student, grade_one(session(FakeEngine(on_run=behave)), student, EXERCISE, handed)))
+    return out
+
+
+def gradebook(out: Path) -> dict[str, list[str]]:
+    with (out / "gradebook.csv").open(encoding="utf-8", newline="") as file:
+        return {row[0]: row[1:] for row in csv.reader(file)}
+
+
+HEAD = '  - id: "3.1.4"\n'
+
+
+def doubled(text: str) -> str:
+    """3.1.4 is worth 20 points."""
+    return text.replace(HEAD, f"{HEAD}    points: 20\n")
+
+
+def one_case_more(text: str) -> str:
+    before, head, after = text.partition(HEAD)
+    return before + head + after.replace("count: 3", "count: 4", 1)
+
+
+def test_an_unchanged_course_gives_the_same_verdicts(results: Path, tmp_path: Path) -> None:
+    with Journal.open(results) as journal:
+        same = course(tmp_path / "same")
+        stored = journal.reports()
+        assert regrade(journal, same) == ()
+        assert journal.reports() == stored
+        assert stored["bob"]["3.1.4"].status == "failed"
+
+
+def test_other_points_count_for_everyone_and_changes_are_listed(results: Path, tmp_path: Path) -> None:
+    with Journal.open(results) as journal:
+        changed = course(tmp_path / "changed", doubled)
+        lines = shown_changes(regrade(journal, changed))
+        write_results(journal, changed.course, results)
+    assert {name: row[-2] for name, row in gradebook(results).items() if name != "student"} == {
+        "ada": "20", "bob": "20", "cyd": "20",
+    }  # fmt: skip
+    assert lines[0] == "ada 3.1.4: passed, 10 / 10 → passed, 20 / 20"
+    assert lines[2] == "cyd 3.1.4: not submitted, 0 / 10 → not submitted, 0 / 20"
+
+
+def test_what_was_not_observed_is_left_to_resume_which_then_goes_on(results: Path, tmp_path: Path) -> None:
+    with Journal.open(results) as journal:
+        changed = course(tmp_path / "changed", one_case_more)
+        regrade(journal, changed)
+        assert {student: found["3.1.4"].status for student, found in journal.reports().items()} == {
+            "ada": "not_graded", "bob": "failed", "cyd": "not_submitted",
+        }  # fmt: skip
+        info = journal.info()
+    assert info is not None
+    assert info.course == course_digest(changed)
+
+
+def test_an_unrelated_course_is_refused(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    course(tmp_path / "other", lambda text: text.replace(HEAD, HEAD.replace("3.1.4", "9.9")))
+    assert run(["--course", str(tmp_path / "other"), "regrade", str(results)]) == 2
+    assert "has none of the exercises of these results (3.1.4)" in capsys.readouterr().err
+
+
+def test_what_students_are_told_is_kept_with_the_batch(results: Path) -> None:
+    page = results / "students/bob.html"
+    assert run(["regrade", str(results)]) == 0
+    assert "110" not in page.read_text(encoding="utf-8").partition("docker run")[2]
+    assert run(["report", str(results), "--details", "full"]) == 0
+    assert "Expected" in page.read_text(encoding="utf-8")
+    assert run(["regrade", str(results)]) == 0
+    assert "Expected" in page.read_text(encoding="utf-8")
+    assert run(["report", str(results), "--details", "none"]) == 0
+    assert run(["regrade", str(results)]) == 0
+    assert "Expected" not in page.read_text(encoding="utf-8")
+
+
+def test_names_that_differ_in_case_have_files_of_their_own(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, create=True) as journal:
+        journal.begin(BatchInfo(1, "", "Course", "2026", reports.ENGINE), ("Ada", "ada", "bob"))
+        for student in ("Ada", "ada", "bob"):
+            journal.record(Graded(student, Result(reports.passed_exercise(), "")))
+        write_results(journal, COURSE, tmp_path)
+    names = {path.name.casefold() for path in (tmp_path / "students").iterdir()}
+    assert len(names) == 3
+    assert "bob.html" in names
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert all(f'href="students/{path.name}"' in page for path in (tmp_path / "students").iterdir())
+
+
+def test_what_could_not_be_graded_counts_nowhere(tmp_path: Path) -> None:
+    with Journal.open(tmp_path, create=True) as journal:
+        journal.begin(BatchInfo(1, "", "Course", "2026", reports.ENGINE), ("ada",))
+        for one in (reports.passed_exercise(), reports.ungraded_exercise()):
+            journal.record(Graded("ada", Result(one, "")))
+        (report,) = write_results(journal, COURSE, tmp_path)
+    assert (report.score, report.max_score) == (10, 10)
+    assert gradebook(tmp_path)["ada"] == ["10", "", "10", "10", "3.2.2"]
+    assert "100%" in (tmp_path / "report.html").read_text(encoding="utf-8")
