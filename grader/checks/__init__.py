@@ -7,6 +7,11 @@ A kind is a frozen dataclass with its parameters and, under `@check_kind`, a fun
 other in a module here; importing the module registers both. Reasons are declared in the module that gives them.
 """
 
-from grader.checks import build, cache, commands, compose, library, mounted, output, packages, probe
+import importlib
+import pkgutil
+
 from grader.course.registry import CHECK_KINDS as CHECK_KINDS
 from grader.course.registry import REASONS as REASONS
+
+for _module in pkgutil.iter_modules(__path__):
+    importlib.import_module(f"{__name__}.{_module.name}")

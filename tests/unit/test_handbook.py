@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grader.checks import REASONS
 from tests.worlds import COURSE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -34,7 +33,7 @@ def missing(base: Path, place: str) -> bool:
 
 @pytest.mark.parametrize(
     ("kind", "wanted"),
-    [("exercises", {exercise.id for exercise in COURSE.exercises}), ("reasons", set(REASONS))],
+    [("exercises", {exercise.id for exercise in COURSE.exercises}), ("reasons", set(COURSE.hints))],
 )
 def test_each_has_a_section(kind: str, wanted: set[str]) -> None:
     assert set(INDEX[kind]) == wanted
