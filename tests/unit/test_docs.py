@@ -1,4 +1,4 @@
-"""The handbook's index leads each exercise and each reason to a section that exists, and its pages stay short."""
+"""The pages are true: links lead somewhere, the handbook has all exercises and reasons, tables are as in the code."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grader.engine.run import CAPABILITIES, DIFFERENCES
+from grader.limits.probes import names
 from tests.worlds import COURSE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -55,3 +57,17 @@ def test_links_lead_somewhere(page: Path) -> None:
 @pytest.mark.parametrize("page", sorted(HANDBOOK.glob("*.md")), ids=lambda page: page.name)
 def test_a_page_of_the_handbook_is_short(page: Path) -> None:
     assert len(page.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+def test_the_safety_page_has_every_difference_of_a_run() -> None:
+    page = (DOCS / "safety.md").read_text(encoding="utf-8")
+    section = page.partition("## A run and docker run")[2].partition("\n## ")[0]
+    assert re.findall(r"(?m)^\| (`\w+` \| .+) \|$", section) == [
+        f"`{field}` | {reason}" for field, reason in DIFFERENCES.items()
+    ]
+    assert "Capabilities that stay: " + ", ".join(f"`{name}`" for name in CAPABILITIES) in section
+
+
+def test_the_safety_page_names_every_probe_and_no_other() -> None:
+    section = (DOCS / "safety.md").read_text(encoding="utf-8").partition("\n## Limits\n")[2].partition("\n## ")[0]
+    assert set(re.findall(r"`((?:build|run|script) [^`]+)`", section)) == set(names())
