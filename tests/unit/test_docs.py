@@ -9,7 +9,6 @@ import pytest
 import yaml
 
 from grader.engine.run import CAPABILITIES, DIFFERENCES
-from grader.limits.probes import names
 from tests.worlds import COURSE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -68,6 +67,11 @@ def test_the_safety_page_has_every_difference_of_a_run() -> None:
     assert "Capabilities that stay: " + ", ".join(f"`{name}`" for name in CAPABILITIES) in section
 
 
-def test_the_safety_page_names_every_probe_and_no_other() -> None:
-    section = (DOCS / "safety.md").read_text(encoding="utf-8").partition("\n## Limits\n")[2].partition("\n## ")[0]
-    assert set(re.findall(r"`((?:build|run|script) [^`]+)`", section)) == set(names())
+def test_the_architecture_page_has_every_part_and_files_that_exist() -> None:
+    page = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    package = DOCS.parent / "grader"
+    parts = {path.parent.name for path in package.glob("*/__init__.py")}
+    assert set(re.findall(r"(?m)^\| `(\w+)/` ", page)) == parts
+    read = re.findall(r"(?m)^\d+\. `(.+?)`", page)
+    assert len(read) == 10
+    assert [name for name in read if not (package / name).is_file()] == []
