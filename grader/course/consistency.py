@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from grader.course.mistakes import MAX_NAMES, did_you_mean, place
+from grader.course.validation_messages import MAX_NAMES, did_you_mean, place
 from grader.course.yaml_source import Document, Path, Problem, quoted
 from grader.sanitize import inert_line
 
@@ -26,20 +26,18 @@ class _Node:
     """A value and how it was reached. Asked for what it does not hold, it answers with nothing."""
 
     document: Document
-    path: Path
-    data: object
+    path: Path = ()
 
     def __getitem__(self, key: str) -> _Node:
-        data = self.data.get(key) if isinstance(self.data, dict) else None
-        return _Node(self.document, (*self.path, key), data)
+        return _Node(self.document, (*self.path, key))
 
     def __iter__(self) -> Iterator[_Node]:
         items = self.data if isinstance(self.data, list) else []
-        return (_Node(self.document, (*self.path, index), item) for index, item in enumerate(items))
+        return (_Node(self.document, (*self.path, index)) for index in range(len(items)))
 
     @property
-    def keys(self) -> tuple[str, ...]:
-        return tuple(self.data) if isinstance(self.data, dict) else ()
+    def data(self) -> object:
+        return self.document.at(self.path)
 
     @property
     def text(self) -> str:
@@ -53,9 +51,9 @@ class _Node:
         return Problem(place(self.path, self.document), message)
 
 
-def cross_problems(document: Document, reasons: Collection[str] | None) -> list[Problem]:
+def consistency_problems(document: Document, reasons: Collection[str] | None) -> list[Problem]:
     """Every mistake between the parts of a course. `reasons` are those a hint may be given for; None: any."""
-    course = _Node(document, (), document.data)
+    course = _Node(document)
     found = [
         *_twice(course["exercises"], "id", "exercise", str.casefold),
         *_first_image_names(course),
@@ -81,9 +79,8 @@ def _twice(items: _Node, key: str, noun: str, same: Callable[[str], str] = str) 
         earlier = first.setdefault(same(name.text), name)
         if name.text and earlier is not name:
             line = place(earlier.path, earlier.document).line
-            yield name.problem(
-                f"the {noun} {quoted(name.text)} is there already, in line {line}; expected another {key}"
-            )
+            text = f"the {noun} {quoted(name.text)} is there already, in line {line}; expected another {key}"
+            yield name.problem(text)
 
 
 def _first_image_names(course: _Node) -> Iterator[Problem]:
@@ -96,7 +93,7 @@ def _first_image_names(course: _Node) -> Iterator[Problem]:
 def _hint_reasons(owner: _Node, reasons: Collection[str] | None) -> Iterator[Problem]:
     hints = owner["hints"]
     known = sorted(reasons or ())
-    for reason in hints.keys if reasons is not None else ():
+    for reason in hints.data if isinstance(hints.data, dict) and reasons is not None else ():
         if reason not in known:
             message = f"no check fails for the reason {quoted(reason)}{did_you_mean(reason, known)}"
             position = owner.document.keys[*hints.path, reason]
@@ -104,37 +101,31 @@ def _hint_reasons(owner: _Node, reasons: Collection[str] | None) -> Iterator[Pro
 
 
 def _weights(exercise: _Node) -> Iterator[Problem]:
-    checks = list(exercise["checks"])
+    checks = exercise["checks"]
     weights = [check["weight"].number for check in checks]
-    total = sum(weight for weight in weights if weight is not None)
-    if not checks or None in weights:
-        return
-    if total <= 0:
-        yield exercise["checks"].problem("the weights of these checks add up to 0; expected at least one above 0")
+    numbers = [weight for weight in weights if weight is not None]
+    if not weights or len(numbers) < len(weights):
         return
     builds = [check["weight"] for check in checks if check["kind"].text == "builds"]
-    share = sum(weight.number or 0 for weight in builds) / total
-    if share > MAX_BUILDS_SHARE + 1e-9:
+    if sum(numbers) <= 0:
+        yield checks.problem("the weights of these checks add up to 0; expected at least one above 0")
+    elif (share := sum(weight.number or 0 for weight in builds) / sum(numbers)) > MAX_BUILDS_SHARE + 1e-9:
         message = f"that it builds is worth {share:.1%} of the exercise; expected at most {MAX_BUILDS_SHARE:.0%}"
         yield builds[-1].problem(message)
 
 
 def _needs(exercise: _Node) -> Iterator[Problem]:
     every = [check["id"].text for check in exercise["checks"]]
-    earlier: list[str] = []
-    for check in exercise["checks"]:
+    for number, check in enumerate(exercise["checks"]):
+        earlier, own = every[:number], every[number]
         for need in check["needs"]:
-            if need.text and need.text not in earlier:
-                yield need.problem(_unmet(need.text, check["id"].text, earlier, every))
-        earlier.append(check["id"].text)
-
-
-def _unmet(need: str, check: str, earlier: list[str], every: list[str]) -> str:
-    if need == check:
-        return f"the check {quoted(need)} needs itself; expected the id of an earlier check"
-    if need in every:
-        return f"the check {quoted(need)} comes later; expected the id of an earlier check"
-    return _unknown("check", need, earlier)
+            if not need.text or need.text in earlier:
+                continue
+            if need.text in every:
+                problem = "needs itself" if need.text == own else "comes later"
+                yield need.problem(f"the check {quoted(need.text)} {problem}; expected the id of an earlier check")
+            else:
+                yield need.problem(_unknown("check", need.text, earlier))
 
 
 def _case_names(exercise: _Node) -> Iterator[Problem]:
@@ -149,7 +140,7 @@ def _case_names(exercise: _Node) -> Iterator[Problem]:
 
 
 def _unknown(noun: str, name: str, known: list[str]) -> str:
-    names = [word for word in dict.fromkeys(known) if word][:MAX_NAMES]
+    names = [one for one in dict.fromkeys(known) if one][:MAX_NAMES]
     choices = f"one of: {', '.join(map(inert_line, names))}" if names else f"no name, since there is no {noun} to name"
     return f"there is no {noun} {quoted(name)}{did_you_mean(name, names)}; expected {choices}"
 

@@ -12,7 +12,7 @@ STRICT: dict[str, Any] = {"extra": "forbid"}
 
 Name = Annotated[str, MinLen(1)]
 Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-][A-Za-z0-9.-]*$")]
-"""Safe as the name of a folder. `grader.course.mistakes` says each of these patterns in words."""
+"""Safe as the name of a folder. `grader.course.validation_messages` says each of these patterns in words."""
 AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/$|^(/\.?[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
 ImageName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]*:[A-Za-z0-9_.-]+)?$")]
 MinorVersion = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]

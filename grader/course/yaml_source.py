@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import yaml
 
@@ -75,19 +75,32 @@ class Document:
     written: Mapping[Path, str]
     problems: tuple[Problem, ...]
 
+    def at(self, path: Path) -> object:
+        """The value that `path` leads to, or None."""
+        data: Any = self.data
+        for step in path:
+            try:
+                data = data[step]
+            except (TypeError, LookupError):
+                return None
+        return data
+
 
 def read_yaml(text: str, *, as_written: bool = False) -> Document:
     """Read one YAML document; raises `YamlError` where nothing after the mistake can be trusted.
 
     With `as_written`, for files that another program reads: every scalar is its text, and `<<` a key like others.
     """
-    _refuse_long(text)
-    _refuse_characters(text)
-    composer = _Composer(text)
-    expander = _Expander(as_written=as_written)
-    data = expander.expand(composer.document(), ())
-    problems = dict.fromkeys([*composer.problems, *expander.problems])
-    return Document(data, expander.keys, expander.values, expander.written, tuple(problems))
+    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        message = f"the file has {size} bytes; expected at most {MAX_BYTES} (1 MiB)"
+        raise TooLargeError(Problem(Position(1, 1), message))
+    if found := _FORBIDDEN.search(text):
+        message = f"the character U+{ord(found[0]):04X} is not allowed in YAML; expected it to be removed"
+        raise YamlError(Problem(_position_of(text, found.start()), message))
+    reader = _Reader(text, as_written=as_written)
+    data = reader.document()
+    return Document(data, reader.keys, reader.values, reader.written, tuple(dict.fromkeys(reader.problems)))
 
 
 def decode(content: bytes) -> str:
@@ -107,23 +120,8 @@ def quoted(text: str) -> str:
     return '"' + "".join(visible) + '"'
 
 
-# ── before parsing ──────────────────────────────────────────────────────────────────────
-
 # The complement of YAML's printable characters (YAML 1.2.2, rule 1, c-printable).
 _FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-
-def _refuse_long(text: str) -> None:
-    size = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
-        message = f"the file has {size} bytes; expected at most {MAX_BYTES} (1 MiB)"
-        raise TooLargeError(Problem(Position(1, 1), message))
-
-
-def _refuse_characters(text: str) -> None:
-    if found := _FORBIDDEN.search(text):
-        message = f"the character U+{ord(found[0]):04X} is not allowed in YAML; expected it to be removed"
-        raise YamlError(Problem(_position_of(text, found.start()), message))
 
 
 def _position_of(text: str, index: int) -> Position:
@@ -131,114 +129,9 @@ def _position_of(text: str, index: int) -> Position:
     return Position(before.count("\n") + 1, index - before.rfind("\n"))
 
 
-# ── events to nodes ─────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _Scalar:
-    position: Position
-    text: str
-    plain: bool
-
-
-@dataclass(frozen=True, slots=True)
-class _Sequence:
-    position: Position
-    items: tuple[_Node, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Mapping:
-    position: Position
-    pairs: tuple[tuple[_Node, _Node], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Refused:
-    """Stands where a problem was noted already."""
-
-    position: Position
-
-
-_Node = _Scalar | _Sequence | _Mapping | _Refused
-
-
-class _Composer:
-    """Turns the events of one text into nodes; an alias becomes the very node it names."""
-
-    def __init__(self, text: str) -> None:
-        self.problems: list[Problem] = []
-        self._text = text
-        self._events = self._parse(text)
-        self._anchors: dict[str, _Node | None] = {}
-        self._count = 0
-
-    def document(self) -> _Node:
-        next(self._events)
-        if isinstance(next(self._events), yaml.StreamEndEvent):
-            return _Scalar(Position(1, 1), "", plain=True)
-        root = self._node(next(self._events), 1)
-        next(self._events)
-        following = next(self._events)
-        if not isinstance(following, yaml.StreamEndEvent):
-            message = "a second document begins here; expected one document, with no line --- after its beginning"
-            raise YamlError(Problem(_at(following), message))
-        return root
-
-    def _parse(self, text: str) -> Iterator[yaml.Event]:
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-        try:
-            yield from yaml.parse(text, Loader=loader)
-        except yaml.MarkedYAMLError as error:
-            raise YamlError(_syntax_problem(error, self._text)) from None
-        except yaml.YAMLError as error:
-            raise YamlError(Problem(Position(1, 1), _not_yaml(str(error)))) from None
-
-    def _node(self, event: yaml.Event, depth: int) -> _Node:
-        if isinstance(event, yaml.AliasEvent):
-            return self._aliased(event)
-        # By the grammar of events, nothing else begins a node.
-        begins = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
-        self._count += 1
-        _refuse_many(self._count, depth, _at(begins))
-        if begins.anchor:
-            self._anchors[begins.anchor] = None
-        node = self._content(begins, depth)
-        if begins.tag:
-            tag = quoted(begins.tag.replace("tag:yaml.org,2002:", "!!"))
-            node = self._refuse(begins, f"the tag {tag} is not allowed; expected the plain value")
-        if begins.anchor:
-            self._anchors[begins.anchor] = node
-        return node
-
-    def _content(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, depth: int) -> _Node:
-        if isinstance(event, yaml.ScalarEvent):
-            return _Scalar(_at(event), event.value, plain=event.style in (None, ""))
-        if isinstance(event, yaml.SequenceStartEvent):
-            return _Sequence(_at(event), tuple(self._children(depth)))
-        children = self._children(depth)
-        return _Mapping(_at(event), tuple(zip(children, children, strict=True)))
-
-    def _children(self, depth: int) -> Iterator[_Node]:
-        while not isinstance(event := next(self._events), yaml.CollectionEndEvent):
-            yield self._node(event, depth + 1)
-
-    def _aliased(self, event: yaml.AliasEvent) -> _Node:
-        name = event.anchor or ""
-        if name not in self._anchors:
-            message = f"no anchor &{_short(name)} stands before this alias; expected one of that name, or no alias"
-            return self._refuse(event, message)
-        if node := self._anchors[name]:
-            return node
-        return self._refuse(event, f"*{_short(name)} stands inside what it names; expected no value to hold itself")
-
-    def _refuse(self, event: yaml.Event, message: str) -> _Refused:
-        self.problems.append(Problem(_at(event), message))
-        return _Refused(_at(event))
-
-
-def _at(event: yaml.Event) -> Position:
-    mark = event.start_mark
+def _at(where: yaml.Event | Any) -> Position:  # noqa: ANN401 - the marks of libyaml and of PyYAML have no common class
+    """Where an event or a mark is."""
+    mark = where.start_mark if isinstance(where, yaml.Event) else where
     return Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
 
 
@@ -250,67 +143,144 @@ def _refuse_many(count: int, depth: int, position: Position) -> None:
         raise TooLargeError(Problem(position, message))
 
 
-# ── nodes to data ───────────────────────────────────────────────────────────────────────
+# ── events to data ──────────────────────────────────────────────────────────────────────
 
 
-class _Expander:
-    """Turns nodes into data, and notes the place of each."""
+class _Reader:
+    """Turns the events of one text into data, and notes the place of each; an alias repeats its anchor's events."""
 
-    def __init__(self, *, as_written: bool) -> None:
+    def __init__(self, text: str, *, as_written: bool) -> None:
         self.as_written = as_written
         self.keys: dict[Path, Position] = {}
         self.values: dict[Path, Position] = {}
         self.written: dict[Path, str] = {}
         self.problems: list[Problem] = []
+        self._events: list[yaml.Event] = []
+        self._targets: dict[int, int] = {}
+        self._open: set[int] = set()
+        self._scan(text)
 
-    def expand(self, node: _Node, path: Path) -> object:
-        """The data of one node. Counted again: with aliases written out, it is more and deeper than the text."""
-        self.values[path] = node.position
-        _refuse_many(len(self.values), len(path) + 1, node.position)
-        if isinstance(node, _Scalar):
-            return self._scalar(node, path)
-        if isinstance(node, _Sequence):
-            return [self.expand(item, (*path, index)) for index, item in enumerate(node.items)]
-        return self._mapping(node, path) if isinstance(node, _Mapping) else None
+    def _scan(self, text: str) -> None:
+        """Note all events, and which one each alias means; refuse too many before they take up memory."""
+        anchors: dict[str | None, int] = {}
+        count = depth = 0
+        for index, event in enumerate(_events(text)):
+            self._events.append(event)
+            if isinstance(event, yaml.AliasEvent):
+                self._targets[index] = anchors.get(event.anchor, -1)
+            elif isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent):
+                count += 1
+                _refuse_many(count, depth + 1, _at(event))
+                anchors[event.anchor] = index
+                depth += isinstance(event, yaml.CollectionStartEvent)
+            elif isinstance(event, yaml.CollectionEndEvent):
+                depth -= 1
 
-    def _mapping(self, node: _Mapping, path: Path) -> dict[str, object]:
-        data: dict[str, object] = {}
-        for key_node, value_node in node.pairs:
-            key = self._key(key_node, path)
-            if key is not None:
-                self.keys[*path, key] = key_node.position
-                data[key] = self.expand(value_node, (*path, key))
+    def document(self) -> object:
+        """The data of the whole text."""
+        if isinstance(self._events[1], yaml.StreamEndEvent):
+            self.values[()] = Position(1, 1)
+            return None
+        data, end = self._value(2, ())
+        if not isinstance(following := self._events[end + 1], yaml.StreamEndEvent):
+            message = "a second document begins here; expected one document, with no line --- after its beginning"
+            raise YamlError(Problem(_at(following), message))
         return data
 
-    def _key(self, node: _Node, path: Path) -> str | None:
+    def _value(self, index: int, path: Path) -> tuple[object, int]:
+        """The data of the node that begins with an event, and the index of the event after it.
+
+        Nodes are counted again: with aliases written out, they are more and deeper than in the text.
+        """
+        event = self._events[index]
+        if isinstance(event, yaml.AliasEvent):
+            return self._aliased(index, event, path), index + 1
+        # By the grammar of events, nothing else begins a node.
+        begins = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
+        self.values[path] = _at(begins)
+        _refuse_many(len(self.values), len(path) + 1, self.values[path])
+        data: object
+        self._open.add(index)
+        if isinstance(begins, yaml.ScalarEvent):
+            data, end = self._scalar(begins, path), index + 1
+        elif isinstance(begins, yaml.SequenceStartEvent):
+            data, end = self._sequence(index + 1, path)
+        else:
+            data, end = self._mapping(index + 1, path)
+        self._open.discard(index)
+        if begins.tag:
+            tag = quoted(begins.tag.replace("tag:yaml.org,2002:", "!!"))
+            self._note(begins, f"the tag {tag} is not allowed; expected the plain value")
+            data = None
+        return data, end
+
+    def _sequence(self, index: int, path: Path) -> tuple[list[object], int]:
+        data: list[object] = []
+        while not isinstance(self._events[index], yaml.CollectionEndEvent):
+            item, index = self._value(index, (*path, len(data)))
+            data.append(item)
+        return data, index + 1
+
+    def _mapping(self, index: int, path: Path) -> tuple[dict[str, object], int]:
+        data: dict[str, object] = {}
+        while not isinstance(self._events[index], yaml.CollectionEndEvent):
+            key = self._key(index, path)
+            value, index = self._value(index + 1, (*path, index if key is None else key))
+            if key is not None:
+                data[key] = value
+        return data, index + 1
+
+    def _aliased(self, index: int, event: yaml.AliasEvent, path: Path) -> object:
+        self.values[path] = _at(event)
+        target, name = self._targets[index], _short(event.anchor or "")
+        if target < 0:
+            self._note(event, f"no anchor &{name} stands before this alias; expected one of that name, or no alias")
+        elif target in self._open:
+            self._note(event, f"*{name} stands inside what it names; expected no value to hold itself")
+        else:
+            return self._value(target, path)[0]
+        return None
+
+    def _key(self, index: int, path: Path) -> str | None:
         """The key's text as written (`5` and `no` are texts as keys), or None if it is refused."""
-        if not isinstance(node, _Scalar):
-            if not isinstance(node, _Refused):
-                self._note(node, "a list or a mapping stands where a key must; expected a text as the key")
-            return None
-        if node.plain and node.text == "<<" and not self.as_written:
-            self._note(node, "the merge key << is not YAML 1.2; expected the keys to be written out")
-            return None
-        if first := self.keys.get((*path, node.text)):
-            where = f"first in line {first.line}, again in line {node.position.line}"
-            self._note(node, f"the key {quoted(node.text)} is given twice ({where}); expected it once")
-            return None
-        return node.text
+        event = self._events[self._targets.get(index, index)]
+        if not isinstance(event, yaml.ScalarEvent):
+            message = "a list or a mapping stands where a key must; expected a text as the key"
+            raise YamlError(Problem(_at(self._events[index]), message))
+        if event.tag or (not event.style and event.value == "<<" and not self.as_written):
+            self._note(event, "tags and the merge key << are not allowed; expected the keys to be written out")
+        elif first := self.keys.get((*path, event.value)):
+            where = f"first in line {first.line}, again in line {_at(event).line}"
+            self._note(event, f"the key {quoted(event.value)} is given twice ({where}); expected it once")
+        else:
+            self.keys[*path, event.value] = _at(event)
+            return event.value
+        return None
 
-    def _scalar(self, node: _Scalar, path: Path) -> object:
-        if found := _FORBIDDEN.search(node.text):
-            self._note(node, f"the text holds the character U+{ord(found[0]):04X}; expected visible characters")
+    def _scalar(self, event: yaml.ScalarEvent, path: Path) -> object:
+        plain = not event.style and not self.as_written
+        if plain:
+            self.written[path] = event.value
+        if found := _FORBIDDEN.search(event.value):
+            complaint = f"the text holds the character U+{ord(found[0]):04X}; expected visible characters"
+        else:
+            complaint = _complaint(event.value) if plain else ""
+        if complaint:
+            self._note(event, complaint)
             return None
-        if not node.plain or self.as_written:
-            return node.text
-        self.written[path] = node.text
-        if complaint := _complaint(node.text):
-            self._note(node, complaint)
-            return None
-        return _core_value(node.text)
+        return _core_value(event.value) if plain else event.value
 
-    def _note(self, node: _Node, message: str) -> None:
-        self.problems.append(Problem(node.position, message))
+    def _note(self, event: yaml.Event, message: str) -> None:
+        self.problems.append(Problem(_at(event), message))
+
+
+def _events(text: str) -> Iterator[yaml.Event]:
+    try:
+        yield from yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+    except yaml.MarkedYAMLError as error:
+        raise YamlError(_syntax_problem(error, text)) from None
+    except yaml.YAMLError as error:
+        raise YamlError(Problem(Position(1, 1), _not_yaml(str(error)))) from None
 
 
 _CONSTANTS: Mapping[str, bool | None] = {
@@ -361,25 +331,22 @@ def _short(text: str) -> str:
 # ── syntax errors ───────────────────────────────────────────────────────────────────────
 
 _NO_KEY = ("did not find expected key", "expected <block end>")
-_SYNTAX: tuple[tuple[str, str], ...] = (
-    (
-        "mapping values are not allowed",
-        "a key begins where none can; expected quotes around a text that holds ': ', or another indentation",
+_SYNTAX: Mapping[str, str] = {
+    "mapping values are not allowed": (
+        "a key begins where none can; expected quotes around a text that holds ': ', or another indentation"
     ),
-    ("cannot start any token", "a value cannot begin with this character; expected quotes around the text"),
-    ("could not find expected ':'", "this is no key with a value; expected `key: value`, or deeper indentation"),
-    (_NO_KEY[0], "this does not continue what stands above; expected a key at the same indentation"),
-    (_NO_KEY[1], "this does not continue what stands above; expected a key at the same indentation"),
-    (
-        "did not find expected '-' indicator",
-        "this does not continue the list above; expected `- ` at the same indentation",
+    "cannot start any token": "a value cannot begin with this character; expected quotes around the text",
+    "could not find expected ':'": "this is no key with a value; expected `key: value`, or deeper indentation",
+    **dict.fromkeys(_NO_KEY, "this does not continue what stands above; expected a key at the same indentation"),
+    "did not find expected '-' indicator": (
+        "this does not continue the list above; expected `- ` at the same indentation"
     ),
-    ("unexpected end of stream", "the file ends inside a text in quotes; expected the closing quote"),
-    ("expected ',' or ']'", "the list in brackets is not closed; expected `,` or `]`"),
-    ("expected ',' or '}'", "the mapping in braces is not closed; expected `,` or `}`"),
-    ("unknown escape character", "this escape is not known; expected `\\\\` for a backslash, or single quotes"),
-    ("undefined tag handle", "tags are not allowed; expected the plain value"),
-)
+    "unexpected end of stream": "the file ends inside a text in quotes; expected the closing quote",
+    "expected ',' or ']'": "the list in brackets is not closed; expected `,` or `]`",
+    "expected ',' or '}'": "the mapping in braces is not closed; expected `,` or `}`",
+    "unknown escape character": "this escape is not known; expected `\\\\` for a backslash, or single quotes",
+    "undefined tag handle": "tags are not allowed; expected the plain value",
+}
 """Part of a problem of libyaml's or PyYAML's parser, and the same in words for an author."""
 
 
@@ -387,23 +354,15 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     technical = str(error.problem or error.context)
     begun = error.context_mark
     # The parser sees that a colon is missing only in the line after.
-    mark = begun if begun and "could not find expected ':'" in technical else error.problem_mark or begun
-    position = Position(mark.line + 1, mark.column + 1) if mark else Position(1, 1)
+    position = _at(begun if begun and "could not find expected ':'" in technical else error.problem_mark or begun)
     where = f" (inside what begins in line {begun.line + 1})" if begun and begun.line + 1 < position.line else ""
-    return Problem(position, _syntax_words(technical, text, position) + where)
-
-
-def _syntax_words(technical: str, text: str, position: Position) -> str:
-    lines = text.splitlines()
-    line = lines[position.line - 1] if position.line <= len(lines) else ""
-    if "\t" in line[: position.column] and not line[: position.column].strip():
-        return "a tab stands in the indentation; expected spaces"
-    if line[: position.column - 1].strip() and any(part in technical for part in _NO_KEY):
-        return "more text stands after a value; expected the end of the line (a ' inside '…' is written twice)"
-    for part, words in _SYNTAX:
-        if part in technical:
-            return words
-    return _not_yaml(technical)
+    before = next(iter(text.splitlines()[position.line - 1 : position.line]), "")[: position.column]
+    message = next((words for part, words in _SYNTAX.items() if part in technical), _not_yaml(technical))
+    if "\t" in before and not before.strip():
+        message = "a tab stands in the indentation; expected spaces"
+    elif before[:-1].strip() and any(part in technical for part in _NO_KEY):
+        message = "more text stands after a value; expected the end of the line (a ' inside '…' is written twice)"
+    return Problem(position, message + where)
 
 
 def _not_yaml(reason: str) -> str:

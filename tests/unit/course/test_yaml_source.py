@@ -89,7 +89,7 @@ PROBLEMS = [
     ("a duplicate key in quotes", "{a: 1, 'a': 2}", (1, 8), 'the key "a" is given twice'),
     ("a constructor", "a: !!python/object/apply:os.system [ls]", (1, 4), "!!python/object/apply:os.system"),
     ("a harmless tag", "a: !!str 5", (1, 4), 'the tag "!!str" is not allowed'),
-    ("a merge key", "a: &a {x: 1}\nb:\n  <<: *a\n", (3, 3), "the merge key << is not YAML 1.2"),
+    ("a merge key", "a: &a {x: 1}\nb:\n  <<: *a\n", (3, 3), "the merge key << are not allowed"),
     ("a value that holds itself", "a: &a [1, *a]", (1, 11), "*a stands inside what it names"),
     ("an alias of nothing", "a: &one 1\nb: *two", (2, 4), "no anchor &two stands before this alias"),
     ("a leading zero", "a: 010", (1, 4), "expected 10, or quotes if it is a text"),
@@ -97,7 +97,6 @@ PROBLEMS = [
     ("not a number", "a: .nan", (1, 4), ".nan is not a finite number"),
     ("a number beyond floats", "a: 1e9999", (1, 4), "1e9999 is too large a number"),
     ("a number of many digits", "a: " + "9" * 100_000, (1, 4), "a number of 100000 characters; expected at most 40"),
-    ("a list as a key", "? [a, b]\n: 1", (1, 3), "expected a text as the key"),
     ("an escaped NUL", 'a: "x\\0"', (1, 4), "the text holds the character U+0000"),
 ]
 
@@ -111,13 +110,14 @@ def test_a_local_mistake_is_a_problem_and_the_rest_is_read(text: str, place: tup
 
 def test_all_local_mistakes_are_found_at_once() -> None:
     document = read_yaml("a: 010\na: 1\nb: !x 1\nc: fine\n")
-    assert [problem.position.line for problem in document.problems] == [3, 1, 2]
+    assert [problem.position.line for problem in document.problems] == [1, 2, 3]
     assert document.data == {"a": None, "b": None, "c": "fine"}
 
 
 LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 5000))
 UNREADABLE = [
+    ("a list as a key", "? [a, b]\n: 1", (1, 3), "expected a text as the key"),
     ("aliases that multiply", LAUGHS, None, f"more than {MAX_NODES} values"),
     ("aliases that nest", CHAIN, (1, 10), f"more than {MAX_DEPTH} levels"),
     ("brackets that nest", "[" * 500_000, (1, MAX_DEPTH + 1), f"more than {MAX_DEPTH} levels"),
