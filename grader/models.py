@@ -406,7 +406,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class CheckVerdict:
-    """One check's line in a report. Scores are points of the exercise's scale."""
+    """One check's line in a report. Scores are points of the exercise's scale, `reason` is as in `Finding`."""
 
     id: str
     title: str
@@ -421,6 +421,7 @@ class CheckVerdict:
     reproduce: str = ""
     file: str = ""
     line: int | None = None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,7 @@ def _hidden_check(check: CheckVerdict, details: Details) -> CheckVerdict:
         return check
     if details == "actual":
         return replace(check, expected="", message=check.title, hint=check.hint)
-    return replace(check, expected="", actual="", message="", hint="", reproduce="")
+    return replace(check, expected="", actual="", message="", hint="", reproduce="", reason="")
 
 
 def _verdict(course: Course, check: Check, finding: Finding, stopped: CheckStatus | None, worth: float) -> CheckVerdict:
@@ -91,6 +91,7 @@ def _verdict(course: Course, check: Check, finding: Finding, stopped: CheckStatu
         reproduce=finding.reproduce,
         file=finding.file,
         line=finding.line,
+        reason=finding.reason if status is CheckStatus.FAILED else "",
     )
 
 

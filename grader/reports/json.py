@@ -53,7 +53,7 @@ class EngineDocument:
 
 @dataclass(frozen=True, slots=True)
 class CheckDocument:
-    """One check. `line` is a line of `file`, from 1, or null."""
+    """One check. `line` is a line of `file`, from 1, or null; `reason` is the name of why it failed."""
 
     __pydantic_config__: ClassVar[dict[str, Any]] = _STRICT
 
@@ -70,6 +70,7 @@ class CheckDocument:
     reproduce: str
     file: str
     line: int | None
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +197,7 @@ def _check(check: CheckVerdict) -> CheckDocument:
         reproduce=_text(check.reproduce),
         file=_text(check.file),
         line=check.line,
+        reason=check.reason,
     )
 
 

@@ -14,7 +14,7 @@ from tests import reports
 
 CHECK_KEYS = [
     "id", "title", "status", "score", "max_score", "message", "hint", "expected", "actual", "ended", "reproduce",
-    "file", "line",
+    "file", "line", "reason",
 ]  # fmt: skip
 
 
