@@ -4,6 +4,7 @@
 
     reference ─ in the engine? ─────────────────────────────────────────────▶ local, or built (by an earlier call)
               └ a registry has it? ─────────────────────────────────────────▶ pulled
+              └ its name does not mean a Debian image? ─────────────────────▶ cannot be had here (`ImageUnavailable`)
               └ an image of that Debian release was built before? ─ tag it ─▶ built
               └ build one (recipes/build.sh, as root), import and tag it ───▶ built
 
@@ -15,6 +16,7 @@ inherits the labels, and is taken as it is like any other that was here before.
 from __future__ import annotations
 
 import contextlib
+import re
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -34,7 +36,7 @@ from grader.base_images.debootstrap import (
     with_heartbeat,
 )
 from grader.course.models import BaseImage
-from grader.dockerfile.image_names import is_allowed
+from grader.dockerfile.image_names import is_allowed, normalised
 from grader.errors import ImageUnavailable
 
 LABEL_BASE = "io.grader.base"
@@ -88,6 +90,20 @@ def base_of(reference: str, bases: Iterable[BaseImage]) -> BaseImage | None:
 def plain_names(base: BaseImage) -> tuple[str, ...]:
     """Return the names of a base image that are no patterns: what can be made present ahead of time."""
     return tuple(name for name in base.names if "*" not in name)
+
+
+_DEBIAN_REPOSITORIES = {"python", "debian"}
+_DEBIAN_WORDS = re.compile(r"\d[\d.]*(?:(?:a|b|rc)\d+)?|latest|slim|stable|buster|bullseye|bookworm|trixie|forky|sid")
+
+
+def means_debian(reference: str) -> bool:
+    """Whether an image's name means Debian, so that one built here may stand under it: not `alpine`, not `*-alpine`.
+
+    The official Python images without another word in their tag are Debian's.
+    """
+    repository, _, tag = normalised(reference).rpartition(":")
+    words = tag.split("-")
+    return repository.rpartition("/")[2] in _DEBIAN_REPOSITORIES and all(map(_DEBIAN_WORDS.fullmatch, words))
 
 
 class BaseImages:
@@ -151,8 +167,14 @@ class BaseImages:
         present = self._store.image_labels(reference)
         if present is not None and not self._is_made_here(reference, present):
             return ImageSource(reference, "local", "was in the engine already")
-        if present is None and self._pull(reference):
+        if (present is None or not means_debian(reference)) and self._pull(reference):
             return ImageSource(reference, "pulled", "pulled from a registry")
+        if not means_debian(reference):
+            raise ImageUnavailable(
+                f"{reference} cannot be had here: no registry gave it, and what can be built here is Debian with"
+                " Python, which is another system than that name means. Put the image into the engine yourself"
+                " (`docker pull`, or `docker load` of a file), then grade again."
+            )
         name, labels = self._built_image(base, reference, rebuild=rebuild)
         if name != reference:
             self._store.tag_image(name, reference)

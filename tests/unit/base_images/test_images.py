@@ -13,7 +13,15 @@ import pytest
 
 from grader.base_images.debootstrap import Make, Progress, Workplace, with_heartbeat
 from grader.base_images.host import certificates, pip_configuration
-from grader.base_images.provider import LABEL_BASE, LABEL_PYTHON, LABEL_RECIPE, BaseImages, base_of, plain_names
+from grader.base_images.provider import (
+    LABEL_BASE,
+    LABEL_PYTHON,
+    LABEL_RECIPE,
+    BaseImages,
+    base_of,
+    means_debian,
+    plain_names,
+)
 from grader.course.models import BaseImage
 from grader.errors import ImageUnavailable
 
@@ -121,6 +129,39 @@ def test_while_one_name_of_it_is_left_it_is_not_built_again(supply: Supply, remo
     del store.images[removed]
     assert supply(store, fails).ensure(BULLSEYE, "python:3.9").origin == "built"
     assert "python:3.9" in store.images
+
+
+@pytest.mark.parametrize(
+    ("reference", "debian"),
+    [
+        ("python:3.9", True),
+        ("python", True),
+        ("docker.io/library/python:3.13.0rc2-slim-bookworm", True),
+        ("registry.example/course/python:3.9.18-slim", True),
+        ("debian:bookworm-slim", True),
+        ("python:3.9-alpine", False),
+        ("python:3.9-alpine3.18", False),
+        ("python:3.9-windowsservercore", False),
+        ("alpine:3.19", False),
+        ("busybox", False),
+        ("ubuntu:22.04", False),
+        ("jupyter/scipy-notebook:python-3.9", False),
+        ("pypy:3.9", False),
+        ("python@sha256:" + "0" * 64, False),
+    ],
+)
+def test_debian_stands_only_under_a_name_that_means_debian(supply: Supply, reference: str, debian: bool) -> None:
+    assert means_debian(reference) == debian
+    for images in ({}, {reference: OLD}):  # also where an earlier version has put one there
+        store = Store(dict(images))
+        if debian:
+            assert supply(store).ensure(BULLSEYE, reference).origin == "built"
+        else:
+            with pytest.raises(ImageUnavailable, match="cannot be had here"):
+                supply(store).ensure(BULLSEYE, reference)
+            assert store.imported == []
+            store.registry = (reference,)
+            assert supply(store, fails).ensure(BULLSEYE, reference).origin == "pulled"
 
 
 # ── when something fails ────────────────────────────────────────────────────────────────
