@@ -11,7 +11,7 @@ import posixpath
 import shlex
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from grader.course.models import Course, Exercise
 from grader.course.registry import Check, register_kind
@@ -84,30 +84,22 @@ class CheckContext:
         parsed = self.files.dockerfile
         if not isinstance(parsed, Dockerfile):
             return None
-        stages = [index for index, one in enumerate(parsed.instructions) if one.keyword == "FROM"]
-        last_stage = parsed.instructions[stages[-1] :] if stages else parsed.instructions
-        found = [instruction.first_line for instruction in last_stage if instruction.keyword in keywords]
-        return found[-1] if found else None
+        last = [one for one in parsed.instructions if one.stage == len(parsed.stages) - 1]
+        return next((one.first_line for one in reversed(last) if one.keyword in keywords), None)
 
     def group(self, name: str) -> tuple[Case, ...]:
         """The cases that the spec calls `name`, in order."""
         return tuple(case for case in self.cases if case.group == name)
 
 
-_GENERATORS: dict[type[Check], Callable[[Any, CheckContext], CheckGenerator[Finding]]] = {}
+CheckFunction = Callable[[CheckT, CheckContext], CheckGenerator[Finding]]
+_GENERATORS: dict[type[Check], CheckFunction[Any]] = {}
 
 
-def check_kind(
-    spec: type[CheckT],
-) -> Callable[
-    [Callable[[CheckT, CheckContext], CheckGenerator[Finding]]],
-    Callable[[CheckT, CheckContext], CheckGenerator[Finding]],
-]:
-    """Make a kind of check known: its dataclass `spec`, and the decorated function, which carries a check of it out."""
+def check_kind(spec: type[CheckT]) -> Callable[[CheckFunction[CheckT]], CheckFunction[CheckT]]:
+    """Make a kind of check known: its dataclass `spec`, and the decorated function, which carries out a check of it."""
 
-    def register(
-        function: Callable[[CheckT, CheckContext], CheckGenerator[Finding]],
-    ) -> Callable[[CheckT, CheckContext], CheckGenerator[Finding]]:
+    def register(function: CheckFunction[CheckT]) -> CheckFunction[CheckT]:
         register_kind(spec)
         _GENERATORS[spec] = function
         return function
@@ -118,6 +110,28 @@ def check_kind(
 def examine(check: Check, context: CheckContext) -> CheckGenerator[Finding]:
     """The generator that carries out one check."""
     return _GENERATORS[type(check)](check, context)
+
+
+Problem = tuple[str, str]
+"""A reason and a message, both empty where all is right."""
+RIGHT: Problem = ("", "")
+
+
+class Evidence(TypedDict, total=False):
+    """The fields of a `Finding` that say what was expected, what was seen, and where."""
+
+    expected: str
+    actual: str
+    ended: str
+    reproduce: str
+    file: str
+    line: int | None
+
+
+def judged(problem: Problem, note: str = "", **evidence: Unpack[Evidence]) -> Finding:
+    """The finding of a check that has seen all it needs: passed, with `note` as its message, if there is no problem."""
+    reason, message = problem
+    return Finding(passed=not reason, reason=reason, message=message or note, **evidence)
 
 
 def build(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built | BuildFailed]:

@@ -7,7 +7,17 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, check_kind, docker_inspect
+from grader.checks.base import (
+    IMAGE_NAME,
+    RIGHT,
+    CheckContext,
+    CheckGenerator,
+    build,
+    built,
+    check_kind,
+    docker_inspect,
+    judged,
+)
 from grader.course.registry import Check, reason
 from grader.course.types import AbsolutePath
 from grader.models import BuildFailed, BuildStep, Finding
@@ -72,10 +82,8 @@ def working_dir(check: WorkingDir, context: CheckContext) -> CheckGenerator[Find
     image = yield from built()
     found = image.config.working_dir or "/"
     right = posixpath.normpath(found) == posixpath.normpath(check.path)
-    return Finding(
-        passed=right,
-        reason="" if right else WORKING_DIR,
-        message="" if right else f"The image's working directory is {found}, not {check.path}.",
+    return judged(
+        RIGHT if right else (WORKING_DIR, f"The image's working directory is {found}, not {check.path}."),
         expected=check.path,
         actual=found,
         reproduce=docker_inspect("WorkingDir"),
@@ -86,31 +94,28 @@ def working_dir(check: WorkingDir, context: CheckContext) -> CheckGenerator[Find
 
 def _no_dockerfile(context: CheckContext) -> Finding:
     near = next((file.path for file in context.files.files if file.path.lower().startswith("dockerfile")), None)
-    if near is None:
-        message = "There is no file named Dockerfile in the exercise's folder."
-    else:
-        message = f"There is no file named Dockerfile in the exercise's folder, but there is one named {near}."
-    listing = ", ".join(file.path for file in context.files.files[:10]) or "(the folder is empty)"
-    return Finding(
-        passed=False,
-        reason=MISNAMED_DOCKERFILE if near else NO_DOCKERFILE,
-        message=message,
+    message = "There is no file named Dockerfile in the exercise's folder"
+    return judged(
+        (MISNAMED_DOCKERFILE, f"{message}, but there is one named {near}.") if near else (NO_DOCKERFILE, f"{message}."),
         expected="Dockerfile",
-        actual=listing,
+        actual=", ".join(file.path for file in context.files.files[:10]) or "(the folder is empty)",
         reproduce=_REPRODUCE,
     )
 
 
 def _build_failed(seen: BuildFailed) -> Finding:
     step = next((step for step in seen.steps if step.error), None)
-    keyword, instruction = _instruction(step)
+    match = INSTRUCTION.match(step.name) if step else None
+    keyword, instruction = (match["keyword"].upper(), match["rest"].strip()) if match else ("", "")
     where = f"Line {seen.line} of the Dockerfile" if seen.line else "The build"
-    what = f": {keyword} {instruction}" if keyword else ""
-    return Finding(
-        passed=False,
-        reason=_reason(seen, keyword, instruction),
-        message=f"{where} {_verb(seen)}{what or '.'}",
-        actual=_told_by_builder(seen, step),
+    what = {
+        "timed_out": f"was stopped after {seen.seconds:.0f} seconds",
+        "output_limit": "printed more than the limit and was stopped",
+        "failed": "failed",
+    }[seen.ended]
+    return judged(
+        (_reason(seen, keyword, instruction), f"{where} {what}" + (f": {keyword} {instruction}" if keyword else ".")),
+        actual=_last_lines(seen, step),
         ended="" if seen.ended == "failed" else seen.ended,
         reproduce=_REPRODUCE,
         file="Dockerfile",
@@ -118,21 +123,11 @@ def _build_failed(seen: BuildFailed) -> Finding:
     )
 
 
-def _verb(seen: BuildFailed) -> str:
-    if seen.ended == "timed_out":
-        return f"was stopped after {seen.seconds:.0f} seconds"
-    if seen.ended == "output_limit":
-        return "printed more than the limit and was stopped"
-    return "failed"
-
-
 def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
     if seen.unsupported:
         return UNSUPPORTED
-    if seen.ended == "timed_out":
-        return BUILD_TIMED_OUT
-    if seen.ended == "output_limit":
-        return BUILD_OUTPUT
+    if seen.ended != "failed":
+        return BUILD_TIMED_OUT if seen.ended == "timed_out" else BUILD_OUTPUT
     if keyword in {"COPY", "ADD"}:
         return COPY_MISSING
     if keyword == "RUN":
@@ -140,16 +135,12 @@ def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
     return SYNTAX if seen.line and not keyword else BUILD_FAILED
 
 
-def _instruction(step: BuildStep | None) -> tuple[str, str]:
-    match = INSTRUCTION.match(step.name) if step else None
-    if match is None:
-        return "", ""
-    return match["keyword"].upper(), match["rest"].strip()
-
-
-def _told_by_builder(seen: BuildFailed, step: BuildStep | None) -> str:
+def _last_lines(seen: BuildFailed, step: BuildStep | None) -> str:
+    """The end of what the step that failed has printed, else the builder's own error."""
     log = [line for line in (step.log if step else "").splitlines() if line.strip()]
-    return "\n".join(log[-_LOG_LINES:]) or _NOT_IN_CONTEXT.sub(_named_in_context, seen.message[:TEXT_LIMIT])
+    return "\n".join(log[-_LOG_LINES:]) or _NOT_IN_CONTEXT.sub(
+        lambda found: f'"{found["path"]}" not found in the build context', seen.message[:TEXT_LIMIT]
+    )
 
 
 _NOT_IN_CONTEXT = re.compile(
@@ -158,7 +149,3 @@ _NOT_IN_CONTEXT = re.compile(
     r"lstat (?P=context)/(?P<path>[^\n]*?): no such file or directory"
 )
 """How BuildKit says that a source of COPY is not there: by a path of its own machine."""
-
-
-def _named_in_context(told: re.Match[str]) -> str:
-    return f'"{told["path"]}" not found in the build context'

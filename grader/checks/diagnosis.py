@@ -1,4 +1,4 @@
-"""Words that several checks use: how a run ended, what a command was, what it printed last."""
+"""What several checks say of a run: how it ended, what its command was, what it printed last, what a line lacks."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import assert_never
 
-from grader.checks.base import CheckContext, command_of
+from grader.checks.base import CheckContext, command_of, judged
 from grader.checks.compare import agrees, lines, separated, with_decimal_comma
 from grader.course.registry import reason
 from grader.models import (
@@ -75,8 +75,8 @@ def excerpt(outcome: RunOutcome) -> str:
     return "\n".join(printed[-_EXCERPT_LINES:]) or "(no output)"
 
 
-def commas_told(printed: Iterable[str], expected: float) -> str:
-    """That the right number was written with commas, as a sentence behind another; "" if not."""
+def commas_note(printed: Iterable[str], expected: float) -> str:
+    """That the right number was written with commas, as a sentence that follows another; "" if not."""
     written = list(printed)
     thousands = [text for line in written for text, number in separated(line) if agrees(number, expected)]
     decimals = [text for line in written for text, number in with_decimal_comma(line) if agrees(number, expected)]
@@ -86,57 +86,54 @@ def commas_told(printed: Iterable[str], expected: float) -> str:
     return f" {(thousands or decimals)[-1]} has a comma in it, at which programs stop reading: {instead}."
 
 
-def decimals_told(number: float, expected: float) -> str:
-    """That a wrong number is the right one with fewer decimals, as a sentence behind another; "" if it is not."""
+def decimals_note(number: float, expected: float) -> str:
+    """That a wrong number is the right one with fewer decimals, as a sentence that follows another; "" if it is not."""
     fewer = (float(math.trunc(expected)), float(round(expected)), round(expected, 1))
     return " It is the right number with some of its decimals lost." if number in fewer else ""
 
 
-def nearly_told(printed: Iterable[str], expected: float) -> str:
-    """What keeps a line from being the line, as a sentence behind another; "" if no line comes near."""
+def near_miss(printed: Iterable[str], expected: float) -> str:
+    """What keeps a line from being the line, as a sentence that follows another; "" if no line comes near."""
     printed = list(printed)
-    if commas := commas_told(printed, expected):
+    if commas := commas_note(printed, expected):
         return commas
     near = [match for line in printed if (match := _NEAR.fullmatch(line.rstrip()))]
-    return f" {_nearly(near[-1])}" if near else ""
+    return f" {_difference(near[-1])}" if near else ""
 
 
 _NEAR = re.compile(
-    r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<behind>.*)", re.IGNORECASE
+    r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<after>.*)", re.IGNORECASE
 )
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?=$|[^\w.,/(])\s*(?P<rest>.*)")
+_COLUMN = re.compile(r"\S+ {2,}[+-]?\d\S*")
+"""A row of a Series as pandas prints it: the row's name, and the number aligned after it."""
+_COMMA = re.compile(r"[+-]?\d+,\d+")
 _MOST_QUOTED = 60
 
 
-def _nearly(near: re.Match[str]) -> str:
-    front, behind = near["front"].strip(), near["behind"]
-    number = _NUMBER.fullmatch(behind)
-    told = (
-        (front, f"In front of it, on the same line, stands: {_cut(front)}"),
-        (not near["colon"], "The colon behind the words is missing."),
-        (not behind, "Behind the colon stands nothing; the number belongs on the same line."),
+def _difference(near: re.Match[str]) -> str:
+    """The first thing in which a line that begins nearly as it should differs from the line."""
+    front, after = near["front"].strip(), near["after"]
+    number = _NUMBER.fullmatch(after)
+    rest = number["rest"] if number else ""
+    differences = (
+        (front, f"Before it, on the same line, there is: {_cut(front)}"),
+        (not near["colon"], "The colon after the words is missing."),
+        (not after, "After the colon there is nothing; the number belongs on the same line."),
         (
-            behind.startswith("<bound method"),
-            "Behind the colon stands a method that was not called: the () are missing.",
+            after.startswith("<bound method"),
+            "After the colon there is a method that was not called: () is missing.",
         ),
         (
-            _COLUMN.fullmatch(behind),
-            f"A whole column of pandas was printed: {_cut(behind)}. Take the one number out of it.",
+            _COLUMN.fullmatch(after),
+            f"A whole column of pandas was printed: {_cut(after)}. Take the one number out of it.",
         ),
-        (_COMMA.fullmatch(behind), f"{behind} has a comma; the decimals belong behind a point."),
-        (not number, f"What stands behind the colon is no plain number: {_cut(behind)}"),
-        (
-            number and number["rest"],
-            f"Behind the number, on the same line, stands: {_cut(number['rest'] if number else '')}",
-        ),
+        (_COMMA.fullmatch(after), f"{after} has a comma; the decimals belong after a point."),
+        (not number, f"After the colon there should be only a number, but there is: {_cut(after)}"),
+        (rest, f"After the number, on the same line, there is: {_cut(rest)}"),
         (True, f"{near['words']}: differs in its letters, capital or small, or in its blanks."),
     )
-    return next(sentence for holds, sentence in told if holds)
-
-
-_COLUMN = re.compile(r"\S+ {2,}[+-]?\d\S*")
-"""A row of a Series as pandas prints it: the row's name, and the number aligned behind it."""
-_COMMA = re.compile(r"[+-]?\d+,\d+")
+    return next(sentence for differs, sentence in differences if differs)
 
 
 def _cut(text: str) -> str:
@@ -154,10 +151,15 @@ def python_error(outcome: RunOutcome) -> str:
     return errors[-1]
 
 
+def exit_code(outcome: RunOutcome) -> int:
+    """The exit code; -1 for a run that did not end by itself."""
+    return outcome.ended.code if isinstance(outcome.ended, Exited) else -1
+
+
 def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Finding | None:
     """The finding for a run that did not end by itself; None if it did.
 
-    The trap of the chapter's draft is told here: arguments replace CMD, so `docker run IMAGE 100`
+    Here the trap of the chapter's draft is explained: arguments replace CMD, so `docker run IMAGE 100`
     on an image without ENTRYPOINT tries to execute `100`.
     """
     end = outcome.ended
@@ -168,19 +170,18 @@ def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Find
             return _not_started(image, request, end)
         case TimedOut():
             message = f"The container was still running after {end.seconds:g} seconds and was stopped."
-            reason = TIMED_OUT
+            problem = TIMED_OUT, message
         case OutOfMemory():
-            message = f"The container was killed because it used more than {end.limit_bytes // 2**20} MiB of memory."
-            reason = OUT_OF_MEMORY
+            mebibytes = end.limit_bytes // 2**20
+            problem = OUT_OF_MEMORY, f"The container was killed because it used more than {mebibytes} MiB of memory."
         case OutputLimit():
-            message = f"The container printed more than {end.limit_bytes // 1024} KiB and was stopped."
-            reason = OUTPUT_LIMIT
+            problem = OUTPUT_LIMIT, f"The container printed more than {end.limit_bytes // 1024} KiB and was stopped."
         case _:
             assert_never(end)
-    return Finding(passed=False, message=message, reason=reason, ended=end.kind, actual=excerpt(outcome))
+    return judged(problem, ended=end.kind, actual=excerpt(outcome))
 
 
-def placed(finding: Finding, context: CheckContext) -> Finding:
+def with_location(finding: Finding, context: CheckContext) -> Finding:
     """The finding of a run that did not end by itself, with the place it is about.
 
     That is the script, or the Dockerfile's line with the command where that could not be started.
@@ -193,22 +194,15 @@ def placed(finding: Finding, context: CheckContext) -> Finding:
 def _not_started(image: Built, request: RunRequest, end: NotStarted) -> Finding:
     command = shown_command(image, request.args)
     if request.args and not image.config.entrypoint and image.config.command:
-        return Finding(
-            passed=False,
-            reason=CMD_REPLACED,
-            message=(
-                f"The container did not start. The image has a CMD ({shlex.join(image.config.command)}) but no "
-                f"ENTRYPOINT, so Docker replaced the whole CMD by the arguments and tried to execute a program "
-                f"called {shlex.quote(request.args[0])}."
-            ),
-            expected=f"the script runs and receives {shlex.join(request.args)} as its arguments",
-            actual=f"Docker executed: {command}",
-            ended=end.kind,
+        message = (
+            f"The container did not start. The image has a CMD ({shlex.join(image.config.command)}) but no "
+            f"ENTRYPOINT, so Docker replaced the whole CMD by the arguments and tried to execute a program "
+            f"called {shlex.quote(request.args[0])}."
         )
-    return Finding(
-        passed=False,
-        reason=NOT_STARTED,
-        message="The container did not start: Docker could not execute the image's command.",
+        expected = f"the script runs and receives {shlex.join(request.args)} as its arguments"
+        return judged((CMD_REPLACED, message), expected=expected, actual=f"Docker executed: {command}", ended=end.kind)
+    return judged(
+        (NOT_STARTED, "The container did not start: Docker could not execute the image's command."),
         expected="a command that exists in the image",
         actual=f"Docker executed: {command or '(no command at all)'}\n{end.reason}",
         ended=end.kind,

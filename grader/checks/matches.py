@@ -10,7 +10,7 @@ from annotated_types import Ge, Le
 
 from grader.checks.base import CheckContext, CheckGenerator, built, check_kind, docker_run, run
 from grader.checks.compare import lines
-from grader.checks.diagnosis import ended, excerpt, not_finished, placed
+from grader.checks.diagnosis import ended, excerpt, not_finished, with_location
 from grader.checks.output import EXIT_CODE
 from grader.course.registry import Check, reason
 from grader.course.types import Name
@@ -50,7 +50,7 @@ def output_matches(check: OutputMatches, context: CheckContext) -> CheckGenerato
     reproduce = f"{docker_run(request)}; echo exit code $?"
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
-        return replace(placed(stopped, context), reproduce=reproduce)
+        return replace(with_location(stopped, context), reproduce=reproduce)
     printed = lines(outcome.stdout if check.stream == "stdout" else outcome.stderr)
     missing = [
         *([f"the text “{check.text}”"] if check.text and not any(check.text in line for line in printed) else []),

@@ -23,7 +23,7 @@ from grader.checks.base import (
     run,
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
-from grader.checks.diagnosis import commas_told, decimals_told, ended, excerpt, not_finished, placed
+from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, with_location
 from grader.checks.inputs import Inputs, given, run_request, variants
 from grader.course.cases import draw_text
 from grader.course.registry import Check, reason
@@ -141,7 +141,7 @@ def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[
     outcome = yield from run(request)
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
-        return replace(placed(stopped, context), reproduce=docker_run(request))
+        return replace(with_location(stopped, context), reproduce=docker_run(request))
     problem, message = _refusal(outcome, check.variable, value)
     return Finding(
         passed=not problem,
@@ -231,7 +231,7 @@ def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: 
     reproduce = f'{docker_runs(saving.requests)} ; ls -l "$folder"; cat "$folder"/{check.name}'
     stopped = not_finished(image, saving.requests[-1], saving.outcome)
     if stopped is not None:
-        return replace(placed(stopped, context), reproduce=reproduce)
+        return replace(with_location(stopped, context), reproduce=reproduce)
     files = _named(check, saving.outcome.folders[0])
     reason, message = _in_file(check, saving, files)
     number = f"{saving.case.expected(check.method):.10g}"
@@ -280,14 +280,14 @@ def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     new = list((Counter(found) - Counter(saving.earlier)).elements())
     if not any(agrees(number, expected) for line in new for number in numbers(line)):
         told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
-        near = commas_told(found, expected) or _decimals_lost(new, expected)
+        near = commas_note(found, expected) or _decimals_lost(new, expected)
         return NOT_IN_FILE, f"{told}{_closing(check, saving)}{near}"
     return "", ""
 
 
 def _decimals_lost(new: Iterable[str], expected: float) -> str:
     """That a number of these lines is the prediction with fewer decimals, as a sentence behind another."""
-    found = [number for line in new for number in numbers(line) if decimals_told(number, expected)]
+    found = [number for line in new for number in numbers(line) if decimals_note(number, expected)]
     return f" {found[0]:.10g} is the prediction with some of its decimals lost." if found else ""
 
 
@@ -297,7 +297,7 @@ def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tupl
     if not every or not agrees(every[-1], expected):
         reason = FILE_NOT_REPLACED if saving.earlier else NOT_IN_FILE
         seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else _NO_NUMBER.format(check.name)
-        return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}{commas_told(found, expected)}"
+        return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}{commas_note(found, expected)}"
     if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
         return (
             FILE_NOT_REPLACED,

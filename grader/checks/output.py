@@ -7,39 +7,44 @@ import posixpath
 import re
 import shlex
 import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MinLen
 
 from grader.checks.base import (
+    RIGHT,
     CheckContext,
     CheckGenerator,
+    Problem,
     after_script,
     built,
     check_kind,
     docker_run,
     first_right,
+    judged,
     left,
     run,
 )
 from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.checks.diagnosis import (
     MODULE_MISSING,
-    decimals_told,
+    decimals_note,
     ended,
     excerpt,
+    exit_code,
     is_shell_text,
-    nearly_told,
+    near_miss,
     not_finished,
-    placed,
     python_error,
     shown_command,
+    with_location,
 )
 from grader.checks.inputs import Inputs, given, run_request, variants
 from grader.course.registry import Check, reason
 from grader.course.types import AbsolutePath, ImageName, Name
-from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
+from grader.models import Built, Case, Finding, FolderMount, RunOutcome, RunRequest
 
 SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")
 SCRIPT_REPLACED = reason(
@@ -68,7 +73,6 @@ CONSTANT_NUMBER = reason("R205", "constant_number", "The number does not depend 
 ROUNDED_WEEKS = reason("R206", "rounded_weeks", "The number is the mean of rounded weeks.")
 NOT_LOGGED = reason("R207", "not_logged", "No other line of output carries the prediction.")
 NO_USAGE = reason("R211", "no_usage", "No line with the word asked for.")
-USAGE_SPELLING = reason("R212", "usage_spelling", "The usage text has the word in other letters, capital or small.")
 USAGE_EXIT_CODE = reason("R213", "usage_exit_code", "The usage line is there, the exit code is not the one asked for.")
 
 
@@ -106,20 +110,20 @@ def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[F
         outcome = yield from run(request)
         finding = _prediction(check, context, _Ran(image, case, request, outcome))
         if finding.reason == WRONG_NUMBER:
-            finding = yield from _seen_twice(finding, request, outcome)
+            finding = yield from _repeated(finding, request, outcome)
         if not finding.passed:
             return finding, predicted(outcome.stdout) is not None
     return finding, True
 
 
-def _seen_twice(finding: Finding, request: RunRequest, outcome: RunOutcome) -> CheckGenerator[Finding]:
+def _repeated(finding: Finding, request: RunRequest, outcome: RunOutcome) -> CheckGenerator[Finding]:
     """The finding of a wrong number, or, where the same run gives another one the next time, that it does."""
     again = yield from run(replace(request, repeat=True))
     first, second = predicted(outcome.stdout), predicted(again.stdout)
     if first is None or second is None or repr(first) == repr(second) or agrees(second, first):  # nan agrees with none
         return finding
-    told = f"{finding.message} Run again in the same way, the script prints {second:.10g}: its answer changes."
-    return replace(finding, reason=CHANGING_NUMBER, message=told)
+    message = f"{finding.message} Run again in the same way, the script prints {second:.10g}: its answer changes."
+    return replace(finding, reason=CHANGING_NUMBER, message=message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,13 +148,13 @@ def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Find
         return stopped
     case = context.group(check.case)[0]
     expected = case.expected(check.method)
-    right = _carries(_other_lines(outcome), case, expected)
-    return Finding(
-        passed=right,
-        reason="" if right else NOT_LOGGED,
-        message=""
-        if right
-        else "Besides the prediction line, no other line of the output carries the predicted number.",
+    series = [float(week) for week in case.weeks]
+    right = any(
+        agrees(number, expected) for line in _other_lines(outcome) for number in without_series(numbers(line), series)
+    )
+    message = "Besides the prediction line, no other line of the output carries the predicted number."
+    return judged(
+        RIGHT if right else (NOT_LOGGED, message),
         expected=f"one more line with {expected:g} in it",
         actual=excerpt(outcome),
         ended=ended(outcome.ended),
@@ -161,36 +165,32 @@ def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Find
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage(Check):
-    """Run with too few arguments, the script prints a line with `word` and exits with `exit_code`."""
+    """Run with too few arguments, the script prints a line with `word` and exits with a code that is not 0."""
 
     kind: Literal["usage"]
     arguments: tuple[str, ...]
     """The arguments to run it with."""
-    word: Name = "Usage"
-    """Must stand in a line of stdout or stderr."""
-    exit_code: Annotated[int, Ge(0), Le(255)] = 1
-    """The exit code expected."""
+    word: Name = "usage"
+    """Must stand in a line of stdout or stderr, in capital or small letters."""
+    exit_code: Annotated[int, Ge(0), Le(255)] | None = None
+    """The exit code expected; without it, any but 0."""
 
 
 @check_kind(Usage)
 def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
-    """Run with these arguments, a line contains the word and the exit code is the one asked for."""
+    """Run with these arguments, a line contains the word and the exit code is one asked for."""
     image = yield from built()
     request = RunRequest(args=check.arguments)
     outcome = yield from run(request)
     reproduce = docker_run(request) + "; echo exit code $?"
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
-        return replace(placed(stopped, context), reproduce=reproduce)
-    said = [*lines(outcome.stdout), *_said(outcome)]
-    code = outcome.ended.code if isinstance(outcome.ended, Exited) else -1
-    reason, message = _usage_judged(check, said, code)
-    finding = Finding(
-        passed=not reason,
-        reason=reason,
-        message=message,
-        expected=f"a line with {check.word} in it, exit code {check.exit_code}",
-        actual=f"{excerpt(outcome)}\nexit code {code}",
+        return replace(with_location(stopped, context), reproduce=reproduce)
+    problem = _usage_problem(check, outcome)
+    finding = judged(
+        problem,
+        expected=f"a line with {check.word} in it, exit code: {_wanted_code(check)}",
+        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
         reproduce=reproduce,
         file=context.script,
@@ -198,28 +198,30 @@ def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
     if finding.passed:
         return finding
     lost = _arguments_lost(context, image, request) if check.arguments else _arguments_brought(context, image, outcome)
-    if lost is None:
-        return finding
-    return _about_the_command(replace(finding, reason=lost[0], message=lost[1]), context, request)
+    return _about_the_command(finding, lost, context, request) if lost else finding
 
 
-def _said(outcome: RunOutcome) -> list[str]:
-    """Standard error without the report of a crash, which quotes lines of the script, also one that was not reached."""
-    return list(itertools.takewhile(lambda line: not line.startswith("Traceback "), lines(outcome.stderr)))
+def _usage_problem(check: Usage, outcome: RunOutcome) -> Problem:
+    """What is wrong. A crash's report does not count: it quotes lines of the script, also one that was not reached."""
+    after = f"With {_count(check.arguments)},"
+    before = itertools.takewhile(lambda line: not line.startswith("Traceback "), lines(outcome.stderr))
+    if not any(check.word.lower() in line.lower() for line in (*lines(outcome.stdout), *before)):
+        return NO_USAGE, f"{after} no line of the output contains the word {check.word}."
+    code = exit_code(outcome)
+    if code == check.exit_code or (check.exit_code is None and code):
+        return RIGHT
+    return (
+        USAGE_EXIT_CODE,
+        f"{after} the usage line is printed, but the exit code is {code}; it has to be {_wanted_code(check)}.",
+    )
 
 
-def _usage_judged(check: Usage, said: list[str], code: int) -> tuple[str, str]:
-    """The reason and the message of a failure; two empty texts where all is right."""
-    with_it = f"With {f'{len(check.arguments)} arguments' if check.arguments else 'no argument'},"
-    exit_code = "" if code == check.exit_code else f"the exit code is {code}, not {check.exit_code}."
-    if any(check.word in line for line in said):
-        told = f"{with_it} the usage line is printed, but {exit_code}" if exit_code else ""
-        return USAGE_EXIT_CODE if exit_code else "", told
-    other = re.search(re.escape(check.word), "\n".join(said), re.IGNORECASE)
-    if other is None:
-        return NO_USAGE, f"{with_it} no line of the output contains the word {check.word}."
-    told = f"{with_it} the output has {other.group()}, not {check.word}: capital and small letters differ."
-    return USAGE_SPELLING, f"{told} And {exit_code}" if exit_code else told
+def _wanted_code(check: Usage) -> str:
+    return "any but 0" if check.exit_code is None else str(check.exit_code)
+
+
+def _count(arguments: tuple[str, ...]) -> str:
+    return f"{len(arguments)} argument{'s' if len(arguments) > 1 else ''}" if arguments else "no argument"
 
 
 # ── the prediction ──────────────────────────────────────────────────────────────────────
@@ -234,11 +236,6 @@ class _Ran:
     request: RunRequest
     outcome: RunOutcome
 
-    @property
-    def code(self) -> int:
-        """The exit code; -1 for a run that did not end by itself."""
-        return self.outcome.ended.code if isinstance(self.outcome.ended, Exited) else -1
-
 
 def _prediction(check: Predicts, context: CheckContext, ran: _Ran) -> Finding:
     reproduce = docker_run(ran.request)
@@ -246,71 +243,73 @@ def _prediction(check: Predicts, context: CheckContext, ran: _Ran) -> Finding:
         reproduce = after_script(context, reproduce)
     stopped = not_finished(ran.image, ran.request, ran.outcome)
     if stopped is not None:
-        return replace(placed(stopped, context), reproduce=reproduce)
-    reason, message = _compared(check, context, ran)
-    lost = _arguments_lost(context, ran.image, ran.request) if reason and check.arguments else None
-    reason, message = lost or (reason, message)
-    finding = Finding(
-        passed=not reason,
-        reason=reason,
-        message=f"{check.image}: {message}" if check.image and message else message,
+        return replace(with_location(stopped, context), reproduce=reproduce)
+    reason, message = _problem(check, context, ran)
+    finding = judged(
+        (reason, f"{check.image}: {message}" if check.image and message else message),
         expected=LINE_FORM.replace("<number>", f"{ran.case.expected(check.method):.10g}"),
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),
         reproduce=reproduce,
         file="Dockerfile" if reason == SCRIPT_UNREADABLE else context.script,
     )
-    return _about_the_command(finding, context, ran.request) if lost else finding
+    lost = _arguments_lost(context, ran.image, ran.request) if reason and check.arguments else None
+    return _about_the_command(finding, lost, context, ran.request) if lost else finding
 
 
-def _about_the_command(finding: Finding, context: CheckContext, request: RunRequest) -> Finding:
-    """The finding where it is not the script that is to be changed."""
+def _about_the_command(finding: Finding, problem: Problem, context: CheckContext, request: RunRequest) -> Finding:
+    """The finding where it is not the script that is to be changed, but the command in the Dockerfile."""
+    reason, message = problem
     expected = f"the script gets {shlex.join(request.args) or 'no argument'}"
-    return replace(finding, expected=expected, file="Dockerfile", line=context.line_of("CMD", "ENTRYPOINT"))
+    line = context.line_of("CMD", "ENTRYPOINT")
+    return replace(finding, reason=reason, message=message, expected=expected, file="Dockerfile", line=line)
 
 
-def _compared(check: Predicts, context: CheckContext, ran: _Ran) -> tuple[str, str]:
-    """The reason and the message of a failure; two empty texts where all is right."""
+def _problem(check: Predicts, context: CheckContext, ran: _Ran) -> Problem:
     weeks = given(check, ran.case)
     number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
     if number is None:
-        reason, told = _no_line(ran, expected)
-        both = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
-        return reason, told + both if check.untidy and reason == CRASHED else told
+        reason, message = _no_line(ran, expected)
+        untidy = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
+        return reason, message + untidy if check.untidy and reason == CRASHED else message
     if not agrees(number, expected):
-        told = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{_what_it_is(ran.case, number, expected)}"
-        return _wrong_reason(check, context, ran.case, number), told
-    if ran.code != 0 and (error := python_error(ran.outcome)):
-        told = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
-        return CRASHED, told
-    if ran.code != 0:
-        return EXIT_CODE, f"The prediction{weeks} is right, but the container's exit code is {ran.code}, not 0."
-    return "", ""
+        what = _known_as(ran.case, number) or decimals_note(number, expected)
+        message = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{what}"
+        return _wrong_reason(check, context, ran.case, number), message
+    code = exit_code(ran.outcome)
+    if code and (error := python_error(ran.outcome)):
+        message = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
+        return CRASHED, message
+    if code:
+        return EXIT_CODE, f"The prediction{weeks} is right, but the container's exit code is {code}, not 0."
+    return RIGHT
 
 
-def _no_line(ran: _Ran, expected: float) -> tuple[str, str]:
+def _no_line(ran: _Ran, expected: float) -> Problem:
     if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
         return LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
-    if ran.code == 0:
-        nearly = nearly_told(lines(ran.outcome.stdout), expected)
-        return NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if nearly else ''}{nearly}"
-    message = f"The container ended with exit code {ran.code} and printed no prediction line."
+    code = exit_code(ran.outcome)
+    if code == 0:
+        near = near_miss(lines(ran.outcome.stdout), expected)
+        return NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if near else ''}{near}"
+    message = f"The container ended with exit code {code} and printed no prediction line."
     error = python_error(ran.outcome)
     if error.startswith("EOFError"):
         return WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
     if error:
         module = error.startswith(("ModuleNotFoundError", "ImportError"))
-        told = f"{message} Python says: {error}{_started_from(ran.image, error)}"
-        return MODULE_MISSING if module else CRASHED, told
-    said = _last_words(ran.outcome)
-    return _ended_without_an_error(said, ran.code), f"{message} It says: {said}" if said else message
+        message = f"{message} Python says: {error}{_started_from(ran.image, error)}"
+        return MODULE_MISSING if module else CRASHED, message
+    printed = [line.strip() for line in [*lines(ran.outcome.stdout), *lines(ran.outcome.stderr)] if line.strip()]
+    last = printed[-1] if printed else ""
+    return _ended_without_an_error(last, code), f"{message} It says: {last}" if last else message
 
 
-def _ended_without_an_error(said: str, code: int) -> str:
-    """Why there is no prediction line, after an exit code that is not 0 and these last words."""
-    if not _NOT_THE_SCRIPT.match(said):
-        return GAVE_UP if said and code < _NOT_THE_SCRIPTS_OWN else NO_LINE
-    return SCRIPT_UNREADABLE if said.endswith("Permission denied") else NO_LINE
+def _ended_without_an_error(last: str, code: int) -> str:
+    """Why there is no prediction line, after an exit code that is not 0 and this last line of output."""
+    if not _NOT_THE_SCRIPT.match(last):
+        return GAVE_UP if last and code < _NOT_THE_SCRIPTS_OWN else NO_LINE
+    return SCRIPT_UNREADABLE if last.endswith("Permission denied") else NO_LINE
 
 
 def _started_from(image: Built, error: str) -> str:
@@ -327,18 +326,13 @@ _NOT_THE_SCRIPTS_OWN = 126
 """From here on a shell tells by the exit code that it could not execute a program, or that a signal ended it."""
 
 
-def _last_words(outcome: RunOutcome) -> str:
-    """The last line of standard error, or, if there is none, of standard output."""
-    said = [line.strip() for line in [*lines(outcome.stdout), *lines(outcome.stderr)] if line.strip()]
-    return said[-1] if said else ""
-
-
 def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: float) -> str:
-    others = (other for other in context.cases if other.weeks != case.weeks)
-    if (check.arguments or check.file) and any(agrees(number, other.expected(check.method)) for other in others):
-        return CONSTANT_NUMBER
-    if (check.arguments or check.file) and agrees(number, _EXAMPLE) and not _another_name(case, number):
-        return CONSTANT_NUMBER
+    if check.arguments or check.file:
+        others = [other.expected(check.method) for other in context.cases if other.weeks != case.weeks]
+        if any(agrees(number, other) for other in others):
+            return CONSTANT_NUMBER
+        if agrees(number, _EXAMPLE) and not _known_as(case, number):
+            return CONSTANT_NUMBER
     weeks = [float(week) for week in case.weeks]
     rounded = ([round(week) for week in weeks], [int(week) for week in weeks])
     if check.method == "average" and any(agrees(number, sum(figures) / len(figures)) for figures in rounded):
@@ -350,22 +344,10 @@ _EXAMPLE = 110.0
 """What the chapter's own weeks, 100, 120 and 110, give."""
 
 
-def _what_it_is(case: Case, number: float, expected: float) -> str:
-    return _another_name(case, number) or decimals_told(number, expected)
-
-
-def _another_name(case: Case, number: float) -> str:
+def _known_as(case: Case, number: float) -> str:
     """What the wrong number is, if it is something well known: ` That is the first of the weeks, and the largest`."""
-    names = [name for name, value in _known(case).items() if agrees(number, value)]
-    if not names:
-        return ""
-    first, *others = names
-    return f" That is the {first} of the weeks{''.join(f', and the {name}' for name in others)}."
-
-
-def _known(case: Case) -> dict[str, float]:
     weeks = [float(week) for week in case.weeks]
-    return {
+    known = {
         "first": weeks[0],
         "last": weeks[-1],
         "average": statistics.fmean(weeks),
@@ -376,54 +358,44 @@ def _known(case: Case) -> dict[str, float]:
         "smallest": min(weeks),
         "sum": sum(weeks),
     }
+    first, *others = [name for name, value in known.items() if agrees(number, value)] or [""]
+    return f" That is the {first} of the weeks{''.join(f', and the {name}' for name in others)}." if first else ""
 
 
-def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) -> tuple[str, str] | None:
+# ── the image's command ─────────────────────────────────────────────────────────────────
+
+
+def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) -> Problem | None:
     """Whether it is the image's command, not the script, that keeps the arguments from arriving."""
     executed = f"Docker executed: {shown_command(image, request.args)}"
-    if _swallows_arguments(image):
+    entrypoint, command = image.config.entrypoint or (), image.config.command or ()
+    if is_shell_text(entrypoint) and "$0" not in entrypoint[-1]:  # $0 is where the first argument goes
         return SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
-    if literal := _literal_arguments(image):
-        return (
-            LITERAL_ARGUMENTS,
-            f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}",
-        )
-    names_script = [context.script in word for word in image.config.command or ()]
-    if (
-        image.config.entrypoint
-        and any(names_script)
-        and not any(context.script in word for word in image.config.entrypoint)
-    ):
+    if entrypoint and posixpath.basename(entrypoint[0]) not in _SHELLS:
+        literal = next((word for word in entrypoint[1:] if _ARGUMENTS.fullmatch(word)), "")
+        if literal:
+            return LITERAL_ARGUMENTS, f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}"
+    if entrypoint and _names(command, context.script) and not _names(entrypoint, context.script):
         return SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
 
 
-def _literal_arguments(image: Built) -> str:
-    """A word of ENTRYPOINT that only a shell would replace by the arguments, where no shell reads it."""
-    first, *others = image.config.entrypoint or ("",)
-    if posixpath.basename(first) in _SHELLS:
-        return ""
-    return next((word for word in others if _ARGUMENTS.fullmatch(word)), "")
-
-
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
 _ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
+"""Words that only a shell replaces by the arguments."""
 
 
-def _arguments_brought(context: CheckContext, image: Built, outcome: RunOutcome) -> tuple[str, str] | None:
+def _arguments_brought(context: CheckContext, image: Built, outcome: RunOutcome) -> Problem | None:
     """Whether, where none were given, it is CMD that brought the arguments with which the script predicts."""
     words = image.config.command or ()
-    if not image.config.entrypoint or not words or any(context.script in word for word in words):
+    if not image.config.entrypoint or not words or _names(words, context.script) or predicted(outcome.stdout) is None:
         return None
-    if predicted(outcome.stdout) is None:
-        return None
-    told = f"With no argument, the script got those of CMD, {shlex.join(words)}, and predicted from them."
-    return CMD_BRINGS_ARGUMENTS, told
+    message = f"With no argument, the script got those of CMD, {shlex.join(words)}, and predicted from them."
+    return CMD_BRINGS_ARGUMENTS, message
 
 
-def _swallows_arguments(image: Built) -> bool:
-    """Whether ENTRYPOINT is a shell's text that does not mention `$0`, which is where the first argument goes."""
-    return is_shell_text(image.config.entrypoint) and "$0" not in (image.config.entrypoint or ("",))[-1]
+def _names(words: Sequence[str], script: str) -> bool:
+    return any(script in word for word in words)
 
 
 def _other_lines(outcome: RunOutcome) -> list[str]:
@@ -431,8 +403,3 @@ def _other_lines(outcome: RunOutcome) -> list[str]:
     printed = lines(outcome.stdout)
     last = max((index for index, line in enumerate(printed) if is_prediction_line(line)), default=None)
     return [line for index, line in enumerate(printed) if index != last] + lines(outcome.stderr)
-
-
-def _carries(others: list[str], case: Case, expected: float) -> bool:
-    series = [float(week) for week in case.weeks]
-    return any(agrees(number, expected) for line in others for number in without_series(numbers(line), series))

@@ -32,7 +32,7 @@ from grader.checks.base import (
     run,
 )
 from grader.checks.compare import is_prediction_line, lines
-from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, placed, shown_command
+from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, shown_command, with_location
 from grader.checks.inputs import run_request
 from grader.checks.output import Predicts
 from grader.course.registry import Check, reason
@@ -387,7 +387,7 @@ def _script_not_run(
     stopped = not_finished(image, as_is, outcome)
     if stopped is not None:
         message = stopped.message + _installs_at_start(context, image)
-        return replace(placed(stopped, context), message=message, reproduce=reproduce)
+        return replace(with_location(stopped, context), message=message, reproduce=reproduce)
     return Finding(
         passed=False,
         reason=SCRIPT_NOT_RUN,
@@ -408,7 +408,7 @@ def _where(context: CheckContext, image: Built, named: tuple[str, ...], elsewher
         told = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
     if context.line_of("CMD", "ENTRYPOINT") is None:
         return (
-            f"{told} Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
+            f"{told} After FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
             "so the command is that of the image that FROM names."
         )
     quoted, sign = _quoted_wrongly(image)

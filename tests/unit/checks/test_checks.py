@@ -259,7 +259,7 @@ def test_the_working_directory(working_dir: str, file: str, command: list[str], 
         (
             image(None, ("python3",)),
             'FROM x AS y\nCMD ["python", "/sales_predictor.py"]\nFROM z\n',
-            "does not run sales_predictor.py. Behind FROM, the Dockerfile has neither CMD nor ENTRYPOINT",
+            "does not run sales_predictor.py. After FROM, the Dockerfile has neither CMD nor ENTRYPOINT",
         ),
         (
             image(None, ("echo", "110")),

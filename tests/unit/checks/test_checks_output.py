@@ -14,9 +14,9 @@ from tests.worlds import image, predictor, printed, probe_words
     [
         (printed(stderr=f"{LINE}110\n"), "standard error"),
         (printed("110\n"), "has the form"),
-        (printed(f"{LINE}[110.]\n"), "no plain number: [110.]"),
-        (printed(f"{LINE}np.float64(110.0)\n"), "no plain number: np.float64(110.0)"),
-        (printed(f"{LINE}\n110\n"), "stands nothing"),
+        (printed(f"{LINE}[110.]\n"), "only a number, but there is: [110.]"),
+        (printed(f"{LINE}np.float64(110.0)\n"), "only a number, but there is: np.float64(110.0)"),
+        (printed(f"{LINE}\n110\n"), "there is nothing"),
         (
             printed("Predicted Sales for next week : 110\n"),
             "differs in its letters, capital or small, or in its blanks",
@@ -94,18 +94,19 @@ def test_a_log_line_on_stderr_counts() -> None:
 @pytest.mark.parametrize(
     ("output", "code", "told"),
     [
-        ("three weeks, please\n", 1, "word Usage"),
-        ("usage: x\n", 1, "has usage, not Usage: capital and small letters differ."),
-        ("USAGE\n", 2, "And the exit code is 2, not 1."),
-        ("Usage: x\n", 0, "exit code is 0, not 1"),
-        ("Usage: x\n", 2, "exit code is 2"),
+        ("three weeks, please\n", 1, "no line of the output contains the word usage."),
+        ("usage: x\n", 1, ""),
+        ("USAGE\n", 2, ""),
+        ("Usage: x\n", 0, "the exit code is 0; it has to be any but 0."),
     ],
 )
 def test_usage_word_and_exit_code(output: str, code: int, told: str) -> None:
     def program(request: RunRequest) -> RunOutcome:
         return printed(output, code) if not request.args else predictor(request)
 
-    assert told in check(graded("3.1.4", image(), program), "usage-none").message
+    verdict = check(graded("3.1.4", image(), program), "usage-none")
+    assert verdict.message.endswith(told)
+    assert bool(verdict.message) == bool(told)
 
 
 def test_weeks_that_the_command_brings_along_are_the_dockerfiles_fault() -> None:
@@ -116,7 +117,7 @@ def test_weeks_that_the_command_brings_along_are_the_dockerfiles_fault() -> None
     verdict = check(graded("3.1.4", built, program), "usage-none")
     assert verdict.message == "With no argument, the script got those of CMD, 1 2 3, and predicted from them."
     assert verdict.file == "Dockerfile"
-    assert check(graded("3.1.4", image(), program), "usage-none").message.endswith("the word Usage.")
+    assert check(graded("3.1.4", image(), program), "usage-none").message.endswith("the word usage.")
 
 
 @pytest.mark.parametrize("word", ["$@", "${@}", "$*", "$1"])
@@ -134,19 +135,19 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
 @pytest.mark.parametrize(
     ("line", "told"),
     [
-        (f"INFO:root:{LINE}110.0", "In front of it, on the same line, stands: INFO:root:"),
-        (f"{LINE}110.0 units", "Behind the number, on the same line, stands: units"),
-        (f"{LINE}110.0 (log: 110.0)", "Behind the number, on the same line, stands: (log: 110.0)"),
+        (f"INFO:root:{LINE}110.0", "Before it, on the same line, there is: INFO:root:"),
+        (f"{LINE}110.0 units", "After the number, on the same line, there is: units"),
+        (f"{LINE}110.0 (log: 110.0)", "After the number, on the same line, there is: (log: 110.0)"),
         (f"{LINE}110,0", "110,0 has a comma in it, at which programs stop reading: write a point in its place."),
-        (f"{LINE}np.float64(110.0)", "no plain number: np.float64(110.0)"),
-        (f"{LINE}330/3", "no plain number: 330/3"),
-        (f"{LINE}[110.0]", "no plain number: [110.0]"),
-        (f"{LINE}$110.0", "no plain number: $110.0"),
-        (f"{LINE}{'x' * 99}", f"no plain number: {'x' * 60}…"),
+        (f"{LINE}np.float64(110.0)", "only a number, but there is: np.float64(110.0)"),
+        (f"{LINE}330/3", "only a number, but there is: 330/3"),
+        (f"{LINE}[110.0]", "only a number, but there is: [110.0]"),
+        (f"{LINE}$110.0", "only a number, but there is: $110.0"),
+        (f"{LINE}{'x' * 99}", f"only a number, but there is: {'x' * 60}…"),
         (f"{LINE}0    110.0", "column of pandas was printed: 0    110.0. Take the one number out of it."),
-        (LINE, "Behind the colon stands nothing; the number belongs on the same line."),
-        (f"{LINE}<bound method Series.mean of 0    100.0", "a method that was not called: the () are missing."),
-        ("Predicted sales for next week 110.0", "The colon behind the words is missing."),
+        (LINE, "After the colon there is nothing; the number belongs on the same line."),
+        (f"{LINE}<bound method Series.mean of 0    100.0", "a method that was not called: () is missing."),
+        ("Predicted sales for next week 110.0", "The colon after the words is missing."),
         (
             "Predicted Sales for Next Week: 110.0",
             "Predicted Sales for Next Week: differs in its letters, capital or small, or in its blanks.",
