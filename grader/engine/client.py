@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import json as json_format
 import math
 import os
 import socket
@@ -31,7 +32,7 @@ from docker.utils import kwargs_from_env
 
 from grader.engine.build import builder_name
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.http import Answer, Body, OpenStream, Parameters, Refused, decoded
+from grader.engine.http import Answer, Body, OpenStream, Parameters, Refused
 from grader.errors import EngineError
 
 _CONNECT_SECONDS = 3
@@ -184,7 +185,7 @@ class _SdkConnection:
                 method, self._url(path), params=parameters, json=json, data=data, timeout=seconds
             )
         _refuse_errors(response, what)
-        return _answer(response, what)
+        return Answer(what, response.content, str(response.headers.get("X-Docker-Container-Path-Stat", "")))
 
     def stream(
         self,
@@ -235,17 +236,11 @@ def _refuse_errors(response: requests.Response, what: str) -> None:
     if response.status_code < 400:  # noqa: PLR2004 - HTTP: from 400 on, an error
         return
     with _translated(what):
-        answer, text = _answer(response, what).told, response.text.strip()
-    message = answer.get("message") if isinstance(answer, dict) else None
+        text = response.text.strip()
+    message: object = None
+    with contextlib.suppress(ValueError, AttributeError):  # an engine's error is an object, a proxy's is anything
+        message = json_format.loads(text).get("message")
     raise Refused(what, response.status_code, str(message or text or response.reason))
-
-
-def _answer(response: requests.Response, what: str) -> Answer:
-    stat = str(response.headers.get("X-Docker-Container-Path-Stat", ""))
-    try:
-        return Answer(response.status_code, decoded(response.content), path_stat=stat)
-    except ValueError:
-        return Answer(response.status_code, wordless=what, path_stat=stat)
 
 
 def connect(

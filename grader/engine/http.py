@@ -53,40 +53,34 @@ def if_there(*, also_going: bool = False) -> Iterator[None]:
             raise
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A whole answer: HTTP status and the decoded JSON; where it was none, `wordless` is the request (`METHOD PATH`).
+class _Object(dict[str, Any]):
+    """A JSON object of an answer: an entry that must be there and is not is the engine's fault, and no `KeyError`."""
 
-    What is no JSON is a fault of the engine (or of a proxy in front of it) only where JSON is needed. `path_stat` is
-    the header in which the engine tells of a path in a container (`HEAD /containers/{id}/archive`).
-    """
-
-    status: int
-    told: Any = None
-    wordless: str = ""
-    path_stat: str = ""
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401 - JSON is anything
-        """The decoded JSON. `EngineError` if the engine sent none."""
-        if self.wordless:
-            raise EngineError(f"The engine answered {self.wordless} with what is no JSON. {_LOOK}")
-        return self.told
+    def __missing__(self, key: str) -> Any:  # noqa: ANN401 - JSON is anything
+        raise EngineError(f"An answer of the engine has no {key!r}, so it cannot be understood. {_LOOK}")
 
 
 _LOOK = "See whether `docker info` answers as it should, then try again."
 
 
-class _Object(dict[str, Any]):
-    """A JSON object of an answer: an entry that must be there and is not is the engine's fault, and no `KeyError`."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A whole answer to a request (`METHOD PATH`). What is no JSON is a fault only where JSON is needed.
 
-    def __missing__(self, key: str) -> Any:  # noqa: ANN401 - as above
-        raise EngineError(f"An answer of the engine has no {key!r}, so it cannot be understood. {_LOOK}")
+    `path_stat` is the header in which the engine describes a path in a container (`HEAD /containers/{id}/archive`).
+    """
 
+    request: str
+    content: bytes = b""
+    path_stat: str = ""
 
-def decoded(text: bytes) -> Any:  # noqa: ANN401 - as above
-    """The JSON of an answer. `ValueError` if it is none."""
-    return json_format.loads(text, object_hook=_Object)
+    @property
+    def json(self) -> Any:  # noqa: ANN401 - JSON is anything
+        """The decoded JSON. `EngineError` if the engine sent none."""
+        try:
+            return json_format.loads(self.content, object_hook=_Object)
+        except ValueError as error:
+            raise EngineError(f"The engine answered {self.request} with what is no JSON. {_LOOK}") from error
 
 
 def parse_time(text: str) -> float | None:

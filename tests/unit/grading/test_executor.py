@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -316,7 +317,7 @@ class Table:
     endpoint: str = "unix:///table"
 
     def call(self, method: str, path: str, **_: object) -> Answer:
-        return Answer(200, self.answers[path])
+        return Answer(path, json.dumps(self.answers[path]).encode())
 
     def stream(self, method: str, path: str, **_: object) -> Pieces:
         return Pieces(self.answers[path])
