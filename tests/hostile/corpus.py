@@ -7,7 +7,7 @@ variants of one danger are `31a-…`, `31b-…`). The submission is one exercise
 - `submission/`, a folder beside `case.yaml`;
 - `files: {NAME: TEXT}` in `case.yaml` itself, for what is short.
 
-Or `make: NAME` names a function of `makers.py` or `filemakers.py`, which writes the whole submission, for what git cannot hold.
+Or `make: NAME` names a function of `makers.py`, which writes the whole submission, for what git cannot hold.
 
 `expect` says what must become of it: `status`, as `grades.csv` has it; `check`, the id of the first check that must fail;
 `phrase`, what the student must be shown; `absent`, texts that no artefact may contain. `slow: true` keeps a case out of
@@ -17,7 +17,7 @@ Or `make: NAME` names a function of `makers.py` or `filemakers.py`, which writes
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,15 +25,10 @@ from typing import Any
 import yaml
 
 from grader.submissions.reader import student_of
-from tests.hostile import filemakers, makers
-
-__all__ = ["CASES", "Expect", "HostileCase", "load_cases", "write_case", "write_clean"]
+from tests.hostile.makers import MAKERS
 
 HERE = Path(__file__).parent
 REFERENCE = HERE.parents[1] / "reference" / "solutions"
-
-MAKERS: dict[str, Callable[[Path, str], Path]] = {**vars(makers), **vars(filemakers)}
-"""The functions that write submissions, by name."""
 
 CLEAN = HERE / "clean"
 """Right solutions that follow hostile ones, a folder for each exercise that has one. They need no network."""
@@ -77,7 +72,7 @@ def _load(path: Path) -> HostileCase:
     if case.make and (case.start or case.files or (case.folder / "submission").exists()):
         raise ValueError(f"{path}: a maker writes all of a submission; it goes with no other files.")
     if case.make and case.make not in MAKERS:
-        raise ValueError(f"{path}: neither makers.py nor filemakers.py has a function {case.make}.")
+        raise ValueError(f"{path}: makers.py has no {case.make}.")
     return case
 
 

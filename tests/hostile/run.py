@@ -25,9 +25,7 @@ from pathlib import Path
 
 from grader.batch.journal import Graded, Journal
 from tests.hostile.corpus import HostileCase, write_case, write_clean
-from tests.hostile.making import MARK
-
-__all__ = ["LIMITS", "SHORT", "Planted", "Ran", "bystander", "canary", "course_copy", "run_batch"]
+from tests.hostile.makers import MARK
 
 ROOT = Path(__file__).parents[2]
 BASE = "python:3.9-slim"
