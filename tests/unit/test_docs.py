@@ -46,6 +46,12 @@ def test_each_exercise_stands_in_the_table_of_the_first_page() -> None:
     assert rows == [exercise.id for exercise in COURSE.exercises]
 
 
+def test_each_page_names_the_exercises_that_lead_to_it() -> None:
+    places = {identifier: place.partition("#")[0] for identifier, place in INDEX["exercises"].items()}
+    texts = {page: (HANDBOOK / page).read_text(encoding="utf-8").splitlines()[-1] for page in places.values()}
+    assert [identifier for identifier, page in places.items() if identifier not in texts[page]] == []
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
@@ -76,3 +82,12 @@ def test_the_architecture_page_has_every_part_and_files_that_exist() -> None:
     read = re.findall(r"(?m)^\d+\. `(.+?)`", page)
     assert len(read) == 10
     assert [name for name in read if not (package / name).is_file()] == []
+
+
+def test_the_safety_page_names_tests_that_exist() -> None:
+    tests = DOCS.parent / "tests"
+    named = set(
+        re.findall(r"`((?:unit|engine|e2e|fuzz|browser)/\w*)`", (DOCS / "safety.md").read_text(encoding="utf-8"))
+    )
+    assert named
+    assert [name for name in sorted(named) if not ((tests / name).is_dir() or (tests / f"{name}.py").is_file())] == []
