@@ -1,4 +1,4 @@
-"""What happens while grading, told to whoever listens (the console, a log, nobody)."""
+"""What happens while grading, sent to whoever listens (the console, a log, nobody)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Named points at which a grader can be told to die, so that tests can show what is then left and what is lost.
+"""Named points at which a grader can be made to die, so that tests can show what is then left and what is lost.
 
 `GRADER_CRASH_AT=image-made` kills this process, as `kill -9` does, when it gets there; `image-made:3` when it gets
 there for the third time. The variable is read once, from the environment that the operator started the grader with:
@@ -18,7 +18,7 @@ POINTS = (
     "batch-recorded",
     "submission-read",
     "attempt-recorded",
-    "gate-passed",
+    "policy-passed",
     "bases-present",
     "context-made",
     "checks-done",
@@ -28,8 +28,8 @@ POINTS = (
     # a build
     "build-wanted",
     "build-requested",
-    "build-telling",
-    "build-told",
+    "build-progress",
+    "build-reported",
     "image-made",
     "image-untagged",
     # a run, also that of a script
@@ -69,6 +69,6 @@ _passes = itertools.count(1)
 
 
 def failpoint(point: str) -> None:
-    """The process has got to this point, one of `POINTS`; where it was told to, it ends here."""
+    """The process has got to this point, one of `POINTS`; where it is the one to die at, it ends here."""
     if point == _POINT and next(_passes) == int(_TIMES or 1):
         os.kill(os.getpid(), 9)  # SIGKILL: no handler, no `finally`, no buffer is written

@@ -285,7 +285,7 @@ class FailedCommand:
 class ScriptSeen:
     """What a script did to its engine; or what is in the student's own; or nothing, where there is no script.
 
-    `refused` says, in the words that the script was told, which of its requests the guard did not let through.
+    `refused` says, in the words that the script read, which of its requests the proxy did not let through.
     """
 
     source: Literal["script", "own_engine", "nothing"]
@@ -316,7 +316,7 @@ class ComposeSeen:
     """How Compose's commands ended; those that were not tried are None. `left` names what was there after `down`.
 
     The output of `config` is the normalised configuration, in which the folder's path is `.`. `refused` says what the
-    gate found in it, and then nothing was built or brought up.
+    policy found in it, and then nothing was built or brought up.
     """
 
     config: RunOutcome
@@ -468,7 +468,7 @@ class EngineInfo:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything one student is told. `schema` names the published JSON Schema."""
+    """Everything that one student reads. `schema` names the published JSON Schema."""
 
     student: str
     seed: int

@@ -36,15 +36,15 @@ _LOG_LINES_SHOWN = 8
 
 @dataclass(frozen=True, slots=True)
 class Workplace:
-    """Where a file system is made, and who is told.
+    """Where a file system is made, and who hears of it.
 
-    `cache` is a folder for logs and working files, `environment` what the host's settings are looked up in, `tell`
+    `cache` is a folder for logs and working files, `environment` what the host's settings are looked up in, `say`
     takes a line for the reader, `check_stopped` is called at least twice a second and raises to stop the work.
     """
 
     cache: Path
     environment: Mapping[str, str]
-    tell: Callable[[str], None]
+    say: Callable[[str], None]
     check_stopped: Callable[[], None]
 
 
@@ -60,10 +60,10 @@ def make_file_system(base: BaseImage, archive: IO[bytes], place: Workplace) -> s
     administrator = imagehost.as_administrator(place.environment)
     imagehost.check_tools(place.environment)
     subject = f"Debian {base.release}"
-    place.tell(f"{subject}: building an image with Python {base.python} from packages, about a minute")
+    place.say(f"{subject}: building an image with Python {base.python} from packages, about a minute")
     host = imagehost.host_settings(place.environment)
     for note in host.notes:
-        place.tell(f"{subject}: {note}")
+        place.say(f"{subject}: {note}")
     with tempfile.TemporaryDirectory(dir=place.cache) as folder:
         imagehost.write_settings(host, Path(folder))
         variables = {
@@ -103,7 +103,7 @@ def _run(release: str, command: Sequence[str], archive: IO[bytes], place: Workpl
                 recent.append(line)
                 version = line.removeprefix("V: ") if line.startswith("V: ") else version
             if message := progress.read(line):
-                place.tell(message)
+                place.say(message)
         status = process.wait()
     if status != 0 or not version:
         ending = "\n".join(f"    {line}" for line in recent)
@@ -138,7 +138,7 @@ def _lines_of(stream: IO[bytes] | None) -> Iterator[str]:
         yield line.decode(errors="replace").rstrip()
 
 
-# ── telling what goes on ────────────────────────────────────────────────────────────────
+# ── what is said meanwhile ────────────────────────────────────────────────────────────────
 
 _STEP = re.compile(r"I: (?P<step>\S.*?)(?:\.\.\.)?$")
 _PACKAGE_STEP = re.compile(r"I: (?P<verb>[A-Z][a-z]+) (?P<package>[a-z0-9][a-z0-9+.-]+?)(?::\w+)?(?:\.\.\.| \d\S*)$")
@@ -160,17 +160,17 @@ class Progress:
         self._clock = clock
         self._step = ""
         self._detail = ""
-        self._told_step = ""
-        self._told = self._began = clock()
+        self._shown_step = ""
+        self._shown = self._began = clock()
 
     def read(self, line: str | None) -> str:
-        """Take in a line, or None for silence; return what to tell now, or an empty string."""
+        """Take in a line, or None for silence; return what to say now, or an empty string."""
         step, detail = (self._step, self._detail) if line is None else _step_of(line, self._step)
         self._step, self._detail = step, detail
         now = self._clock()
-        if now - self._told < (HEARTBEAT_SECONDS if step == self._told_step else HEARTBEAT_SECONDS / 2):
+        if now - self._shown < (HEARTBEAT_SECONDS if step == self._shown_step else HEARTBEAT_SECONDS / 2):
             return ""
-        self._told, self._told_step = now, step
+        self._shown, self._shown_step = now, step
         return ": ".join(part for part in (self._subject, step, detail) if part) + f" ({now - self._began:.0f} s)"
 
 

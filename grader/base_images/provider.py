@@ -185,7 +185,7 @@ class BaseImages:
         """What is built here is imported: it has our labels and no others, and no image below it."""
         return LABEL_BASE in labels and labels.keys() <= _OWN_LABELS and not self._store.is_derived(reference)
 
-    def _tell(self, line: str) -> None:
+    def _announce(self, line: str) -> None:
         with self._speaking:
             self._say(line)
 
@@ -197,7 +197,7 @@ class BaseImages:
         if not self._may_pull:
             return False
         progress = Progress(f"{reference}: asking the registry")
-        self._tell(f"{reference}: asking the registry")
+        self._announce(f"{reference}: asking the registry")
         pulled = False
 
         def outcome() -> Iterator[str]:
@@ -208,10 +208,10 @@ class BaseImages:
         for line in with_heartbeat(outcome(), BEAT_SECONDS):
             self._check_stopped()
             if message := progress.read(line):
-                self._tell(message)
+                self._announce(message)
         if not pulled:
             self._may_pull = False
-            self._tell(f"{reference}: no registry gave it")
+            self._announce(f"{reference}: no registry gave it")
         return pulled
 
     def _built_image(self, base: BaseImage, reference: str, *, rebuild: bool) -> tuple[str, Mapping[str, str]]:
@@ -226,7 +226,7 @@ class BaseImages:
         except ImageUnavailable as problem:
             if not known or self._stop.is_set():
                 raise
-            self._tell(f"Debian {base.release}: the image of an earlier recipe stays in use. {problem}")
+            self._announce(f"Debian {base.release}: the image of an earlier recipe stays in use. {problem}")
             return next(iter(known.items()))
 
     def _build_alone(self, base: BaseImage, name: str, earlier: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -256,17 +256,17 @@ class BaseImages:
                     break
                 except BlockingIOError:
                     self._check_stopped()
-                    self._tell(f"Debian {release}: another grader is building this image, waiting for it")
+                    self._announce(f"Debian {release}: another grader is building this image, waiting for it")
                     self._stop.wait(HEARTBEAT_SECONDS)
             yield
 
     def _build(self, base: BaseImage, name: str) -> None:
         """Make a root file system and import it. Nothing but a log is left behind, however this ends."""
-        place = Workplace(self._cache, self._environment, self._tell, self._check_stopped)
+        place = Workplace(self._cache, self._environment, self._announce, self._check_stopped)
         with tempfile.TemporaryFile(dir=self._cache) as archive:
             version = self._make(base, archive, place)
             archive.seek(0)
-            self._tell(f"Debian {base.release}: handing the image to the engine")
+            self._announce(f"Debian {base.release}: handing the image to the engine")
             self._store.import_image(archive, name, configuration(base.release, version))
 
 

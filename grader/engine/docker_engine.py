@@ -31,15 +31,15 @@ from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, Ru
 BUILD_MEMORY = 8
 """How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
 _DISK_RESERVE = 64 * 2**20
-"""Bytes; with less room than that on the engine's disk, a failed build is not held against anybody."""
+"""Bytes; with less than that free on the engine's disk, a failed build is nobody's fault."""
 
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
     """What the engine says of itself, for `grader doctor`. `root_dir` is on the engine's machine.
 
-    `warnings` are the engine's own, such as limits that the kernel cannot enforce. `free_bytes` is the room
-    at `root_dir`, None where the engine is not on this machine.
+    `warnings` are the engine's own, such as limits that the kernel cannot enforce. `free_bytes` is what is
+    free at `root_dir`, None where the engine is not on this machine.
     """
 
     endpoint: str
@@ -356,7 +356,7 @@ def _free_bytes(endpoint: str, root: str) -> int | None:
     if not endpoint.startswith(("unix://", "http+unix://")) or not root:
         return None
     try:
-        room = os.statvfs(root)
+        disk = os.statvfs(root)
     except (OSError, AttributeError):  # in a virtual machine (Docker Desktop), or on Windows
         return None
-    return room.f_bavail * room.f_frsize
+    return disk.f_bavail * disk.f_frsize

@@ -51,15 +51,15 @@ def image_config(config: Mapping[str, Any]) -> ImageConfig:
     """
     pairs = tuple(str(entry).partition("=") for entry in config.get("Env") or ())
     return ImageConfig(
-        entrypoint=_words(config.get("Entrypoint")),
-        command=_words(config.get("Cmd")),
+        entrypoint=_listed(config.get("Entrypoint")),
+        command=_listed(config.get("Cmd")),
         working_dir=str(config.get("WorkingDir") or ""),
         environment=tuple((name, value) for name, _, value in pairs),
         user=str(config.get("User") or ""),
     )
 
 
-def _words(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - from JSON
+def _listed(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - from JSON
     return tuple(str(word) for word in value) if value else None
 
 
@@ -110,7 +110,9 @@ def import_image(connection: Connection, archive: IO[bytes], reference: str, cha
     name, tag = split_reference(reference)
     parameters: Parameters = {"fromSrc": "-", "repo": name, "tag": tag, "changes": list(changes)}
     connection.call("POST", "/images/create", parameters=parameters, data=archive, seconds=_IMPORT_SECONDS)
-    if image_labels(connection, reference) is None:  # the engine tells errors in the middle of an answer of status 200
+    if (
+        image_labels(connection, reference) is None
+    ):  # the engine reports errors in the middle of an answer of status 200
         raise EngineError(f"The engine did not import {reference}. Is its disk full? See `docker info` and `df`.")
 
 

@@ -1,7 +1,7 @@
 """Whose is an object in the engine: labels, the owner's identity, what may be removed, and removing it.
 
 Every container, image, volume and network that the grader makes carries three labels, so that a
-later `grader prune` can tell leftovers of a grader that died from the objects of one at work.
+later `grader prune` knows leftovers of a grader that died from the objects of one at work.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ OWNER_LABEL = "io.grader.owner"
 """Which process made it: `Owner` as text."""
 KIND_LABEL = "io.grader.kind"
 """What it is. A container that somebody starts from an image of ours inherits the image's labels,
-and so is told apart: its kind says `image`."""
+and is known by its kind, which says `image`."""
 
 Kind = Literal["container", "image", "volume", "network"]
 
@@ -38,7 +38,7 @@ Kind = Literal["container", "image", "volume", "network"]
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A process, told apart from every other on any machine: pids are used again, start times are not.
+    """One process among all of all machines: pids are used again, start times are not.
 
     `host` names the machine and its pid namespace, `boot` this start of the machine, `started` the process's
     start in the kernel's ticks since boot. What cannot be known here is "".
@@ -54,7 +54,7 @@ class Owner:
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
-        """The owner that a label tells, or None if it is no label of ours."""
+        """The owner that a label names, or None if it is no label of ours."""
         parts = text.split(":")
         if len(parts) != 4 or not parts[2].isdecimal():  # noqa: PLR2004 - the four fields
             return None

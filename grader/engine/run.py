@@ -47,7 +47,7 @@ from grader.models import (
 )
 
 MAX_VOLUMES = 64
-"""Volumes that an image may declare; each run makes all of them anew, and a Dockerfile has room for thousands."""
+"""Volumes that an image may declare; each run makes all of them anew, and a Dockerfile can declare thousands."""
 CAPABILITIES = (
     "CHOWN",
     "DAC_OVERRIDE",
@@ -201,7 +201,7 @@ def run_container(
     """Run to the end, and remove the container and its volumes whatever happens.
 
     `warn` is called with what the engine warns of, such as a limit that it will not enforce. Raises `EngineError`
-    for everything that is not the image's or the process's own doing, `Cancelled` when told to stop.
+    for everything that is not the image's or the process's own doing, `Cancelled` after `cancel`.
     """
     cancellation.check()
     failpoint("container-wanted")
@@ -395,7 +395,7 @@ def _had_oom_event(connection: Connection, container: str, state: Mapping[str, A
     """Whether the engine has, or gets within 2 s, an out-of-memory event of a container that was killed.
 
     News of the kill and of the end reach the engine by two ways. Where the end comes first (1 run in 50 on
-    Engine 20.10), `OOMKilled` stays false, and only the event tells, 0.1 s and more later.
+    Engine 20.10), `OOMKilled` stays false, and only the event says so, 0.1 s and more later.
     """
     ended = parse_time(str(state.get("FinishedAt"))) or time.time()
     parameters = {

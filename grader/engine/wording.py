@@ -1,8 +1,8 @@
 """Every text of an engine or a builder that is matched: for another engine's wording, change this module. Pure.
 
-Nothing here decides points. It tells a fault of the Dockerfile or the image from one of the engine, and finds the step
-or the line that a message belongs to. What a student wrote stands in the middle of a builder's errors, never at their
-ends, so only the ends are compared; what a step printed is never looked at.
+Nothing here decides points. It separates faults of the Dockerfile or the image from those of the engine, and finds the
+step or the line that a message belongs to. What a student wrote stands in the middle of a builder's errors, never at
+their ends, so only the ends are compared; what a step printed is never looked at.
 
 Seen in Engines 20.10, 26.1 and 28.5. What is not known here counts as the engine's fault: the exercise is not graded.
 """
@@ -61,7 +61,7 @@ _ENGINE_FAULT = re.compile(
     r"^rpc error: code = Unavailable"
     rf"|(no space left on device|{_CANCELLED}|transport is closing|error reading from server: EOF)$"
 )
-"""What an engine says that has no room or is going down."""
+"""What an engine says that has a full disk or is going down."""
 _PROCESS_FAILED = re.compile(
     r"^(process \".*\" did not complete successfully|executor failed running \[.*\]): ", re.DOTALL
 )

@@ -86,7 +86,9 @@ class Executor:
         with self._stack:  # whatever happens below, the sandbox is given back
             for observation in self.seen.values():
                 if isinstance(observation, Built):
-                    with suppress(EngineError):  # what was seen holds; the engine's `close` tries again, and tells
+                    with suppress(
+                        EngineError
+                    ):  # what was seen holds; the engine's `close` tries again, and fails where that fails
                         self._engine.remove_image(observation.image)
 
     def __call__(self, request: Request) -> Observation:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 
 from grader.checks.base import CheckContext, NotAllowed, NotChecked, examine
 from grader.course.models import Exercise
 from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
-from grader.grading.scoring import blocked, score_exercise, total
+from grader.grading.scoring import Outcome, blocked, score_exercise, total
 from grader.models import (
     CheckStatus,
     ExerciseReport,
@@ -31,18 +31,18 @@ def grade_exercise(context: CheckContext, observe: Observe, *, thorough: bool = 
 
     Unless `thorough`, everything after the first check that does not pass is left out, as if it were
     blocked: enough to know whether the right check fails, in half the time. An `EnvironmentProblem`
-    while observing ends as `not_graded`: no score, no blame. What the gate for Compose files refuses ends as
+    while observing ends as `not_graded`: no score, no blame. What the policy for Compose files refuses ends as
     `rejected`, as what is refused before does.
     """
     began = time.monotonic()
     try:
-        findings, stopped = _examine_all(context, observe, thorough=thorough)
+        outcomes = list(_outcomes(context, observe, thorough=thorough))
     except EnvironmentProblem as problem:
         return not_graded(context.exercise, str(problem), time.monotonic() - began)
-    except NotAllowed as gate:
-        refusals = tuple(Refusal(message) for message in gate.refused)
+    except NotAllowed as found:
+        refusals = tuple(Refusal(message) for message in found.refused)
         return rejected(context.exercise, RefusedFolder(context.exercise.id, context.files.folder, refusals))
-    verdicts = score_exercise(context.course, context.exercise, findings, stopped)
+    verdicts = score_exercise(context.course, context.exercise, outcomes)
     status, score = total(verdicts, context.exercise)
     return ExerciseReport(
         id=context.exercise.id,
@@ -68,9 +68,9 @@ def not_submitted(exercise: Exercise) -> ExerciseReport:
 
 
 def rejected(exercise: Exercise, folder: RefusedFolder) -> ExerciseReport:
-    """The report of an exercise that the safety gate refused, saying why."""
-    told = "\n".join(refusal.message for refusal in folder.refusals)
-    return _without_checks(exercise, ExerciseStatus.REJECTED, 0.0, told)
+    """The report of an exercise that the safety policy refused, and why."""
+    reasons = "\n".join(refusal.message for refusal in folder.refusals)
+    return _without_checks(exercise, ExerciseStatus.REJECTED, 0.0, reasons)
 
 
 def _without_checks(
@@ -81,45 +81,37 @@ def _without_checks(
     )
 
 
-def _examine_all(
-    context: CheckContext, observe: Observe, *, thorough: bool
-) -> tuple[dict[str, Finding], dict[str, CheckStatus]]:
-    findings: dict[str, Finding] = {}
-    stopped: dict[str, CheckStatus] = {}
+def _outcomes(context: CheckContext, observe: Observe, *, thorough: bool) -> Iterator[Outcome]:
+    """What became of each check. One whose prerequisite did not pass is not carried out."""
+    failed: list[Check] = []
     for check in context.exercise.checks:
-        needed = _unmet(context.exercise.checks, check, findings, thorough=thorough)
-        if not needed:
-            findings[check.id] = _carry_out(check, context, observe, stopped)
-        else:
-            findings[check.id] = blocked(needed)
-            stopped[check.id] = CheckStatus.BLOCKED
-    return findings, stopped
+        unmet = [other for other in failed if other.id in check.needs or not thorough]
+        outcome = blocked(check, unmet) if unmet else _outcome(check, context, observe)
+        if outcome.status is not CheckStatus.PASSED:
+            failed.append(check)
+        yield outcome
 
 
-def _unmet(checks: Sequence[Check], check: Check, findings: dict[str, Finding], *, thorough: bool) -> list[Check]:
-    failed = [other for other in checks if other.id in findings and not findings[other.id].passed]
-    return [other for other in failed if other.id in check.needs or not thorough]
-
-
-def _carry_out(check: Check, context: CheckContext, observe: Observe, stopped: dict[str, CheckStatus]) -> Finding:
+def _outcome(check: Check, context: CheckContext, observe: Observe) -> Outcome:
     try:
-        return _converse(check, context, observe)
+        finding = _drive(check, context, observe)
     except NotChecked as nothing:
-        stopped[check.id] = CheckStatus.BLOCKED
-        return Finding(passed=False, message=str(nothing) or "Not checked: the image could not be built.")
+        message = str(nothing) or "Not checked: the image could not be built."
+        return Outcome(check, CheckStatus.BLOCKED, Finding(passed=False, message=message))
+    return Outcome(check, CheckStatus.PASSED if finding.passed else CheckStatus.FAILED, finding)
 
 
-def _converse(check: Check, context: CheckContext, observe: Observe) -> Finding:
+def _drive(check: Check, context: CheckContext, observe: Observe) -> Finding:
     """Answer each request of a check until it returns its finding."""
-    steps = examine(check, context)
+    generator = examine(check, context)
     try:
-        request = next(steps)
+        request = next(generator)
         while True:
-            request = steps.send(observe(request))
+            request = generator.send(observe(request))
     except StopIteration as end:
         finding = end.value
         if not isinstance(finding, Finding):
             raise TypeError(finding) from None
         return finding
     finally:
-        steps.close()
+        generator.close()

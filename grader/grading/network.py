@@ -146,7 +146,7 @@ _FETCH = {
 }
 """What each tool can be asked with little to fetch. No package has a version 0; pip then says which there are."""
 _IN_VAIN = re.compile(r"^(?:[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*")
-"""How apt and apk end where they could not fetch. Of what they try again, they tell in another way."""
+"""How apt and apk end where they could not fetch. What they try again, they announce in another way."""
 
 
 def probe(engine: Engine, bases: Sequence[str], limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from grader.course.models import Course, Exercise
@@ -17,30 +17,30 @@ _PLACES = 2
 """Scores are rounded to hundredths of a point."""
 
 
-def blocked(needed: Sequence[Check]) -> Finding:
-    """The finding of a check that was not carried out because others did not pass."""
-    titles = " and ".join(f"“{check.title}”" for check in needed)
-    return Finding(passed=False, message=f"Not checked: it needs {titles} to pass first.")
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one check, before points are given."""
+
+    check: Check
+    status: CheckStatus
+    finding: Finding
 
 
-def score_exercise(
-    course: Course, exercise: Exercise, findings: Mapping[str, Finding], stopped: Mapping[str, CheckStatus]
-) -> tuple[CheckVerdict, ...]:
-    """Points for each check: its weight's share of the exercise's points if it passed, else 0.
+def blocked(check: Check, needed: Sequence[Check]) -> Outcome:
+    """The outcome of a check that was not carried out because others did not pass."""
+    titles = " and ".join(f"“{other.title}”" for other in needed)
+    message = f"Not checked: it needs {titles} to pass first."
+    return Outcome(check, CheckStatus.BLOCKED, Finding(passed=False, message=message))
 
-    `stopped` names the checks that were not carried out, and why (`blocked` or `not_graded`).
-    """
+
+def score_exercise(course: Course, exercise: Exercise, outcomes: Sequence[Outcome]) -> tuple[CheckVerdict, ...]:
+    """Points for each check: its weight's share of the exercise's points if it passed, else 0."""
     whole = sum(check.weight for check in exercise.checks)
-    return tuple(
-        _verdict(course, check, findings[check.id], stopped.get(check.id), exercise.points * check.weight / whole)
-        for check in exercise.checks
-    )
+    return tuple(_verdict(course, outcome, exercise.points * outcome.check.weight / whole) for outcome in outcomes)
 
 
-def total(verdicts: Sequence[CheckVerdict], exercise: Exercise) -> tuple[ExerciseStatus, float | None]:
+def total(verdicts: Sequence[CheckVerdict], exercise: Exercise) -> tuple[ExerciseStatus, float]:
     """An exercise's status and score. All checks passed is exactly full points, whatever rounding did."""
-    if any(verdict.status is CheckStatus.NOT_GRADED for verdict in verdicts):
-        return ExerciseStatus.NOT_GRADED, None
     if all(verdict.status is CheckStatus.PASSED for verdict in verdicts):
         return ExerciseStatus.PASSED, exercise.points
     return ExerciseStatus.FAILED, round(sum(verdict.score for verdict in verdicts), _PLACES)
@@ -71,12 +71,13 @@ def _hidden_check(check: CheckVerdict, details: Details) -> CheckVerdict:
     if check.status is not CheckStatus.FAILED:
         return check
     if details == "actual":
-        return replace(check, expected="", message=check.title, hint=check.hint)
+        return replace(check, expected="", message=check.title)
     return replace(check, expected="", actual="", message="", hint="", reproduce="", reason="")
 
 
-def _verdict(course: Course, check: Check, finding: Finding, stopped: CheckStatus | None, worth: float) -> CheckVerdict:
-    status = stopped or (CheckStatus.PASSED if finding.passed else CheckStatus.FAILED)
+def _verdict(course: Course, outcome: Outcome, worth: float) -> CheckVerdict:
+    check, status, finding = outcome.check, outcome.status, outcome.finding
+    hint = check.hints.get(finding.reason) or course.hints.get(finding.reason, "")
     return CheckVerdict(
         id=check.id,
         title=check.title,
@@ -84,7 +85,7 @@ def _verdict(course: Course, check: Check, finding: Finding, stopped: CheckStatu
         score=round(worth, _PLACES) if status is CheckStatus.PASSED else 0.0,
         max_score=round(worth, _PLACES),
         message=finding.message,
-        hint=_hint(course, check, finding) if status is CheckStatus.FAILED else "",
+        hint=hint if status is CheckStatus.FAILED else "",
         expected=finding.expected,
         actual=finding.actual,
         ended=finding.ended,
@@ -93,7 +94,3 @@ def _verdict(course: Course, check: Check, finding: Finding, stopped: CheckStatu
         line=finding.line,
         reason=finding.reason if status is CheckStatus.FAILED else "",
     )
-
-
-def _hint(course: Course, check: Check, finding: Finding) -> str:
-    return check.hints.get(finding.reason) or course.hints.get(finding.reason, "")

@@ -1,6 +1,6 @@
 """Grading submissions: a session holds what all of them share, and each goes through the same steps.
 
-files → gate → base images → checks → report. What comes out is the same in `check`, `batch`,
+files → policy → base images → checks → report. What comes out is the same in `check`, `batch`,
 `ci` and `selftest`.
 """
 
@@ -90,7 +90,7 @@ def report_of(session: Session, student: str, reports: Sequence[ExerciseReport])
 
 
 def grade_one(session: Session, student: str, exercise: Exercise, handed: Handed) -> Result:
-    """Grade what one student handed in for one exercise, and tell the listener."""
+    """Grade what one student handed in for one exercise, and emit what happens."""
     session.emit(ExerciseStarted(student, exercise.id))
     result = _grade(session, student, exercise, handed)
     session.emit(ExerciseEnded(student, result.report))
@@ -118,7 +118,7 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
     if gated.refusals:
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)
-    failpoint("gate-passed")
+    failpoint("policy-passed")
     try:
         return _grade_files(session, student, exercise, handed, gated.bases)
     except EnvironmentProblem as problem:

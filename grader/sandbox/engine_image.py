@@ -78,7 +78,7 @@ def _make_file_system(archive: IO[bytes], place: Workplace) -> str:
     """Write the root file system as a tar; return the engine's version."""
     administrator = imagehost.as_administrator(place.environment)
     imagehost.check_tools(place.environment)
-    place.tell(f"private engine: making its image from packages of Debian {RELEASE}, about a minute")
+    place.say(f"private engine: making its image from packages of Debian {RELEASE}, about a minute")
     host = imagehost.host_settings(place.environment)
     with tempfile.TemporaryDirectory(dir=place.cache) as folder:
         recipes = Path(folder) / "recipes"

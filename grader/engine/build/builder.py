@@ -46,7 +46,7 @@ class BuildOrder:
 
 Builder = Callable[[Connection, BuildOrder, Cancellation, OnStep], Built | BuildFailed]
 """Builds, or says why not; of what is built, the configuration is not filled in. `EngineError` where the Dockerfile is
-not to blame, `Cancelled` when told to stop."""
+not to blame, `Cancelled` after `cancel`."""
 
 
 class Progress(Protocol):

@@ -59,11 +59,11 @@ def build_with_buildkit(
             watchdog.start(order.seconds)
             for message in json_messages(stream, watchdog):
                 seen.add(message)
-                failpoint("build-telling")
+                failpoint("build-progress")
                 if seen.progress.log_bytes > order.log_bytes:
                     watchdog.trip("output_limit")
             stopped = watchdog.reason
-        failpoint("build-told")
+        failpoint("build-reported")
     finally:
         if not seen.image and not seen.error:  # Ctrl-C, or something broke: the build must not go on alone
             _cancel(connection, order.tag)

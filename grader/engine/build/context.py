@@ -25,7 +25,7 @@ _CACHES = 16
 
 
 def make_job(files: ExerciseFiles, replaced: tuple[MemoryFile, ...], name: str) -> BuildJob | BuildFailed:
-    """All that an engine needs to build an exercise; or why Docker would not, when no engine is needed to tell.
+    """All that an engine needs to build an exercise; or why Docker would not, where no engine is needed to know.
 
     That is so when the Dockerfile is missing or cannot be read, or `.dockerignore` cannot. The
     job's caches are those of the submission as it was handed in. Its Dockerfile has the student's lines in

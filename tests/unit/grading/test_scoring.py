@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from grader.checks.build import Builds
 from grader.course.models import Exercise
-from grader.grading.scoring import Details, for_student, score_exercise, total, with_totals
+from grader.grading.scoring import Details, Outcome, for_student, score_exercise, total, with_totals
 from grader.models import CheckStatus, EngineInfo, ExerciseReport, ExerciseStatus, Finding, Report
 from tests.worlds import COURSE
 
@@ -23,9 +23,13 @@ def exercise(*weights: float, points: float = 10) -> Exercise:
     return Exercise(id="x", title="x", text="x", points=points, checks=checks)
 
 
+def outcomes(given_: Exercise, *passed: bool) -> list[Outcome]:
+    ended = {True: (CheckStatus.PASSED, RIGHT), False: (CheckStatus.FAILED, WRONG)}
+    return [Outcome(check, *ended[one]) for check, one in zip(given_.checks, passed, strict=True)]
+
+
 def graded(given_: Exercise, *passed: bool) -> tuple[ExerciseStatus, float | None]:
-    findings = {str(number): RIGHT if one else WRONG for number, one in enumerate(passed)}
-    return total(score_exercise(COURSE, given_, findings, {}), given_)
+    return total(score_exercise(COURSE, given_, outcomes(given_, *passed)), given_)
 
 
 def test_points_are_shares_of_the_weights() -> None:
@@ -43,12 +47,6 @@ def test_a_score_is_never_negative_nor_above_the_maximum(checks: list[tuple[floa
     _, score = graded(exercise(*[weight for weight, _ in checks]), *[passed for _, passed in checks])
     assert score is not None
     assert 0 <= score <= 10.06  # each of at most 12 checks is rounded by half a hundredth at most
-
-
-def test_what_was_not_graded_has_no_score() -> None:
-    given_ = exercise(1, 1)
-    verdicts = score_exercise(COURSE, given_, {"0": RIGHT, "1": WRONG}, {"1": CheckStatus.NOT_GRADED})
-    assert total(verdicts, given_) == (ExerciseStatus.NOT_GRADED, None)
 
 
 def report(*exercises: ExerciseReport) -> Report:
@@ -73,7 +71,7 @@ def test_bonus_adds_to_the_score_only_and_what_was_not_graded_to_neither() -> No
 )
 def test_details_hide_what_students_may_not_see(details: Details, shown: dict[str, str]) -> None:
     given_ = exercise(1)
-    verdicts = score_exercise(COURSE, given_, {"0": WRONG}, {})
+    verdicts = score_exercise(COURSE, given_, outcomes(given_, False))
     seen = for_student(report(ExerciseReport("x", "x", ExerciseStatus.FAILED, 0.0, 10, verdicts)), details)
     (check,) = seen.exercises[0].checks
     assert {name: getattr(check, name) for name in shown} == shown
