@@ -17,7 +17,7 @@ test-private: ## run the long tests: private engine, guard, hostile corpus, kill
 
 fuzz: ## throw random input at extraction, policy, spec loader and guard, SECONDS=60 for each
 	@scripts/setup.sh
-	@for one in intake policy spec guard buildkit session; do \
+	@for one in submissions policy spec guard buildkit session; do \
 	    echo "fuzz_$$one"; .venv/bin/python -m tests.fuzz.fuzz_$$one --seconds $(or $(SECONDS),60) || exit 1; done
 
 selftest: ## grade every right and every wrong solution of the course for real

@@ -49,7 +49,8 @@ from grader.grading.session import Session
 from grader.limits.probes import Tier
 from grader.limits.required import for_whole_batch, waivers
 from grader.models import EngineInfo
-from grader.submissions.lms import Intake, Wanted, open_intake
+from grader.submissions.lms import Submissions, open_submissions
+from grader.submissions.reader import Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,14 +118,14 @@ def command(course: Path | None, /, **given: Any) -> int:
     folder = course_at(options.course)
     waived = waivers(options.waive)
     exercises = chosen_exercises(folder, options.exercises)
-    intake = open_intake(options.submissions)
-    plan = _plan(options, intake, exercises)
+    submissions = open_submissions(options.submissions)
+    plan = _plan(options, submissions, exercises)
     make_folder(options.out)
     console = terminal()
-    for note in (*intake.notes, *plan.notes):
+    for note in (*submissions.notes, *plan.notes):
         console.note(note)
     known = [exercise.id for exercise in folder.course.exercises]
-    wanted = Wanted([exercise.id for exercise in exercises], known, folder.course.limits)
+    selection = Selection([exercise.id for exercise in exercises], known, folder.course.limits)
     with Journal.open(options.out, create=True) as journal:
         before = _earlier(journal, options, course_digest(folder))
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
@@ -143,7 +144,7 @@ def command(course: Path | None, /, **given: Any) -> int:
             waived=waived,
             plan=plan,
             journal=journal,
-            read=functools.partial(intake.read, wanted=wanted),
+            read=functools.partial(submissions.read, selection=selection),
             before=before,
             console=console,
         )
@@ -156,13 +157,13 @@ def command(course: Path | None, /, **given: Any) -> int:
         return conclude(console, write_results(journal, folder.course, options.out), options.out)
 
 
-def _plan(options: BatchOptions, intake: Intake, exercises: Sequence[Exercise]) -> Plan:
+def _plan(options: BatchOptions, submissions: Submissions, exercises: Sequence[Exercise]) -> Plan:
     roster = read_roster(options.roster) if options.roster else Roster()
-    if not intake.paths and not roster.people:
+    if not submissions.paths and not roster.people:
         raise UsageError(
             f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
         )
-    return plan_batch(intake.paths, intake.student_of, roster, exercises)
+    return plan_batch(submissions.paths, submissions.student_of, roster, exercises)
 
 
 def _earlier(journal: Journal, options: BatchOptions, digest: str) -> BatchInfo | None:

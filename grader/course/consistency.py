@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from grader.course.models import folder_key
 from grader.course.validation_messages import MAX_NAMES, did_you_mean, place
 from grader.course.yaml_source import Document, Path, Problem, quoted
 from grader.sanitize import inert_line
@@ -55,7 +56,7 @@ def consistency_problems(document: Document, reasons: Collection[str] | None) ->
     """Every mistake between the parts of a course. `reasons` are those a hint may be given for; None: any."""
     course = _Node(document)
     found = [
-        *_twice(course["exercises"], "id", "exercise", str.casefold),
+        *_twice(course["exercises"], "id", "exercise", folder_key),
         *_first_image_names(course),
         *_hint_reasons(course, reasons),
     ]
@@ -72,7 +73,7 @@ def consistency_problems(document: Document, reasons: Collection[str] | None) ->
 
 
 def _twice(items: _Node, key: str, noun: str, same: Callable[[str], str] = str) -> Iterator[Problem]:
-    """Names that were given before. Folders of exercises may not differ in case alone: some disks ignore it."""
+    """Names that were given before. Exercises may not share a way of calling their folders."""
     first: dict[str, _Node] = {}
     for item in items:
         name = item[key]

@@ -6,6 +6,7 @@ is generated from these classes), so they are written for the author of a course
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -14,6 +15,15 @@ from pydantic import Field
 
 from grader.course.registry import Check
 from grader.course.types import STRICT, Figure, Identifier, ImagePattern, MinorVersion, Name, Shape
+
+
+def folder_key(name: str) -> str:
+    """What a folder is called, so far as it says which exercise it is.
+
+    The same for `3.1.4`, `3_1_4`, `3-1-4`, `ex3.1.4` and `Exercise 3.1.4`, in any case.
+    """
+    number = re.sub(r"^(?:exercise|ex)[\s._-]*(?=\d)", "", name.strip().casefold())
+    return re.sub(r"[\s._-]+", ".", number)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

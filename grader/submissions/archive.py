@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import BinaryIO, Protocol
 
-from grader.submissions.budget import MEGABYTE, Room, is_skipped, path_problem, permissions, shown
+from grader.submissions.budget import MEGABYTE, Budget, is_skipped, path_problem, permissions, shown
+from grader.submissions.models import Member
 
 READABLE = (".zip", ".tar", ".tar.gz", ".tgz")
 """Ends of the names of archives that can be read."""
@@ -36,16 +37,6 @@ _MAX_PAX = 64 * 1024
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """A file in an archive. With a `problem`, it has no content and may not be graded. A folder's path ends in `/`."""
-
-    path: str
-    content: bytes = b""
-    mode: int = 0o644
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,22 +96,22 @@ _SAID_OF_NONSENSE = "the archive is damaged, or is not of the kind that its name
 
 
 def read_archive(
-    stream: BinaryIO, suffix: str, room: Room, place: Place = lambda name: name, *, whole: bool = False
+    stream: BinaryIO, suffix: str, budget: Budget, place: Place = lambda name: name, *, whole: bool = False
 ) -> tuple[Member, ...] | Unreadable:
     """All files of an archive but those that tools leave behind, in the archive's order.
 
-    Reads no more than `room` has. A path that leads out of the archive makes all of it `Unreadable`.
+    Reads no more than `budget` has. A path that leads out of the archive makes all of it `Unreadable`.
     Of a zip, what `place` gives no path is passed over, whatever may be wrong with it. With `whole`,
     nothing that tools leave behind is passed over, and folders are members too: so a build's context is read.
     """
     try:
-        entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, room)
-        members = tuple(_members(entries, room, whole=whole))
+        entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, budget)
+        members = tuple(_members(entries, budget, whole=whole))
     except _Damaged as error:
         return Unreadable(str(error))
     except _NONSENSE:
         return Unreadable(_SAID_OF_NONSENSE)
-    return Unreadable(room.spent) if room.spent else _without_clashes(members)
+    return Unreadable(budget.exceeded) if budget.exceeded else _without_clashes(members)
 
 
 def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
@@ -135,10 +126,10 @@ def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
         return Unreadable(_SAID_OF_NONSENSE)
 
 
-def _members(entries: Iterator[_Entry], room: Room, *, whole: bool) -> Iterator[Member]:
+def _members(entries: Iterator[_Entry], budget: Budget, *, whole: bool) -> Iterator[Member]:
     for entry in entries:
         parts = _parts(entry.name)
-        if not room.take_file():
+        if not budget.add_file():
             return
         is_folder = entry.kind == "folder"
         if not parts or (not whole and (is_folder or any(is_skipped(name) for name in parts))):
@@ -151,11 +142,11 @@ def _members(entries: Iterator[_Entry], room: Room, *, whole: bool) -> Iterator[
         if problem or entry.kind != "file":
             yield Member(path, problem=problem or f"it is {entry.kind}. Put an ordinary file there.")
             continue
-        if entry.size > room.bytes_left():  # so a bomb is not unpacked at all
-            room.take_bytes(entry.size)
+        if entry.size > budget.bytes_left():  # so a bomb is not unpacked at all
+            budget.add_bytes(entry.size)
             return
         content = entry.read(entry.size)
-        if not room.take_bytes(len(content)):
+        if not budget.add_bytes(len(content)):
             return
         yield Member(path, content, permissions(entry.mode))
 
@@ -303,11 +294,11 @@ class _Next:
     sparse: bool = False
 
 
-def _tar_entries(stream: BinaryIO, room: Room) -> Iterator[_Entry]:
+def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
     packed = stream.read(2) == b"\x1f\x8b"  # whatever it is called
     stream.seek(0)
     source: _Readable = gzip.GzipFile(fileobj=stream) if packed else stream
-    limited = _Limited(source, room.bytes_left() + 4 * _BLOCK * (room.max_files + 1) + _MAX_PAX)
+    limited = _Limited(source, budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_PAX)
     said = _Next()
     while (header := _header(limited)) is not None:
         if header.type in {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:

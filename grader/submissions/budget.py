@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from grader.dockerfile.dockerignore import oversize
 from grader.models import MemoryFile, Refusal
 from grader.sanitize import inert_line
-from grader.submissions.models import ExerciseFiles, RefusedFolder
+from grader.submissions.models import ExerciseFiles, Member, RefusedFolder, SubmittedExercise
 
-if TYPE_CHECKING:  # it imports pydantic, which the sandbox's proxy has not
+if TYPE_CHECKING:  # it imports pydantic, which the sandbox's proxy does not have
     from grader.course.models import Limits
 
 MEGABYTE = 2**20
@@ -39,47 +39,52 @@ _MAX_REFUSALS = 5
 
 
 @dataclass(slots=True)
-class Room:
+class Budget:
     """How much may still be read: so many files (folders count too) and bytes, here and in `outer`.
 
-    Once something did not fit, `spent` says what was too much, and nothing fits any more.
+    Once it is exceeded, `exceeded` says by what, and nothing more fits.
     """
 
     max_files: int
     max_bytes: int
-    outer: Room | None = None
+    outer: Budget | None = None
     files: int = 0
     bytes: int = 0
-    spent: str = ""
+    exceeded: str = ""
 
-    def take_file(self) -> bool:
-        """Whether there is room for one more file."""
+    def add_file(self) -> bool:
+        """Count one more file; whether it fits."""
         self.files += 1
         if self.files > self.max_files:
-            self.spent = f"there are more than {self.max_files} files. Hand in only what the exercise asks for."
-        elif self.outer is not None and not self.outer.take_file():
-            self.spent = f"in the whole submission, {self.outer.spent}"
-        return not self.spent
+            self.exceeded = f"there are more than {self.max_files} files. Hand in only what the exercise asks for."
+        elif self.outer is not None and not self.outer.add_file():
+            self.exceeded = f"in the whole submission, {self.outer.exceeded}"
+        return not self.exceeded
 
-    def take_bytes(self, count: int) -> bool:
-        """Whether there is room for so many bytes more."""
+    def add_bytes(self, count: int) -> bool:
+        """Count so many bytes more; whether they fit."""
         self.bytes += count
         if self.bytes > self.max_bytes:
             size = f"{self.max_bytes / MEGABYTE:.3g} MiB"
-            self.spent = f"there are more than {size} of files. Hand in only what the exercise asks for."
-        elif self.outer is not None and not self.outer.take_bytes(count):
-            self.spent = f"in the whole submission, {self.outer.spent}"
-        return not self.spent
+            self.exceeded = f"there are more than {size} of files. Hand in only what the exercise asks for."
+        elif self.outer is not None and not self.outer.add_bytes(count):
+            self.exceeded = f"in the whole submission, {self.outer.exceeded}"
+        return not self.exceeded
 
     def bytes_left(self) -> int:
-        """How many bytes more there is room for."""
+        """How many bytes more fit."""
         left = max(0, self.max_bytes - self.bytes)
         return left if self.outer is None else min(left, self.outer.bytes_left())
 
 
-def whole_room(limits: Limits) -> Room:
+def exercise_budget(limits: Limits, whole: Budget | None = None) -> Budget:
+    """What one exercise's folder may have, as part of a whole submission."""
+    return Budget(limits.context_files, limits.context_mb * MEGABYTE, whole)
+
+
+def submission_budget(limits: Limits) -> Budget:
     """What one submission may have, all its exercises together."""
-    return Room(WHOLE * limits.context_files, WHOLE * limits.context_mb * MEGABYTE)
+    return Budget(WHOLE * limits.context_files, WHOLE * limits.context_mb * MEGABYTE)
 
 
 def is_skipped(name: str) -> bool:
@@ -100,13 +105,10 @@ def path_problem(parts: Sequence[str]) -> str:
     """What is wrong with a path, given as its names, or an empty text."""
     if len(parts) > MAX_DEPTH:
         return f"more than {MAX_DEPTH} folders stand within each other."
-    for name in parts:
-        problem = _name_problem(name)
-        if problem:
-            return problem
-    if len("/".join(parts).encode()) > MAX_PATH:
+    problem = next(filter(None, map(_name_problem, parts)), "")
+    if not problem and len("/".join(parts).encode()) > MAX_PATH:
         return f"the path has more than {MAX_PATH} bytes. Shorten it."
-    return ""
+    return problem
 
 
 def _name_problem(name: str) -> str:
@@ -126,21 +128,27 @@ def shown(path: str) -> str:
     return inert_line(path, 120)
 
 
-def vetted(
-    exercise: str, folder: str, found: Iterable[MemoryFile | Refusal], room: Room
-) -> ExerciseFiles | RefusedFolder:
-    """An exercise's files, if nothing is to be said against any of them; else what is, at most five of it."""
+def refused_folder(exercise: str, folder: str, problem: str) -> RefusedFolder:
+    """An exercise that may not be graded, with one message: where, and what is wrong."""
+    return RefusedFolder(exercise, shown(folder), (Refusal(f"{shown(folder)}: {problem}"),))
+
+
+def vetted(exercise: str, folder: str, members: Iterable[Member], budget: Budget) -> SubmittedExercise:
+    """An exercise's files, if there is nothing against any of them; else what there is, at most five problems.
+
+    `members` have counted themselves in `budget`.
+    """
     files: list[MemoryFile] = []
     refusals: list[Refusal] = []
-    for item in found:
-        if isinstance(item, Refusal):
-            refusals.append(item)
+    for member in members:
+        if member.problem:
+            refusals.append(Refusal(f"{shown(member.path)}: {member.problem}", shown(member.path)))
         else:
-            files.append(item)
+            files.append(MemoryFile(member.path, member.content, member.mode))
         if len(refusals) == _MAX_REFUSALS:
             break
-    if room.spent:
-        refusals.append(Refusal(f"{exercise}: {room.spent}"))
+    if budget.exceeded:
+        refusals.append(Refusal(f"{exercise}: {budget.exceeded}"))
     files.sort(key=lambda file: file.path)
     accepted = ExerciseFiles(exercise, shown(folder), tuple(files), digest_of(files))
     ignore = accepted.ignore_file

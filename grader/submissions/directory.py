@@ -14,8 +14,8 @@ from itertools import islice
 from pathlib import Path
 from typing import BinaryIO
 
-from grader.models import MemoryFile, Refusal
-from grader.submissions.budget import Room, is_skipped, path_problem, permissions, shown
+from grader.submissions.budget import Budget, is_skipped, path_problem, permissions
+from grader.submissions.models import Member
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -51,51 +51,56 @@ def names_in(folder: int) -> list[str]:
     return names
 
 
+def entries_in(folder: int) -> tuple[list[str], list[str]]:
+    """The names in a folder, sorted: of files, and of folders and links. Links are refused when they are opened."""
+    modes = {name: os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode for name in names_in(folder)}
+    folders = [name for name, mode in modes.items() if stat.S_ISDIR(mode) or stat.S_ISLNK(mode)]
+    return [name for name, mode in modes.items() if stat.S_ISREG(mode) and not is_skipped(name)], folders
+
+
 def subfolders(folder: int) -> list[str]:
-    """The names of folders in a folder, sorted, and of links, which are refused when they are opened."""
-    wanted = (stat.S_IFDIR, stat.S_IFLNK)
-    return [name for name in names_in(folder) if stat.S_IFMT(_stat(folder, name).st_mode) in wanted]
+    """The names of folders and links in a folder, sorted."""
+    return entries_in(folder)[1]
 
 
-def read_files(folder: int, room: Room, only: Container[str] | None = None) -> Iterator[MemoryFile | Refusal]:
-    """Every file below a folder, by name, or why one may not be graded. Ends early where `room` does.
+def read_files(folder: int, budget: Budget, only: Container[str] | None = None) -> Iterator[Member]:
+    """Every file below a folder, by name, or why one may not be graded. Ends early where `budget` is exceeded.
 
     Of the files and folders that stand in it directly, `only` names those that are read, if not all are.
     `OSError` if the folder itself cannot be read.
     """
-    return _walk(folder, (), room, only)
+    return _walk(folder, (), budget, only)
 
 
-def _walk(
-    folder: int, above: tuple[str, ...], room: Room, only: Container[str] | None = None
-) -> Iterator[MemoryFile | Refusal]:
+def _walk(folder: int, above: tuple[str, ...], budget: Budget, only: Container[str] | None = None) -> Iterator[Member]:
     names = [name for name in names_in(folder) if only is None or name in only]
     if above and _VIRTUAL_ENVIRONMENT in names:
         return
     for name in names:
-        if room.spent:
+        if budget.exceeded:
             return
         if not is_skipped(name):
-            yield from _entry(folder, (*above, name), room)
+            yield from _entry(folder, (*above, name), budget)
 
 
-def _entry(folder: int, parts: tuple[str, ...], room: Room) -> Iterator[MemoryFile | Refusal]:
+def _entry(folder: int, parts: tuple[str, ...], budget: Budget) -> Iterator[Member]:
     path = "/".join(parts)
     problem = path_problem(parts)
     if problem:
-        yield _refusal(path, problem)
+        yield Member(path, problem=problem)
         return
     try:
-        mode = _stat(folder, parts[-1]).st_mode
-        if stat.S_ISDIR(mode):
-            if room.take_file():
-                yield from _within(folder, parts, room)
-        elif stat.S_ISREG(mode):
-            yield from _read(folder, path, parts[-1], room)
-        else:
-            yield _refusal(path, _KINDS.get(stat.S_IFMT(mode), "it is no ordinary file."))
+        mode = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            yield Member(path, problem=_KINDS.get(stat.S_IFMT(mode), "it is no ordinary file."))
+        elif budget.add_file():
+            opened = os.open(parts[-1], _FOLDER if stat.S_ISDIR(mode) else _FILE, dir_fd=folder)
+            try:
+                yield from _walk(opened, parts, budget) if stat.S_ISDIR(mode) else _read(opened, path, budget)
+            finally:
+                os.close(opened)
     except OSError as error:
-        yield _refusal(path, f"it cannot be read: {error.strerror}.")
+        yield Member(path, problem=f"it cannot be read: {error.strerror}.")
 
 
 _KINDS = {
@@ -105,48 +110,15 @@ _KINDS = {
 }
 
 
-def _within(folder: int, parts: tuple[str, ...], room: Room) -> Iterator[MemoryFile | Refusal]:
-    below = open_folder(parts[-1], folder)
-    try:
-        yield from _walk(below, parts, room)
-    finally:
-        os.close(below)
-
-
-def _read(folder: int, path: str, name: str, room: Room) -> Iterator[MemoryFile | Refusal]:
-    if not room.take_file():
+def _read(file: int, path: str, budget: Budget) -> Iterator[Member]:
+    """An open file, read until its end or one byte more than fits, whatever its size is said to be."""
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):  # it was a moment ago
+        yield Member(path, problem="it was exchanged while it was read.")
         return
-    file = os.open(name, _FILE, dir_fd=folder)
-    try:
-        status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode):  # it was a moment ago
-            yield _refusal(path, "it was exchanged while it was read.")
-            return
-        left = room.bytes_left()
-        content = _content(file, left) if status.st_size <= left else None
-        if content is None:
-            room.take_bytes(left + 1)
-        elif room.take_bytes(len(content)):
-            yield MemoryFile(path, content, permissions(status.st_mode))
-    finally:
-        os.close(file)
-
-
-def _content(file: int, limit: int) -> bytes | None:
-    """What an open file holds; None if that is more than `limit` bytes, whatever its size was said to be."""
-    chunks: list[bytes] = []
-    left = limit
-    while chunk := os.read(file, min(_CHUNK, left + 1)):
-        left -= len(chunk)
-        if left < 0:
-            return None
-        chunks.append(chunk)
-    return b"".join(chunks)
-
-
-def _stat(folder: int, name: str) -> os.stat_result:
-    return os.stat(name, dir_fd=folder, follow_symlinks=False)
-
-
-def _refusal(path: str, problem: str) -> Refusal:
-    return Refusal(f"{shown(path)}: {problem}", shown(path))
+    left = budget.bytes_left()
+    content = bytearray()
+    while status.st_size <= left and len(content) <= left and (chunk := os.read(file, _CHUNK)):
+        content += chunk
+    if budget.add_bytes(max(len(content), status.st_size)):
+        yield Member(path, bytes(content), permissions(status.st_mode))

@@ -1,8 +1,13 @@
-"""Everyone's submission, from whatever an instructor has: a folder of them, or a bulk download, packed or unpacked.
+"""Everyone's submission, from whatever an instructor has: a folder of them, or a download from Moodle or Canvas.
 
-A download is read student by student, each when it is graded, into memory; nothing is unpacked to
-disk. One `Room` counts what a student's part of the download holds and what the archives in it hold;
-archives within those are files like others.
+Moodle (mod/assign/locallib.php): `Full Name_12345_assignsubmission_file_`, as a folder around a student's files or
+before the name of each; there is no `_` in the name. `onlinetext` instead of `file` is a text that was typed in.
+Canvas (lib/content_zipper.rb): `lastfirst_LATE_12345_678910_work.zip`, always files: the name in lower case, perhaps
+LATE, the user's number, the file's. A text that was typed in is `lastfirst_12345_text.html`, an address `_link.html`.
+
+A download is read student by student, each when it is graded, into memory; nothing is unpacked to disk. One `Budget`
+counts what a student's part of the download holds and what the archives in it hold; archives within those are files
+like others.
 """
 
 from __future__ import annotations
@@ -10,44 +15,59 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 
-from grader.course.models import Limits
+from grader.course.models import folder_key
 from grader.errors import UsageError
-from grader.models import MemoryFile, Refusal
-from grader.submissions.archive import Member, Unreadable, archive_suffix, names_in_zip, read_archive
-from grader.submissions.budget import Room, is_skipped, shown, whole_room
+from grader.models import Refusal
+from grader.sanitize import inert_line
+from grader.submissions.archive import Unreadable, archive_suffix, names_in_zip, read_archive
+from grader.submissions.budget import Budget, is_skipped, refused_folder, shown, submission_budget
 from grader.submissions.directory import names_in, open_file, open_folder, read_files, subfolders
-from grader.submissions.lms_names import MOODLE_MARK, Download, Parcel, attempts, download_of, notes_of, plain_stem
-from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
+from grader.submissions.models import ExerciseFiles, Member, RefusedFolder, Submission, SubmittedExercise
 from grader.submissions.reader import (
-    Handed,
-    exercise_at,
-    exercises_in,
+    Selection,
     find_submissions,
-    folders_at,
+    level_in,
+    levels_of,
+    loose_files,
+    only_exercise,
     packed_members,
-    prefix_of,
+    read_found,
     read_submission,
-    refused_folder,
+    reader_of,
     student_of,
+)
+
+_MOODLE_MARK = "_assignsubmission_"
+"""In every name of a download of Moodle, and in no other."""
+
+_WRAPPERS = 3
+"""Folders that may stand around a whole download: it was unpacked, and packed again."""
+
+_NAMED = 5
+"""Students who are named in a note; of more, only the number is told."""
+
+_MAX_PROBLEMS = 5
+"""Problems of one student's part that are told."""
+
+_NO_DOWNLOAD = (
+    "is no bulk download of Moodle or Canvas. Expected a zip in which each student's files are in a folder named "
+    "like `Full Name_12345_assignsubmission_file_`, or have that before their names, or have names like "
+    "`lastfirst_12345_678910_work.zip`. Unpack anything else, and name the folder that holds one folder, zip or "
+    "tar for each student."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which exercises are read, of all that the course has (whose folders must not be taken for anything else)."""
-
-    ids: Sequence[str]
-    known: Sequence[str]
-    limits: Limits
-
-
-@dataclass(frozen=True, slots=True)
-class Intake:
-    """A class's submissions. Each has a path; those of a bulk download only stand for a student's part of it.
+class Submissions:
+    """A class's submissions. Each has a path; those of a download only stand for a student's part of it.
 
     `notes` say how a download was understood.
     """
@@ -56,44 +76,54 @@ class Intake:
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
     download: Download | None
-    parcels: Mapping[Path, Parcel]
+    parts: Mapping[Path, StudentPart]
 
     def student_of(self, path: Path) -> str:
         """The name of the student whose submission this is."""
-        parcel = self.parcels.get(path)
-        return parcel.student if parcel else student_of(path)
+        part = self.parts.get(path)
+        return part.student if part else student_of(path)
 
-    def read(self, path: Path, wanted: Wanted) -> Submission:
-        """Read one student's submission, of the exercises that are wanted those it has."""
-        parcel = self.parcels.get(path)
-        if parcel is None or self.download is None:
-            return read_submission(path, wanted.ids, wanted.limits)
-        room = whole_room(wanted.limits)
-        read = _read_folder if self.source.is_dir() else _read_zip
-        members = read(self.source, self.download, parcel, room)
-        return Submission(parcel.student, tuple(_handed(parcel, members, wanted, room)))
+    def read(self, path: Path, selection: Selection) -> Submission:
+        """Read one student's submission: of the exercises that are selected, those it has."""
+        part = self.parts.get(path)
+        if part is None or self.download is None:
+            return read_submission(path, selection)
+        budget = submission_budget(selection.limits)
+        try:
+            members = self._members(self.download, part, budget)
+        except OSError as error:
+            members = Unreadable(f"the download cannot be read any more: {error.strerror}.")
+        return Submission(part.student, tuple(_exercises(part, members, selection, budget)))
 
-
-def open_intake(source: Path) -> Intake:
-    """Find out what `source` is: a folder of submissions, or a bulk download. Raises `UsageError` if neither."""
-    download = download_of(_names_in_folder(source) if source.is_dir() else _names_in_zip(source))
-    ordinary = find_submissions(source) if source.is_dir() else ()
-    if download is None:
+    def _members(self, download: Download, part: StudentPart, budget: Budget) -> tuple[Member, ...] | Unreadable:
+        """The files of a student's part, with their paths in it."""
+        source = self.source.resolve()
         if not source.is_dir():
+            with open_file(source) as stream:
+                return read_archive(stream, ".zip", budget, lambda name: part.path_of(download.below(name)))
+        opened = open_folder(str(source))
+        try:
+            read = read_files(opened, budget, part.tops)
+            found = [Member(part.path_of(one.path) or one.path, one.content, one.mode, one.problem) for one in read]
+        finally:
+            os.close(opened)
+        members = tuple(one for one in found if not any(is_skipped(name) for name in one.path.split("/")))
+        return Unreadable(budget.exceeded) if budget.exceeded else members
+
+
+def open_submissions(source: Path) -> Submissions:
+    """Find out what `source` is: a folder of submissions, or a bulk download. Raises `UsageError` if neither."""
+    is_folder = source.is_dir()
+    download = download_of(_names_in_folder(source) if is_folder else _names_in_zip(source))
+    ordinary = find_submissions(source) if is_folder else ()
+    if download is None:
+        if not is_folder:
             raise UsageError(f"{source}: {_NO_DOWNLOAD}")
-        return Intake(source, ordinary, (), None, {})
-    parcels = {source / parcel.student: parcel for parcel in download.parcels}
+        return Submissions(source, ordinary, (), None, {})
+    parts = {source / part.student: part for part in download.parts}
     beside = [path for path in ordinary if path.name in download.others]  # handed in by mail, say
     left_out = sorted(set(download.others) - {path.name for path in beside})
-    return Intake(source, (*parcels, *beside), notes_of(download, left_out), download, parcels)
-
-
-_NO_DOWNLOAD = (
-    "is no bulk download of Moodle or Canvas. Expected a zip in which each student's files are in a folder named "
-    "like `Full Name_12345_assignsubmission_file_`, or have that before their names, or have names like "
-    "`lastfirst_12345_678910_work.zip`. Unpack anything else, and name the folder that holds one folder, zip or "
-    "tar for each student."
-)
+    return Submissions(source, (*parts, *beside), _notes(download, left_out), download, parts)
 
 
 def _names_in_zip(source: Path) -> tuple[str, ...]:
@@ -116,16 +146,15 @@ def _names_in_folder(source: Path) -> tuple[str, ...]:
         raise UsageError(f"{source}: cannot be read as a folder of submissions: {error.strerror}.") from error
     try:
         folders = set(subfolders(opened))
-        return tuple(path for name in names_in(opened) for path in _paths(opened, name, is_folder=name in folders))
+        found: list[str] = []
+        for name in names_in(opened):
+            found.append(f"{name}/" if name in folders else name)
+            if name in folders and _MOODLE_MARK in name:
+                with contextlib.suppress(OSError):  # said of that student, when it is read
+                    found += [f"{name}/{inside}" for inside in _names_below(opened, name)]
+        return tuple(found)
     finally:
         os.close(opened)
-
-
-def _paths(within: int, name: str, *, is_folder: bool) -> Iterator[str]:
-    yield f"{name}/" if is_folder else name
-    if is_folder and MOODLE_MARK in name:
-        with contextlib.suppress(OSError):  # said of that student, when it is read
-            yield from (f"{name}/{inside}" for inside in _names_below(within, name))
 
 
 def _names_below(within: int, name: str) -> list[str]:
@@ -136,40 +165,239 @@ def _names_below(within: int, name: str) -> list[str]:
         os.close(opened)
 
 
-# ── reading a parcel ────────────────────────────────────────────────────────────────────
+# ── whose each file is ──────────────────────────────────────────────────────────────────
 
 
-def _read_zip(source: Path, download: Download, parcel: Parcel, room: Room) -> tuple[Member, ...] | Unreadable:
-    try:
-        with open_file(source.resolve()) as stream:
-            return read_archive(stream, ".zip", room, lambda name: parcel.path_of(download.below(name)))
-    except OSError as error:
-        return Unreadable(f"the download cannot be read any more: {error.strerror}.")
+@dataclass(frozen=True, slots=True)
+class StudentPart:
+    """What one student handed in.
+
+    `tops` are the names that stand in the download directly, each with the path that it has in the
+    part, which is empty for a folder around all of it. `numbers` are Canvas's numbers of files by
+    path: the higher, the newer. `archives` are the paths known so far, to tell about attempts. With
+    `typed`, there is no file but a text or address.
+    """
+
+    student: str
+    tops: Mapping[str, str]
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    archives: tuple[str, ...] = ()
+    late: bool = False
+    typed: bool = False
+
+    def path_of(self, name: str) -> str | None:
+        """The path in the part of what has this path in the download; None if it is not this student's."""
+        top, _, below = name.partition("/")
+        around = self.tops.get(top)
+        if around is None:
+            return None
+        path = "/".join(part for part in (around, below) if part) or top
+        return f"{path}/" if name.endswith("/") and not below else path  # so a zip marks a folder
 
 
-def _read_folder(source: Path, _download: Download, parcel: Parcel, room: Room) -> tuple[Member, ...] | Unreadable:
-    try:
-        opened = open_folder(str(source.resolve()))
-    except OSError as error:
-        return Unreadable(f"the download cannot be read any more: {error.strerror}.")
-    try:
-        found = [_member(item, parcel) for item in read_files(opened, room, parcel.tops)]
-    except OSError as error:
-        return Unreadable(f"the download cannot be read any more: {error.strerror}.")
-    finally:
-        os.close(opened)
-    members = tuple(one for one in found if not any(is_skipped(part) for part in one.path.split("/")))
-    return Unreadable(room.spent) if room.spent else members
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A bulk download: of which platform, the folders around all of it, everyone's part, and what is nobody's."""
+
+    platform: str
+    prefix: tuple[str, ...]
+    parts: tuple[StudentPart, ...]
+    others: tuple[str, ...]
+
+    def below(self, name: str) -> str:
+        """A path in the download, without the folders around all of it."""
+        return name.removeprefix("".join(f"{part}/" for part in self.prefix))
 
 
-def _member(item: MemoryFile | Refusal, parcel: Parcel) -> Member:
-    if isinstance(item, MemoryFile):
-        return Member(parcel.path_of(item.path) or item.path, item.content, item.mode)
-    path = parcel.path_of(item.file) or item.file
-    return Member(path, problem=item.message.removeprefix(f"{item.file}: "))
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A name taken apart. `number` is Canvas's of the file."""
+
+    top: str
+    name: str
+    user: str
+    path: str
+    number: int = 0
+    late: bool = False
+    typed: bool = False
 
 
-# ── what is in a parcel ─────────────────────────────────────────────────────────────────
+_MOODLE = re.compile(r"(?P<name>.+?)_(?P<user>[0-9]+)_assignsubmission_(?P<kind>[a-z]+)(?:_(?P<path>.*))?", re.DOTALL)
+_CANVAS = re.compile(
+    r"(?P<name>\w+?)(?P<late>_LATE|_late)?_(?P<user>[1-9][0-9]*)_"
+    r"(?:(?P<number>[1-9][0-9]{2,17})_(?P<path>.+)|(?:text|link)\.html)",
+    re.DOTALL,
+)
+
+
+def download_of(paths: Iterable[str]) -> Download | None:
+    """The bulk download that has these paths in it (a folder's end in `/`); None if it is none.
+
+    For Moodle one name is enough, for no other has its mark. Canvas has no such mark, so there every folder and
+    archive must be named its way, and what the names say must fit together.
+    """
+    seen = [path for path in paths if not _is_hidden(path)]
+    prefix = _prefix(seen)
+    around = "".join(f"{part}/" for part in prefix)
+    inside = [below for path in seen if (below := path.removeprefix(around)) and not _is_hidden(below)]
+    tops = list(dict.fromkeys(path.partition("/")[0] for path in inside))
+    for platform, take in (("Moodle", _moodle_piece), ("Canvas", _canvas_piece)):
+        pieces = [piece for piece in map(take, tops) if piece is not None]
+        taken = {piece.top for piece in pieces}
+        others = tuple(top for top in tops if top not in taken)
+        if pieces and (platform == "Moodle" or _is_canvas(inside, pieces, others)):
+            return Download(platform, prefix, tuple(_parts(pieces, inside)), others)
+    return None
+
+
+def _is_hidden(path: str) -> bool:
+    top = path.partition("/")[0]
+    return is_skipped(top) or top.startswith(".")
+
+
+def _prefix(paths: Sequence[str]) -> tuple[str, ...]:
+    prefix: tuple[str, ...] = ()
+    while paths and len(prefix) < _WRAPPERS:
+        tops = {path.partition("/")[0] for path in paths}
+        (top, *more) = tops
+        if more or top in paths or _moodle_piece(top):
+            break
+        prefix = (*prefix, top)
+        paths = [below for path in paths if (below := path.partition("/")[2])]
+    return prefix
+
+
+def _moodle_piece(top: str) -> _Piece | None:
+    match = _MOODLE.fullmatch(top)
+    if match is None:
+        return None
+    return _Piece(top, _clean(match["name"]), match["user"], _path(match, top), typed=match["kind"] != "file")
+
+
+def _canvas_piece(top: str) -> _Piece | None:
+    match = _CANVAS.fullmatch(top)
+    if match is None or match["name"] != match["name"].lower():
+        return None
+    number = int(match["number"] or 0)
+    late = bool(match["late"])
+    return _Piece(top, _clean(match["name"]), match["user"], _path(match, top), number, late, typed=not number)
+
+
+def _path(match: re.Match[str], top: str) -> str:
+    """What a file was called before the platform put the student's name before it; not if that leads elsewhere."""
+    return top if match["path"] in {".", ".."} else match["path"] or ""
+
+
+def _clean(name: str) -> str:
+    """A name as it is shown. Composed, because macOS takes accents apart when it unpacks, and the roster does not."""
+    return inert_line(unicodedata.normalize("NFC", name.strip())) or "student"
+
+
+def _is_canvas(paths: Sequence[str], pieces: Sequence[_Piece], others: Sequence[str]) -> bool:
+    """Whether names that look like Canvas's are: `lab_2024_101_ada.zip`, `lab_2024_102_bob.zip` look so too.
+
+    Most must fit together, not all: one student's strange name must not spoil the download of a class.
+    """
+    folders = {path.partition("/")[0] for path in paths if "/" in path}
+    if any(name in folders or archive_suffix(name) for name in others):
+        return False
+    names: dict[str, set[str]] = {}
+    for piece in pieces:
+        names.setdefault(piece.user, set()).add(piece.name)
+    numbers = Counter(piece.number for piece in pieces if not piece.typed)
+    archives = sum(bool(archive_suffix(piece.path)) for piece in pieces)
+    return (
+        _most(piece.top not in folders for piece in pieces)
+        and _most(len(known) == 1 for known in names.values())
+        and _most(count == 1 for count in numbers.values())
+        and (len({piece.name for piece in pieces}) > 1 or archives <= 1)
+    )
+
+
+def _most(answers: Iterable[bool]) -> bool:
+    counted = Counter(answers)
+    return counted[True] > counted[False] or not counted
+
+
+def _parts(pieces: Iterable[_Piece], paths: Iterable[str]) -> Iterator[StudentPart]:
+    by_student: dict[tuple[str, str], list[_Piece]] = {}
+    for piece in pieces:
+        by_student.setdefault((piece.name, piece.user), []).append(piece)
+    below: dict[str, list[str]] = {}
+    for path in paths:
+        top, _, rest = path.partition("/")
+        below.setdefault(top, []).append(rest)
+    names = Counter(name for name, _ in by_student)
+    for (name, user), own in sorted(by_student.items()):
+        yield _part(_label(name, user, names), own, below)
+
+
+def _label(name: str, user: str, names: Counter[str]) -> str:
+    """What a student is called: the number too where two have one name, or a name looks like one with a number."""
+    return f"{name} ({user})" if names[name] > 1 or re.search(r" \([0-9]+\)$", name) else name
+
+
+def _part(student: str, own: Sequence[_Piece], below: Mapping[str, Sequence[str]]) -> StudentPart:
+    late = any(piece.late for piece in own)
+    newest = {piece.path: piece for piece in sorted(own, key=lambda piece: piece.number) if not piece.typed}
+    folder = [piece for piece in own if not piece.typed and not piece.path]
+    tops = {piece.top: piece.path for piece in (*newest.values(), *folder)}
+    found = [*tops.values(), *(rest for piece in folder for rest in below[piece.top])]
+    archives = tuple(path for path in dict.fromkeys(found) if "/" not in path and archive_suffix(path))
+    numbers = {path: piece.number for path, piece in newest.items()}
+    return StudentPart(student, tops, numbers, archives, late, typed=not tops)
+
+
+def attempts(archives: Iterable[str], numbers: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
+    """Archives of one student, those together that are attempts at one thing, the newest of them first.
+
+    `work.zip`, `work-1.zip` and `work (2).zip` are attempts: so platforms and browsers name what was there before.
+    """
+    groups: dict[str, list[tuple[int, int, str]]] = {}
+    for path in archives:
+        count = _attempt(path)[1]
+        groups.setdefault(plain_stem(path).casefold(), []).append((numbers.get(path, 0), count, path))
+    return tuple(tuple(path for *_, path in sorted(group, reverse=True)) for group in groups.values())
+
+
+def plain_stem(path: str) -> str:
+    """The name of an archive without its ending and the number of the attempt."""
+    return _attempt(path)[0]
+
+
+def _attempt(path: str) -> tuple[str, int]:
+    stem = path.rpartition("/")[2].removesuffix(archive_suffix(path))
+    match = re.fullmatch(r"(.+?)(?:-([0-9]{1,3})| ?\(([0-9]{1,3})\))?", stem, re.DOTALL)
+    return (match[1], int(match[2] or match[3] or 0)) if match else (stem, 0)
+
+
+# ── what an instructor is told ──────────────────────────────────────────────────────────
+
+
+def _notes(download: Download, left_out: Sequence[str]) -> tuple[str, ...]:
+    """How a download was understood, and which names in it were not, in a few lines for the console."""
+    count = len(download.parts)
+    retried = [
+        f"{part.student} ({inert_line(group[0], 80)})"
+        for part in download.parts
+        for group in attempts(part.archives, part.numbers)
+        if len(group) > 1
+    ]
+    lists = {
+        "Several attempts, the newest counts": retried,
+        f"Late, says {download.platform}": [part.student for part in download.parts if part.late],
+        "Nobody's, left out": [inert_line(name, 80) for name in left_out],
+    }
+    first = f"Read as a bulk download of {download.platform}: {count} student{'' if count == 1 else 's'}."
+    return (first, *(_listed(what, names) for what, names in lists.items() if names))
+
+
+def _listed(what: str, names: Sequence[str]) -> str:
+    more = len(names) - _NAMED
+    return f"{what}: {', '.join(islice(names, _NAMED))}{f' and {more} more' if more > 0 else ''}."
+
+
+# ── what is in a student's part ─────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,142 +405,114 @@ class _Found:
     """An exercise, and the archive it was in; empty if it was in none."""
 
     archive: str
-    handed: Handed
+    submitted: SubmittedExercise
 
 
-_MAX_PROBLEMS = 5
-_TYPED = "only a text or an address was handed in, no file. Hand in a zip with a folder for each exercise."
-
-
-def _handed(parcel: Parcel, members: tuple[Member, ...] | Unreadable, wanted: Wanted, room: Room) -> Iterator[Handed]:
+def _exercises(
+    part: StudentPart, members: tuple[Member, ...] | Unreadable, selection: Selection, budget: Budget
+) -> Iterator[SubmittedExercise]:
     """One answer for each exercise that was handed in; for those that were not, what was wrong, if something was."""
     problems: list[str] = []
     found: dict[str, list[_Found]] = {}
-    for item in _look(parcel, members, wanted, room):
+    for item in _look(part, members, selection, budget):
         if isinstance(item, str):
             problems.append(item)
         else:
-            found.setdefault(item.handed.exercise, []).append(item)
-    if room.spent:
-        problems = [f"{parcel.student}: {room.spent}"]
-    for exercise in wanted.ids:
+            found.setdefault(item.submitted.exercise, []).append(item)
+    if budget.exceeded:
+        problems = [f"{part.student}: {budget.exceeded}"]
+    refusals = tuple(Refusal(problem) for problem in sorted(problems)[:_MAX_PROBLEMS])
+    for exercise in selection.ids:
         if exercise in found:
-            yield _one_of(found[exercise], parcel.student)
-        elif problems:
-            yield RefusedFolder(
-                exercise, parcel.student, tuple(Refusal(told) for told in sorted(problems)[:_MAX_PROBLEMS])
-            )
+            yield _one_of(found[exercise], part.student)
+        elif refusals:
+            yield RefusedFolder(exercise, part.student, refusals)
 
 
-def _one_of(several: Sequence[_Found], student: str) -> Handed:
+def _one_of(several: Sequence[_Found], student: str) -> SubmittedExercise:
     """What was handed in for one exercise, if that is one thing."""
     several = sorted(several, key=lambda found: found.archive)  # packed or unpacked, the files' order tells nothing
-    handed = [found.handed for found in several]
-    if len(handed) == 1 or len({item.digest if isinstance(item, ExerciseFiles) else "" for item in handed}) == 1:
-        return handed[0]
+    submitted = [found.submitted for found in several]
+    if len(submitted) == 1 or len({item.digest if isinstance(item, ExerciseFiles) else "" for item in submitted}) == 1:
+        return submitted[0]
     places = " and ".join(shown(found.archive) or "a folder" for found in several)
-    return refused_folder(handed[0].exercise, student, f"it was handed in more than once: in {places}. Keep one.")
+    return refused_folder(submitted[0].exercise, student, f"it was handed in more than once: in {places}. Keep one.")
 
 
 def _look(
-    parcel: Parcel, members: tuple[Member, ...] | Unreadable, wanted: Wanted, room: Room
+    part: StudentPart, members: tuple[Member, ...] | Unreadable, selection: Selection, budget: Budget
 ) -> Iterator[_Found | str]:
     """Each exercise that is there, and what is wrong with anything else."""
-    if parcel.typed or isinstance(members, Unreadable):
-        yield f"{parcel.student}: {members.message if isinstance(members, Unreadable) else _TYPED}"
+    if part.typed:
+        typed = "only a text or an address was handed in, no file. Hand in a zip with a folder for each exercise."
+        yield f"{part.student}: {typed}"
         return
-    levels = _levels(members, wanted)
-    archives = next((there for level in levels if (there := _archives(members, level))), {})
-    alone = wanted.ids[0] if len(wanted.ids) == 1 else None
-    if not archives or (alone and any(_has_dockerfile(members, level) for level in levels)):
-        yield from _look_in_folder(members, "", parcel.student, wanted, alone)
+    if isinstance(members, Unreadable):
+        yield f"{part.student}: {members.message}"
         return
-    for item in exercises_in(members, parcel.student, levels[-1], wanted.ids, wanted.limits):
+    levels = levels_of(lambda parts: level_in(members, parts), selection.known)
+    packed = [["/".join([*level.parts, name]) for name in level.files if archive_suffix(name)] for level in levels]
+    archives = next(filter(None, packed), [])
+    alone = only_exercise(selection)
+    if not archives or (alone and any(level.has_dockerfile for level in levels)):
+        yield from _look_in(members, "", part.student, selection, alone)
+        return
+    for item in read_found(levels, selection, None, part.student, reader_of(members, part.student, selection.limits)):
         yield _Found("", item)
-    for group in attempts(archives, parcel.numbers):
-        yield from _look_in_attempts([archives[path] for path in group], wanted, room)
+    by_path = {member.path: member for member in members}
+    for group in attempts(archives, part.numbers):
+        yield from _look_in_attempts([by_path[path] for path in group], selection, budget)
 
 
-def _look_in_attempts(archives: Sequence[Member], wanted: Wanted, room: Room) -> Iterator[_Found | str]:
+def _look_in_attempts(archives: Sequence[Member], selection: Selection, budget: Budget) -> Iterator[_Found | str]:
     """Each exercise from the newest archive that has it. One that cannot be read ends it: it was meant to count."""
-    stem = plain_stem(archives[0].path).casefold()
-    named = next((identifier for identifier in wanted.known if identifier.casefold() == stem), None)
-    if named is not None and named not in wanted.ids:
+    stem = folder_key(plain_stem(archives[0].path))
+    named = next((exercise for exercise in selection.known if folder_key(exercise) == stem), None)
+    if named is not None and named not in selection.ids:
         return
-    alone = named or (wanted.ids[0] if len(wanted.ids) == 1 else None)
+    alone = named or only_exercise(selection)
     taken: set[str] = set()
     for archive in archives:
-        if taken.issuperset(wanted.ids):
+        if taken.issuperset(selection.ids):
             return
-        members = _unpacked(archive, room)
+        members: tuple[Member, ...] | Unreadable = Unreadable(archive.problem)
+        if not archive.problem:
+            members = packed_members(io.BytesIO(archive.content), archive_suffix(archive.path), budget)
         if isinstance(members, Unreadable):
             yield f"{shown(archive.path)}: {members.message}"
             return
-        for item in _look_in_folder(members, archive.path, shown(archive.path), wanted, alone):
-            if isinstance(item, str) or item.handed.exercise not in taken:
+        for item in _look_in(members, archive.path, shown(archive.path), selection, alone):
+            if isinstance(item, str):
                 yield item
-            if not isinstance(item, str):
-                taken.add(item.handed.exercise)
+            elif item.submitted.exercise not in taken:
+                taken.add(item.submitted.exercise)
+                yield item
 
 
-def _unpacked(archive: Member, room: Room) -> tuple[Member, ...] | Unreadable:
-    if archive.problem:
-        return Unreadable(archive.problem)
-    return packed_members(io.BytesIO(archive.content), archive_suffix(archive.path), room)
-
-
-def _look_in_folder(
-    members: Sequence[Member], archive: str, root: str, wanted: Wanted, alone: str | None
+def _look_in(
+    members: Sequence[Member], archive: str, root: str, selection: Selection, alone: str | None
 ) -> Iterator[_Found | str]:
     """The exercises' folders; else, where only the exercise `alone` can be meant, the files that stand in none."""
-    levels = _levels(members, wanted)
-    for item in exercises_in(members, root, levels[-1], wanted.ids, wanted.limits):
+    levels = levels_of(lambda parts: level_in(members, parts), selection.known)
+    for item in read_found(levels, selection, alone, root, reader_of(members, root, selection.limits)):
         yield _Found(archive, item)
-    known = {identifier.casefold() for identifier in wanted.known}
-    if any(name.casefold() in known for name in folders_at(members, levels[-1])):
-        return
-    with_files = [level for level in levels if _files_at(members, level)]
-    if not with_files:
-        return
-    level = next((level for level in with_files if _has_dockerfile(members, level)), with_files[0])
-    if alone is not None:
-        yield _Found(archive, exercise_at(members, root, level, alone, wanted.limits))
-    else:
+    level = loose_files(levels, selection) if alone is None else None
+    if level:
+        paths = {"/".join([*level.parts, name]) for name in level.files}
         # Sorted: a folder tells its files in any order, and an unchanged submission must be told by unchanged words.
-        yield _homeless(sorted(_files_at(members, level), key=lambda file: file.path), root, wanted)
+        yield _homeless(
+            sorted((one for one in members if one.path in paths), key=lambda one: one.path), root, selection
+        )
 
 
-def _homeless(files: Sequence[Member], root: str, wanted: Wanted) -> str:
+def _homeless(files: Sequence[Member], root: str, selection: Selection) -> str:
     bad = next((file for file in files if file.problem), None)
     if bad:
         return f"{root}: {shown(bad.path)}: {bad.problem}"
-    names = ", ".join(shown(file.path) for file in files[:_MAX_NAMED]) + (", …" if len(files) > _MAX_NAMED else "")
-    ids = ", ".join(wanted.ids[:_MAX_NAMED]) + (", …" if len(wanted.ids) > _MAX_NAMED else "")
+    most = 3
+    names = ", ".join(shown(file.path) for file in files[:most]) + (", …" if len(files) > most else "")
+    ids = ", ".join(selection.ids[:most]) + (", …" if len(selection.ids) > most else "")
     return (
         f"{root}: {names}: in no exercise's folder, so nobody can tell which exercise this is. "
         f"Put the files of each exercise into a folder named by it ({ids}), and hand in a zip of these folders."
     )
-
-
-_MAX_NAMED = 3
-
-
-def _levels(members: Sequence[Member], wanted: Wanted) -> list[tuple[str, ...]]:
-    """The folders that stand around everything, from none of them to all."""
-    prefix = prefix_of(members, wanted.known)
-    return [prefix[:depth] for depth in range(len(prefix) + 1)]
-
-
-def _files_at(members: Sequence[Member], level: Sequence[str]) -> list[Member]:
-    """The files that stand in a folder themselves, by name; their order in an archive says nothing."""
-    around = "".join(f"{part}/" for part in level)
-    found = [one for one in members if one.path.startswith(around) and "/" not in one.path.removeprefix(around)]
-    return sorted(found, key=lambda one: one.path)
-
-
-def _archives(members: Sequence[Member], level: Sequence[str]) -> dict[str, Member]:
-    return {member.path: member for member in _files_at(members, level) if archive_suffix(member.path)}
-
-
-def _has_dockerfile(members: Sequence[Member], level: Sequence[str]) -> bool:
-    return any(member.path.rpartition("/")[2].casefold() == "dockerfile" for member in _files_at(members, level))

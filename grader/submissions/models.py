@@ -53,9 +53,25 @@ class RefusedFolder:
     refusals: tuple[Refusal, ...]
 
 
+SubmittedExercise = ExerciseFiles | RefusedFolder
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """One student's folder or archive. Exercises without a folder are simply absent."""
 
     student: str
-    exercises: tuple[ExerciseFiles | RefusedFolder, ...]
+    exercises: tuple[SubmittedExercise, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A file of a folder or an archive. With a `problem`, it has no content and may not be graded.
+
+    Only where folders are asked for, they are members too: their paths end in `/`.
+    """
+
+    path: str
+    content: bytes = b""
+    mode: int = 0o644
+    problem: str = ""

@@ -1,32 +1,56 @@
 """From a folder or an archive to a `Submission`: vetted bytes, read once, and nothing else is ever built.
 
-A submission has one folder for each exercise, named by the exercise's id, directly or within one
-folder of any name. What is wrong with one exercise is no matter of the others; what is wrong with
-the whole (an archive that cannot be read) is said of each.
+A submission has one folder for each exercise, called by the exercise's id in one of the ways of
+`grader.course.models.folder_key`, directly or within up to three folders of any name. Where only one exercise can be
+meant, files that stand in no exercise's folder are that exercise's. What is wrong with one exercise is no matter of
+the others; what is wrong with the whole (an archive that cannot be read) is said of each.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from grader.course.models import Limits
+from grader.course.models import Limits, folder_key
 from grader.errors import UsageError
-from grader.models import MemoryFile, Refusal
 from grader.sanitize import inert_line
-from grader.submissions.archive import READABLE, Member, Unreadable, archive_suffix, read_archive
-from grader.submissions.budget import MEGABYTE, Room, is_skipped, shown, vetted, whole_room
-from grader.submissions.directory import names_in, open_file, open_folder, read_files, subfolders
-from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
-
-Handed = ExerciseFiles | RefusedFolder
-"""What was handed in for one exercise."""
+from grader.submissions.archive import READABLE, Unreadable, archive_suffix, read_archive
+from grader.submissions.budget import (
+    Budget,
+    exercise_budget,
+    is_skipped,
+    refused_folder,
+    submission_budget,
+    vetted,
+)
+from grader.submissions.directory import entries_in, names_in, open_file, open_folder, read_files, subfolders
+from grader.submissions.models import Member, Submission, SubmittedExercise
 
 _NESTED = 3
 """Folders that may stand around the exercises: a zip is often made of a folder, and unpacked into another."""
+
+LOOKED_FOR = (
+    "In each submission, the grader looked for one folder for each exercise, called by its id (`3.1.4`, or `Exercise "
+    "3.1.4`, `ex3.1.4`, `3_1_4`), directly or within up to three other folders. With `--exercise ID`, files that stand "
+    "in no exercise's folder count as that exercise's."
+)
+"""What to say where hardly anything was found."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which exercises are read (`ids`), of all that the course has (`known`), and the limits of each.
+
+    The folder of an exercise that is known but not read is not taken for anything else.
+    """
+
+    ids: Sequence[str]
+    known: Sequence[str]
+    limits: Limits
 
 
 def find_submissions(folder: Path) -> tuple[Path, ...]:
@@ -59,52 +83,141 @@ def is_archive(path: Path) -> bool:
     return bool(archive_suffix(path.name)) and path.is_file()
 
 
-def read_exercise(folder: Path, exercise_id: str, limits: Limits) -> ExerciseFiles | RefusedFolder:
+def read_exercise(folder: Path, exercise: str, limits: Limits) -> SubmittedExercise:
     """Read the folder of one exercise. `folder` must not be a link itself; resolve it first if it may be."""
-    try:
-        opened = open_folder(str(folder))
-    except OSError as error:
-        return refused_folder(exercise_id, str(folder), _why(error))
-    return _read_opened(opened, exercise_id, str(folder), _room(limits))
+    return _read_folder(folder, (), exercise, exercise_budget(limits))
 
 
-def read_submission(path: Path, ids: Sequence[str], limits: Limits) -> Submission:
-    """Read a student's folder or archive: of the exercises `ids`, those it has.
+def read_submission(path: Path, selection: Selection) -> Submission:
+    """Read a student's folder or archive: of the exercises that are selected, those it has.
 
     Folders are matched by id, in the same case or else in any. All exercises together may have
     four times what one may.
     """
-    read = _read_archive if is_archive(path) else _read_folder
-    return Submission(student_of(path), read(path, ids, limits))
+    read = _exercises_in_archive if is_archive(path) else _exercises_in_folder
+    return Submission(student_of(path), tuple(read(path, selection)))
 
 
-def _room(limits: Limits, whole: Room | None = None) -> Room:
-    return Room(limits.context_files, limits.context_mb * MEGABYTE, whole)
+# ── where exercises are ─────────────────────────────────────────────────────────────────
 
 
-def _inner_folder(folders: Sequence[str], ids: Sequence[str]) -> str | None:
-    """The one folder that stands around the exercises, if they are not here."""
-    seen = [name for name in folders if not is_skipped(name) and not name.startswith(".")]
-    here = {name.casefold() for name in seen} & {identifier.casefold() for identifier in ids}
-    return seen[0] if len(seen) == 1 and not here else None
+@dataclass(frozen=True, slots=True)
+class Level:
+    """A folder of a submission, by the names that lead to it, and the names of what stands in it directly."""
+
+    parts: tuple[str, ...]
+    files: Sequence[str]
+    folders: Sequence[str]
+
+    @property
+    def has_dockerfile(self) -> bool:
+        """Whether a Dockerfile is among the files."""
+        return any(name.casefold() == "dockerfile" for name in self.files)
 
 
-def _matches(folders: Sequence[str], ids: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
-    """Each exercise that is there, with the folders that may be its: one, unless they differ in case only."""
-    for identifier in ids:
-        same = [name for name in folders if name.casefold() == identifier.casefold()]
-        found = [identifier] if identifier in same else same
-        if found:
-            yield identifier, found
+def levels_of(level_at: Callable[[tuple[str, ...]], Level], known: Sequence[str]) -> list[Level]:
+    """The folders that stand around everything, from the outermost to the one that holds the exercises."""
+    levels = [level_at(())]
+    keys = {folder_key(exercise) for exercise in known}
+    while len(levels) <= _NESTED:
+        inner = [name for name in levels[-1].folders if not is_skipped(name) and not name.startswith(".")]
+        if len(inner) != 1 or folder_key(inner[0]) in keys:
+            break
+        levels.append(level_at((*levels[-1].parts, inner[0])))
+    return levels
 
 
-_AMBIGUOUS = "several folders have this name, in upper and lower case. Keep one."
+def exercise_folders(levels: Sequence[Level], selection: Selection) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
+    """Each selected exercise that has a folder, with those that may be its: one, unless they differ in case only."""
+    for exercise in selection.ids:
+        for same in (str, str.casefold, folder_key):
+            names = [name for name in levels[-1].folders if same(name) == same(exercise)]
+            if names:
+                yield exercise, [(*levels[-1].parts, name) for name in names]
+                break
 
 
-def refused_folder(exercise: str, folder: str, problem: str) -> RefusedFolder:
-    """An exercise that may not be graded, with one message: where, and what is wrong."""
-    told = shown(folder)
-    return RefusedFolder(exercise, told, (Refusal(f"{told}: {problem}"),))
+def loose_files(levels: Sequence[Level], selection: Selection) -> Level | None:
+    """The folder whose files stand in no exercise's folder: the outermost with a Dockerfile, or else with any file."""
+    keys = {folder_key(exercise) for exercise in selection.known}
+    if any(folder_key(name) in keys for name in levels[-1].folders):
+        return None
+    with_files = [level for level in levels if level.files]
+    return next((level for level in with_files if level.has_dockerfile), with_files[0] if with_files else None)
+
+
+def read_found(
+    levels: Sequence[Level],
+    selection: Selection,
+    alone: str | None,
+    root: str,
+    read: Callable[[tuple[str, ...], str], SubmittedExercise],
+) -> Iterator[SubmittedExercise]:
+    """Read the exercises that have a folder; and, where only the exercise `alone` can be meant, loose files as its."""
+    for exercise, places in exercise_folders(levels, selection):
+        if len(places) == 1:
+            yield read(places[0], exercise)
+        else:
+            problem = "several folders have this name, in upper and lower case. Keep one."
+            yield refused_folder(exercise, "/".join([root, *places[0]]), problem)
+    if alone is not None and (level := loose_files(levels, selection)):
+        yield read(level.parts, alone)
+
+
+def only_exercise(selection: Selection) -> str | None:
+    """The exercise, if only one is selected."""
+    return selection.ids[0] if len(selection.ids) == 1 else None
+
+
+# ── folders ─────────────────────────────────────────────────────────────────────────────
+
+
+def _exercises_in_folder(path: Path, selection: Selection) -> Iterator[SubmittedExercise]:
+    def level_at(parts: tuple[str, ...]) -> Level:
+        opened = _open_below(path, parts)
+        try:
+            files, folders = entries_in(opened)
+        finally:
+            os.close(opened)
+        return Level(parts, files, folders)
+
+    try:
+        levels = levels_of(level_at, selection.known)
+    except OSError as error:
+        yield from (refused_folder(exercise, str(path), _why(error)) for exercise in selection.ids)
+        return
+    whole = submission_budget(selection.limits)
+
+    def read(parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
+        return _read_folder(path, parts, exercise, exercise_budget(selection.limits, whole))
+
+    yield from read_found(levels, selection, only_exercise(selection), str(path), read)
+
+
+def _read_folder(path: Path, parts: tuple[str, ...], exercise: str, budget: Budget) -> SubmittedExercise:
+    folder = str(path.joinpath(*parts))
+    try:
+        opened = _open_below(path, parts)
+    except OSError as error:
+        return refused_folder(exercise, folder, _why(error))
+    try:
+        return vetted(exercise, folder, read_files(opened, budget), budget)
+    except OSError as error:
+        return refused_folder(exercise, folder, _why(error))
+    finally:
+        os.close(opened)
+
+
+def _open_below(path: Path, parts: Sequence[str]) -> int:
+    """Open a folder below another, each by its name in the one above, and none of them through a link."""
+    opened = open_folder(str(path))
+    for part in parts:
+        try:
+            inner = open_folder(part, opened)
+        finally:
+            os.close(opened)
+        opened = inner
+    return opened
 
 
 def _why(error: OSError) -> str:
@@ -113,128 +226,55 @@ def _why(error: OSError) -> str:
     return f"it cannot be read: {error.strerror}."
 
 
-# ── folders ─────────────────────────────────────────────────────────────────────────────
-
-
-def _read_folder(path: Path, ids: Sequence[str], limits: Limits) -> tuple[Handed, ...]:
-    try:
-        opened, inner = _open_exercises(path, ids)
-    except OSError as error:
-        return tuple(refused_folder(identifier, str(path), _why(error)) for identifier in ids)
-    try:
-        whole = whole_room(limits)
-        return tuple(
-            _read_one(opened, inner, identifier, names, _room(limits, whole))
-            for identifier, names in _matches(subfolders(opened), ids)
-        )
-    finally:
-        os.close(opened)
-
-
-def _open_exercises(path: Path, ids: Sequence[str]) -> tuple[int, Path]:
-    """The folder that holds the exercises' folders, opened, and its path. `OSError` if it cannot be."""
-    opened = open_folder(str(path))
-    try:
-        for _ in range(_NESTED):
-            inner = _inner_folder(subfolders(opened), ids)
-            if inner is None:
-                break
-            opened, outer, path = open_folder(inner, opened), opened, path / inner
-            os.close(outer)
-    except OSError:
-        os.close(opened)
-        raise
-    return opened, path
-
-
-def _read_one(within: int, path: Path, exercise: str, names: list[str], room: Room) -> Handed:
-    folder = str(path / names[0])
-    if len(names) > 1:
-        return refused_folder(exercise, folder, _AMBIGUOUS)
-    try:
-        opened = open_folder(names[0], within)
-    except OSError as error:
-        return refused_folder(exercise, folder, _why(error))
-    return _read_opened(opened, exercise, folder, room)
-
-
-def _read_opened(opened: int, exercise: str, folder: str, room: Room) -> Handed:
-    try:
-        return vetted(exercise, folder, read_files(opened, room), room)
-    except OSError as error:
-        return refused_folder(exercise, folder, _why(error))
-    finally:
-        os.close(opened)
-
-
 # ── archives ────────────────────────────────────────────────────────────────────────────
 
 
-def _read_archive(path: Path, ids: Sequence[str], limits: Limits) -> tuple[Handed, ...]:
-    suffix = archive_suffix(path.name)
+def _exercises_in_archive(path: Path, selection: Selection) -> Iterator[SubmittedExercise]:
     try:
         with open_file(path) as stream:
-            members = packed_members(stream, suffix, whole_room(limits))
+            members = packed_members(stream, archive_suffix(path.name), submission_budget(selection.limits))
     except OSError as error:
         members = Unreadable(_why(error))
     if isinstance(members, Unreadable):
-        return tuple(refused_folder(identifier, path.name, members.message) for identifier in ids)
-    return exercises_in(members, path.name, prefix_of(members, ids), ids, limits)
+        yield from (refused_folder(exercise, path.name, members.message) for exercise in selection.ids)
+        return
+    levels = levels_of(lambda parts: level_in(members, parts), selection.known)
+    read = reader_of(members, path.name, selection.limits)
+    yield from read_found(levels, selection, only_exercise(selection), path.name, read)
 
 
-def packed_members(stream: BinaryIO, suffix: str, room: Room) -> tuple[Member, ...] | Unreadable:
+def packed_members(stream: BinaryIO, suffix: str, budget: Budget) -> tuple[Member, ...] | Unreadable:
     """The files of an archive by the end of its name, or why it is not taken."""
     if suffix.lower() not in READABLE:
         return Unreadable(f"{suffix} is not read here. Hand in a folder, or one of {', '.join(READABLE)}.")
-    return read_archive(stream, suffix, room)
+    return read_archive(stream, suffix, budget)
 
 
-def prefix_of(members: Sequence[Member], ids: Sequence[str]) -> tuple[str, ...]:
-    """The folders, within each other, that stand around the exercises `ids`."""
-    prefix: tuple[str, ...] = ()
-    for _ in range(_NESTED):
-        inner = _inner_folder(folders_at(members, prefix), ids)
-        if inner is None:
-            break
-        prefix = (*prefix, inner)
-    return prefix
+def level_in(members: Iterable[Member], parts: tuple[str, ...]) -> Level:
+    """What stands in a folder of an archive, by name; the order in the archive says nothing."""
+    around = "".join(f"{part}/" for part in parts)
+    names = [one.path.removeprefix(around).partition("/") for one in members if one.path.startswith(around)]
+    files = sorted({name for name, slash, _ in names if not slash})
+    return Level(parts, files, sorted({name for name, slash, _ in names if slash}))
 
 
-def folders_at(members: Sequence[Member], prefix: Sequence[str]) -> list[str]:
-    """The names of the folders that stand in a folder."""
-    depth = len(prefix)
-    paths = (member.path.split("/") for member in members)
-    return sorted({path[depth] for path in paths if len(path) > depth + 1 and path[:depth] == list(prefix)})
+def reader_of(
+    members: Sequence[Member], root: str, limits: Limits
+) -> Callable[[tuple[str, ...], str], SubmittedExercise]:
+    """What reads the members in a folder as those of one exercise. Messages call the whole `root`."""
+
+    def read(parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
+        inside = "".join(f"{part}/" for part in parts)
+        budget = exercise_budget(limits)
+        return vetted(exercise, f"{root}/{inside}".rstrip("/"), _within(members, inside, budget), budget)
+
+    return read
 
 
-def exercises_in(
-    members: Sequence[Member], root: str, prefix: Sequence[str], ids: Sequence[str], limits: Limits
-) -> tuple[Handed, ...]:
-    """Those of the exercises `ids` whose folders stand in `prefix`. Messages call the whole `root`."""
-    return tuple(
-        exercise_at(members, root, (*prefix, names[0]), exercise, limits)
-        if len(names) == 1
-        else refused_folder(exercise, "/".join([root, *prefix, names[0]]), _AMBIGUOUS)
-        for exercise, names in _matches(folders_at(members, prefix), ids)
-    )
-
-
-def exercise_at(members: Sequence[Member], root: str, parts: Sequence[str], exercise: str, limits: Limits) -> Handed:
-    """The members in one folder, as those of one exercise."""
-    inside = "".join(f"{part}/" for part in parts)
-    room = _room(limits)
-    return vetted(exercise, f"{root}/{inside}".rstrip("/"), _fitting(members, inside, room), room)
-
-
-def _fitting(members: Iterable[Member], inside: str, room: Room) -> Iterator[MemoryFile | Refusal]:
-    """The members in a folder, as long as there is room."""
+def _within(members: Iterable[Member], inside: str, budget: Budget) -> Iterator[Member]:
+    """The members in a folder, as long as they fit, with their paths in it."""
     for member in members:
-        path = member.path.removeprefix(inside)
-        if not member.path.startswith(inside):
-            continue
-        if not (room.take_file() and room.take_bytes(len(member.content))):
-            return
-        if member.problem:
-            yield Refusal(f"{shown(path)}: {member.problem}", shown(path))
-        else:
-            yield MemoryFile(path, member.content, member.mode)
+        if member.path.startswith(inside):
+            if not (budget.add_file() and budget.add_bytes(len(member.content))):
+                return
+            yield Member(member.path.removeprefix(inside), member.content, member.mode, member.problem)

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from grader.course.models import Course, Exercise
+from grader.course.models import Course, Exercise, folder_key
 from grader.errors import UsageError
 from grader.submissions.models import Submission
-from grader.submissions.reader import is_archive, read_exercise, read_submission
+from grader.submissions.reader import Selection, is_archive, read_exercise, read_submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,48 +20,51 @@ class Target:
     exercises: tuple[Exercise, ...]
 
 
-def find_target(path: Path, course: Course, wanted: Sequence[Exercise], *, every: bool) -> Target:
-    """Read what `path` holds of the `wanted` exercises (all of the course's, if none was named).
+def find_target(path: Path, course: Course, selected: Sequence[Exercise], *, every: bool) -> Target:
+    """Read what `path` holds of the `selected` exercises (all of the course's, if none was named).
 
-    A folder named by an exercise's id, or any folder when exactly one exercise is wanted, is that
-    exercise's; a folder (or archive) that holds such folders is a submission. With `every`, exercises
-    that are wanted and absent belong to the target too. Raises `UsageError` saying what was looked for.
+    A folder named by an exercise's id, or any folder when exactly one exercise is selected, is that exercise's; a
+    folder (or archive) that holds such folders is a submission; a file stands for the folder that it is in. An id finds
+    its folder from inside it and from beside it, too. With `every`, exercises that are selected and absent belong to
+    the target too. Raises `UsageError` saying what was looked for.
     """
-    if not path.exists():
-        message = f"{path}: there is no such folder."
-        raise UsageError(message)
+    path = _located(path, course)
+    selection = Selection([one.id for one in selected], [one.id for one in course.exercises], course.limits)
     if is_archive(path):
-        return _whole(read_submission(path, [exercise.id for exercise in wanted], course.limits), wanted, every=every)
-    present = _present(path, wanted)
-    one = _named(path, wanted) or (wanted[0] if len(wanted) == 1 and not present else None)
+        return _whole(read_submission(path, selection), selected, every=every)
+    if path.is_file():
+        path = path.absolute().parent
+    own_key = folder_key(path.resolve().name)
+    keys = {folder_key(exercise.id): exercise for exercise in selected}
+    present = any(folder_key(child.name) in keys for child in path.iterdir() if child.is_dir())
+    one = keys.get(own_key) or (selected[0] if len(selected) == 1 and not present else None)
     if one is not None:
         files = read_exercise(path, one.id, course.limits)
-        return Target(Submission(_student(path.resolve().parent), (files,)), (one,))
-    if present or (len(wanted) < len(course.exercises) and path.is_dir()):
-        return _whole(read_submission(path, [exercise.id for exercise in wanted], course.limits), wanted, every=every)
-    ids = ", ".join(exercise.id for exercise in course.exercises)
+        return Target(Submission(path.resolve().parent.name or "student", (files,)), (one,))
+    if present or len(selected) < len(course.exercises):
+        return _whole(read_submission(path, selection), selected, every=every)
     message = (
         f"{path.resolve()}: is neither an exercise's folder nor a submission. Looked for a folder with one of these "
-        f"names, or folders with these names in it: {ids}. `grader start ID` makes one; `--exercise ID` says which "
-        f"exercise a folder with another name is."
+        f"names, or folders with these names in it: {', '.join(selection.known)}. `grader start ID` makes one; "
+        f"`--exercise ID` says which exercise a folder with another name is."
     )
     raise UsageError(message)
 
 
-def _whole(submission: Submission, wanted: Sequence[Exercise], *, every: bool) -> Target:
-    there = {item.exercise for item in submission.exercises}
-    return Target(submission, tuple(exercise for exercise in wanted if every or exercise.id in there))
+def _located(path: Path, course: Course) -> Path:
+    """The path; where it is an exercise's id, the folder of that exercise in this folder, above it, or beside it."""
+    if path.exists():
+        return path
+    here = path.absolute().parent
+    key = folder_key(path.name)
+    if here.is_dir() and any(folder_key(exercise.id) == key for exercise in course.exercises):
+        for folder in (*sorted(here.iterdir()), here, *sorted(here.parent.iterdir())):
+            if folder_key(folder.name) == key and folder.is_dir():
+                return folder
+    message = f"{path}: there is no such folder."
+    raise UsageError(message)
 
 
-def _named(path: Path, wanted: Sequence[Exercise]) -> Exercise | None:
-    name = path.resolve().name.lower()
-    return next((exercise for exercise in wanted if exercise.id.lower() == name), None)
-
-
-def _present(path: Path, wanted: Sequence[Exercise]) -> bool:
-    ids = {exercise.id.lower() for exercise in wanted}
-    return any(child.name.lower() in ids for child in path.iterdir() if child.is_dir())
-
-
-def _student(folder: Path) -> str:
-    return folder.name or "student"
+def _whole(submission: Submission, selected: Sequence[Exercise], *, every: bool) -> Target:
+    found = {item.exercise for item in submission.exercises}
+    return Target(submission, tuple(exercise for exercise in selected if every or exercise.id in found))

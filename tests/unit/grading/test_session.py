@@ -24,7 +24,7 @@ from grader.models import (
     Refusal,
 )
 from grader.submissions.models import ExerciseFiles, RefusedFolder
-from grader.submissions.reader import read_submission
+from grader.submissions.reader import Selection, read_submission
 from tests.fakes import FakeEngine
 from tests.worlds import COURSE, case_of, image
 
@@ -78,7 +78,7 @@ def test_what_was_vetted_is_what_is_built_whatever_becomes_of_the_folder(tmp_pat
     exercise.mkdir(parents=True)
     (exercise / "Dockerfile").write_text(GOOD, encoding="utf-8")
     (exercise / "sales_predictor.py").write_text("print('vetted')\n", encoding="utf-8")
-    submission = read_submission(tmp_path / "ada", ["3.1.4"], COURSE.limits)
+    submission = read_submission(tmp_path / "ada", Selection(["3.1.4"], ["3.1.4"], COURSE.limits))
 
     def exchange(*_: object) -> str:
         for name, text in (("Dockerfile", "FROM registry.invalid/evil\n"), ("sales_predictor.py", "print('evil')\n")):

@@ -16,10 +16,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.submissions.archive import Unreadable, read_archive
-from grader.submissions.budget import whole_room
+from grader.submissions.budget import submission_budget
 from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import student_of
-from tests.unit.submissions.test_submission import IDS, LIMITS, accepted, exercises, put, refused
+from tests.unit.submissions.test_reader import IDS, LIMITS, accepted, exercises, put, refused
 
 
 def a_zip(*members: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
@@ -280,7 +280,7 @@ def test_two_paths_of_a_pax_header_do_not_confuse(tmp_path: Path) -> None:
 
 @given(st.binary(max_size=700), st.sampled_from([".zip", ".tar", ".tgz"]))
 def test_any_bytes_are_read_or_refused(content: bytes, suffix: str) -> None:
-    assert isinstance(read_archive(io.BytesIO(content), suffix, whole_room(LIMITS)), tuple | Unreadable)
+    assert isinstance(read_archive(io.BytesIO(content), suffix, submission_budget(LIMITS)), tuple | Unreadable)
 
 
 SAMPLES = [
@@ -297,7 +297,7 @@ def test_damaged_archives_are_read_or_refused(sample: tuple[str, bytes], changes
     damaged = bytearray(packed)
     for at, value in changes:
         damaged[at % len(damaged)] = value
-    found = read_archive(io.BytesIO(bytes(damaged)), suffix, whole_room(LIMITS))
+    found = read_archive(io.BytesIO(bytes(damaged)), suffix, submission_budget(LIMITS))
     if not isinstance(found, Unreadable):
         assert all(".." not in member.path.split("/") for member in found)
         assert sum(len(member.content) for member in found) <= len(packed) * 100

@@ -8,6 +8,7 @@ import pytest
 
 from grader.course.folder import CourseFolder, find_course, start_exercise
 from grader.errors import UsageError
+from grader.submissions.models import ExerciseFiles
 from grader.submissions.target import find_target
 from tests.worlds import COURSE, ROOT
 
@@ -28,6 +29,21 @@ def ids(path: Path, wanted: tuple[str, ...] = (), *, every: bool = False) -> lis
 
 def test_an_exercises_own_folder(tmp_path: Path) -> None:
     assert ids(folder(tmp_path, "3.1.4") / "3.1.4") == ["3.1.4"]
+
+
+@pytest.mark.parametrize("name", ["3.1.4", "Exercise 3.1.4", "ex3_1_4"])
+def test_a_file_stands_for_its_folder(tmp_path: Path, name: str) -> None:
+    target = find_target(folder(tmp_path, name) / name / "Dockerfile", COURSE, EVERY, every=True)
+    assert [exercise.id for exercise in target.exercises] == ["3.1.4"]
+    assert [type(one) for one in target.submission.exercises] == [ExerciseFiles]
+
+
+@pytest.mark.parametrize("here", [".", "3.1.4", "3.1.5"])
+def test_an_id_finds_its_folder_from_above_inside_and_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    monkeypatch.chdir(folder(tmp_path, "3.1.4", "3.1.5") / here)
+    assert ids(Path("3.1.4")) == ["3.1.4"]
 
 
 def test_a_submission_has_what_it_has(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import contextlib
 import os
 import socket
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,10 +17,18 @@ from grader.errors import UsageError
 from grader.models import MemoryFile
 from grader.submissions.budget import digest_of
 from grader.submissions.models import ExerciseFiles, RefusedFolder
-from grader.submissions.reader import find_submissions, is_archive, read_exercise, read_submission, student_of
+from grader.submissions.reader import (
+    Selection,
+    find_submissions,
+    is_archive,
+    read_exercise,
+    read_submission,
+    student_of,
+)
 
 LIMITS = Limits(context_files=20, context_mb=1)
 IDS = ("3.1.1", "3.1.3", "3.2.P")
+ALL = Selection(IDS, IDS, LIMITS)
 
 
 def put(folder: Path, *names: str, text: str = "") -> Path:
@@ -264,7 +273,7 @@ def test_the_digest_does_not_depend_on_the_umask_or_the_order(tmp_path: Path) ->
 
 
 def exercises(path: Path, limits: Limits = LIMITS) -> dict[str, ExerciseFiles | RefusedFolder]:
-    return {found.exercise: found for found in read_submission(path, IDS, limits).exercises}
+    return {found.exercise: found for found in read_submission(path, Selection(IDS, IDS, limits)).exercises}
 
 
 @pytest.mark.parametrize("around", ["", "submission/", "a/b/c/"])
@@ -275,7 +284,7 @@ def test_exercises_are_found_by_their_folders_names(tmp_path: Path, around: str)
     found = exercises(tmp_path / "alice")
     assert sorted(found) == ["3.1.1", "3.2.P"]
     assert accepted(found["3.2.P"]) == {"Dockerfile": b"3.2.p"}
-    assert read_submission(tmp_path / "alice", IDS, LIMITS).student == "alice"
+    assert read_submission(tmp_path / "alice", ALL).student == "alice"
 
 
 def test_an_exercises_problem_is_its_own(tmp_path: Path) -> None:
@@ -308,7 +317,7 @@ def test_two_folders_for_one_exercise_are_refused(tmp_path: Path) -> None:
     put(tmp_path, "3.2.P/right", "3.2.p/wrong")
     assert list(accepted(exercises(tmp_path)["3.2.P"])) == ["right"], "the one in the right case"
     put(tmp_path, "ab/x", "aB/x")
-    (ambiguous,) = read_submission(tmp_path, ["AB"], LIMITS).exercises
+    (ambiguous,) = read_submission(tmp_path, Selection(["AB"], ["AB"], LIMITS)).exercises
     assert "several folders" in refused(ambiguous)[0]
 
 
@@ -316,13 +325,46 @@ def test_all_exercises_together_are_limited(tmp_path: Path) -> None:
     ids = [f"e{number}" for number in range(6)]
     for name in ids:
         put(tmp_path / name, *[f"f{number}" for number in range(15)])
-    found = read_submission(tmp_path, ids, LIMITS).exercises
+    found = read_submission(tmp_path, Selection(ids, ids, LIMITS)).exercises
     assert [isinstance(one, ExerciseFiles) for one in found] == [True] * 5 + [False]
     assert "in the whole submission, there are more than 80 files" in refused(found[5])[0]
 
 
 def test_a_submission_without_any_exercise_is_empty(tmp_path: Path) -> None:
-    assert read_submission(put(tmp_path, "a", "b/c"), IDS, LIMITS).exercises == ()
+    assert read_submission(put(tmp_path, "a", "b/c"), ALL).exercises == ()
+
+
+@pytest.mark.parametrize("name", ["Exercise 3.1.1", "exercise-3.1.1", "ex3.1.1", "Ex_3_1_1", "3_1_1", "3-1-1"])
+@pytest.mark.parametrize("around", ["", "work/"])
+def test_a_folder_may_be_called_by_the_exercise_in_other_ways(tmp_path: Path, name: str, around: str) -> None:
+    put(tmp_path, f"{around}{name}/Dockerfile", f"{around}3.1.3/x", f"{around}3.1.11/x", f"{around}ex/x", text="one")
+    found = exercises(tmp_path)
+    assert sorted(found) == ["3.1.1", "3.1.3"]
+    assert accepted(found["3.1.1"]) == {"Dockerfile": b"one"}
+
+
+@pytest.mark.parametrize(
+    ("names", "read"),
+    [
+        (["Dockerfile", "a.py"], ["Dockerfile", "a.py"]),
+        (["work/Dockerfile", "work/src/a.py", "README"], ["Dockerfile", "src/a.py"]),
+        (["commands.sh", "data/sales.txt"], ["commands.sh", "data/sales.txt"]),
+        (["3.1.3/Dockerfile", "a.py"], None),
+        (["3.1.3/Dockerfile"], None),
+        (["a/x", "b/x"], None),
+        (["3.1.1/x", "Dockerfile"], ["x"]),
+    ],
+)
+def test_loose_files_are_the_only_exercise_that_is_asked_for(
+    tmp_path: Path, names: list[str], read: list[str] | None
+) -> None:
+    put(tmp_path / "ada", *names)
+    with zipfile.ZipFile(tmp_path / "bob.zip", "w") as archive:
+        for name in names:
+            archive.writestr(name, "")
+    for path in (tmp_path / "ada", tmp_path / "bob.zip"):
+        found = read_submission(path, Selection(["3.1.1"], IDS, LIMITS)).exercises
+        assert [sorted(accepted(one)) for one in found] == ([read] if read else [])
 
 
 # ── finding submissions ─────────────────────────────────────────────────────────────────

@@ -18,14 +18,14 @@ from hypothesis import strategies as st
 
 from grader.course.models import Limits
 from grader.errors import UsageError
-from grader.submissions.lms import Intake, Wanted, open_intake
-from grader.submissions.lms_names import attempts, download_of
+from grader.submissions.lms import Submissions, attempts, download_of, open_submissions
 from grader.submissions.models import ExerciseFiles, RefusedFolder
+from grader.submissions.reader import Selection
 
 LIMITS = Limits(context_files=20, context_mb=1)
 IDS = ("3.1.1", "3.1.3", "3.1.4")
-ALL = Wanted(IDS, IDS, LIMITS)
-ONE = Wanted(("3.1.4",), IDS, LIMITS)
+ALL = Selection(IDS, IDS, LIMITS)
+ONE = Selection(("3.1.4",), IDS, LIMITS)
 
 Content = bytes | str
 Tree = dict[str, Content]
@@ -76,10 +76,10 @@ Pack = Callable[[Path, Tree], Path]
 PACKS = pytest.mark.parametrize("pack", [as_zip, as_folder, packed_twice])
 
 
-def taken(intake: Intake, wanted: Wanted = ALL) -> dict[str, Handed]:
+def taken(submissions: Submissions, selection: Selection = ALL) -> dict[str, Handed]:
     return {
-        intake.student_of(path): {item.exercise: item for item in intake.read(path, wanted).exercises}
-        for path in intake.paths
+        submissions.student_of(path): {item.exercise: item for item in submissions.read(path, selection).exercises}
+        for path in submissions.paths
     }
 
 
@@ -128,7 +128,9 @@ WRAPPED = a_zip({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": 
     ],
 )
 def test_moodle(tmp_path: Path, pack: Pack, ada: Tree) -> None:
-    found = taken(open_intake(pack(tmp_path, {**ada, "Bob_7_assignsubmission_file_/w.zip": a_zip({"3.1.3/x": ""})})))
+    found = taken(
+        open_submissions(pack(tmp_path, {**ada, "Bob_7_assignsubmission_file_/w.zip": a_zip({"3.1.3/x": ""})}))
+    )
     assert sorted(found) == ["Ada King", "Bob"]
     assert {name: files(one) for name, one in found["Ada King"].items()} == {
         "3.1.1": {"Dockerfile": b"one"},
@@ -139,7 +141,7 @@ def test_moodle(tmp_path: Path, pack: Pack, ada: Tree) -> None:
 
 @PACKS
 def test_canvas(tmp_path: Path, pack: Pack) -> None:
-    intake = open_intake(
+    submissions = open_submissions(
         pack(
             tmp_path,
             {
@@ -150,14 +152,14 @@ def test_canvas(tmp_path: Path, pack: Pack) -> None:
             },
         )
     )
-    found = taken(intake)
+    found = taken(submissions)
     assert {student: sorted(handed) for student, handed in found.items()} == {
         "kingada": ["3.1.1", "3.1.4"],
         "li_anna": ["3.1.3"],
         "notyet": list(IDS),
     }
     assert told(found["notyet"]["3.1.1"]).startswith("notyet: only a text or an address was handed in")
-    assert intake.notes == (
+    assert submissions.notes == (
         "Read as a bulk download of Canvas: 3 students.",
         "Late, says Canvas: li_anna.",
     )
@@ -165,15 +167,15 @@ def test_canvas(tmp_path: Path, pack: Pack) -> None:
 
 def test_two_of_one_name_are_told_apart_and_nobody_can_take_anothers(tmp_path: Path) -> None:
     names = ["Ada_1", "Ada_2", "Ada (2)_3", "Bob_4"]
-    found = taken(open_intake(as_zip(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in names})))
+    found = taken(open_submissions(as_zip(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in names})))
     assert sorted(found) == ["Ada (1)", "Ada (2)", "Ada (2) (3)", "Bob"]
 
 
 def test_a_files_name_does_not_make_it_anothers(tmp_path: Path) -> None:
     moodle = "Eve_6_assignsubmission_file_Ada_1_assignsubmission_file_work.zip"
-    assert list(taken(open_intake(as_zip(tmp_path, {moodle: WORK})))) == ["Eve"]
+    assert list(taken(open_submissions(as_zip(tmp_path, {moodle: WORK})))) == ["Eve"]
     canvas: Tree = {"eve_66_7777_ada_11_8888_work.zip": WORK, "ada_11_9999_work.zip": WORK}
-    assert sorted(taken(open_intake(as_zip(tmp_path, canvas)))) == ["ada", "eve"]
+    assert sorted(taken(open_submissions(as_zip(tmp_path, canvas)))) == ["ada", "eve"]
 
 
 def test_a_strange_name_does_not_spoil_the_download_of_a_class(tmp_path: Path) -> None:
@@ -183,21 +185,21 @@ def test_a_strange_name_does_not_spoil_the_download_of_a_class(tmp_path: Path) -
         "eve_11_133_1003_work.zip": WORK,  # whose name is eve_11
         "mal_14_1004_a/work.zip": WORK,  # whose file's name has a slash
     }
-    found = taken(open_intake(as_zip(tmp_path, members)))
+    found = taken(open_submissions(as_zip(tmp_path, members)))
     assert list(found) == ["ada", "bob", "eve", "mal"]
     assert all(list(handed) == ["3.1.1", "3.1.4"] for handed in found.values())
 
 
 def test_names_are_shown_composed_and_inert(tmp_path: Path) -> None:
     apart = unicodedata.normalize("NFD", "Zoë")
-    (name,) = taken(open_intake(as_zip(tmp_path, {f"{apart} \x1b[2J\u202e_1_assignsubmission_file_/w.zip": WORK})))
+    (name,) = taken(open_submissions(as_zip(tmp_path, {f"{apart} \x1b[2J\u202e_1_assignsubmission_file_/w.zip": WORK})))
     assert name == "Zoë \\x1b[2J\\u202e"
 
 
 @PACKS
 def test_blind_marking_has_participants(tmp_path: Path, pack: Pack) -> None:
     names = ("Participant_101", "Participant_102")
-    found = taken(open_intake(pack(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in names})))
+    found = taken(open_submissions(pack(tmp_path, {f"{name}_assignsubmission_file_/w.zip": WORK for name in names})))
     assert list(found) == ["Participant (101)", "Participant (102)"]
 
 
@@ -208,9 +210,9 @@ def test_who_handed_in_by_mail_may_stand_beside_an_unpacked_download_of_moodle(t
         "cyd/3.1.3/x": "",
         "a": "",
     }
-    intake = open_intake(as_folder(tmp_path, members))
-    assert sorted(taken(intake)) == ["Ada", "bob", "cyd"]
-    assert intake.notes[-1] == "Nobody's, left out: a."
+    submissions = open_submissions(as_folder(tmp_path, members))
+    assert sorted(taken(submissions)) == ["Ada", "bob", "cyd"]
+    assert submissions.notes[-1] == "Nobody's, left out: a."
 
 
 # ── what is no bulk download ────────────────────────────────────────────────────────────
@@ -240,9 +242,9 @@ def test_ordinary_folders_stay_what_they_are(tmp_path: Path, names: list[str]) -
     assert download_of(names) is None
     for name in names:
         (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
-    intake = open_intake(tmp_path)
-    assert intake.notes == ()
-    assert [path.name for path in intake.paths] == sorted(name.rstrip("/") for name in names)
+    submissions = open_submissions(tmp_path)
+    assert submissions.notes == ()
+    assert [path.name for path in submissions.paths] == sorted(name.rstrip("/") for name in names)
 
 
 @pytest.mark.parametrize(
@@ -262,7 +264,7 @@ def test_what_is_neither_is_refused_with_what_was_looked_for(
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(UsageError, match=name) as raised:
-        open_intake(tmp_path / name)
+        open_submissions(tmp_path / name)
     assert why in str(raised.value)
 
 
@@ -275,30 +277,32 @@ def test_of_several_attempts_the_newest_counts_and_the_console_says_so(tmp_path:
     old, new = (a_zip({"3.1.1/Dockerfile": text, "3.1.3/x": text}) for text in ("old", "new"))
     last = a_zip({"3.1.1/Dockerfile": "last"})
     members: Tree = {f"{mark}/work-10.zip": last, f"{mark}/work.zip": old, f"{mark}/work-2.zip": new}
-    intake = open_intake(pack(tmp_path, members))
-    found = taken(intake)["Ada"]
+    submissions = open_submissions(pack(tmp_path, members))
+    found = taken(submissions)["Ada"]
     assert files(found["3.1.1"]) == {"Dockerfile": b"last"}
     assert files(found["3.1.3"]) == {"x": b"new"}, "an exercise comes from the newest that has it"
-    assert "Several attempts, the newest counts: Ada (work-10.zip)." in intake.notes
+    assert "Several attempts, the newest counts: Ada (work-10.zip)." in submissions.notes
 
 
 def test_canvas_numbers_tell_which_attempt_is_the_newest(tmp_path: Path) -> None:
     old, new = (a_zip({"3.1.1/Dockerfile": text}) for text in ("old", "new"))
     both: Tree = {"ada_11_2002_work.zip": new, "ada_11_2001_work-1.zip": old, "bob_12_3000_w.zip": WORK}
-    assert files(taken(open_intake(as_zip(tmp_path, both)))["ada"]["3.1.1"]) == {"Dockerfile": b"new"}
+    assert files(taken(open_submissions(as_zip(tmp_path, both)))["ada"]["3.1.1"]) == {"Dockerfile": b"new"}
     same: Tree = {"ada_11_2002_work.zip": new, "ada_11_10001_work.zip": old, "bob_12_3000_w.zip": WORK}
-    assert files(taken(open_intake(as_zip(tmp_path, same)))["ada"]["3.1.1"]) == {"Dockerfile": b"old"}
+    assert files(taken(open_submissions(as_zip(tmp_path, same)))["ada"]["3.1.1"]) == {"Dockerfile": b"old"}
 
 
 def test_a_newest_attempt_that_cannot_be_read_is_not_passed_over(tmp_path: Path) -> None:
     mark = "Ada_1_assignsubmission_file_"
-    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/work.zip": WORK, f"{mark}/work-1.zip": b"PK"})))["Ada"]
+    found = taken(open_submissions(as_zip(tmp_path, {f"{mark}/work.zip": WORK, f"{mark}/work-1.zip": b"PK"})))["Ada"]
     assert {name: told(one).partition(".zip: ")[0] for name, one in found.items()} == dict.fromkeys(IDS, "work-1")
 
 
 def test_what_was_before_does_not_matter_once_everything_is_there(tmp_path: Path) -> None:
     mark = "Ada_1_assignsubmission_file_"
-    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/work.zip": b"PK", f"{mark}/work-1.zip": WORK})), ONE)["Ada"]
+    found = taken(open_submissions(as_zip(tmp_path, {f"{mark}/work.zip": b"PK", f"{mark}/work-1.zip": WORK})), ONE)[
+        "Ada"
+    ]
     assert files(found["3.1.4"]) == {"Dockerfile": b"four"}
 
 
@@ -314,13 +318,13 @@ TREES = st.dictionaries(
 @given(TREES, TREES, st.sampled_from([ALL, ONE]))
 @example({}, {"Dockerfile": b"x", "..": b"x"}, ALL)
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_a_download_is_the_same_packed_and_unpacked(tmp_path: Path, ada: Tree, bob: Tree, wanted: Wanted) -> None:
+def test_a_download_is_the_same_packed_and_unpacked(tmp_path: Path, ada: Tree, bob: Tree, selection: Selection) -> None:
     members: Tree = {f"Ada_1_assignsubmission_file_/{name}": it for name, it in ada.items() if name != ".."}
     members |= {f"Bob_2_assignsubmission_file_{name}": it for name, it in bob.items()}
     with tempfile.TemporaryDirectory(dir=tmp_path) as made:
         unpacked = as_folder(Path(made), {"Cyd_3_assignsubmission_file_/x": "", **members})
         packed = as_zip(Path(made), {"Cyd_3_assignsubmission_file_/x": "", **members})
-        assert taken(open_intake(packed), wanted) == taken(open_intake(unpacked), wanted)
+        assert taken(open_submissions(packed), selection) == taken(open_submissions(unpacked), selection)
 
 
 @given(st.lists(st.sampled_from(["a.zip", "a-1.zip", "A-12.ZIP", "a (3).zip", "b.tar.gz", "b-2.tgz"]), unique=True))
@@ -330,10 +334,10 @@ def test_every_archive_is_an_attempt_at_something(names: list[str]) -> None:
 
 def test_the_same_exercise_in_two_archives(tmp_path: Path) -> None:
     mark = "Ada_1_assignsubmission_file_"
-    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": WORK})))["Ada"]
+    found = taken(open_submissions(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": WORK})))["Ada"]
     assert files(found["3.1.1"]) == {"Dockerfile": b"one"}, "twice the same is no question"
     other = a_zip({"3.1.1/Dockerfile": "other"})
-    found = taken(open_intake(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": other})))["Ada"]
+    found = taken(open_submissions(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": other})))["Ada"]
     assert told(found["3.1.1"]) == "Ada: it was handed in more than once: in a.zip and b.zip. Keep one."
     assert files(found["3.1.4"]) == {"Dockerfile": b"four"}
 
@@ -350,9 +354,11 @@ def test_the_same_exercise_in_two_archives(tmp_path: Path) -> None:
 def test_files_in_no_exercises_folder_are_the_one_exercise_that_is_asked_for(
     tmp_path: Path, pack: Pack, handed: Tree
 ) -> None:
-    intake = open_intake(pack(tmp_path, {f"Ada_1_assignsubmission_file_/{name}": it for name, it in handed.items()}))
-    assert files(taken(intake, ONE)["Ada"]["3.1.4"]) == {"Dockerfile": b"four", "sales_predictor.py": b"p"}
-    found = taken(intake)["Ada"]
+    submissions = open_submissions(
+        pack(tmp_path, {f"Ada_1_assignsubmission_file_/{name}": it for name, it in handed.items()})
+    )
+    assert files(taken(submissions, ONE)["Ada"]["3.1.4"]) == {"Dockerfile": b"four", "sales_predictor.py": b"p"}
+    found = taken(submissions)["Ada"]
     assert list(found) == list(IDS)
     assert "Dockerfile, " in told(found["3.1.1"])
     assert "in no exercise's folder" in told(found["3.1.1"])
@@ -366,14 +372,14 @@ def test_loose_files_of_canvas(tmp_path: Path) -> None:
         "bob_12_1004_3.1.1.zip": a_zip({"Dockerfile": "one"}),
         "cyd_13_1005_work.zip": a_zip({"3.1.1/Dockerfile": "one"}),
     }
-    found = taken(open_intake(as_zip(tmp_path, members)), ONE)
+    found = taken(open_submissions(as_zip(tmp_path, members)), ONE)
     assert files(found["ada"]["3.1.4"]) == {"Dockerfile": b"four", "data.zip": WORK, "app.py": b"p"}
     assert found["bob"] == found["cyd"] == {}, "another exercise's files are not taken for this one's"
 
 
 def test_one_level_of_archives_only(tmp_path: Path) -> None:
     deep = a_zip({"work.zip": WORK})
-    found = taken(open_intake(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/deep.zip": deep})))["Ada"]
+    found = taken(open_submissions(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/deep.zip": deep})))["Ada"]
     assert "in no exercise's folder" in told(found["3.1.1"])
 
 
@@ -408,7 +414,7 @@ def test_a_bad_submission_is_one_message_and_the_rest_go_on(tmp_path: Path, hand
     members: Tree = {f"Eve_2_assignsubmission_file_/{name}": content for name, content in handed.items()}
     path = as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": WORK, **members})
     before = sorted(tmp_path.rglob("*"))
-    found = taken(open_intake(path))
+    found = taken(open_submissions(path))
     assert list(found["Ada"]) == ["3.1.1", "3.1.4"]
     if handed:
         assert why in told(found["Eve"]["3.1.1"])
@@ -420,7 +426,7 @@ def test_one_students_file_does_not_spoil_the_whole_download(tmp_path: Path) -> 
     with zipfile.ZipFile(tmp_path / "d.zip", "w", zipfile.ZIP_STORED) as archive:
         archive.writestr("Ada_1_assignsubmission_file_/w.zip", WORK)
         archive.writestr("Eve_2_assignsubmission_file_/w.zip", lying_end())
-    found = taken(open_intake(tmp_path / "d.zip"))
+    found = taken(open_submissions(tmp_path / "d.zip"))
     assert list(found["Ada"]) == ["3.1.1", "3.1.4"]
     told(found["Eve"]["3.1.1"])
 
@@ -433,7 +439,7 @@ def test_members_that_are_damaged_or_locked_are_their_students_alone(tmp_path: P
     eve = packed.index(b"Sue_3_assignsubmission_file_/w.zip") + 60  # in Sue's content
     packed[eve] ^= 0xFF
     path.write_bytes(packed)
-    found = taken(open_intake(path))
+    found = taken(open_submissions(path))
     assert list(found["Ada"]) == ["3.1.1", "3.1.4"]
     assert "without a password" in told(found["Eve"]["3.1.1"])
     assert "damaged" in told(found["Sue"]["3.1.1"])
@@ -446,13 +452,13 @@ def test_links_in_an_unpacked_download_are_not_followed(tmp_path: Path) -> None:
     (download / "Cyd_3_assignsubmission_file_").symlink_to("Ada_1_assignsubmission_file_")
     (download / "Dan_4_assignsubmission_file_w.zip").symlink_to("../secret.zip")
     os.mkfifo(download / "Eli_5_assignsubmission_file_w.zip")
-    found = taken(open_intake(download))
+    found = taken(open_submissions(download))
     files(found.pop("Ada")["3.1.1"])
     for handed in found.values():
         assert ": it is a " in told(handed["3.1.1"])
     assert list(found) == ["Bob", "Cyd", "Dan", "Eli"]
     link = a_zip({"3.1.1/Dockerfile": "/etc/passwd", "3.1.4/Dockerfile": "x"}, link="3.1.1/Dockerfile")
-    handed = taken(open_intake(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": link})))["Ada"]
+    handed = taken(open_submissions(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": link})))["Ada"]
     assert "it is a link" in told(handed["3.1.1"])
     files(handed["3.1.4"])
 
@@ -460,20 +466,20 @@ def test_links_in_an_unpacked_download_are_not_followed(tmp_path: Path) -> None:
 @PACKS
 @pytest.mark.parametrize("name", [".", ".."])
 def test_a_name_that_leads_elsewhere_without_the_students_before_it(tmp_path: Path, pack: Pack, name: str) -> None:
-    # Found by tests/fuzz/fuzz_intake.py.
+    # Found by tests/fuzz/fuzz_submissions.py.
     members: Tree = {f"ada_11_1001_{name}": "evil", "ada_11_1002_Dockerfile": "four"}
-    found = taken(open_intake(pack(tmp_path, members)), ONE)["ada"]["3.1.4"]
+    found = taken(open_submissions(pack(tmp_path, members)), ONE)["ada"]["3.1.4"]
     assert files(found) == {"Dockerfile": b"four", f"ada_11_1001_{name}": b"evil"}
 
 
 @PACKS
 def test_what_tools_leave_behind_is_left_out_under_any_name(tmp_path: Path, pack: Pack) -> None:
     members: Tree = {"ada_11_1001_._Dockerfile": "apple", "ada_11_1002_Dockerfile": "four"}
-    assert files(taken(open_intake(pack(tmp_path, members)), ONE)["ada"]["3.1.4"]) == {"Dockerfile": b"four"}
+    assert files(taken(open_submissions(pack(tmp_path, members)), ONE)["ada"]["3.1.4"]) == {"Dockerfile": b"four"}
 
 
 def test_a_download_that_vanishes_is_everyones_refusal_not_an_error(tmp_path: Path) -> None:
     path = as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": WORK})
-    intake = open_intake(path)
+    submissions = open_submissions(path)
     path.unlink()
-    assert "cannot be read any more" in told(taken(intake)["Ada"]["3.1.1"])
+    assert "cannot be read any more" in told(taken(submissions)["Ada"]["3.1.1"])

@@ -1,6 +1,6 @@
 """Whatever is handed in, and however it was packed, gives a submission or a refusal; nothing is written, nothing leaks.
 
-`.venv/bin/python -m tests.fuzz.fuzz_intake --seconds 600 --seed 1`
+`.venv/bin/python -m tests.fuzz.fuzz_submissions --seconds 600 --seed 1`
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from pathlib import Path
 from grader.course.models import Limits
 from grader.errors import UsageError
 from grader.submissions.archive import names_in_zip, read_archive
-from grader.submissions.budget import MEGABYTE, whole_room
-from grader.submissions.lms import Wanted, open_intake
+from grader.submissions.budget import MEGABYTE, submission_budget
+from grader.submissions.lms import open_submissions
 from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
-from grader.submissions.reader import read_exercise
+from grader.submissions.reader import Selection, read_exercise
 from tests.fuzz.harness import Found, main, mutated_bytes
 
 KNOWN = ("3.1.1", "3.1.3", "3.1.4", "3.2.P")
@@ -59,7 +59,7 @@ def once(draw: random.Random) -> str:
         source = handed_in(draw, root)
         before = listing(root)
         ids = KNOWN if draw.random() < 0.7 else (draw.choice(KNOWN),)
-        word = draw.choice([whole, whole, whole, single])(draw, source, Wanted(ids, KNOWN, LIMITS))
+        word = draw.choice([whole, whole, whole, single])(draw, source, Selection(ids, KNOWN, LIMITS))
         if listing(root) != before:
             raise Found("something was written")
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -76,38 +76,38 @@ def listing(root: Path) -> list[str]:
 # ── what is asked of it ─────────────────────────────────────────────────────────────────
 
 
-def whole(_draw: random.Random, source: Path, wanted: Wanted) -> str:
+def whole(_draw: random.Random, source: Path, selection: Selection) -> str:
     """As `grader batch` reads it."""
     try:
-        intake = open_intake(source)
+        submissions = open_submissions(source)
     except UsageError as error:
         str(error).encode("utf-8", "surrogateescape")
         return "no submissions here"
     words = set()
-    for path in intake.paths:
-        student = intake.student_of(path)
-        submission = intake.read(path, wanted)
+    for path in submissions.paths:
+        student = submissions.student_of(path)
+        submission = submissions.read(path, selection)
         if submission.student != student or "\n" in student or not student:
             raise Found(f"{student!r} is called {submission.student!r}")
-        words.add(judged(submission, wanted))
-    for note in intake.notes:
+        words.add(judged(submission, selection))
+    for note in submissions.notes:
         note.encode()
-    how = intake.download.platform if intake.download else "folder"
+    how = submissions.download.platform if submissions.download else "folder"
     return f"{how}: {', '.join(sorted(words)) or 'nobody'}"
 
 
-def single(draw: random.Random, source: Path, wanted: Wanted) -> str:
+def single(draw: random.Random, source: Path, selection: Selection) -> str:
     """As `grader check` reads one folder, or its archives are read, or their names."""
     if source.is_dir():
-        return "one folder: " + judged(Submission("me", (read_exercise(source, "3.1.1", LIMITS),)), wanted)
+        return "one folder: " + judged(Submission("me", (read_exercise(source, "3.1.1", LIMITS),)), selection)
     with source.open("rb") as stream:
         if draw.random() < 0.3:
             return f"names: {type(names_in_zip(stream)).__name__}"
         suffix = draw.choice([".zip", ".tar", source.suffix])
-        return f"one archive: {type(read_archive(stream, suffix, whole_room(LIMITS))).__name__}"
+        return f"one archive: {type(read_archive(stream, suffix, submission_budget(LIMITS))).__name__}"
 
 
-def judged(submission: Submission, wanted: Wanted) -> str:
+def judged(submission: Submission, selection: Selection) -> str:
     """Whether a submission is what may be graded or refused."""
     exercises = [item.exercise for item in submission.exercises]
     if len(set(exercises)) != len(exercises):
