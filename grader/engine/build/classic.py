@@ -15,8 +15,7 @@ from typing import Any
 
 from grader.dockerfile.models import Dockerfile, Unparsable
 from grader.engine.build.builder import SILENCE, BuildOrder, api_parameters, error_of, json_messages, outcome
-from grader.engine.build.step_lines import error_line
-from grader.engine.build.trace import LOG_TAIL, Failure
+from grader.engine.build.trace import LOG_TAIL, Failure, error_line
 from grader.engine.http import Connection, Parameters, Refused, Stream, parse_time
 from grader.engine.protocol import OnStep
 from grader.engine.watchdog import Cancellation, Reason

@@ -11,8 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.dockerfile.parser import parse
-from grader.engine.build.step_lines import error_line, step_line, triggers_of
-from grader.engine.build.trace import LOG_TAIL, Log, Progress, Status, Vertex, decode_status
+from grader.engine.build.trace import (
+    LOG_TAIL,
+    Log,
+    Progress,
+    Status,
+    Vertex,
+    decode_status,
+    error_line,
+    step_line,
+    triggers_of,
+)
 from grader.engine.wording import plain_error
 
 RECORDED = Path(__file__).parents[1] / "recorded"
