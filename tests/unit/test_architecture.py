@@ -23,7 +23,8 @@ FLOORS = [
 PURE = [
     "checks", "dockerfile", "reports", "course/models.py", "course/registry.py", "course/cases.py",
     "engine/protocol.py",
-    "engine/build/context.py", "engine/build/trace.py", "engine/tar.py", "engine/wording.py", "grading/exercise.py", "grading/scoring.py",
+    "engine/build/context.py", "engine/build/trace.py", "engine/tar.py", "engine/wording.py",
+    "grading/exercise.py", "grading/scoring.py",
     "batch/selftest.py", "sandbox/compose_policy.py", "sandbox/compose_shape.py", "models.py", "events.py",
 ]  # fmt: skip
 IMPURE_IMPORTS = {
