@@ -52,6 +52,13 @@ def test_each_page_names_the_exercises_that_lead_to_it() -> None:
     assert [identifier for identifier, page in places.items() if identifier not in texts[page]] == []
 
 
+def test_each_command_at_a_glance_is_run_on_another_page() -> None:
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in HANDBOOK.glob("*.md"))
+    run = set(re.findall(r"(?m)^\$ (docker (?:compose )?\w+)", pages))
+    shown = set(re.findall(r"`(docker (?:compose )?\w+)", (HANDBOOK / "commands.md").read_text(encoding="utf-8")))
+    assert shown - run == set()
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(DOCS).as_posix())
 def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
