@@ -28,7 +28,7 @@ from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, not_finished
 from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, unreadable_line
 from grader.course.registry import Check, reason
 from grader.course.types import ImageName, Name
-from grader.dockerfile.image_names import is_allowed, is_called, normalised
+from grader.dockerfile.image_names import is_allowed, is_called, normalised, split_reference
 from grader.models import (
     Built,
     ContainerSeen,
@@ -178,7 +178,7 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
     seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
     names = _our_names(seen.after, context)
-    name = check.image.partition(":")[0]
+    name = split_reference(check.image)[0]
     told = Finding(
         passed=image is not None,
         expected=f"an image named {check.image}" + (", built from this folder" if check.from_folder else ""),
@@ -209,8 +209,8 @@ def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
 
 def _our_names(state: EngineState, context: CheckContext) -> list[str]:
     """Names of images that are not base images, each once."""
-    bases = {name.partition(":")[0] for image in context.course.images for name in image.names}
-    names = [tag for image in state.images for tag in image.tags if tag.partition(":")[0] not in bases]
+    bases = {split_reference(name)[0] for image in context.course.images for name in image.names}
+    names = [tag for image in state.images for tag in image.tags if split_reference(tag)[0] not in bases]
     return sorted(tag for tag in names if not tag.startswith("grader-base"))
 
 
@@ -314,7 +314,7 @@ def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[
     image = _named(seen.after, check.image)
     case = context.group(check.case)[0]
     expected = LINE_FORM.replace("<number>", f"{case.expected('average'):.10g}")
-    name = check.image.partition(":")[0]
+    name = split_reference(check.image)[0]
     told = Finding(
         passed=False,
         expected=f"a container of {check.image} that prints “{expected}” and exits 0",

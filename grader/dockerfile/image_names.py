@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 
 from grader.models import ImageSeen
 
@@ -66,25 +67,16 @@ def is_called(text: str, image: ImageSeen) -> bool:
 def is_allowed(reference: str, patterns: Sequence[str]) -> bool:
     """Whether an image's name, in any of its forms, is covered by a pattern (`*`: any characters)."""
     short = normalised(reference)
-    return any(_covers(pattern if "*" in pattern else normalised(pattern), short) for pattern in patterns)
+    return any(fnmatchcase(short, pattern if "*" in pattern else normalised(pattern)) for pattern in patterns)
+
+
+def split_reference(reference: str) -> tuple[str, str]:
+    """A reference's name and tag; `latest` where none is given, "" where a digest says it all."""
+    if "@" in reference:
+        return reference, ""
+    name, colon, tag = reference.rpartition(":")
+    return (name, tag) if colon and "/" not in tag else (reference, "latest")
 
 
 def _match(text: str) -> re.Match[str] | None:
     return _REFERENCE.fullmatch(text) if len(text) <= 2 * _MAX_NAME else None
-
-
-def _covers(pattern: str, text: str) -> bool:
-    """Whether `text` has the pieces of `pattern` between its `*`, in order. The first fit of each is as good as any."""
-    first, *rest = pattern.split("*")
-    if not rest:
-        return text == pattern
-    last = rest.pop()
-    if not (text.startswith(first) and text.endswith(last) and len(text) >= len(first) + len(last)):
-        return False
-    at, end = len(first), len(text) - len(last)
-    for piece in rest:
-        found = text.find(piece, at, end)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return True

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any
 
+from grader.dockerfile.image_names import split_reference
 from grader.engine.files import read_tar, unreadable_users
 from grader.engine.http import Connection, Parameters, Refused, if_there
 from grader.engine.run import remove_container
@@ -95,14 +96,6 @@ def pull_image(connection: Connection, reference: str) -> bool:
     finally:
         stream.close()
     return image_labels(connection, reference) is not None
-
-
-def split_reference(reference: str) -> tuple[str, str]:
-    """A reference's name and tag; `latest` where none is given, "" where a digest says it all."""
-    if "@" in reference:
-        return reference, ""
-    name, colon, tag = reference.rpartition(":")
-    return (name, tag) if colon and "/" not in tag else (reference, "latest")
 
 
 def import_image(connection: Connection, archive: IO[bytes], reference: str, changes: Sequence[str]) -> None:

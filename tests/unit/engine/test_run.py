@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.course.models import Limits
-from grader.engine.images import split_reference
+from grader.dockerfile.image_names import split_reference
 from grader.engine.run import CAPABILITIES, DIFFERENCES, ContainerRun, container_settings, split_frames
 from grader.models import MemoryFile, RunRequest
 
