@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,13 +25,15 @@ from grader.cli.common import (
 )
 from grader.cli.console import Console
 from grader.cli.wiring import GradingSettings, open_session
+from grader.course.models import Course
 from grader.errors import EngineError, UsageError
 from grader.grading.scoring import Details, for_student
 from grader.grading.session import grade_submission
 from grader.models import Report
 from grader.reports.json import to_json
-from grader.reports.text import report_lines
-from grader.submissions.target import find_target
+from grader.reports.text import TextOptions, report_lines
+from grader.submissions.models import ExerciseFiles, Submission
+from grader.submissions.target import Target, find_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +48,8 @@ class CheckOptions:
     exit_zero: bool
     form: Literal["text", "json"] = "text"
     watch: bool = False
+    everything: bool = False
+    verbose: bool = False
 
 
 @click.command(
@@ -66,6 +71,8 @@ class CheckOptions:
     "--details", type=DETAILS, default="full", show_default=True,
     help="How much a failed check tells: all, not what was expected, or nothing.",
 )  # fmt: skip
+@click.option("--all", "everything", is_flag=True, help="Show every check in full, not just the first failure.")
+@click.option("--verbose", is_flag=True, help="Also show the engine, its builder and the seed.")
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
 @exit_zero_option
 @click.pass_obj
@@ -81,8 +88,17 @@ def command(course: Path | None, /, **given: Any) -> int:
     return code
 
 
-def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Report:
-    """Read what the path holds, grade it, and give what the student may see of it.
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """What a path held, and what the student may see of it."""
+
+    target: Target
+    report: Report
+    course: Course
+
+
+def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Graded:
+    """Read what the path holds and grade it.
 
     With `every`, exercises that are asked for and absent count as not submitted.
     """
@@ -100,16 +116,44 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Repor
             raise
         # The work is graded; that the engine then did not let go of what was made for it is not to cost the report.
         console.note(f"{error} What the grader made may still be there; `grader prune` removes it.")
-    return for_student(report, options.details)
+    return Graded(target, for_student(report, options.details), folder.course)
+
+
+def text_options(graded: Graded, width: int, *, everything: bool, verbose: bool) -> TextOptions:
+    """How a report is shown of which the submitted files are at hand."""
+    return TextOptions(
+        width=width,
+        everything=everything,
+        verbose=verbose,
+        source=functools.partial(_line_of, graded.target.submission),
+        then=_then(graded),
+    )
+
+
+def _line_of(submission: Submission, exercise: str, file: str, line: int) -> str:
+    """A line of a submitted file; "" where there is none."""
+    found = next((one for one in submission.exercises if one.exercise == exercise), None)
+    content = found.content(file) if isinstance(found, ExerciseFiles) else None
+    lines = (content or b"").decode("utf-8", "replace").splitlines()
+    return lines[line - 1] if 0 < line <= len(lines) else ""
+
+
+def _then(graded: Graded) -> str:
+    """What comes after full marks in one exercise: the course's next one."""
+    ids = [exercise.id for exercise in graded.course.exercises]
+    done = [exercise.id for exercise in graded.report.exercises]
+    after = ids[ids.index(done[-1]) + 1 :] if len(done) == 1 and done[0] in ids else []
+    return f"`grader start {after[0]}` begins the next exercise." if after else ""
 
 
 def _check(console: Console, options: CheckOptions) -> int:
-    report = grade_path(console, options, every=bool(options.exercises))
+    graded = grade_path(console, options, every=bool(options.exercises))
     if options.form == "json":
-        console.data(to_json(report))
+        console.data(to_json(graded.report))
     else:
-        console.write(report_lines(report, console.width))
-    return exit_code(report, exit_zero=options.exit_zero)
+        shown = text_options(graded, console.width, everything=options.everything, verbose=options.verbose)
+        console.write(report_lines(graded.report, shown))
+    return exit_code(graded.report, exit_zero=options.exit_zero)
 
 
 def _changes(path: Path) -> Iterator[object]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from grader.cli.check import CheckOptions, grade_path
+from grader.cli.check import CheckOptions, Graded, grade_path, text_options
 from grader.cli.common import (
     ANY_PATH,
     DETAILS,
@@ -27,7 +27,8 @@ from grader.models import Report
 from grader.reports.github import job_summary, shielded, workflow_commands
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
-from grader.reports.text import plain, report_lines
+from grader.reports.lines import plain
+from grader.reports.text import report_lines
 
 
 @click.command(epilog=examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"))
@@ -45,20 +46,22 @@ def command(course: Path | None, /, out: Path, **given: Any) -> int:
     """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code."""
     options = CheckOptions(course=course, **given)
     console = terminal()
-    report = grade_path(console, options, every=True)
+    graded = grade_path(console, options, every=True)
+    report = graded.report
     write_whole(out / "results.json", to_json(report))
     write_whole(out / "junit.xml", to_junit([report]))
-    _show(console, report, options.path or Path())
+    _show(console, graded, options.path or Path())
     return exit_code(report, exit_zero=options.exit_zero)
 
 
-def _show(console: Console, report: Report, path: Path) -> None:
+def _show(console: Console, graded: Graded, path: Path) -> None:
     """The report, with workflow commands and a job summary where the platform is GitHub's.
 
     What students wrote stands between `::stop-commands::` and its token, so that it cannot
     speak to the platform.
     """
-    text = plain(report_lines(report, console.width))
+    report = graded.report
+    text = plain(report_lines(report, text_options(graded, console.width, everything=True, verbose=True)))
     if os.environ.get("GITHUB_ACTIONS") != "true":
         console.data(text)
         return

@@ -106,7 +106,8 @@ def _blocks(report: Report) -> Iterator[str]:
                 yield _problem(exercise, check)
     more = f"{ANNOTATION_LIMIT} of {problems} problems are shown as annotations; all are in this summary.\n\n"
     note = _escaped(words.engine_note(report.engine, report.seed))
-    yield f"{more if problems > ANNOTATION_LIMIT else ''}**{_escaped(words.next_step(report))}**\n\n{note}\n"
+    step = _escaped(words.next_step(report, ", then push again."))
+    yield f"{more if problems > ANNOTATION_LIMIT else ''}**Next: {step}**\n\n{note}\n"
 
 
 def _table(report: Report) -> str:

@@ -1,23 +1,17 @@
-"""A report as plain text, for terminals and pipes.
+"""A report as plain text, for terminals and pipes: the first thing to do first, on one screen.
 
-A line is a tuple of (style, text) segments: data, which `grader.cli.console` may colour. Nothing
-wider than `width` columns is written, except commands to paste, which are never broken.
+Nothing wider than the terminal is written, except commands to paste, which are never broken.
 """
 
 from __future__ import annotations
 
-import textwrap
-import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
-from typing import Literal
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
+from grader.reports.lines import BLANK, Line, Segment, Style, cells, paragraph, spread, wrapped
 from grader.sanitize import inert, inert_line
-
-Style = Literal["plain", "heading", "label", "command", "faint", "passed", "failed", "blocked", "not_graded"]
-Segment = tuple[Style, str]
-Line = tuple[Segment, ...]
 
 _SIGNS = {
     CheckStatus.PASSED: "✓",
@@ -38,121 +32,181 @@ _CHECK_STYLES: dict[CheckStatus, Style] = {
     CheckStatus.BLOCKED: "blocked",
     CheckStatus.NOT_GRADED: "not_graded",
 }
+_UNFINISHED = (
+    ExerciseStatus.FAILED,
+    ExerciseStatus.REJECTED,
+    ExerciseStatus.NOT_GRADED,
+    ExerciseStatus.NOT_SUBMITTED,
+)
+"""What is shown first, where several exercises are not done."""
 
-_WORD_WIDTH = len("not graded")
 _LABEL_WIDTH = len("Expected")
-_BODY = " " * 4
+_BODY = " " * 2
 _EXCERPT_LIMIT = 2_000
 """Characters shown of what was expected, and of what was seen."""
-
+_MESSAGE_LINES, _FACT_LINES, _HINT_LINES = 9, 5, 5
+"""Lines of each part of a failure, unless all is asked for: together, a failing check fits on one screen."""
+_SUMMARY_LINES = 10
+_COMMON = 4
+"""How many characters two values share at their ends before the place where they differ is marked."""
 _NARROWEST = 40
-_BLANK: Line = ()
+_AGAIN = ", then run `grader check` again."
+
+Source = Callable[[str, str, int], str]
+"""Gives a line of a submitted file, from the exercise's id, the file's path and the line's number (from 1), or ""."""
 
 
-def plain(lines: Iterable[Line]) -> str:
-    """The lines as text without styles, each ended by a newline."""
-    return "".join("".join(text for _, text in line).rstrip() + "\n" for line in lines)
+def no_source(_exercise: str, _file: str, _line: int) -> str:
+    """Where the submitted files are not at hand."""
+    return ""
 
 
-def report_lines(report: Report, width: int = 80) -> tuple[Line, ...]:
-    """All that one student is told, from the first exercise to what to do next.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TextOptions:
+    """How a report is shown.
 
-    `width` is in terminal columns; what is narrower than 40 is treated as 40.
+    `width` is in terminal columns; what is narrower than 40 is treated as 40. `everything` shows every check in full,
+    not just the first failure. `verbose` adds the engine, the builder and the seed. `source` gives lines to quote.
+    `then` is what to do after full marks.
     """
-    width = max(width, _NARROWEST)
+
+    width: int = 80
+    everything: bool = False
+    verbose: bool = False
+    source: Source = no_source
+    then: str = ""
+
+
+def report_lines(report: Report, options: TextOptions) -> tuple[Line, ...]:
+    """What one student is told, from the first failure to what to do next."""
+    width = max(options.width, _NARROWEST)
     lines: list[Line] = []
-    for exercise in report.exercises:
-        lines += [*_exercise(exercise, width), _BLANK]
+    first = min(
+        (one for one in report.exercises if one.status in _UNFINISHED),
+        key=lambda one: _UNFINISHED.index(one.status),
+        default=None,
+    )
+    if options.everything:
+        for exercise in report.exercises:
+            lines += [*_whole_exercise(exercise, options, width), BLANK]
+    elif len(report.exercises) == 1 or first:
+        lines += _folded_exercise(first or report.exercises[0], options, width)
     if len(report.exercises) != 1:
-        lines += [*_summary(report, width), _BLANK]
-    lines += _paragraph("heading", words.next_step(report), "", width)
-    lines += _paragraph("faint", inert_line(words.engine_note(report.engine, report.seed)), "", width)
+        lines += [*([BLANK] if lines and not options.everything else []), *_summary(report, options, width), BLANK]
+    if options.verbose:
+        lines += paragraph("faint", inert_line(words.engine_note(report.engine, report.seed)), "", width)
+    lines += paragraph("heading", f"Next: {_next_step(report, first, options)}", "", width)
     return tuple(lines)
 
 
-def class_lines(reports: Sequence[Report], width: int = 80) -> tuple[Line, ...]:
-    """A table of all students, one line each, and every exercise that could not be graded."""
-    width = max(width, _NARROWEST)
-    return (*_class_table(reports, width), *_ungraded_list(reports, width))
+def _next_step(report: Report, first: ExerciseReport | None, options: TextOptions) -> str:
+    """What to do now, in one line."""
+    failed = next((check for check in first.checks if check.status is CheckStatus.FAILED), None) if first else None
+    if first is None or failed is None or first.status is not ExerciseStatus.FAILED:
+        return options.then if report.exercises and not first and options.then else words.next_step(report, _AGAIN)
+    where = inert_line(words.place(failed)) or f"“{inert_line(failed.title)}”"
+    return f"fix {where}{_AGAIN}"
 
 
-def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[Line, ...]:
-    """A table with aligned columns, as wide as its content: nothing of it is cut or wrapped."""
-    table = [tuple(header), *(tuple(inert_line(cell) for cell in row) for row in rows)]
-    widths = [max(cells(cell) for cell in column) for column in zip(*table, strict=True)]
-    return tuple(
-        tuple(
-            ("plain" if number else "heading", cell + " " * (width - cells(cell) + 2))
-            for cell, width in zip(row, widths, strict=True)
-        )
-        for number, row in enumerate(table)
+# ── the first failure ───────────────────────────────────────────────────────────────────
+
+
+def _folded_exercise(exercise: ExerciseReport, options: TextOptions, width: int) -> Iterator[Line]:
+    """An exercise with its first failure in full, and a line for all that passed and all that waits."""
+    yield from _heading(exercise, width)
+    yield from _exercise_message(exercise, width)
+    of = {status: [check for check in exercise.checks if check.status is status] for status in CheckStatus}
+    failed = of[CheckStatus.FAILED]
+    if failed:
+        yield from paragraph("failed", f"{_SIGNS[CheckStatus.FAILED]} {inert_line(failed[0].title)}", "", width)
+        yield from _failure(exercise, failed[0], options, width)
+        yield BLANK
+    for check in of[CheckStatus.NOT_GRADED]:
+        yield from paragraph("not_graded", f"{_SIGNS[CheckStatus.NOT_GRADED]} {inert_line(check.title)}", "", width)
+        yield from paragraph("plain", inert(check.message), _BODY, width)
+    if of[CheckStatus.PASSED]:
+        titles = " · ".join(inert_line(check.title) for check in of[CheckStatus.PASSED])
+        yield (("passed", _cut(f"✓ {len(of[CheckStatus.PASSED])} passed: {titles}", width)),)
+    more, waiting = len(failed) - 1, len(of[CheckStatus.BLOCKED])
+    folded = [f"{more} more failed"] if more > 0 else []
+    folded += [f"{waiting} {'check waits' if waiting == 1 else 'checks wait'} for this one"] if waiting else []
+    if folded:
+        yield from paragraph("faint", f"{', '.join(folded)}: `grader check --all` shows everything", "", width)
+
+
+def _failure(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions, width: int) -> Iterator[Line]:
+    """What is known of a failed check: what, where, expected beside actual, one hint, the command to try."""
+    limits = (None, None, None) if options.everything else (_MESSAGE_LINES, _FACT_LINES, _HINT_LINES)
+    yield from _clipped(list(paragraph("plain", inert(check.message), _BODY, width)), limits[0])
+    hint = list(_clipped(list(paragraph("plain", _hint(check), _BODY, width)), limits[2]))
+    for block in (
+        [*_quoted(exercise, check, options.source, width), *_facts(check, width, limits[1])],
+        [*hint, *_try_it(check)],
+    ):
+        if block:
+            yield from (BLANK, *block)
+
+
+def _quoted(exercise: ExerciseReport, check: CheckVerdict, source: Source, width: int) -> Iterator[Line]:
+    """The place of the failure, and its line of the file with a caret under what is meant."""
+    where = inert_line(words.place(check))
+    if not where:
+        return
+    text = inert_line(source(exercise.id, check.file, check.line)) if check.line is not None else ""
+    if not text.strip() or cells(where) > width // 2:
+        yield from paragraph("label", where, _BODY, width)
+        return
+    shown = _cut(text, width - len(_BODY) - cells(where) - 3)
+    start, length = _meant(shown, check)
+    yield (("label", f"{_BODY}{where} │ "), ("plain", shown))
+    margin = " " * cells(where)
+    yield (("label", f"{_BODY}{margin} │ "), ("failed", " " * cells(shown[:start]) + "^" * length))
+
+
+def _meant(line: str, check: CheckVerdict) -> tuple[int, int]:
+    """Where in the line the failure is, and how long: the longest word that the message quotes, else the start."""
+    parts = "\n".join((check.message, check.actual)).replace("“", "`").replace("”", "`").replace('"', "`").split("`")
+    word = max((part for part in parts[1::2] if part and part in line and part != line.strip()), key=len, default="")
+    start = line.index(word) if word else len(line) - len(line.lstrip())
+    return start, max(cells(word), 1)
+
+
+def _facts(check: CheckVerdict, width: int, limit: int | None) -> Iterator[Line]:
+    """Expected, actual and how it ended, one below the other, with a mark where two short values differ."""
+    facts = [(label, text) for label, text in words.facts(check) if label != "Where"]
+    for label, value in facts:
+        room = width - len(_BODY) - _LABEL_WIDTH - 2
+        lines = wrapped(inert(value, _EXCERPT_LIMIT), room)
+        lines = _clip(lines, limit)
+        for index, part in enumerate(lines):
+            yield (("label", f"{_BODY}{label if index == 0 else '':{_LABEL_WIDTH}}  "), ("plain", part))
+        if label == "Actual" and len(lines) == 1:
+            start, length = _difference(inert(check.expected.strip("\n")), lines[0])
+            if length:
+                indent = " " * (len(_BODY) + _LABEL_WIDTH + 2)
+                yield (("plain", indent), ("failed", " " * cells(lines[0][:start]) + "^" * length))
+
+
+def _difference(expected: str, actual: str) -> tuple[int, int]:
+    """Where `actual` differs from `expected`, and over how many columns; 0 where they have little in common."""
+    prefix = _shared(expected, actual)
+    suffix = _shared(expected[prefix:][::-1], actual[prefix:][::-1])
+    if "\n" in expected or expected == actual or prefix + suffix < _COMMON:
+        return 0, 0
+    return prefix, max(cells(actual[prefix : len(actual) - suffix]), 1)
+
+
+def _shared(one: str, other: str) -> int:
+    """How many characters two texts have in common at their beginnings."""
+    return next(
+        (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right),
+        min(len(one), len(other)),
     )
 
 
-# ── one exercise ────────────────────────────────────────────────────────────────────────
-
-
-def _exercise(exercise: ExerciseReport, width: int) -> Iterator[Line]:
-    title = inert_line(exercise.title + words.bonus_note(exercise))
-    label: Line = (("heading", f"{inert_line(exercise.id)}  "),)
-    score = words.points(exercise.score, exercise.max_score)
-    yield from _row(label, "heading", title, (_EXERCISE_STYLES[exercise.status], score), width)
-    yield _BLANK
-    yield from _exercise_message(exercise, width)
-    told: set[str] = set()
-    for check in exercise.checks:
-        yield from _check(check, width, told)
-
-
-def _exercise_message(exercise: ExerciseReport, width: int) -> Iterator[Line]:
-    note = words.exercise_note(exercise)
-    if note:
-        style = _EXERCISE_STYLES[exercise.status]
-        yield from _paragraph(style, f"{words.status_word(exercise.status).capitalize()}. {note}", "  ", width)
-    if exercise.message:
-        yield from _paragraph("plain", inert(exercise.message), "  ", width)
-    if (note or exercise.message) and exercise.checks:
-        yield _BLANK
-
-
-def _check(check: CheckVerdict, width: int, told: set[str]) -> Iterator[Line]:
-    style = _CHECK_STYLES[check.status]
-    word = f"  {_SIGNS[check.status]} {words.status_word(check.status):{_WORD_WIDTH}}  "
-    score = words.check_points(check)
-    yield from _row(((style, word),), "plain", inert_line(check.title), ("faint", score), width)
-    if check.status is CheckStatus.FAILED:
-        yield from _failed(check, width, told)
-    else:
-        yield from _paragraph("faint", inert(check.message), _BODY, width)
-
-
-def _failed(check: CheckVerdict, width: int, told: set[str]) -> Iterator[Line]:
-    """What is known of a failed check. `told` holds the hints given so far; each is given once."""
-    yield from _paragraph("plain", inert(check.message), _BODY, width)
-    facts = list(_facts(check, width))
-    hint = _hint(check, told)
-    for block in (facts, list(_paragraph("plain", hint, _BODY, width)), list(_try_it(check))):
-        if block:
-            yield from (_BLANK, *block)
-    yield _BLANK
-
-
-def _hint(check: CheckVerdict, told: set[str]) -> str:
+def _hint(check: CheckVerdict) -> str:
     hint = inert(check.hint).strip()
-    if not hint:
-        return ""
-    if hint in told:
-        return "Hint: the same as above."
-    told.add(hint)
-    return f"Hint: {hint}"
-
-
-def _facts(check: CheckVerdict, width: int) -> Iterator[Line]:
-    for label, value in words.facts(check):
-        text = inert(value, _EXCERPT_LIMIT)
-        for index, part in enumerate(_wrapped(text, width - len(_BODY) - _LABEL_WIDTH - 2)):
-            shown = label if index == 0 else ""
-            yield (("label", f"{_BODY}{shown:{_LABEL_WIDTH}}  "), ("plain", part))
+    return f"Hint: {hint}" if hint else ""
 
 
 def _try_it(check: CheckVerdict) -> Iterator[Line]:
@@ -167,19 +221,109 @@ def _try_it(check: CheckVerdict) -> Iterator[Line]:
         yield (("plain", indent), ("command", line))
 
 
+def _clip(lines: list[str], limit: int | None) -> list[str]:
+    """At most `limit` lines: the first two, and the last, which in a log hold the error."""
+    if limit is None or len(lines) <= limit:
+        return lines
+    left_out = len(lines) - limit + 1
+    return [*lines[:2], f"… {left_out} lines more: --all", *lines[len(lines) - limit + 3 :]]
+
+
+def _clipped(lines: list[Line], limit: int | None) -> Iterator[Line]:
+    if limit is None or len(lines) <= limit:
+        yield from lines
+        return
+    yield from lines[:2]
+    yield (("faint", f"{_BODY}… {len(lines) - limit + 1} lines more: --all"),)
+    yield from lines[len(lines) - limit + 3 :]
+
+
+def _cut(text: str, width: int) -> str:
+    """The beginning of a text of one line, in at most `width` columns."""
+    if cells(text) <= width:
+        return text
+    while text and cells(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…" if width > 0 else ""
+
+
+# ── everything ──────────────────────────────────────────────────────────────────────────
+
+
+def _heading(exercise: ExerciseReport, width: int) -> Iterator[Line]:
+    title = inert_line(exercise.title + words.bonus_note(exercise))
+    label: Line = (("heading", f"{inert_line(exercise.id)}  "),)
+    score = words.points(exercise.score, exercise.max_score)
+    yield from spread(label, "heading", title, (_EXERCISE_STYLES[exercise.status], score), width)
+
+
+def _exercise_message(exercise: ExerciseReport, width: int) -> Iterator[Line]:
+    note = words.exercise_note(exercise)
+    if note:
+        style = _EXERCISE_STYLES[exercise.status]
+        status = words.status_word(exercise.status).capitalize()
+        yield from paragraph(style, f"{status}. {note}", "", width)
+    if exercise.message:
+        yield from paragraph("plain", inert(exercise.message), _BODY, width)
+    if (note or exercise.message) and exercise.checks:
+        yield BLANK
+
+
+def _whole_exercise(exercise: ExerciseReport, options: TextOptions, width: int) -> Iterator[Line]:
+    """An exercise with every check, in order."""
+    yield from _heading(exercise, width)
+    yield from _exercise_message(exercise, width)
+    hints: set[str] = set()
+    for check in exercise.checks:
+        label: Line = ((_CHECK_STYLES[check.status], f"{_SIGNS[check.status]} "),)
+        word = "" if check.status is CheckStatus.PASSED else f"{words.status_word(check.status)}  "
+        right: Segment = ("faint", f"{word}{words.check_points(check)}")
+        yield from spread(label, "plain", inert_line(check.title), right, width)
+        if check.status is not CheckStatus.FAILED:
+            yield from paragraph("faint", inert(check.message), _BODY, width)
+            continue
+        seen_before = check.hint in hints
+        hints.add(check.hint)
+        yield from _failure(exercise, check if not seen_before else _without_hint(check), options, width)
+        yield BLANK
+
+
+def _without_hint(check: CheckVerdict) -> CheckVerdict:
+    return replace(check, hint="the same as above." if check.hint else "")
+
+
 # ── summaries ───────────────────────────────────────────────────────────────────────────
 
 
-def _summary(report: Report, width: int) -> Iterator[Line]:
+def class_lines(reports: Sequence[Report], width: int = 80) -> tuple[Line, ...]:
+    """A table of all students, one line each, and every exercise that could not be graded."""
+    width = max(width, _NARROWEST)
+    return (*_class_table(reports, width), *_ungraded_list(reports, width))
+
+
+def _summary(report: Report, options: TextOptions, width: int) -> Iterator[Line]:
+    """The exercises and their points. Folded: what passed is a line, what was not handed in another."""
     yield (("heading", "Summary"),)
-    for exercise in report.exercises:
+    folded = () if options.everything else (ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED)
+    rows = [exercise for exercise in report.exercises if exercise.status not in folded]
+    shown = rows if options.everything else rows[:_SUMMARY_LINES]
+    for exercise in shown:
         style = _EXERCISE_STYLES[exercise.status]
-        title = inert_line(exercise.title + words.bonus_note(exercise))
         score = words.points(exercise.score, exercise.max_score).rjust(len("10 / 10"))
         right: Segment = (style, f"{words.status_word(exercise.status)}  {score}")
-        yield from _row((("plain", f"  {inert_line(exercise.id):6} "),), "plain", title, right, width)
+        title = inert_line(exercise.title + words.bonus_note(exercise))
+        label = f"  {inert_line(exercise.id):6} "
+        yield from spread((("plain", label),), "plain", _cut(title, width - cells(label + right[1]) - 2), right, width)
+    if len(rows) > len(shown):
+        yield (("faint", f"  … {len(rows) - len(shown)} more: --all"),)
+    for status in folded:
+        ids = ", ".join(inert_line(exercise.id) for exercise in report.exercises if exercise.status is status)
+        if ids:
+            yield from paragraph(
+                _EXERCISE_STYLES[status], f"{words.status_word(status).capitalize()}: {ids}", "  ", width
+            )
     total = words.points(report.score, report.max_score)
-    yield from _row((("heading", "  "),), "heading", "Total", ("heading", total), width)
+    yield from spread((("heading", "  "),), "heading", "Total", ("heading", total), width)
 
 
 _CELLS: dict[ExerciseStatus, str] = {
@@ -210,7 +354,7 @@ def _class_table(reports: Sequence[Report], width: int) -> Iterator[Line]:
         sized = enumerate(zip(row, widths, strict=True))
         yield tuple(_aligned(segment, size, column) for column, (segment, size) in sized)
     if not narrow and any(exercise.status in _CELLS for report in reports for exercise in report.exercises):
-        yield from _paragraph("faint", _LEGEND, "", width)
+        yield from paragraph("faint", _LEGEND, "", width)
 
 
 def _student_row(report: Report, ids: Sequence[str]) -> list[Segment]:
@@ -235,60 +379,8 @@ def _ungraded_list(reports: Sequence[Report], width: int) -> Iterator[Line]:
     missing = list(words.ungraded(reports))
     if not missing:
         return
-    yield _BLANK
+    yield BLANK
     yield (("not_graded", f"Not graded ({len(missing)}), not the students' fault:"),)
     for report, exercise in missing:
         text = f"{inert_line(report.student)} {inert_line(exercise.id)}: {inert_line(exercise.message)}"
-        yield from _paragraph("plain", text, "  ", width)
-
-
-# ── layout ──────────────────────────────────────────────────────────────────────────────
-
-
-def cells(text: str) -> int:
-    """How many terminal columns `text` takes: East Asian wide characters take two, accents none."""
-    if text.isascii():
-        return len(text)
-    return sum(_cells_of(character) for character in text)
-
-
-def _cells_of(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return _WIDE if unicodedata.east_asian_width(character) in {"W", "F"} else 1
-
-
-_WIDE = 2
-
-
-def _row(label: Line, style: Style, text: str, right: Segment, width: int) -> Iterator[Line]:
-    """`label` and `text` at the left, `right` at the right edge; long text goes on below itself."""
-    indent = sum(cells(part) for _, part in label)
-    room = max(width - indent - cells(right[1]) - 2, 5)
-    first, *others = _wrapped(text, room) or [""]
-    gap = " " * max(width - indent - cells(first) - cells(right[1]), 2)
-    yield (*label, (style, first), ("plain", gap), right)
-    for other in others:
-        yield (("plain", " " * indent), (style, other))
-
-
-def _paragraph(style: Style, text: str, indent: str, width: int) -> Iterator[Line]:
-    for line in _wrapped(text.strip("\n"), width - len(indent)):
-        yield (("plain", indent), (style, line))
-
-
-def _wrapped(text: str, width: int) -> list[str]:
-    """The lines of `text`, each broken to `width`. No lines for no text."""
-    if not text.strip():
-        return []
-    return [part for line in text.split("\n") for part in _fill(line.expandtabs(4), max(width, 5))]
-
-
-def _fill(line: str, width: int) -> list[str]:
-    # textwrap counts characters. Wide ones are counted twice with the help of a NUL, which inert text never has.
-    wide = "".join(f"{character}\0" if _cells_of(character) == _WIDE else character for character in line)
-    limit = width if len(wide) == len(line) else width - 1
-    # what goes on from an indented line, as in a log, stays under it
-    indent = line[: min(len(line) - len(line.lstrip()), limit // 2)]
-    wrapped = textwrap.wrap(wide, limit, break_on_hyphens=False, subsequent_indent=indent)
-    return [part.replace("\0", "") for part in wrapped] or [""]
+        yield from paragraph("plain", text, "  ", width)

@@ -116,21 +116,20 @@ def first_problem(exercise: ExerciseReport) -> str:
     return (exercise.message or found or exercise_note(exercise)).strip().partition("\n")[0]
 
 
-def next_step(report: Report) -> str:
-    """One line for the end: what the student does now."""
+def next_step(report: Report, again: str = ".") -> str:
+    """What the student does now, in one line; `again` is how it goes on where there is something to change."""
     statuses = {exercise.status for exercise in report.exercises}
     if not statuses:
-        return "There was no exercise to grade."
-    again = "then run `grader check` again."
+        return "there was no exercise to grade."
     if ExerciseStatus.FAILED in statuses:
-        return f"Fix the first failed check, {again}"
+        return f"fix the first failed check{again}"
     if ExerciseStatus.REJECTED in statuses:
-        return f"Change what the message above names, {again}"
+        return f"change what the message names{again}"
     if ExerciseStatus.NOT_SUBMITTED in statuses:
-        return f"Add the exercise that is not submitted (`grader start ID` makes its folder), {again}"
+        return f"add the exercise that is not submitted (`grader start ID` makes its folder){again}"
     if ExerciseStatus.NOT_GRADED in statuses:
-        return "There is nothing for you to fix: `grader doctor` tells what is wrong with the machine that grades."
-    return "Full marks. There is nothing left to do."
+        return "nothing for you to fix: `grader doctor` tells what is wrong with the machine that grades."
+    return "nothing is left to do: full marks."
 
 
 def limits_note(engine: EngineInfo) -> str:

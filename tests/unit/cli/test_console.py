@@ -9,7 +9,7 @@ from hypothesis import given, settings
 
 from grader.cli.console import Console
 from grader.events import Doing, ExerciseEnded, ExerciseStarted
-from grader.reports.text import report_lines
+from grader.reports.text import TextOptions, report_lines
 from tests import reports
 
 OURS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -89,7 +89,7 @@ def test_the_live_display_shows_who_what_and_for_how_long_and_goes_away() -> Non
 def test_whatever_students_write_the_terminal_obeys_only_us(text: str) -> None:
     stream = Terminal()
     console = Console(stream, stream, COLOURS)
-    console.write(report_lines(reports.filled_with(text)))
+    console.write(report_lines(reports.filled_with(text), TextOptions()))
     console.write([(("plain", text),)])
     console.note(text)
     with console.batching(1) as emit:

@@ -79,7 +79,7 @@ def test_a_students_page_says_what_the_terminal_says() -> None:
     ):
         assert part in text
     assert [status for status in ExerciseStatus if status.replace("_", " ") not in text] == []
-    assert "Fix the first failed check, then run grader check again." in text
+    assert "Next: fix the first failed check." in text
 
 
 def test_the_class_page_links_to_every_student() -> None:

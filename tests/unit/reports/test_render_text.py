@@ -2,75 +2,140 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.models import ExerciseReport, ExerciseStatus
-from grader.reports.text import cells, class_lines, plain, report_lines, table_lines
+from grader.reports.lines import cells, plain, table_lines
+from grader.reports.text import TextOptions, class_lines, report_lines
 from tests import reports
 
+DOCKERFILE = (
+    "FROM python:3.9-slim", "RUN pip install numpy", "RUN pip install nunpy", "WORKDIR /app",
+    "COPY sales_predictor.py .", 'CMD ["python", "/app/sales_predictor.py"]',
+)  # fmt: skip
 
-def told(*exercises: ExerciseReport, width: int = 80) -> str:
-    return plain(report_lines(reports.report_of("amira", *exercises), width))
+
+def line_of(_exercise: str, _file: str, line: int) -> str:
+    return DOCKERFILE[line - 1]
 
 
-def test_a_failed_check_tells_all_that_is_needed_to_fix_it() -> None:
+def shown(*exercises: ExerciseReport, width: int = 80, everything: bool = False, verbose: bool = False) -> str:
+    options = TextOptions(
+        width=width, everything=everything, verbose=verbose, source=line_of, then="`grader start 3.1.5` comes next."
+    )
+    return plain(report_lines(reports.report_of("amira", *exercises), options))
+
+
+def with_check(**changes: str) -> ExerciseReport:
+    """One exercise with one failed check."""
+    given: Any = {"message": "", "hint": "", "expected": "", "actual": "", "ended": "", "reproduce": "", **changes}
+    check = replace(reports.failed_check(), file="", line=None, **given)
+    return replace(reports.failed_exercise(), checks=(check,))
+
+
+def test_the_first_failure_has_all_that_is_needed_to_fix_it_on_one_screen() -> None:
     assert (
-        told(reports.failed_exercise())
+        shown(reports.failed_exercise())
         == """\
 3.1.4  Pass the weeks as arguments                                        3 / 10
+✗ docker run sales-predictor 100 120 110 predicts 110
+  The container did not start. The image has a CMD (python
+  /app/sales_predictor.py) but no ENTRYPOINT, so Docker replaced the whole CMD
+  by the arguments and tried to execute a program called 100.
 
-  ✓ passed      The Dockerfile builds                                      2 / 2
-  ✗ failed      docker run sales-predictor 100 120 110 predicts 110        0 / 4
-    The container did not start. The image has a CMD (python
-    /app/sales_predictor.py) but no ENTRYPOINT, so Docker replaced the whole CMD
-    by the arguments and tried to execute a program called 100.
+  Dockerfile:6 │ CMD ["python", "/app/sales_predictor.py"]
+               │ ^
+  Expected  the script runs and receives 100 120 110 as its arguments
+  Actual    Docker executed: 100 120 110
+            exec: "100": executable file not found in $PATH
+  Ended     not started
 
-    Expected  the script runs and receives 100 120 110 as its arguments
-    Actual    Docker executed: 100 120 110
-              exec: "100": executable file not found in $PATH
-    Ended     not started
-    Where     Dockerfile:6
+  Hint: Arguments behind the image's name replace CMD, but they are appended to
+  ENTRYPOINT. Which of the two should hold the command that always runs?
+  Try it:
+  docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110
 
-    Hint: Arguments behind the image's name replace CMD, but they are appended
-    to ENTRYPOINT. Which of the two should hold the command that always runs?
-
-    Try it:
-    docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110
-
-  · blocked     Three more lists of weeks are predicted right              0 / 3
-    needs "docker run sales-predictor 100 120 110 predicts 110"
-  ✓ passed      Without arguments it prints Usage and exits 1              1 / 1
-
-Fix the first failed check, then run `grader check` again.
-Docker Engine 26.1.5 (private), builder buildkit · python:3.9-slim: built here
-from Debian bullseye · seed 20231123
+✓ 2 passed: The Dockerfile builds · Without arguments it prints Usage and exits…
+1 check waits for this one: `grader check --all` shows everything
+Next: fix Dockerfile:6, then run `grader check` again.
 """
     )
+
+
+def test_all_shows_each_check_in_order_and_verbose_the_engine() -> None:
+    text = shown(reports.failed_exercise(), everything=True, verbose=True)
+    assert [line.split()[0] for line in text.splitlines() if line[:1] in {"✓", "✗", "·"}] == ["✓", "✗", "·", "✓"]
+    assert "failed  0 / 4\n" in text
+    assert text.endswith(
+        "Docker Engine 26.1.5 (private), builder buildkit · python:3.9-slim: built here\n"
+        "from Debian bullseye · seed 20231123\nNext: fix Dockerfile:6, then run `grader check` again.\n"
+    )
+    assert "seed" not in shown(reports.failed_exercise(), everything=True)
+
+
+@pytest.mark.parametrize(
+    ("expected", "actual", "marked"),
+    [
+        ("110.0", "110.00", "^"),
+        ("for next week: 110.0", "for next week:110.0", "^"),
+        ("for next week: 110.0", "for next week: 115.5", "^^^"),
+        ("110", "3.5", ""),
+        ("110.0", "110.0", ""),
+        ("a sentence of something", "a sentence of something\nand more", ""),
+    ],
+)
+def test_the_place_where_two_values_differ_is_marked(expected: str, actual: str, marked: str) -> None:
+    lines = shown(with_check(expected=expected, actual=actual)).splitlines()
+    marks = [line.strip() for line in lines if set(line.strip()) == {"^"}]
+    assert marks == ([marked] if marked else [])
+
+
+def test_the_caret_stands_under_what_the_message_quotes() -> None:
+    check = reports.build_failure().checks[0]
+    named = replace(check, message='There is no package "nunpy".', line=3)
+    lines = shown(replace(reports.build_failure(), checks=(named,))).splitlines()
+    at = next(number for number, line in enumerate(lines) if "│ RUN" in line)
+    assert lines[at].index("nunpy") == lines[at + 1].index("^^^^^")
+
+
+def test_a_long_log_keeps_its_beginning_and_its_end() -> None:
+    text = shown(with_check(message="\n".join(f"line {number}" for number in range(60)), actual="x\n" * 50))
+    assert "line 0\n  line 1\n  … 52 lines more: --all\n" in text
+    assert "line 59\n" in text
+    assert text.count("\n") < 24
+    assert "line 30\n" in shown(with_check(message="line 30\n" * 60), everything=True)
+
+
+def test_many_exercises_fit_into_forty_lines() -> None:
+    many = [replace(reports.failed_exercise(), id=f"3.1.{number}") for number in range(17)]
+    text = shown(*many)
+    assert text.count("\n") <= 40
+    assert "  … 7 more: --all\n" in text
+    assert text.count("✗") == 1
 
 
 @pytest.mark.parametrize("width", [40, 50, 80, 120])
 def test_a_command_to_paste_is_never_broken(width: int) -> None:
     command = reports.failed_check().reproduce
-    assert f"\n    {command}\n" in told(reports.failed_exercise(), width=width)
+    assert f"\n  {command}\n" in shown(reports.failed_exercise(), width=width)
 
 
 def test_a_command_of_several_lines_is_not_indented() -> None:
     command = "docker run -i image <<EOF\n100\nEOF"
-    check = replace(reports.failed_check(), reproduce=command)
-    assert f"\n{command}\n" in told(replace(reports.failed_exercise(), checks=(check,)))
+    assert f"\n{command}\n" in shown(with_check(reproduce=command))
 
 
 def test_what_goes_on_from_an_indented_line_of_a_log_stays_under_it() -> None:
-    check = replace(reports.failed_check(), message="Its output:\n    " + "word " * 20)
-    lines = told(replace(reports.failed_exercise(), checks=(check,)), width=60).splitlines()
-    assert [line[:12] for line in lines if "word word" in line] == ["        word"] * 2
+    lines = shown(with_check(message="Its output:\n    " + "word " * 20), width=60).splitlines()
+    assert [line[:10] for line in lines if "word word" in line] == ["      word"] * 2
 
 
-def test_not_graded_is_told_as_not_the_students_fault_and_has_no_score() -> None:
-    text = told(reports.ungraded_exercise())
+def test_not_graded_is_not_the_students_fault_and_has_no_score() -> None:
+    text = shown(reports.ungraded_exercise(), everything=True)
     assert "It is not your fault" in text
     assert "– / 10" in text
     assert "– / 2" in text
@@ -79,35 +144,26 @@ def test_not_graded_is_told_as_not_the_students_fault_and_has_no_score() -> None
 @pytest.mark.parametrize(
     ("exercises", "advice"),
     [
-        ([reports.passed_exercise()], "Full marks."),
-        ([reports.failed_exercise(), reports.rejected_exercise()], "Fix the first failed check"),
-        ([reports.passed_exercise(), reports.rejected_exercise()], "Change what the message above names"),
+        ([reports.passed_exercise()], "`grader start 3.1.5` comes next."),
+        ([reports.passed_exercise(), reports.failed_exercise()], "fix Dockerfile:6, then run"),
+        ([with_check()], "fix “docker run sales-predictor 100 120 110 predicts 110”, then"),
+        ([reports.passed_exercise(), reports.rejected_exercise()], "change what the message names, then"),
         ([reports.passed_exercise(), reports.missing_exercise()], "`grader start ID`"),
         ([reports.passed_exercise(), reports.ungraded_exercise()], "nothing for you to fix"),
         ([], "no exercise"),
     ],
 )
 def test_the_end_says_what_to_do_next(exercises: list[ExerciseReport], advice: str) -> None:
-    assert advice in told(*exercises)
+    assert advice in shown(*exercises).partition("Next: ")[2]
 
 
 def test_several_exercises_end_in_a_summary_with_the_total() -> None:
-    summary = plain(report_lines(reports.every_status())).partition("Summary\n")[2]
-    assert [line.split()[0] for line in summary.splitlines()[:6]] == [
-        "3.1.1",
-        "3.1.3",
-        "3.1.4",
-        "3.1.5",
-        "3.2.1",
-        "3.2.2",
-    ]
-    assert "Total" + "23 / 50".rjust(73) in summary
-    assert "Summary" not in told(reports.passed_exercise())
-
-
-def test_each_status_of_an_exercise_stands_in_the_text_as_a_word() -> None:
-    text = plain(report_lines(reports.every_status()))
-    assert [status for status in ExerciseStatus if status.replace("_", " ") not in text] == []
+    summary = shown(*reports.every_status().exercises).partition("Summary\n")[2].splitlines()
+    assert [line.split()[0] for line in summary[:4]] == ["3.1.3", "3.1.4", "3.1.5", "3.2.2"]
+    assert summary[4:7] == ["  Passed: 3.1.1, 3.3.L", "  Not submitted: 3.2.1", "  Total" + "23 / 50".rjust(73)]
+    assert "Summary" not in shown(reports.passed_exercise())
+    whole = shown(*reports.every_status().exercises, everything=True)
+    assert [status for status in ExerciseStatus if status.replace("_", " ") not in whole] == []
 
 
 def test_a_class_is_a_table_with_one_line_a_student() -> None:
@@ -128,7 +184,9 @@ def test_columns_are_aligned_also_where_a_character_is_two_columns_wide() -> Non
 @given(reports.hostile_text(), st.integers(40, 120))
 def test_whatever_students_write_the_terminal_gets_visible_characters_only(text: str, width: int) -> None:
     report = reports.filled_with(text)
-    shown = plain((*report_lines(report, width), *class_lines([report], width)))
+    options = TextOptions(width=width, source=lambda *_: text)
+    whole = replace(options, everything=True)
+    shown = plain((*report_lines(report, options), *report_lines(report, whole), *class_lines([report], width)))
     forbidden = {"Cc", "Cs", "Zl", "Zp"}
     assert {character for character in shown if unicodedata.category(character) in forbidden} <= {"\n"}
     assert "\u202e" not in shown
@@ -136,7 +194,7 @@ def test_whatever_students_write_the_terminal_gets_visible_characters_only(text:
 
 @given(reports.hostile_text(), st.integers(40, 120))
 def test_no_line_but_a_command_is_wider_than_the_terminal(text: str, width: int) -> None:
-    for line in report_lines(reports.filled_with(text), width):
+    for line in report_lines(reports.filled_with(text), TextOptions(width=width, source=lambda *_: text)):
         if all(style != "command" for style, _ in line):
             assert cells("".join(part for _, part in line)) <= width
 
