@@ -2,26 +2,34 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from typing import Annotated, Literal
 
 from annotated_types import MinLen
 
-from grader.checks.base import CheckContext, CheckGenerator, built, check_kind, docker_in_image, docker_run, run
-from grader.checks.compare import lines
+from grader.checks.base import (
+    RIGHT,
+    CheckContext,
+    CheckGenerator,
+    Problem,
+    built,
+    check_kind,
+    docker_in_image,
+    docker_run,
+    judged,
+    run,
+)
 from grader.checks.diagnosis import MODULE_MISSING, ended, excerpt, python_error
 from grader.checks.inputs import Inputs, run_request
-from grader.checks.probe import NOT_IMPORTABLE, Probed, ReadsPackages, probe
+from grader.checks.probe import NOT_IMPORTABLE, Probed, ReadsPackages, probe, proved, without_proofs
 from grader.checks.python_source import Uses, uses_of
 from grader.course.registry import Check, reason
 from grader.course.types import Name
 from grader.dockerfile.policy import examine
-from grader.models import Finding, MemoryFile, RunOutcome, RunRequest
+from grader.models import Exited, Finding, MemoryFile, RunOutcome, RunRequest
 
 BASE_BRINGS_IT = reason("P103", "base_brings_it", "The base image has the library already.")
 SOURCE_UNREADABLE = reason("P201", "source_unreadable", "The script is missing, or does not parse.")
@@ -33,7 +41,7 @@ SHADOWED = reason("P206", "shadowed", "In a run, a file of the student's own is 
 
 
 _FOLDER = "/grader-probe"
-_WORDS = re.compile(r"grader-loaded (?P<proof>[0-9a-f]{64}) (?P<text>\[.*\])")
+_LABEL = "grader-loaded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,104 +57,13 @@ class Loads(Inputs):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceUses(Check):
-    """The script or a helper module beside it uses a library."""
+    """The script, or a module beside it that it imports, uses a library; a mean is seen when the script runs."""
 
     kind: Literal["source_uses"]
     module: Literal["pandas", "numpy"]
     """The library."""
     mean: bool = False
-    """Whether the mean has to be taken of one of the library's own objects."""
-
-
-@check_kind(SourceUses)
-def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Finding]:
-    """What the script and the modules beside it say; where a mean is not found by reading, a run may show it.
-
-    Reading cannot follow an object everywhere. A run alone would not do either: what it is given may not be enough.
-    """
-    yield from built()
-    uses = uses_of(context.files, context.script, check.module)
-    reason, message = _judged(check, context, uses)
-    if check.mean and reason in {NOT_USED, NO_MEAN} and (yield from _mean_is_taken(check, context)):
-        reason, message = "", ""
-    return Finding(
-        passed=not reason,
-        reason=reason,
-        message=message,
-        expected=f"import {check.module}"
-        + (", and the mean of one of its own objects" if check.mean else ", and a use of it"),
-        actual="\n".join(uses.found) or f"{check.module} is imported nowhere",
-        reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
-        file=context.script,
-        line=uses.uncalled or uses.line,
-    )
-
-
-def _judged(check: SourceUses, context: CheckContext, uses: Uses) -> tuple[str, str]:
-    if uses.problem:
-        return SOURCE_UNREADABLE, uses.problem
-    if not uses.imported:
-        return NOT_IN_SOURCE, f"{context.script} does not import {check.module}."
-    if not uses.used:
-        return NOT_USED, f"{context.script} imports {check.module} but never uses it."
-    if check.mean and uses.uncalled and not uses.mean:
-        return NO_MEAN, f"Line {uses.uncalled} names .mean, but without () behind it nothing is calculated."
-    if check.mean and not uses.mean:
-        return NO_MEAN, f"No mean of a {check.module} object is taken in {context.script}."
-    return "", ""
-
-
-def _mean_is_taken(check: SourceUses, context: CheckContext) -> CheckGenerator[bool]:
-    """Whether the library takes a mean in the run of the exercise's check that it is loaded; False without one."""
-    like = next(
-        (one for one in context.exercise.checks if isinstance(one, Loads) and check.module in one.modules), None
-    )
-    if like is None:
-        return False
-    outcome = yield from _watched_run(like, context, check.module)
-    told = _told(context, outcome) or []
-    return any(one.name == f"{check.module}.mean" for one in told) and all(one.installed for one in told)
-
-
-def _watched_run(check: Loads, context: CheckContext, watched: str = "") -> CheckGenerator[RunOutcome]:
-    """A run of the check's case in which Python itself tells, at its end, what it has loaded."""
-    image = yield from built()
-    seen = yield from probe(context, arguments=check.arguments)
-    plain = run_request(check, context.group(check.case)[0])
-    teller = MemoryFile(f"{_FOLDER}/sitecustomize.py", _source(check, context, watched))
-    if isinstance(seen, Probed) and seen.sites:
-        starter = MemoryFile(f"{seen.sites[0]}/grader-loaded.pth", _STARTER)
-        return (yield from run(replace(plain, files=(*plain.files, teller, starter))))
-    path = dict(image.config.environment).get("PYTHONPATH", "")
-    variable = ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)
-    told = replace(plain, environment=(*plain.environment, variable), files=(*plain.files, teller))
-    return (yield from run(told))
-
-
-_STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(), 'grader', 'exec'), {{}})\n".encode()
-"""A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
-
-
-@check_kind(Loads)
-def loads(check: Loads, context: CheckContext) -> CheckGenerator[Finding]:
-    """A run in which Python itself tells, at its end, whether the modules were loaded."""
-    plain = run_request(check, context.group(check.case)[0])
-    outcome = yield from _watched_run(check, context)
-    loaded = _told(context, outcome)
-    outcome = _without_words(outcome)
-    missing = [module for module in check.modules if module not in {one.name for one in loaded or ()}]
-    own = [one for one in loaded or () if not one.installed]
-    reason, message = _not_loaded(missing, own, outcome)
-    return Finding(
-        passed=not reason,
-        reason=reason,
-        message=message,
-        expected=f"a run that loads {', '.join(check.modules)}",
-        actual="loaded: " + ", ".join(f"{one.name} ({one.path})" for one in loaded) if loaded else excerpt(outcome),
-        ended=ended(outcome.ended),
-        reproduce=_shows_files(plain, own[0]) if own else _shows_imports(plain, missing or list(check.modules)),
-        file=context.script,
-    )
+    """Whether the mean of one of the library's own objects has to be taken, in the run of the exercise's `loads`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,64 +75,119 @@ class _Loaded:
     installed: bool
 
 
-def _not_loaded(missing: list[str], own: list[_Loaded], outcome: RunOutcome) -> tuple[str, str]:
-    """The reason and the message of a failure; two empty texts where nothing is missing."""
-    if not missing and own:
-        told = f"When the script runs, {own[0].name} is {own[0].path}, which is no installed package."
-        return SHADOWED, told
-    if not missing:
-        return "", ""
-    names, error = ", ".join(missing), python_error(outcome)
+@check_kind(SourceUses)
+def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Finding]:
+    """What the script and the modules beside it say, and, where a mean is asked for, what the library does in a run."""
+    yield from built()
+    uses = uses_of(context.files, context.script, check.module)
+    if uses.problem:
+        problem = SOURCE_UNREADABLE, uses.problem
+    elif not uses.imports:
+        problem = NOT_IN_SOURCE, f"{context.script} does not import {check.module}."
+    elif check.mean:
+        problem = yield from _no_mean(check, context, uses)
+    else:
+        problem = RIGHT if uses.used else (NOT_USED, f"{context.script} imports {check.module} but never uses it.")
+    wanted = ", and the mean of one of its own objects" if check.mean else ", and a use of it"
+    return judged(
+        problem,
+        expected=f"import {check.module}{wanted}",
+        actual="\n".join(uses.imports) or f"{check.module} is imported nowhere",
+        reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
+        file=context.script,
+        line=(uses.uncalled if problem[0] == NO_MEAN else None) or uses.line,
+    )
+
+
+def _no_mean(check: SourceUses, context: CheckContext, uses: Uses) -> CheckGenerator[Problem]:
+    """Why no mean counts in the run in which the library has to be loaded: it is not loaded, or takes none."""
+    loading = (one for one in context.exercise.checks if isinstance(one, Loads) and check.module in one.modules)
+    like = next(loading, None)
+    if like is None:
+        return RIGHT if uses.used else (NOT_USED, f"{context.script} imports {check.module} but never uses it.")
+    outcome = yield from _watched_run(like, context)
+    loaded = _loaded(context, outcome)
+    problem = _not_loaded([check.module], loaded, outcome)
+    if problem != RIGHT or any(one.name == f"{check.module}.mean" for one in loaded):
+        return problem
+    if uses.uncalled:
+        return NO_MEAN, f"Line {uses.uncalled} names .mean, but without () after it nothing is calculated."
+    return NO_MEAN, f"When the script runs, no mean of a {check.module} object is taken."
+
+
+@check_kind(Loads)
+def loads(check: Loads, context: CheckContext) -> CheckGenerator[Finding]:
+    """A run in which Python itself says, at its end, whether the modules were loaded."""
+    plain = run_request(check, context.group(check.case)[0])
+    outcome = yield from _watched_run(check, context)
+    loaded = [one for one in _loaded(context, outcome) if one.path or one.name in check.modules]
+    own = [one for one in loaded if not one.installed]
+    outcome = without_proofs(_LABEL, outcome)
+    return judged(
+        _not_loaded(check.modules, loaded, outcome),
+        expected=f"a run that loads {', '.join(check.modules)}",
+        actual="loaded: " + ", ".join(f"{one.name} ({one.path})" for one in loaded) if loaded else excerpt(outcome),
+        ended=ended(outcome.ended),
+        reproduce=_shows_files(plain, own[0]) if own else _shows_imports(plain, _missing(check.modules, loaded)),
+        file=context.script,
+    )
+
+
+def _watched_run(check: Loads, context: CheckContext) -> CheckGenerator[RunOutcome]:
+    """A run of the check's case in which Python itself says, at its end, what it has loaded and taken a mean with."""
+    image = yield from built()
+    seen = yield from probe(context, arguments=check.arguments)
+    plain = run_request(check, context.group(check.case)[0])
+    means = [one.module for one in context.exercise.checks if isinstance(one, SourceUses) and one.mean]
+    program = resources.files("grader.checks").joinpath("programs/loaded.py.txt").read_text(encoding="utf-8")
+    for name, value in (("NONCE", context.nonce), ("MODULES", list(check.modules)), ("WATCHED", means)):
+        program = program.replace(f"@{name}@", repr(value))
+    watcher = MemoryFile(f"{_FOLDER}/sitecustomize.py", program.encode())
+    if isinstance(seen, Probed) and seen.sites:
+        starter = MemoryFile(f"{seen.sites[0]}/grader-loaded.pth", _STARTER)
+        return (yield from run(replace(plain, files=(*plain.files, watcher, starter))))
+    path = dict(image.config.environment).get("PYTHONPATH", "")
+    variable = ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)
+    return (yield from run(replace(plain, environment=(*plain.environment, variable), files=(*plain.files, watcher))))
+
+
+_STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(), 'grader', 'exec'), {{}})\n".encode()
+"""A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
+
+
+def _loaded(context: CheckContext, outcome: RunOutcome) -> list[_Loaded]:
+    """What the run says of itself; whoever reads the nonce can forge it, so rows of another form are passed over."""
+    rows = proved(_LABEL, context.nonce, outcome) or []
+    return [_Loaded(str(row[0]), str(row[1]), bool(row[2])) for row in rows if isinstance(row, list) and len(row) == 3]  # noqa: PLR2004 - the fields of _Loaded
+
+
+def _missing(modules: Sequence[str], loaded: Sequence[_Loaded]) -> list[str]:
+    names = {one.name for one in loaded}
+    return [module for module in modules if module not in names] or list(modules)
+
+
+def _not_loaded(modules: Sequence[str], loaded: Sequence[_Loaded], outcome: RunOutcome) -> Problem:
+    own = next((one for one in loaded if not one.installed), None)
+    if all(module in {one.name for one in loaded} for module in modules):
+        message = f"When the script runs, {own.name} is {own.path}, which is no installed package." if own else ""
+        return (SHADOWED, message) if own else RIGHT
+    names, error = ", ".join(_missing(modules, loaded)), python_error(outcome)
     if error.startswith(("ModuleNotFoundError", "ImportError")):
         return MODULE_MISSING, f"The script stopped before {names} was loaded. Python says: {error}"
     return NOT_LOADED, f"When the script runs, {names} is not loaded."
 
 
 def _shows_imports(plain: RunRequest, modules: list[str]) -> str:
-    """A shell line in which Python itself tells what it loads."""
-    telling = replace(plain, environment=(*plain.environment, ("PYTHONPROFILEIMPORTTIME", "1")))
+    """A shell line in which Python itself shows what it loads."""
+    verbose = replace(plain, environment=(*plain.environment, ("PYTHONPROFILEIMPORTTIME", "1")))
     shown = shlex.join(["grep", *(word for module in modules for word in ("-we", module))])
-    return f"{docker_run(telling)} 2>&1 | {shown} || echo '{', '.join(modules)} is not loaded'"
+    return f"{docker_run(verbose)} 2>&1 | {shown} || echo '{', '.join(modules)} is not loaded'"
 
 
 def _shows_files(plain: RunRequest, own: _Loaded) -> str:
-    """A shell line in which Python itself tells that it loads this file."""
-    telling = replace(plain, environment=(*plain.environment, ("PYTHONVERBOSE", "1")))
-    return f"{docker_run(telling)} 2>&1 | {shlex.join(['grep', '-F', own.path or own.name])}"
-
-
-def _source(check: Loads, context: CheckContext, watched: str) -> bytes:
-    text = resources.files("grader.checks").joinpath("programs/loaded.py.txt").read_text(encoding="utf-8")
-    return (
-        text.replace("@NONCE@", context.nonce)
-        .replace("@MODULES@", repr(list(check.modules)))
-        .replace("@WATCHED@", repr(watched))
-        .encode()
-    )
-
-
-def _told(context: CheckContext, outcome: RunOutcome) -> list[_Loaded] | None:
-    for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
-        match = _WORDS.search(line)
-        if match and match["proof"] == hashlib.sha256((context.nonce + match["text"]).encode()).hexdigest():
-            told = json.loads(match["text"])
-            rows = [
-                row for row in told if isinstance(row, list) and len(row) == _WIDTH
-            ]  # who reads the nonce can forge
-            return [_Loaded(str(name), str(path), bool(installed)) for name, path, installed in rows]
-    return None
-
-
-_WIDTH = 3
-
-
-def _without_words(outcome: RunOutcome) -> RunOutcome:
-    """What the student's script itself wrote."""
-    stdout, stderr = (
-        "\n".join(line for line in lines(output) if not _WORDS.search(line)).encode()
-        for output in (outcome.stdout, outcome.stderr)
-    )
-    return replace(outcome, stdout=stdout, stderr=stderr)
+    """A shell line in which Python itself shows that it loads this file."""
+    verbose = replace(plain, environment=(*plain.environment, ("PYTHONVERBOSE", "1")))
+    return f"{docker_run(verbose)} 2>&1 | {shlex.join(['grep', '-F', own.path or own.name])}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,33 +208,26 @@ def not_in_base(check: NotInBase, context: CheckContext) -> CheckGenerator[Findi
     seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
-    if absent := [name for name in check.modules if name not in dict(seen.distributions)]:
-        return _not_installed(seen, absent)
-    program = f"import {', '.join(check.modules)}"
+    names = ", ".join(check.modules)
+    absent = ", ".join(name for name in check.modules if name not in dict(seen.distributions))
+    if absent:
+        return judged(
+            (NOT_IMPORTABLE, f"The Python that runs your script has no installed package named {absent}."),
+            expected=f"{absent} among the installed packages",
+            actual=", ".join(f"{name} {version}" for name, version in seen.distributions[:8]) or "no packages",
+            reproduce=docker_in_image(seen.executable, "-m", "pip", "list"),
+            file="Dockerfile",
+        )
+    program = f"import {names}"
     for base in examine(context.files.dockerfile, context.course.image_patterns).bases:
         outcome = yield from run(RunRequest(base=base, entrypoint=("python3", "-c", program)))
-        if outcome.ended.kind == "exited" and outcome.ended.code == 0:
-            return Finding(
-                passed=False,
-                reason=BASE_BRINGS_IT,
-                message=f"{', '.join(check.modules)} comes with the base image {base}, not from your Dockerfile.",
-                expected=f"an instruction that installs {', '.join(check.modules)}",
+        if outcome.ended == Exited(0):
+            return judged(
+                (BASE_BRINGS_IT, f"{names} comes with the base image {base}, not from your Dockerfile."),
+                expected=f"an instruction that installs {names}",
                 actual=f"{base} has it already",
                 reproduce=docker_in_image("python3", "-c", program),
                 file="Dockerfile",
                 line=context.line_of("FROM"),
             )
     return Finding(passed=True)
-
-
-def _not_installed(seen: Probed, absent: list[str]) -> Finding:
-    names = ", ".join(absent)
-    return Finding(
-        passed=False,
-        reason=NOT_IMPORTABLE,
-        message=f"The Python that runs your script imports some file named {names}, but no such package is installed.",
-        expected=f"{names} among the installed packages",
-        actual=", ".join(f"{name} {version}" for name, version in seen.distributions[:8]) or "no packages",
-        reproduce=docker_in_image(seen.executable, "-m", "pip", "list"),
-        file="Dockerfile",
-    )

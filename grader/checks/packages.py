@@ -10,10 +10,19 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 from packaging.utils import canonicalize_name
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, built, check_kind, docker_in_image
+from grader.checks.base import (
+    IMAGE_NAME,
+    RIGHT,
+    CheckContext,
+    CheckGenerator,
+    built,
+    check_kind,
+    docker_in_image,
+    judged,
+)
 from grader.checks.diagnosis import FILE_MISSING
-from grader.checks.poetry_lock import Locked, Unlockable, locked, package_names
-from grader.checks.probe import Probed, ReadsPackages, probe
+from grader.checks.poetry_lock import Unlockable, locked, package_names
+from grader.checks.probe import ReadsPackages, probe
 from grader.course.registry import Check, reason
 from grader.course.types import Name
 from grader.dockerfile.models import Dockerfile, Instruction
@@ -45,15 +54,13 @@ def has_files(check: HasFiles, context: CheckContext) -> CheckGenerator[Finding]
     """The folder has each of the files."""
     missing = [path for path in check.files if context.files.content(path) is None]
     lacks = f"neither {' nor '.join(missing)}" if len(missing) > 1 else f"no {''.join(missing)}"
-    return Finding(
-        passed=not missing,
-        reason=FILE_MISSING if missing else "",
-        message=f"The exercise's folder has {lacks}." if missing else "",
+    return judged(
+        (FILE_MISSING, f"The exercise's folder has {lacks}.") if missing else RIGHT,
         expected=", ".join(check.files),
         actual=", ".join(file.path for file in context.files.files[:12]),
         reproduce=f"ls {' '.join(check.files)}",
     )
-    yield  # pragma: no cover - makes it a conversation, like every check
+    yield  # pragma: no cover - makes it a generator, like every check
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,38 +76,26 @@ def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenera
     seen = yield from probe(context, arguments=False)
     if isinstance(seen, Finding):
         return seen
-    wanted = locked(
-        context.files.content("poetry.lock") or b"", context.files.content("pyproject.toml") or b"", seen.version
-    )
+    lock, project = (context.files.content(name) or b"" for name in ("poetry.lock", "pyproject.toml"))
+    wanted = locked(lock, project, seen.version)
     if isinstance(wanted, Unlockable):
-        return Finding(
-            passed=False,
-            reason=LOCK_UNREADABLE,
-            message=wanted.message,
-            file=wanted.file,
-            reproduce="poetry check --lock",
-        )
-    wrong = [(package, found) for package in wanted if (found := _found(seen, package)) != package.version]
-    return Finding(
-        passed=not wrong,
-        reason=NOT_AS_LOCKED if wrong else "",
-        message=_difference(wrong[0][0], wrong[0][1], len(wrong), len(wanted)) if wrong else "",
-        expected="\n".join(f"{package.name} {package.version}" for package, _ in wrong[:6]) or "as locked",
-        actual="\n".join(f"{package.name} {found or 'is not installed'}" for package, found in wrong[:6])
+        return judged((LOCK_UNREADABLE, wanted.message), file=wanted.file, reproduce="poetry check --lock")
+    installed = dict(seen.distributions)
+    wrong = [package for package in wanted if installed.get(package.name) not in package.versions]
+    message = ""
+    if wrong:
+        first = wrong[0]
+        found = f"{installed[first.name]} is installed" if first.name in installed else "it is not installed"
+        differ = f"{len(wrong)} of {len(wanted)} package{'s' if len(wanted) > 1 else ''} differ"
+        message = f"poetry.lock has {first.name} {' or '.join(first.versions)}, but {found} ({differ})."
+    return judged(
+        (NOT_AS_LOCKED, message) if wrong else RIGHT,
+        expected="\n".join(f"{one.name} {' or '.join(one.versions)}" for one in wrong[:6]) or "as locked",
+        actual="\n".join(f"{one.name} {installed.get(one.name) or 'is not installed'}" for one in wrong[:6])
         or "as locked",
         reproduce=docker_in_image(seen.executable, "-m", "pip", "list"),
         file="Dockerfile",
     )
-
-
-def _found(seen: Probed, package: Locked) -> str:
-    return dict(seen.distributions).get(package.name, "")
-
-
-def _difference(package: Locked, found: str, wrong: int, wanted: int) -> str:
-    instead = f"{found} is installed" if found else "it is not installed"
-    differ = f"{wrong} of {wanted} package{'s' if wanted > 1 else ''} differ{'s' if wrong == 1 else ''}"
-    return f"poetry.lock has {package.name} {package.version}, but {instead} ({differ})."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,25 +112,18 @@ def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:
     names = package_names(context.files.content("poetry.lock") or b"")
     instructions = _instructions(context)
     variables = _variables(instructions)
-    for instruction in (one for one in instructions if one.keyword == "RUN"):
-        pin = next(
-            (
-                match
-                for match in _PIN.finditer(_filled_in(_text(instruction), variables))
-                if canonicalize_name(match["name"]) in names
-            ),
-            None,
-        )
+    for instruction in instructions:
+        text = _filled_in(_text(instruction), variables) if instruction.keyword == "RUN" else ""
+        pin = next((found for found in _PIN.finditer(text) if canonicalize_name(found["name"]) in names), None)
         if pin:
-            return Finding(
-                passed=False,
-                reason=VERSION_BY_HAND,
-                message=f"Line {instruction.first_line} names the version of {pin['name']} by hand: {pin.group()}.",
+            line = instruction.first_line
+            return judged(
+                (VERSION_BY_HAND, f"Line {line} names the version of {pin['name']} by hand: {pin.group()}."),
                 expected="versions only in poetry.lock",
                 actual=pin.group(),
                 reproduce=f"grep -n '{pin['name']}' Dockerfile && docker build -t {IMAGE_NAME} .",
                 file="Dockerfile",
-                line=instruction.first_line,
+                line=line,
             )
     return Finding(passed=True)
 

@@ -7,24 +7,26 @@ and from the packages' own dependencies.
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from packaging.markers import InvalidMarker, Marker, UndefinedComparison, UndefinedEnvironmentName
 from packaging.requirements import InvalidRequirement, Requirement
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
-from grader.checks.version_constraint import admits
+Table = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """A package that the lock wants installed: its normalised name and its exact version."""
+    """A package that the lock wants installed: its normalised name, and its locked versions, mostly one."""
 
     name: str
-    version: str
+    versions: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,42 +39,35 @@ class Unlockable:
 
 def locked(lock: bytes, project: bytes, python: str) -> tuple[Locked, ...] | Unlockable:
     """The main dependencies that apply to Linux and this version of Python (`3.9.2`), by name."""
-    read = _toml("poetry.lock", lock)
-    wanted = _toml("pyproject.toml", project)
+    read, wanted = _toml("poetry.lock", lock), _toml("pyproject.toml", project)
     if isinstance(read, Unlockable):
         return read
     if isinstance(wanted, Unlockable):
         return wanted
     try:
-        return _locked(read, wanted, python)
+        packages = _packages(read)
+        if not packages:
+            return Unlockable("poetry.lock", "poetry.lock locks no package at all.")
+        if any("groups" in package for package in packages):
+            chosen = [one for one in packages if "main" in one.get("groups", []) and _applies(one, python)]
+        else:
+            names = _reached(packages, wanted, python)
+            chosen = [one for one in packages if _name(one) in names and _admits(one.get("python-versions"), python)]
+        found: dict[str, list[str]] = {}
+        for package in chosen:
+            found.setdefault(_name(package), []).append(str(package.get("version", "")))
     except (TypeError, AttributeError, RecursionError):  # TOML, in which a text stands for a table, say
         return Unlockable("poetry.lock", "poetry.lock or pyproject.toml does not have the form that Poetry writes.")
-
-
-def _locked(read: Mapping[str, Any], wanted: Mapping[str, Any], python: str) -> tuple[Locked, ...] | Unlockable:
-    packages = _packages(read)
-    if not packages:
-        return Unlockable("poetry.lock", "poetry.lock locks no package at all.")
-    environment = _environment(python)
-    if any("groups" in package for package in packages):
-        chosen = [
-            package for package in packages if "main" in package.get("groups", []) and _applies(package, environment)
-        ]
-    else:
-        chosen = _reachable(packages, _direct(wanted), environment)
-    found = {_name(package): Locked(_name(package), str(package.get("version", ""))) for package in chosen}
-    return tuple(found[name] for name in sorted(found))
+    return tuple(Locked(name, tuple(found[name])) for name in sorted(found))
 
 
 def package_names(lock: bytes) -> frozenset[str]:
     """The normalised names of all packages of a lock; none if it cannot be read."""
     read = _toml("poetry.lock", lock)
-    if isinstance(read, Unlockable):
-        return frozenset()
-    return frozenset(_name(package) for package in _packages(read))
+    return frozenset() if isinstance(read, Unlockable) else frozenset(map(_name, _packages(read)))
 
 
-def _packages(read: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def _packages(read: Table) -> list[Table]:
     found = read.get("package", [])
     return [package for package in found if isinstance(package, dict)] if isinstance(found, list) else []
 
@@ -84,13 +79,62 @@ def _toml(file: str, content: bytes) -> dict[str, Any] | Unlockable:
         return Unlockable(file, f"{file} cannot be read: {error}")
 
 
-def _name(package: Mapping[str, Any]) -> str:
+def _name(package: Table) -> str:
     return canonicalize_name(str(package.get("name", "")))
 
 
-def _environment(python: str) -> dict[str, str]:
-    """The markers' variables for CPython on 64-bit Linux (PEP 508)."""
-    return {
+def _applies(package: Table, python: str) -> bool:
+    """Whether a package of a 2.1 lock is wanted here: it is not an extra's, and its marker holds."""
+    markers = package.get("markers", "")
+    text = markers.get("main", "") if isinstance(markers, dict) else str(markers)
+    return not package.get("optional") and _holds(text, python)
+
+
+def _reached(packages: list[Table], project: Table, python: str) -> set[str]:
+    """The names of the packages that the direct dependencies need, for locks that do not say their groups."""
+    needs: dict[str, set[str]] = {}
+    for package in packages:
+        needs.setdefault(_name(package), set()).update(_wanted(package.get("dependencies", {}), python))
+    reached: set[str] = set()
+    todo = list(_direct(project, python))
+    while todo:
+        name = todo.pop()
+        if name in needs and name not in reached:
+            reached.add(name)
+            todo += needs[name]
+    return reached
+
+
+def _direct(project: Table, python: str) -> Iterator[str]:
+    """The main dependencies that `pyproject.toml` states itself, in either of the two ways."""
+    poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {})
+    yield from _wanted({name: wish for name, wish in poetry.items() if name != "python"}, python)
+    for text in project.get("project", {}).get("dependencies", []):
+        try:
+            requirement = Requirement(str(text))
+        except InvalidRequirement:
+            continue
+        if _holds(str(requirement.marker or ""), python):
+            yield canonicalize_name(requirement.name)
+
+
+def _wanted(dependencies: Mapping[str, object], python: str) -> Iterator[str]:
+    """The names of those dependencies that are for this Python and system, and not only an extra's."""
+    for name, wishes in dependencies.items():
+        for wish in wishes if isinstance(wishes, list) else [wishes]:
+            table = wish if isinstance(wish, dict) else {}
+            if (
+                not table.get("optional")
+                and _holds(str(table.get("markers", "")), python)
+                and _admits(table.get("python"), python)
+                and table.get("platform", "linux") == "linux"
+            ):
+                yield canonicalize_name(name)
+
+
+def _holds(marker: str, python: str) -> bool:
+    """Whether a marker holds for CPython on 64-bit Linux (PEP 508); true where it cannot be read."""
+    environment = {
         "python_version": ".".join(python.split(".")[:2]),
         "python_full_version": python,
         "implementation_name": "cpython",
@@ -102,92 +146,26 @@ def _environment(python: str) -> dict[str, str]:
         "platform_machine": "x86_64",
         "extra": "",
     }
-
-
-def _applies(package: Mapping[str, Any], environment: Mapping[str, str]) -> bool:
-    """Whether a package of a 2.1 lock is wanted here: it is not an extra's, and its marker holds."""
-    markers = package.get("markers", "")
-    text = markers.get("main", "") if isinstance(markers, dict) else str(markers)
-    return not package.get("optional") and _holds(text, environment)
-
-
-def _holds(marker: str, environment: Mapping[str, str]) -> bool:
-    if not marker:
-        return True
     try:
-        return Marker(marker).evaluate(dict(environment))
+        return not marker or Marker(marker).evaluate(environment)
     except (InvalidMarker, UndefinedComparison, UndefinedEnvironmentName):
         return True
 
 
-Wishes = Mapping[str, tuple[object, ...]]
-"""By a package's normalised name, what somebody who depends on it says about it, perhaps several times."""
-
-
-def _direct(project: Mapping[str, Any]) -> Wishes:
-    """The main dependencies that `pyproject.toml` states itself, in either of the two ways."""
-    poetry = project.get("tool", {}).get("poetry", {}).get("dependencies", {})
-    found = dict(_wishes({name: wish for name, wish in poetry.items() if name != "python"}))
-    for text in project.get("project", {}).get("dependencies", []):
-        try:
-            wanted = Requirement(str(text))
-        except InvalidRequirement:
-            continue
-        wish = {"version": str(wanted.specifier), "markers": str(wanted.marker or "")}
-        name = canonicalize_name(wanted.name)
-        found[name] = (*found.get(name, ()), wish)
-    return found
-
-
-def _wishes(dependencies: Mapping[str, object]) -> Wishes:
-    return {
-        canonicalize_name(name): tuple(wish) if isinstance(wish, list) else (wish,)
-        for name, wish in dependencies.items()
-    }
-
-
-def _reachable(
-    packages: Iterable[Mapping[str, Any]], direct: Wishes, environment: Mapping[str, str]
-) -> list[Mapping[str, Any]]:
-    """The packages that the direct ones need, for locks that do not say their groups.
-
-    Such a lock may have several versions of one package, each for its own Python or system.
-    """
-    known: dict[str, list[Mapping[str, Any]]] = {}
-    for package in packages:
-        known.setdefault(_name(package), []).append(package)
-    chosen: dict[str, Mapping[str, Any]] = {}
-    todo = [direct]
-    while todo:
-        for name, wishes in todo.pop().items():
-            here = [wish for wish in wishes if _wanted(wish, environment)]
-            if here and name in known and name not in chosen:
-                chosen[name] = _fitting(known[name], here, environment)
-                todo.append(_wishes(chosen[name].get("dependencies", {})))
-    return list(chosen.values())
-
-
-def _wanted(wish: object, environment: Mapping[str, str]) -> bool:
-    """Whether a wish is one for this Python and system, and not only an extra's."""
-    if not isinstance(wish, dict):
+def _admits(constraint: object, python: str) -> bool:
+    """Whether a constraint in Poetry's form (`^3.9`, `>=3.8,<3.12 || 3.13.*`) admits a Python; true where it is none."""
+    ranges = str(constraint or "*").split("||")
+    try:
+        return any(SpecifierSet(",".join(map(_specifier, one.split(",")))).contains(python) for one in ranges)
+    except (InvalidSpecifier, ValueError):
         return True
-    return (
-        not wish.get("optional")
-        and _holds(str(wish.get("markers", "")), environment)
-        and admits(str(wish.get("python", "*")), environment["python_full_version"])
-        and str(wish.get("platform", environment["sys_platform"])) == environment["sys_platform"]
+
+
+def _specifier(part: str) -> str:
+    """One condition on Python as PEP 440 writes it; there is no Python 4 that `^3.9` would have to exclude."""
+    sign, version = re.fullmatch(r"\s*([\^~<>=!]*)\s*(.*?)\s*", part, re.DOTALL).groups()  # type: ignore[union-attr]  # matches all
+    if version == "*":
+        return ""
+    return {"^": f">={version}", "~": f"=={version}.*", "": f"=={version}", "=": f"=={version}"}.get(
+        sign, sign + version
     )
-
-
-def _fitting(
-    versions: list[Mapping[str, Any]], wishes: Iterable[object], environment: Mapping[str, str]
-) -> Mapping[str, Any]:
-    """Of a package's locked versions the newest that is for this Python and that a wish admits; else the last one."""
-    ranges = [str(wish.get("version", "*")) if isinstance(wish, dict) else str(wish) for wish in wishes]
-    fitting = [
-        package
-        for package in versions
-        if admits(str(package.get("python-versions", "*")), environment["python_full_version"])
-        and any(admits(wanted, str(package.get("version", ""))) for wanted in ranges)
-    ]
-    return (fitting or versions)[-1]

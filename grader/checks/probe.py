@@ -15,7 +15,7 @@ import re
 import shlex
 from dataclasses import dataclass, replace
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from annotated_types import MinLen
 
@@ -47,7 +47,6 @@ WRONG_PYTHON = reason("P101", "wrong_python", "Another version of Python runs th
 NOT_IMPORTABLE = reason("P102", "not_importable", "The Python that runs the script cannot import a module.")
 
 
-_WORDS = re.compile(r"grader-probe (?P<proof>[0-9a-f]{64}) (?P<text>\{.*\})")
 _MOST_PATHS = 20
 
 
@@ -229,8 +228,8 @@ def probe(context: CheckContext, *, arguments: bool) -> CheckGenerator[Probed | 
     named = _named_paths(image, context.script)
     if named:
         ran = yield from _run_probe(context, named, args)
-        if (told := _told(context, ran[1])) is not None:
-            return told
+        if (seen := _probed(context, ran[1])) is not None:
+            return seen
     found = yield from _find(context, image)
     if isinstance(found, Finding):
         return found
@@ -238,8 +237,8 @@ def probe(context: CheckContext, *, arguments: bool) -> CheckGenerator[Probed | 
         return _script_absent(context)
     if ran is None or set(found) != set(named):
         ran = yield from _run_probe(context, found, args)
-        if (told := _told(context, ran[1])) is not None:
-            return told
+        if (seen := _probed(context, ran[1])) is not None:
+            return seen
     elsewhere = found if named and not set(named) & set(found) else ()
     return _script_not_run(context, image, *ran, _where(context, image, named, elsewhere))
 
@@ -290,26 +289,40 @@ def _interpreter_line(context: CheckContext) -> bytes:
     return first + b"\n" if first.startswith(b"#!") else b""
 
 
-def _told(context: CheckContext, outcome: RunOutcome) -> Probed | None:
-    printed = lines(outcome.stdout)
-    beside = next((line.strip() for line in printed if is_prediction_line(line)), "")
-    for line in [*printed, *lines(outcome.stderr)]:
-        match = _WORDS.search(line)
-        if match and match["proof"] == hashlib.sha256((context.nonce + match["text"]).encode()).hexdigest():
-            seen = json.loads(match["text"])
-            return Probed(
-                version=seen["version"],
-                executable=seen["executable"],
-                cwd=seen["cwd"],
-                file=seen["file"],
-                argv=tuple(seen["argv"]),
-                command=tuple(seen["command"]),
-                modules=tuple((name, bool(told[0]), str(told[1])) for name, told in sorted(seen["modules"].items())),
-                distributions=tuple((str(name), str(version)) for name, version in seen["distributions"]),
-                sites=tuple(str(path) for path in seen["sites"]),
-                beside=beside,
-            )
+def proved(label: str, nonce: str, outcome: RunOutcome) -> Any:  # noqa: ANN401 - JSON
+    """The JSON that a program of ours printed after `label`, as the nonce proves; None if there is none."""
+    for line in [*lines(outcome.stdout), *lines(outcome.stderr)]:
+        found = re.search(rf"{label} (?P<proof>[0-9a-f]{{64}}) (?P<text>[\[{{].*[\]}}])", line)
+        if found and found["proof"] == hashlib.sha256((nonce + found["text"]).encode()).hexdigest():
+            return json.loads(found["text"])
     return None
+
+
+def without_proofs(label: str, outcome: RunOutcome) -> RunOutcome:
+    """What the student's script itself wrote."""
+    stdout, stderr = (
+        "\n".join(line for line in lines(output) if not re.search(rf"{label} [0-9a-f]{{64}} ", line)).encode()
+        for output in (outcome.stdout, outcome.stderr)
+    )
+    return replace(outcome, stdout=stdout, stderr=stderr)
+
+
+def _probed(context: CheckContext, outcome: RunOutcome) -> Probed | None:
+    seen = proved("grader-probe", context.nonce, outcome)
+    if seen is None:
+        return None
+    return Probed(
+        version=seen["version"],
+        executable=seen["executable"],
+        cwd=seen["cwd"],
+        file=seen["file"],
+        argv=tuple(seen["argv"]),
+        command=tuple(seen["command"]),
+        modules=tuple((name, bool(found[0]), str(found[1])) for name, found in sorted(seen["modules"].items())),
+        distributions=tuple((str(name), str(version)) for name, version in seen["distributions"]),
+        sites=tuple(str(path) for path in seen["sites"]),
+        beside=next((line.strip() for line in lines(outcome.stdout) if is_prediction_line(line)), ""),
+    )
 
 
 def _named_paths(image: Built, script: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 
 import pytest
@@ -67,31 +68,38 @@ def test_where_python_has_a_folder_of_packages_it_is_told_there_and_not_by_a_var
     assert run.files[-1].path == "/venv/lib/python3.9/site-packages/grader-loaded.pth"
 
 
-HIDDEN = b"import pandas as pd\nf = [pd.Series([1])]\nprint(f[0].mean())\n"
-UNUSED = b"import pandas as pd\nprint('Predicted sales for next week: 1')\n"
+PANDAS = ["pandas", "/lib/pandas/__init__.py", True]
+MEAN = ["pandas.mean", "", True]
+SCRIPT = "import pandas as pd\nprint(pd.Series([1]).mean())\n"
 
 
 @pytest.mark.parametrize(
-    ("script", "told", "status"),
+    ("script", "rows", "stderr", "told"),
     [
-        (HIDDEN, '[["pandas", "/lib/pandas/__init__.py", true], ["pandas.mean", "", true]]', "passed"),
-        (HIDDEN, '[["pandas", "/lib/pandas/__init__.py", true]]', "failed"),
-        (HIDDEN, '[["pandas", "/app/pandas.py", false], ["pandas.mean", "", true]]', "failed"),
-        (HIDDEN, "[]", "failed"),
-        (UNUSED, '[["pandas", "/lib/pandas/__init__.py", true]]', "failed"),
+        (SCRIPT, [PANDAS, MEAN], "", ""),
+        (SCRIPT, [PANDAS], "", "When the script runs, no mean of a pandas object is taken."),
+        (SCRIPT.replace("mean()", "mean"), [PANDAS], "", "Line 2 names .mean, but without () after it"),
+        (SCRIPT, [["pandas", "/app/pandas.py", False], MEAN], "", "which is no installed package"),
+        (SCRIPT, [], "", "When the script runs, pandas is not loaded."),
+        (
+            SCRIPT,
+            [],
+            "Traceback …\nModuleNotFoundError: No module named 'pandas'\n",
+            "The script stopped before pandas",
+        ),
+        ("print(1)\n", [PANDAS, MEAN], "", "sales_predictor.py does not import pandas."),
+        ("print(\n", [PANDAS, MEAN], "", "cannot be read as Python: line 1"),
     ],
 )
-def test_a_mean_that_reading_does_not_find_is_seen_in_a_run(script: bytes, told: str, status: str) -> None:
+def test_a_mean_is_seen_in_a_run(script: str, rows: list[list[object]], stderr: str, told: str) -> None:
     def program(request: RunRequest) -> RunOutcome:
-        if any(
-            b'WATCHED = "pandas"' in file.content or b"WATCHED = 'pandas'" in file.content for file in request.files
-        ):
-            return printed("hello\n", stderr=loaded_words(told))
-        return predictor(request)
+        watched = any(b"WATCHED = ['pandas']" in file.content for file in request.files)
+        return printed("hello\n", stderr=loaded_words(json.dumps(rows)) + stderr) if watched else predictor(request)
 
-    given = context("3.2.2", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": script})
-    report = grade_exercise(given, world(image(), program))
-    assert next(check.status for check in report.checks if check.id == "source") == status
+    given = context("3.2.2", {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": script.encode()})
+    verdict = next(check for check in grade_exercise(given, world(image(), program)).checks if check.id == "source")
+    assert told in verdict.message
+    assert bool(verdict.message) == bool(told)
 
 
 def test_words_in_another_form_are_those_of_somebody_else() -> None:

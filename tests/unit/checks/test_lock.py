@@ -32,7 +32,7 @@ def test_groups_of_a_new_lock() -> None:
             package("six", groups='["main", "dev"]'),
         ]
     )
-    assert locked(lock.encode(), PROJECT, "3.9.2") == (Locked("numpy", "1.26.4"), Locked("six", "1"))
+    assert locked(lock.encode(), PROJECT, "3.9.2") == (Locked("numpy", ("1.26.4",)), Locked("six", ("1",)))
 
 
 @pytest.mark.parametrize(
@@ -119,14 +119,27 @@ dependencies = ["attrs (==23.1.0) ; python_version < '3.10'", "attrs>=24; python
 @pytest.mark.parametrize(
     ("python", "wanted"),
     [
-        ("3.9.2", [Locked("attrs", "23.1.0"), Locked("numpy", "1.26.4"), Locked("six", "1.17.0")]),
-        ("3.11.2", [Locked("attrs", "24.3.0"), Locked("numpy", "2.1.3")]),
+        ("3.9.2", {"attrs": ("23.1.0", "24.3.0"), "numpy": ("1.26.4",), "six": ("1.17.0", "2.0.0")}),
+        ("3.7.2", {"attrs": ("23.1.0",), "six": ("1.17.0", "2.0.0")}),
     ],
 )
-def test_of_two_versions_in_an_old_lock_the_one_for_this_python(
-    project: bytes, python: str, wanted: list[Locked]
+def test_of_several_versions_in_an_old_lock_those_for_this_python(
+    project: bytes, python: str, wanted: dict[str, tuple[str, ...]]
 ) -> None:
-    assert locked(TWICE.encode(), project, python) == tuple(wanted)
+    assert locked(TWICE.encode(), project, python) == tuple(Locked(*one) for one in wanted.items())
+
+
+@pytest.mark.parametrize(
+    ("constraint", "python", "wanted"),
+    [
+        ("*", "3.9.2", True), ("^3.8", "3.9.2", True), ("^3.10", "3.9.2", False), ("~3.9", "3.9.2", True),
+        ("~3.8", "3.9.2", False), (">=3.8,<3.12", "3.9.2", True), ("3.8.* || 3.9.*", "3.9.2", True),
+        ("!=3.9.2", "3.9.2", False), ("<3.9", "3.9.2", False), ("= 3.9.2", "3.9.2", True), ("latest", "3.9.2", True),
+    ],
+)  # fmt: skip
+def test_constraints_on_python(constraint: str, python: str, wanted: bool) -> None:
+    project = f'[tool.poetry.dependencies]\nsix = {{version = "*", python = "{constraint}"}}\n'.encode()
+    assert names(package("six"), project, python) == (["six"] if wanted else [])
 
 
 def test_a_direct_dependency_for_another_python_or_system_is_not_wanted() -> None:
