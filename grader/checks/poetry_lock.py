@@ -153,7 +153,7 @@ def _holds(marker: str, python: str) -> bool:
 
 
 def _admits(constraint: object, python: str) -> bool:
-    """Whether a constraint in Poetry's form (`^3.9`, `>=3.8,<3.12 || 3.13.*`) admits a Python; true where it is none."""
+    """Whether a constraint in Poetry's form (`^3.9`, `>=3.8,<3.12 || 3.13.*`) admits a Python; also if it is none."""
     ranges = str(constraint or "*").split("||")
     try:
         return any(SpecifierSet(",".join(map(_specifier, one.split(",")))).contains(python) for one in ranges)
@@ -166,6 +166,5 @@ def _specifier(part: str) -> str:
     sign, version = re.fullmatch(r"\s*([\^~<>=!]*)\s*(.*?)\s*", part, re.DOTALL).groups()  # type: ignore[union-attr]  # matches all
     if version == "*":
         return ""
-    return {"^": f">={version}", "~": f"=={version}.*", "": f"=={version}", "=": f"=={version}"}.get(
-        sign, sign + version
-    )
+    forms = {"^": f">={version}", "~": f"=={version}.*", "": f"=={version}", "=": f"=={version}"}
+    return forms.get(sign, sign + version)
