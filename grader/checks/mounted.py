@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Annotated, Literal
@@ -12,14 +11,17 @@ from typing import Annotated, Literal
 from annotated_types import MinLen
 
 from grader.checks.base import (
+    RIGHT,
     CheckContext,
     CheckGenerator,
+    Problem,
     built,
     check_kind,
     docker_inspect,
     docker_run,
     docker_runs,
     first_right,
+    judged,
     run,
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
@@ -68,12 +70,9 @@ def needs_file(check: NeedsFile, context: CheckContext) -> CheckGenerator[Findin
     case = context.group(check.case)[0]
     number = predicted(outcome.stdout)
     baked = number is not None and agrees(number, case.expected(check.method))
-    return Finding(
-        passed=not baked,
-        reason=FILE_BAKED_IN if baked else "",
-        message="With nothing mounted, the container prints the prediction of the file that was mounted before."
-        if baked
-        else "",
+    message = "With nothing mounted, the container prints the prediction of the file that was mounted before."
+    return judged(
+        (FILE_BAKED_IN, message) if baked else RIGHT,
         expected="without the file, no prediction (an error message is fine)",
         actual=excerpt(outcome),
         ended=ended(outcome.ended),
@@ -98,26 +97,19 @@ def image_environment(check: ImageEnvironment, context: CheckContext) -> CheckGe
     """The image's configuration sets the variable, for every container."""
     image = yield from built()
     variables = dict(image.config.environment)
-    right = variables.get(check.variable) == check.value
-    seen = _seen_of(check.variable, variables)
-    return Finding(
-        passed=right,
-        reason="" if right else VARIABLE_NOT_SET,
-        message="" if right else f"In the image's environment, {seen}.",
+    found = variables.get(check.variable)
+    bare = re.sub(r"\W", "", check.variable).upper()
+    near = next((other for other in variables if re.sub(r"\W", "", other).upper() == bare), "")
+    actual = f"{check.variable} is not set" + (f", but there is one called “{near}”" if near else "")
+    actual = actual if found is None else f"{check.variable} is “{found}”"
+    return judged(
+        RIGHT if found == check.value else (VARIABLE_NOT_SET, f"In the image's environment, {actual}."),
         expected=f"{check.variable}={check.value}",
-        actual=seen,
+        actual=actual,
         reproduce=docker_inspect("Env"),
         file="Dockerfile",
         line=context.line_of("ENV"),
     )
-
-
-def _seen_of(name: str, variables: Mapping[str, str]) -> str:
-    """What the image has under a name, or under one that is nearly the same."""
-    if name in variables:
-        return f"{name} is “{variables[name]}”"
-    near = [other for other in variables if re.sub(r"\W", "", other).upper() == re.sub(r"\W", "", name).upper()]
-    return f"{name} is not set{f', but there is one called “{near[0]}”' if near else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,11 +134,8 @@ def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
         return replace(with_location(stopped, context), reproduce=docker_run(request))
-    problem, message = _refusal(outcome, check.variable, value)
-    return Finding(
-        passed=not problem,
-        reason=problem,
-        message=message,
+    return judged(
+        _refusal(outcome, check.variable, value),
         expected=f"no prediction, a message with {value} in it, an exit code that is not 0",
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
@@ -155,8 +144,7 @@ def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[
     )
 
 
-def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
-    """The reason and the message of a failure; two empty texts where the value was refused as asked."""
+def _refusal(outcome: RunOutcome, variable: str, value: str) -> Problem:
     printed = [*lines(outcome.stdout), *lines(outcome.stderr)]
     with_it = f"With {variable}={value}"
     if any(is_prediction_line(line) for line in printed):
@@ -165,7 +153,7 @@ def _refusal(outcome: RunOutcome, variable: str, value: str) -> tuple[str, str]:
         return UNKNOWN_NOT_NAMED, f"{with_it} no line of the output names the unknown value."
     if outcome.ended == Exited(0):
         return UNKNOWN_EXIT_CODE, f"{with_it} the exit code is 0, which says that all went well."
-    return "", ""
+    return RIGHT
 
 
 # ── folders ─────────────────────────────────────────────────────────────────────────────
@@ -233,13 +221,20 @@ def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: 
     if stopped is not None:
         return replace(with_location(stopped, context), reproduce=reproduce)
     files = _named(check, saving.outcome.folders[0])
-    reason, message = _in_file(check, saving, files)
-    number = f"{saving.case.expected(check.method):.10g}"
-    return Finding(
-        passed=not reason,
-        reason=reason,
-        message=message,
-        expected=f"{check.folder}/{check.name} with {_wanted(check, saving, number)}",
+    found = [line for file in files for line in _lines_of(file)]
+    wanted = f"{saving.case.expected(check.method):.10g}"
+    if not files:
+        problem = FILE_NOT_WRITTEN, f"After the run there is no file {check.name} in the mounted folder {check.folder}."
+    elif check.appends:
+        problem = _appended(check, saving, found)
+        before = "the first run's lines, and " if saving.earlier else ""
+        wanted = f"{before}{wanted} in a new line"
+    else:
+        problem = _replaced(check, saving, found)
+        wanted = f"{wanted} as its last number"
+    return judged(
+        problem,
+        expected=f"{check.folder}/{check.name} with {wanted}",
         actual=_shown(saving, files),
         ended=ended(saving.outcome.ended),
         reproduce=reproduce,
@@ -247,69 +242,41 @@ def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: 
     )
 
 
-def _wanted(check: SavesPrediction, saving: _Saving, number: str) -> str:
-    if not check.appends:
-        return f"{number} as its last number"
-    before = "the first run's lines, and " if saving.earlier else ""
-    return f"{before}{number} in a new line"
-
-
-def _in_file(check: SavesPrediction, saving: _Saving, files: tuple[MemoryFile, ...]) -> tuple[str, str]:
-    """The reason and the message of a failure; two empty texts where the file is as it must be."""
-    if not files:
-        return (
-            FILE_NOT_WRITTEN,
-            f"After the run there is no file {check.name} in the mounted folder {check.folder}.",
-        )
-    found = [line for file in files for line in _lines_of(file)]
-    return _appended(check, saving, found) if check.appends else _replaced(check, saving, found)
-
-
-def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
+def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> Problem:
     where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
     # A log may turn over: then the first run's lines are in a file of another name.
     kept = {line for file in saving.outcome.folders[0].files for line in _lines_of(file)}
     if any(line not in kept for line in saving.earlier):
         if all(any(now.startswith(line) for now in kept) for line in saving.earlier):
-            return (
-                NOT_IN_FILE,
-                f"The second run wrote into the first one's line in {where}, not a line of its own.",
-            )
+            return NOT_IN_FILE, f"The second run wrote into the first one's line in {where}, not a line of its own."
         return LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
     new = list((Counter(found) - Counter(saving.earlier)).elements())
-    if not any(agrees(number, expected) for line in new for number in numbers(line)):
-        told = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
-        near = commas_note(found, expected) or _decimals_lost(new, expected)
-        return NOT_IN_FILE, f"{told}{_closing(check, saving)}{near}"
-    return "", ""
+    added = [number for line in new for number in numbers(line)]
+    if any(agrees(number, expected) for number in added):
+        return RIGHT
+    message = f"No line that this run added to {where} carries {expected:.10g}, the prediction{_given(check, saving)}"
+    rounded = [f"{number:.10g}" for number in added if decimals_note(number, expected)]
+    lost = f" {rounded[0]} is the prediction with some of its decimals lost." if rounded else ""
+    return NOT_IN_FILE, f"{message}{commas_note(found, expected) or lost}"
 
 
-def _decimals_lost(new: Iterable[str], expected: float) -> str:
-    """That a number of these lines is the prediction with fewer decimals, as a sentence behind another."""
-    found = [number for line in new for number in numbers(line) if decimals_note(number, expected)]
-    return f" {found[0]:.10g} is the prediction with some of its decimals lost." if found else ""
-
-
-def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> tuple[str, str]:
+def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> Problem:
     expected = saving.case.expected(check.method)
     every = [number for line in found for number in numbers(line)]
     if not every or not agrees(every[-1], expected):
-        reason = FILE_NOT_REPLACED if saving.earlier else NOT_IN_FILE
-        seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else _NO_NUMBER.format(check.name)
-        return reason, f"{seen} {expected:.10g}, the prediction{_closing(check, saving)}{commas_note(found, expected)}"
+        seen = f"There is no number in {check.name}; it has to hold"
+        if every:
+            seen = f"The last number in {check.name} is {every[-1]:.10g}, not"
+        message = f"{seen} {expected:.10g}, the prediction{_given(check, saving)}{commas_note(found, expected)}"
+        return FILE_NOT_REPLACED if saving.earlier else NOT_IN_FILE, message
     if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
-        return (
-            FILE_NOT_REPLACED,
-            f"After the second run, {check.name} still holds the first run's prediction as well.",
-        )
-    return "", ""
+        message = f"After the second run, {check.name} still holds the first run's prediction as well."
+        return FILE_NOT_REPLACED, message
+    return RIGHT
 
 
-_NO_NUMBER = "There is no number in {}; it has to hold"
-
-
-def _closing(check: SavesPrediction, saving: _Saving) -> str:
+def _given(check: SavesPrediction, saving: _Saving) -> str:
     """What was given, at the end of a sentence."""
     return given(check, saving.case).rstrip(",") + "."
 
