@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from grader.checks.base import CheckContext, CheckGenerator, NotChecked, check_kind, compose
+from grader.checks.base import RIGHT, CheckContext, CheckGenerator, NotChecked, Problem, check_kind, compose, judged
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.inputs import sales_file
@@ -29,13 +29,14 @@ RESTARTED = reason("C107", "restarted", "The container is started again and agai
 COMPOSE_LEFT = reason("C108", "compose_left", "Something is there after `down`.")
 
 
-_TOLD_NAME = "docker-compose.yml"
+_NAME = "docker-compose.yml"
 _ERROR_LINES = 4
+_EXITED_WELL = Exited(0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeAccepts(Check):
-    """`docker compose config` accepts the folder's Compose file."""
+    """`docker compose config` accepts the folder's Compose file, and there is a service."""
 
     kind: Literal["compose_accepts"]
 
@@ -43,34 +44,31 @@ class ComposeAccepts(Check):
 @check_kind(ComposeAccepts)
 def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenerator[Finding]:
     """There is a Compose file, and Compose can read it."""
-    name = _file_of(context)
+    name = compose_file(context.files)
     if not name:
-        return Finding(
-            passed=False,
-            reason=FILE_MISSING,
-            message=f"The exercise's folder has no {_TOLD_NAME}{_similar(context)}.",
-            expected=_TOLD_NAME,
+        near = next((file.path for file in context.files.files if _NEARLY.match(file.path)), "")
+        also = f", but there is one named {near}" if near else ""
+        return judged(
+            (FILE_MISSING, f"The exercise's folder has no {_NAME}{also}."),
+            expected=_NAME,
             actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
-            reproduce=f"ls {_TOLD_NAME}",
+            reproduce=f"ls {_NAME}",
         )
     seen = yield from compose()
-    services = _configuration(seen).get("services")
-    accepted = seen.config.ended == Exited(0) and bool(services)
-    said = _said(seen.config) or _silence(seen.config)
-    tab = _tab(context.files.content(name) or b"")
-    told = f"Compose does not accept {name}: {said}"
-    if tab:
-        told = f"{told.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
-    return Finding(
-        passed=accepted,
-        reason="" if accepted else (NOT_MOUNTED if b"undefined volume" in seen.config.stderr else COMPOSE_INVALID),
-        message="" if accepted else told,
+    accepted = seen.config.ended == _EXITED_WELL and bool(_configuration(seen).get("services"))
+    tab = None if accepted else _tab(context.files.content(name) or b"")
+    return judged(
+        RIGHT if accepted else _not_accepted(name, seen.config, tab),
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
         reproduce="docker compose config",
         file=name,
-        line=None if accepted else tab,
+        line=tab,
     )
+
+
+_NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
+"""A name that is nearly one that Compose looks for."""
 
 
 def _tab(content: bytes) -> int | None:
@@ -79,24 +77,31 @@ def _tab(content: bytes) -> int | None:
     return next(found, None)
 
 
-def _similar(context: CheckContext) -> str:
-    """A file whose name is nearly one that Compose looks for, as the end of a sentence."""
-    near = next((file.path for file in context.files.files if _NEARLY.match(file.path)), "")
-    return f", but there is one named {near}" if near else ""
-
-
-_NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
+def _not_accepted(name: str, config: RunOutcome, tab: int | None) -> Problem:
+    silent = "it has no services."
+    if isinstance(config.ended, TimedOut):
+        silent = f"it was still reading it after {config.ended.seconds:g} seconds."
+    message = f"Compose does not accept {name}: {_error(config) or silent}"
+    if tab:
+        message = f"{message.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
+    return NOT_MOUNTED if b"undefined volume" in config.stderr else COMPOSE_INVALID, message
 
 
 @dataclass(frozen=True, slots=True)
 class _Service:
-    """A service of the normalised configuration. `mounted` is the file's path in the folder, "" for no mount."""
+    """A service of the normalised configuration.
+
+    `builds` is its build context, `mounted` the file's path in the folder; both "" for none.
+    """
 
     name: str
-    builds_here: bool
     builds: str
     mounted: str
     profiles: tuple[str, ...]
+
+    @property
+    def builds_here(self) -> bool:
+        return bool(self.builds) and posixpath.normpath(self.builds) == "."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,30 +119,24 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
     seen = yield from compose()
     services = _services(seen, context, check.file)
     right = any(service.builds_here and service.mounted for service in services)
-    reason, message = ("", "") if right else _lacking(services, check.file)
-    return Finding(
-        passed=right,
-        reason=reason,
-        message=message,
+    return judged(
+        RIGHT if right else _lacking(services, check.file),
         expected=f"a service with `build` for this folder and a mount of ./{check.file}",
-        actual="\n".join(_described(service) for service in services),
+        actual="\n".join(
+            f"{one.name}: builds {one.builds or 'nothing'}; mounts {one.mounted or 'no such file'}" for one in services
+        ),
         reproduce="docker compose config",
-        file=_file_of(context),
+        file=compose_file(context.files),
     )
 
 
-def _lacking(services: Sequence[_Service], file: str) -> tuple[str, str]:
+def _lacking(services: Sequence[_Service], file: str) -> Problem:
     here = [service.name for service in services if service.builds_here]
     if not here:
         return NOT_BUILT_HERE, "No service has a `build` that names this folder."
     elsewhere = [service.name for service in services if service.mounted]
     also = f" The service {elsewhere[0]} does, but it is not built from this folder." if elsewhere else ""
     return NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}.{also}"
-
-
-def _described(service: _Service) -> str:
-    builds = f"builds {service.builds}" if service.builds else "builds nothing"
-    return f"{service.name}: {builds}; {f'mounts {service.mounted}' if service.mounted else 'mounts no such file'}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,22 +156,23 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
     seen, wanted = yield from _brought_up(check, context)
     case = context.group(check.case)[0]
     expected = case.expected("average")
-    told = Finding(
-        passed=False,
+    findings = [
+        judged(
+            _printed(service, seen, expected),
+            f"The service {service.service} printed the right line.",
+            actual=excerpt(RunOutcome(Exited(service.code), service.stdout, service.stderr)),
+            ended=f"exited {service.code}" if service.status == "exited" else service.status,
+        )
+        for service in seen.services
+        if service.service in {one.name for one in wanted}
+    ]
+    finding = next((one for one in findings if one.passed), findings[-1] if findings else _no_container(seen, wanted))
+    return replace(
+        finding,
         expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
         reproduce=_with_other_weeks(check.file, case.weeks),
-        file=_file_of(context),
+        file=compose_file(context.files),
     )
-    failed = next((step for step in (seen.build, seen.up) if step is not None and step.ended != Exited(0)), None)
-    ours = [service for service in seen.services if service.service in {one.name for one in wanted}]
-    if failed is not None and not ours and not any(service.profiles for service in wanted):
-        what = "build" if failed is seen.build else "up"
-        message = f"`docker compose {what}` did not work: {_said(failed)}"
-        return replace(told, reason=COMPOSE_FAILED, message=message, actual=excerpt(failed))
-    if not ours:
-        return replace(told, **_not_started(wanted))
-    told_each = [replace(told, **_service_said(service, seen, expected)) for service in ours]
-    return next((finding for finding in told_each if not finding.reason), told_each[-1])
 
 
 def _with_other_weeks(file: str, weeks: Sequence[str]) -> str:
@@ -182,52 +182,43 @@ def _with_other_weeks(file: str, weeks: Sequence[str]) -> str:
     return f"cp {file} {saved} && {put} && docker compose up --build; cp {saved} {file}"
 
 
-def _not_started(wanted: Sequence[_Service]) -> dict[str, Any]:
+def _no_container(seen: ComposeSeen, wanted: Sequence[_Service]) -> Finding:
     profiles = [name for service in wanted for name in service.profiles]
+    failed = next((step for step in (seen.build, seen.up) if step is not None and step.ended != _EXITED_WELL), None)
+    if failed is not None and not profiles:
+        message = f"`docker compose {'build' if failed is seen.build else 'up'}` did not work: {_error(failed)}"
+        return judged((COMPOSE_FAILED, message), actual=excerpt(failed))
     names = ", ".join(service.name for service in wanted)
-    behind = (
-        f" It stands behind the profile {profiles[0]}, so it starts only when that is asked for." if profiles else ""
-    )
-    message = f"`docker compose up` did not start the service {names}.{behind}"
-    return {"reason": SERVICE_NOT_STARTED, "message": message, "actual": "no container of that service"}
+    why = f" It has the profile {profiles[0]}, so it starts only when that is asked for." if profiles else ""
+    message = f"`docker compose up` did not start the service {names}.{why}"
+    return judged((SERVICE_NOT_STARTED, message), actual="no container of that service")
 
 
-def _service_said(service: ServiceSeen, seen: ComposeSeen, expected: float) -> dict[str, Any]:
-    """The fields of the finding about one container; without a `reason`, it passed."""
-    outcome = RunOutcome(Exited(service.code), service.stdout, service.stderr)
+def _printed(service: ServiceSeen, seen: ComposeSeen, expected: float) -> Problem:
     number = predicted(service.stdout)
-    said = {
-        "actual": excerpt(outcome),
-        "ended": f"exited {service.code}" if service.status == "exited" else service.status,
-    }
     if service.restarts or service.status == "restarting":
         message = f"The container of {service.service} is started again whenever it ends (`restart`), without end."
-        return {**said, "reason": RESTARTED, "message": message}
+        return RESTARTED, message
     if service.status != "exited":
         message = f"The container of {service.service} was still {service.status} after {seen.seconds:.0f} seconds."
-        return {
-            **said,
-            "reason": TIMED_OUT if service.status == "running" else SERVICE_NOT_STARTED,
-            "message": message,
-        }
+        return TIMED_OUT if service.status == "running" else SERVICE_NOT_STARTED, message
     if number is None:
         last = next((line.strip() for line in reversed(lines(service.stderr)) if line.strip()), "")
         why = f" Its last message is: {last}" if last else ""
         message = f"The service {service.service} printed no prediction line; its exit code is {service.code}.{why}"
         missing = last.startswith(("FileNotFoundError", "NotADirectoryError", "IsADirectoryError"))
-        return {**said, "reason": MOUNTED_ELSEWHERE if missing else NO_LINE, "message": message}
+        return MOUNTED_ELSEWHERE if missing else NO_LINE, message
     if not agrees(number, expected):
         message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
-        return {**said, "reason": WRONG_NUMBER, "message": message}
+        return WRONG_NUMBER, message
     if service.code:
-        message = f"The prediction of {service.service} is right, but the exit code is {service.code}, not 0."
-        return {**said, "reason": EXIT_CODE, "message": message}
-    return {**said, "passed": True, "message": f"The service {service.service} printed the right line."}
+        return EXIT_CODE, f"The prediction of {service.service} is right, but the exit code is {service.code}, not 0."
+    return RIGHT
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComposeDown(Check):
-    """After `docker compose down` nothing of it is left."""
+    """After `docker compose down` no container, network or volume of it is left."""
 
     kind: Literal["compose_down"]
     file: Name
@@ -242,16 +233,15 @@ def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Fi
     seen, _ = yield from _brought_up(check, context)
     if seen.up is None:
         raise NotChecked("Not checked: it could not be brought up.")
-    down = seen.down
-    worked = down is not None and down.ended == Exited(0) and not seen.left
-    return Finding(
-        passed=worked,
-        reason="" if worked else COMPOSE_LEFT,
-        message="" if worked else f"After `docker compose down` there is still: {', '.join(seen.left) or 'something'}.",
+    failed = excerpt(seen.down) if seen.down and seen.down.ended != _EXITED_WELL else ""
+    worked = seen.down is not None and not failed and not seen.left
+    left = ", ".join(seen.left)
+    return judged(
+        RIGHT if worked else (COMPOSE_LEFT, f"After `docker compose down` there is still: {left or 'something'}."),
         expected="no container, network or volume of the project",
-        actual=", ".join(seen.left) or (excerpt(down) if down and down.ended != Exited(0) else "nothing is left"),
+        actual=left or failed or "nothing is left",
         reproduce="docker compose up -d && docker compose down --volumes && docker compose ps -a",
-        file=_file_of(context),
+        file=compose_file(context.files),
     )
 
 
@@ -272,10 +262,6 @@ def _brought_up(
     return seen, wanted
 
 
-def _file_of(context: CheckContext) -> str:
-    return compose_file(context.files)
-
-
 def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
     try:
         found = json.loads(seen.config.stdout)
@@ -287,38 +273,27 @@ def _configuration(seen: ComposeSeen) -> Mapping[str, Any]:
 def _services(seen: ComposeSeen, context: CheckContext, file: str) -> list[_Service]:
     top = _configuration(seen)
     return [
-        _service(name, details, context, file, top) for name, details in sorted((top.get("services") or {}).items())
+        _Service(
+            name=name,
+            builds=str((details.get("build") or {}).get("context", "")),
+            mounted=next(iter(_mounted(details, top, context, file)), ""),
+            profiles=tuple(details.get("profiles") or ()),
+        )
+        for name, details in sorted((top.get("services") or {}).items())
     ]
 
 
-def _service(
-    name: str, details: Mapping[str, Any], context: CheckContext, file: str, top: Mapping[str, Any]
-) -> _Service:
-    build = details.get("build") or {}
-    folder = str(build.get("context", "")) if build else ""
-    volumes = [*(details.get("volumes") or ()), *_provided(details, top)]
-    return _Service(
-        name=name,
-        builds_here=bool(build) and posixpath.normpath(folder or "x") == ".",
-        builds=folder,
-        mounted=next(iter(_mounted(volumes, context, file)), ""),
-        profiles=tuple(details.get("profiles") or ()),
-    )
+def _mounted(details: Mapping[str, Any], top: Mapping[str, Any], context: CheckContext, file: str) -> Iterable[str]:
+    """The paths of the file in the folder, for each mount of it or of the folder that it is in.
 
-
-def _provided(details: Mapping[str, Any], top: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """The configs and secrets of a service, as the mounts that Compose makes of those that are files."""
+    Compose mounts the configs and secrets of a service, too, if they are files.
+    """
+    sources = [volume.get("source") for volume in details.get("volumes") or () if volume.get("type") == "bind"]
     for kind in ("configs", "secrets"):
-        for used in details.get(kind) or ():
-            source = ((top.get(kind) or {}).get(used.get("source")) or {}).get("file")
-            yield {"type": "bind", "source": source}
-
-
-def _mounted(volumes: Iterable[Mapping[str, Any]], context: CheckContext, file: str) -> Iterable[str]:
-    """The paths of the file in the folder, for each mount of it or of the folder that it is in."""
-    for volume in volumes:
-        source = posixpath.normpath(str(volume.get("source") or "/"))
-        if volume.get("type") != "bind" or source.startswith(("/", "..")):
+        declared = top.get(kind) or {}
+        sources += [(declared.get(used.get("source")) or {}).get("file") for used in details.get(kind) or ()]
+    for source in (posixpath.normpath(str(source or "/")) for source in sources):
+        if source.startswith(("/", "..")):
             continue
         if posixpath.basename(source) == file:
             yield source
@@ -326,20 +301,12 @@ def _mounted(volumes: Iterable[Mapping[str, Any]], context: CheckContext, file: 
             yield posixpath.normpath(f"{source}/{file}")
 
 
-def _silence(outcome: RunOutcome) -> str:
-    """Why a configuration in which Compose found no fault is none."""
-    if isinstance(outcome.ended, TimedOut):
-        return f"it was still reading it after {outcome.ended.seconds:g} seconds."
-    return "it has no services."
-
-
-def _said(outcome: RunOutcome) -> str:
-    """What a command of Compose said last, without its progress."""
-    told = [line.strip() for line in lines(outcome.stderr) if line.strip()]
-    # What an error goes on to, behind a colon, stands in the next line.
+def _error(outcome: RunOutcome) -> str:
+    """The last error of a command of Compose, without its progress. What follows a colon stands in the next line."""
+    printed = [line.strip() for line in lines(outcome.stderr) if line.strip()]
     errors = [
         line
-        for before, line in zip(["", *told], told, strict=False)
+        for before, line in zip(["", *printed], printed, strict=False)
         if "error" in line.lower() or "failed" in line.lower() or before.endswith("errors:")
-    ] or told
-    return " ".join(errors[-_ERROR_LINES:])[-600:]
+    ]
+    return " ".join((errors or printed)[-_ERROR_LINES:])[-600:]
