@@ -32,6 +32,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "show": "Show one exercise's text.",
         "start": "Copy an exercise's starter files.",
         "check": "Check your own work.",
+        "explain": "Explain an exercise, or why a check failed.",
     },
     "For instructors": {
         "batch": "Grade every student in a folder.",

@@ -19,6 +19,7 @@ def command(course: Path | None, identifier: str) -> int:
     files = ", ".join(f"`{name}`" for name in exercise.files)
     points = f"{exercise.points:g}{' bonus' if exercise.bonus else ''} points"
     terminal().page(
-        f"# {exercise.id}  {exercise.title}\n\n{exercise.text}\n## Worth {points}\n\n{checks}\n\nHand in: {files}\n"
+        f"# {exercise.id}  {exercise.title}\n\n{exercise.text}\n## Worth {points}\n\n{checks}\n\nHand in: {files}\n\n"
+        f"The handbook on it: `grader explain {exercise.id}`\n"
     )
     return 0

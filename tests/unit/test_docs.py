@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grader.course.handbook import anchor_of
 from grader.engine.run import CAPABILITIES, DIFFERENCES
 from tests.worlds import COURSE
 
@@ -20,10 +21,8 @@ LONGEST = 175
 
 
 def anchors(page: Path) -> set[str]:
-    """The anchors of a page's headings, as Markdown renderers make them."""
     text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
-    headings = re.findall(r"(?m)^#+ (.+)$", text)
-    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+    return {anchor_of(heading) for heading in re.findall(r"(?m)^#+ .+$", text)}
 
 
 def missing(base: Path, place: str) -> bool:
