@@ -14,60 +14,22 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
-
-import yaml
 
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.models import Dockerfile, Unparsable
+from grader.dockerfile.models import Dockerfile
 from grader.dockerfile.parser import parse
 from grader.dockerfile.policy import examine
 from grader.engine.build import unsupported
 from grader.engine.client import connect
 from grader.engine.http import Connection
 from grader.engine.ownership import labels, this_process
+from tests.dockerfiles import ALLOWED, ENTRIES, Entry
 from tests.engine.engineview import Seen, look, tiny_images
 
-__all__ = ["ENTRIES", "Entry", "compared", "verdict"]
-
-CORPUS = Path(__file__).parent / "dockerfiles.yaml"
-ALLOWED = ("near:latest", "near:2")
 NAMES = (*ALLOWED, "far:latest", "far:2", "far.invalid/near:latest", "user/far:latest")
 FILES = {"a": b"a", "b": b"b", "sp ace": b"c"}
 NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
 """Besides FROM with an image, the instructions that are steps."""
-
-Verdict = Literal["passes", "refused", "unparsable"]
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One Dockerfile of the corpus. `stricter`, `fails` and `deadly` are reasons; see the corpus."""
-
-    name: str
-    text: str
-    ours: Verdict = "passes"
-    stricter: str = ""
-    fails: str = ""
-    deadly: str = ""
-    fill: int = 0
-    encoding: str = "utf-8"
-
-    @property
-    def content(self) -> bytes:
-        return (self.text.replace("@", "x" * self.fill) if self.fill else self.text).encode(self.encoding)
-
-
-ENTRIES = [Entry(**entry) for entry in yaml.safe_load(CORPUS.read_text(encoding="utf-8"))]
-
-
-def verdict(entry: Entry) -> Verdict:
-    dockerfile = parse(entry.content)
-    if examine(dockerfile, ALLOWED).refusals:
-        return "refused"
-    return "unparsable" if isinstance(dockerfile, Unparsable) else "passes"
 
 
 # ── the two sides ───────────────────────────────────────────────────────────────────────

@@ -164,26 +164,14 @@ def test_what_would_not_build_says_why_and_where(text: str | bytes, line: int | 
         "FROM a\nCOPY --chown=\u00e0--from=evil a b\n",  # BuildKit takes a byte of the letter for a space
         "FROM a\nCOPY --chown=x\\ --from=evil a b\n",
         "# escape=`\nFROM a\nCOPY --chown=x` --from=evil a b\n",  # escapes in flags changed after 0.8
-        'FROM a\nCOPY ["a", "/b"] c\n',  # before 0.13 the end was dropped
         'FROM a\nRUN ["a"] <<EOF\nEOF\n',
-        "FROM a\nRUN x <<CMD\nFROM evil\nCMD\n",  # no heredoc to Engine 20.10: there it says FROM evil
-        "FROM a\nRUN x << CMD\nFROM evil\nCMD\n",  # ... nor, with the space, to any before BuildKit 0.18
-        'FROM a\nRUN x <<"#"\nFROM evil\n#\n',
-        "FROM a\nRUN x <<EOF\nFROM evil AS \\\nEOF\n",
-        "FROM a\nRUN x <<EOF\nFROM evil AS \\\n# c\nEOF\n",
-        "FROM a\nONBUILD RUN <<EOF\nFROM evil\nEOF\n",
         "#\u00a0escape=`\nFROM a\n",  # a directive only to the newest
-        "# check=skip=all\n# escape=`\nFROM a\n",
         "ARG A\nFROM python${A+evil}\n",  # empty to old ones, unset to new ones
         "ARG A=x\nARG A\nFROM python:${A:-evil}\n",
-        "FROM python:${A%x}\n",
-        "FROM python:$TARGETARCH\n",
-        "ARG TARGETPLATFORM=linux/arm64\nFROM --platform=$TARGETPLATFORM a\n",
-        "FROM a\nRUN x\x1b\n",
-        "\u017fHELL x\n",  # in upper case, the long s is an S
     ],
 )
 def test_what_two_builders_read_in_two_ways_is_not_read(text: str) -> None:
+    """Of most such files, the corpus tells (`test_policy`)."""
     refused(text)
 
 

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grader.course.models import Limits
-from grader.dockerfile.image_names import split_reference
 from grader.engine.run import CAPABILITIES, DIFFERENCES, ContainerRun, container_settings, split_frames
 from grader.models import MemoryFile, RunRequest
 
@@ -108,17 +107,3 @@ def test_output_is_put_together_however_it_is_cut(frames: list[tuple[int, bytes]
     for stream in (1, 2):
         expected = b"".join(data for number, data in frames if number == stream)
         assert b"".join(data for number, data in got if number == stream) == expected
-
-
-REFERENCES = [
-    ("python", ("python", "latest")),
-    ("python:3.9", ("python", "3.9")),
-    ("localhost:5000/python", ("localhost:5000/python", "latest")),
-    ("localhost:5000/python:3.9", ("localhost:5000/python", "3.9")),
-    ("python@sha256:abc", ("python@sha256:abc", "")),
-]
-
-
-@pytest.mark.parametrize(("reference", "expected"), REFERENCES)
-def test_references_are_split_into_name_and_tag(reference: str, expected: tuple[str, str]) -> None:
-    assert split_reference(reference) == expected

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+
+from grader.dockerfile.image_names import is_allowed, is_called, normalised, reference_problem, split_reference
+from grader.models import ImageSeen
+
+
+@pytest.mark.parametrize(
+    ("reference", "short"),
+    [
+        ("python", "python:latest"),
+        ("python:3.9", "python:3.9"),
+        ("library/python", "python:latest"),
+        ("docker.io/python:3.9", "python:3.9"),
+        ("index.docker.io/library/python:3.9", "python:3.9"),
+        ("a/b", "a/b:latest"),
+        ("docker.io/a/b:1", "a/b:1"),
+        ("localhost/a", "localhost/a:latest"),
+        ("localhost:5000/a:1", "localhost:5000/a:1"),
+        ("x.invalid/a", "x.invalid/a:latest"),
+        ("a@sha256:" + "0" * 64, "a@sha256:" + "0" * 64),
+        ("Not A Name", "Not A Name"),
+    ],
+)
+def test_names_have_one_normal_form(reference: str, short: str) -> None:
+    assert normalised(reference) == short
+
+
+@pytest.mark.parametrize(
+    "text", ["", "Python", "a:", ":a", "a b", "a//b", "-a", "a:b:c", "a@b", "a" * 300, "http://a", "$a", "\u00e9"]
+)
+def test_what_is_no_name(text: str) -> None:
+    assert reference_problem(text)
+
+
+@pytest.mark.parametrize(
+    ("reference", "patterns", "allowed"),
+    [
+        ("python:3.9", ["python:3.9"], True),
+        ("python", ["python"], True),
+        ("docker.io/library/python", ["python:latest"], True),
+        ("python:3.9", ["docker.io/library/python:3.9"], True),
+        ("python:3.9.1", ["python:3.9*"], True),
+        ("python:3.10", ["python:3.1"], False),
+        ("xpython:3.9", ["python:*"], False),
+        ("a/python:3.9", ["python:*"], False),
+        ("python:3.9", ["*"], True),
+        ("python:3.9-slim", ["python:*-slim"], True),
+        ("python:-slim", ["python:3*-slim"], False),
+        ("python:3.9-a-b", ["python:*-a*b"], True),
+        ("python:3.9", ["python:3.9*9"], False),
+    ],
+)
+def test_patterns(reference: str, patterns: list[str], allowed: bool) -> None:
+    assert is_allowed(reference, patterns) is allowed
+
+
+@pytest.mark.parametrize(
+    ("reference", "expected"),
+    [
+        ("python", ("python", "latest")),
+        ("python:3.9", ("python", "3.9")),
+        ("localhost:5000/python", ("localhost:5000/python", "latest")),
+        ("localhost:5000/python:3.9", ("localhost:5000/python", "3.9")),
+        ("python@sha256:abc", ("python@sha256:abc", "")),
+    ],
+)
+def test_references_are_split_into_name_and_tag(reference: str, expected: tuple[str, str]) -> None:
+    assert split_reference(reference) == expected
+
+
+@pytest.mark.parametrize("text", ["python:3.9", "docker.io/library/python:3.9", "sha256:abcd12", "abcd"])
+def test_an_image_is_called_by_any_of_its_names_or_the_beginning_of_its_id(text: str) -> None:
+    assert is_called(text, ImageSeen("sha256:abcd1234", ("python:3.9",)))
+    assert not is_called(text, ImageSeen("sha256:1234abcd", ("python:3.10",)))
