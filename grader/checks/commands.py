@@ -13,18 +13,21 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from grader.checks.base import (
+    RIGHT,
     CheckContext,
     CheckGenerator,
     NotChecked,
+    Problem,
     after_script,
     built,
     carried_out,
     check_kind,
+    judged,
     run,
     script,
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
-from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, not_finished
+from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
 from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, unreadable_line
 from grader.course.registry import Check, reason
 from grader.course.types import ImageName, Name
@@ -81,10 +84,8 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
         message = f"Not checked: there is no {_FILE}. Hand one in: without it the course gives no points for it."
         raise NotChecked(message + _near(context))
     if seen.source == "nothing":
-        return Finding(
-            passed=False,
-            reason=FILE_MISSING,
-            message=f"The exercise's folder has no {_FILE}.{_near(context)}",
+        return judged(
+            (FILE_MISSING, f"The exercise's folder has no {_FILE}.{_near(context)}"),
             expected=_FILE,
             actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
             reproduce=f"ls {_FILE}",
@@ -93,21 +94,26 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     if stopped is not None:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
         return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
-    code = seen.outcome.ended.code if isinstance(seen.outcome.ended, Exited) else -1
+    code = exit_code(seen.outcome)
+    content = context.files.content(_FILE) or b""
     unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
-    odd = oddity(context.files.content(_FILE) or b"", _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
-    first = seen.failed[0].line if seen.failed else None
-    windows = _WINDOWS if b"\r\n" in (context.files.content(_FILE) or b"") else ""
-    return Finding(
-        passed=code == 0,
-        reason="" if code == 0 else odd.reason,
-        message=" ".join(filter(None, [_script_ended(code, seen, unreadable), odd.message if code else windows])),
+    odd = oddity(content, _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
+    what = _what_failed(seen, unreadable)
+    if code == 0:
+        went_on = f"{what} (The script went on, and ended well.)" if what else ""
+        problem, note = RIGHT, " ".join(filter(None, [went_on, _WINDOWS if b"\r\n" in content else ""]))
+    else:
+        message = " ".join(filter(None, [f"{_FILE} ended with exit code {code}.", what, odd.message]))
+        problem, note = (odd.reason, message), ""
+    return judged(
+        problem,
+        note,
         expected="every command works; exit code 0",
         actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
-        line=(odd.line or first or unreadable) if code else None,
+        line=(odd.line or (seen.failed[0].line if seen.failed else unreadable)) if code else None,
     )
 
 
@@ -133,21 +139,15 @@ def _without_progress(stderr: bytes) -> bytes:
 _PROGRESS = re.compile(rb"#\d+ |\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
-def _script_ended(code: int, seen: ScriptSeen, unreadable: int | None) -> str:
-    """What is told of the exit code; also where it is 0 and yet a command failed on the way, or was refused."""
-    which = [
-        f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in seen.failed[:_SHOWN_FAILED]
+def _what_failed(seen: ScriptSeen, unreadable: int | None) -> str:
+    """The commands that failed on the way, also if the script threw their messages away, and what was refused."""
+    failed, refused = seen.failed[:_SHOWN_FAILED], seen.refused[:_SHOWN_FAILED]
+    sentences = [
+        *(f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in failed),
+        *([f"The shell does not understand line {unreadable}, and stopped there."] if unreadable else []),
+        *(f"Refused: {one}" + ("" if one.endswith((".", "?")) else ".") for one in refused),
     ]
-    # Also where the script throws the docker command's messages away.
-    stopped = [f"The shell does not understand line {unreadable}, and stopped there."] if unreadable else []
-    told = [*which, *stopped, *(f"Refused: {_sentence(reason)}" for reason in seen.refused[:_SHOWN_FAILED])]
-    if code == 0:
-        return " ".join([*told, "(The script went on, and ended well.)"]) if told else ""
-    return " ".join([f"{_FILE} ended with exit code {code}.", *told])
-
-
-def _sentence(text: str) -> str:
-    return text if text.endswith((".", "?")) else f"{text}."
+    return " ".join(sentences)
 
 
 _SHOWN_FAILED = 3
@@ -179,22 +179,23 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
     image = _named(seen.after, check.image)
     names = _our_names(seen.after, context)
     name = split_reference(check.image)[0]
-    told = Finding(
-        passed=image is not None,
+    reproduce = after_script(context, f"docker images '{name}*'")
+    problem = RIGHT
+    if image is None:
+        problem = IMAGE_MISSING, _missing(check, seen, names)
+    elif check.from_folder:
+        why, look = yield from _not_from_folder(context, check.image, image)
+        if why:
+            problem = OTHER_FOLDER, f"The image {check.image} was not built from this folder: {why}"
+            reproduce = after_script(context, look)
+    return judged(
+        problem,
+        _same(check, seen.after, image) if image else "",
         expected=f"an image named {check.image}" + (", built from this folder" if check.from_folder else ""),
         actual=f"images named {name}*: {', '.join(names) or 'none'}",
-        reproduce=after_script(context, f"docker images '{name}*'"),
+        reproduce=reproduce,
         file=_file(seen),
     )
-    if image is None:
-        return replace(told, reason=IMAGE_MISSING, message=_missing(check, seen, names))
-    if check.from_folder:
-        problem, look = yield from _not_from_folder(context, check.image, image)
-        if problem:
-            message = f"The image {check.image} was not built from this folder: {problem}"
-            reproduce = after_script(context, look)
-            return replace(told, passed=False, reason=OTHER_FOLDER, message=message, reproduce=reproduce)
-    return replace(told, message=_same(check, seen.after, image))
 
 
 def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
@@ -262,12 +263,11 @@ def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Find
     after = {image.id: image for image in seen.after.images}
     lost = sorted(name for image in seen.before.images for name in _names_lost(image, after.get(image.id)))
     lost = [name for name in lost if not name.startswith("grader-base")]
-    return Finding(
-        passed=not lost,
-        reason=IMAGES_REMOVED if lost else "",
-        message=f"{_gone(lost, context)} Only the containers were to be removed." if lost else "",
+    message = f"{_gone(lost, context)} Only the containers were to be removed."
+    return judged(
+        (IMAGES_REMOVED, message) if lost else RIGHT,
         expected="the same images as before",
-        actual=f"{len(lost)} names of images are gone" if lost else "the same images as before",
+        actual=f"{len(lost)} name{'s' * (len(lost) > 1)} of images gone" if lost else "the same images as before",
         reproduce=_LOOK_ONLY,
         file=_FILE,
     )
@@ -315,40 +315,34 @@ def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[
     case = context.group(check.case)[0]
     expected = LINE_FORM.replace("<number>", f"{case.expected('average'):.10g}")
     name = split_reference(check.image)[0]
-    told = Finding(
-        passed=False,
+    again = _ended_well(check, context, seen, image)
+    finding = judged(
+        RIGHT if isinstance(again, RunRequest) else again,
         expected=f"a container of {check.image} that prints “{expected}” and exits 0",
         actual=_containers(seen) or "no container at all",
         reproduce=after_script(context, f"docker run --rm {name}"),
         file=_file(seen),
     )
-    again = _ended_well(check, context, seen, image)
     if not isinstance(again, RunRequest):
-        return replace(told, reason=again[0], message=again[1])
-    request = replace(again, existing_image=check.image)
-    outcome = yield from run(request)
+        return finding
+    outcome = yield from run(replace(again, existing_image=check.image))
     number = predicted(outcome.stdout)
     right = number is not None and agrees(number, case.expected("average")) and outcome.ended == Exited(0)
-    return Finding(
-        passed=right,
-        reason="" if right else CONTAINER_WRONG,
-        message="" if right else _printed_other(check, number, expected),
-        expected=told.expected,
+    printed = "no prediction line" if number is None else f"{number:.10g}"
+    message = f"A container of {check.image} ran, but it printed {printed}, where this was expected: {expected}"
+    return judged(
+        RIGHT if right else (CONTAINER_WRONG, message),
+        expected=finding.expected,
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
-        reproduce=told.reproduce,
+        reproduce=finding.reproduce,
         file=context.script,
     )
 
 
-def _printed_other(check: ContainerRan, number: float | None, expected: str) -> str:
-    what = "no prediction line" if number is None else f"{number:.10g}"
-    return f"A container of {check.image} ran, but it printed {what}, where this was expected: {expected}"
-
-
 def _ended_well(
     check: ContainerRan, context: CheckContext, seen: ScriptSeen, image: ImageSeen | None
-) -> RunRequest | tuple[str, str]:
+) -> RunRequest | Problem:
     """How to run again a container of the image that ran and exited 0; or the reason and message why there is none."""
     ends = {one.id: one.code for one in seen.after.containers if one.code is not None}
     ends |= {one.container: one.code for one in seen.ended}
@@ -444,26 +438,16 @@ def no_containers(check: NoContainers, context: CheckContext) -> CheckGenerator[
     left = seen.after.containers
     whose = " of images named sales-predictor*" if seen.source == "own_engine" else ""
     count = f"{len(left)} container{'' if len(left) == 1 else 's'}{whose} {'is' if len(left) == 1 else 'are'}"
-    return Finding(
-        passed=not left,
-        reason=CONTAINERS_LEFT if left else "",
-        message=f"{count} still there: {_statuses(left)}.{_asked_back(seen)}" if left else "",
+    asked = b"[y/N]" in seen.outcome.stdout + seen.outcome.stderr
+    answer = " A command asked whether to go on ([y/N]), and in a script nobody answers: see its option -f."
+    statuses = ", ".join(sorted(map(_status, left)))
+    return judged(
+        (CONTAINERS_LEFT, f"{count} still there: {statuses}.{answer if asked else ''}") if left else RIGHT,
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
         reproduce=after_script(context, "docker ps -a"),
         file=_file(seen),
     )
-
-
-def _asked_back(seen: ScriptSeen) -> str:
-    """That a command wanted to know whether to go on, as a sentence behind another; "" if none did."""
-    if b"[y/N]" not in seen.outcome.stdout + seen.outcome.stderr:
-        return ""
-    return " A command asked whether to go on ([y/N]), and in a script nobody answers: see its option -f."
-
-
-def _statuses(containers: Sequence[ContainerSeen]) -> str:
-    return ", ".join(sorted(_status(one) for one in containers))
 
 
 def _status(container: ContainerSeen) -> str:
@@ -497,13 +481,14 @@ def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:
     if seen.source == "own_engine":
         raise NotChecked(f"Not checked: without a {_FILE}, nobody saw whether you typed `{command}`.")
     right = any(_lists(request, check.what, len(seen.before.containers)) for request in seen.requests)
-    half = check.what == "containers" and any(request.path == "/containers/json" for request in seen.requests)
-    return Finding(
-        passed=right,
-        reason="" if right else NOT_LISTED,
-        message="" if right else _not_listed(check.what, seen, half=half),
+    requests = dict.fromkeys(filter(None, map(_description, seen.requests)))
+    asked = f"to: {', '.join(requests)}" if requests else "for nothing"
+    return judged(
+        RIGHT if right else (NOT_LISTED, _not_listed(check.what, command, seen)),
         expected=f"the script asks Docker for the list, as `{command}` does",
-        actual="asked for the list" if right else _asked(seen),
+        actual="asked for the list"
+        if right
+        else f"{_FILE} asked Docker " + (f"to: {', '.join(requests)}" if requests else "for nothing"),
         reproduce=f"bash {_FILE}",
         file=_FILE,
     )
@@ -524,28 +509,24 @@ def _lists(request: EngineRequest, what: str, containers: int) -> bool:
 _OK = 200
 
 
-def _not_listed(what: str, seen: ScriptSeen, *, half: bool) -> str:
-    if half:
+def _not_listed(what: str, command: str, seen: ScriptSeen) -> str:
+    if what == "containers" and any(request.path == "/containers/json" for request in seen.requests):
         return f"{_FILE} listed containers, but not all of them: `docker ps -a` shows the stopped ones too."
     failed = seen.outcome.ended != Exited(0) and bool(seen.failed)
     stopped = f" It failed in line {seen.failed[-1].line}; did it come that far?" if failed else ""
-    if what == "images":
-        return f"{_FILE} did not ask Docker for the list of images (`docker images`).{stopped}"
-    return f"{_FILE} did not ask Docker for the list of all containers (`docker ps -a`).{stopped}"
+    return f"{_FILE} did not ask Docker for the list of {_LISTS[what]} (`{command}`).{stopped}"
 
 
-def _asked(seen: ScriptSeen) -> str:
-    asked = dict.fromkeys(word for one in seen.requests for word in [_in_words(one)] if word)
-    return f"{_FILE} asked Docker to: {', '.join(asked)}" if asked else f"{_FILE} asked Docker for nothing"
+_LISTS = {"images": "images", "containers": "all containers"}
 
 
-def _in_words(request: EngineRequest) -> str:
-    """What a request is about, as a command says it; "" for what the docker command does by itself."""
-    told = ((method, re.fullmatch(path, request.path), words) for method, path, words in _WORDS)
-    return next((words for method, match, words in told if match and request.method == method), "")
+def _description(request: EngineRequest) -> str:
+    """What a request does, as a command says it; "" for what the docker command does by itself."""
+    found = (text for method, path, text in _REQUESTS if method == request.method and re.fullmatch(path, request.path))
+    return next(found, "")
 
 
-_WORDS = (
+_REQUESTS = (
     ("POST", "/build|/grpc", "build"),
     ("POST", "/images/.+/tag", "tag an image"),
     ("GET", "/images/.+/json", "inspect an image"),

@@ -24,7 +24,7 @@ from grader.checks.base import (
 )
 from grader.checks.diagnosis import MODULE_MISSING, ended, excerpt, python_error
 from grader.checks.inputs import Inputs, run_request
-from grader.checks.probe import NOT_IMPORTABLE, Probed, ReadsPackages, probe, proved, without_proofs
+from grader.checks.probe import NOT_IMPORTABLE, ProbeCheck, Probed, ReadsPackages, probe, proved, without_proofs
 from grader.checks.python_source import Uses, uses_of
 from grader.course.registry import Check, reason
 from grader.course.types import Name
@@ -191,14 +191,12 @@ def _shows_files(plain: RunRequest, own: _Loaded) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class NotInBase(ReadsPackages):
+class NotInBase(ProbeCheck, ReadsPackages):
     """An instruction of the Dockerfile installed these packages; the base image does not bring them."""
 
     kind: Literal["not_in_base"]
     modules: Annotated[tuple[Name, ...], MinLen(1)]
     """Names as in `import NAME` and `pip install NAME`."""
-    arguments: bool = False
-    """As for `script_runs`."""
 
 
 @check_kind(NotInBase)

@@ -1,9 +1,9 @@
 """The probe: a harmless script put over the student's, to see what really runs it.
 
-The image is run as it is, with the probe in the script's place. If the probe's words come
-out, the process that the image starts reads the script; they also tell which Python runs it,
-from where, under which command line, and what it can import. The words carry a SHA-256 over a
-nonce that the submission cannot know, so they cannot be printed by anything else.
+The image is run as it is, with the probe in the script's place. If the probe's line comes out,
+the process that the image starts reads the script; the line also says which Python runs it, from
+where, under which command line, and what it can import. It carries a SHA-256 over a nonce that
+the submission cannot know, so nothing else can print it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from annotated_types import MinLen
 
 from grader.checks.base import (
     IMAGE_NAME,
+    RIGHT,
     CheckContext,
     CheckGenerator,
     built,
@@ -29,6 +30,7 @@ from grader.checks.base import (
     docker_in_image,
     docker_inspect,
     docker_run,
+    judged,
     run,
 )
 from grader.checks.compare import is_prediction_line, lines
@@ -52,7 +54,7 @@ _MOST_PATHS = 20
 
 @dataclass(frozen=True, slots=True)
 class Probed:
-    """What the probe told: (name, importable, version or error) for `modules`, (name, version) for `distributions`.
+    """What the probe found: (name, importable, version or error) for `modules`, (name, version) for `distributions`.
 
     `sites` are the folders of installed packages that this Python looks through when it starts.
     `beside` is a prediction line that came out although the probe ran and not the script; "" if none did.
@@ -76,12 +78,18 @@ class ReadsPackages(Check):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptRuns(Check):
+class ProbeCheck(Check):
+    """Shared by checks of what the probe finds out."""
+
+    arguments: bool = False
+    """Whether the probe is started with the first case's weeks as arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScriptRuns(ProbeCheck):
     """The process that the image starts reads the student's script: a probe mounted over it is what runs."""
 
     kind: Literal["script_runs"]
-    arguments: bool = False
-    """Whether the probe is started with the first case's weeks as arguments."""
 
 
 @check_kind(ScriptRuns)
@@ -90,22 +98,27 @@ def script_runs(check: ScriptRuns, context: CheckContext) -> CheckGenerator[Find
     seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
-    if seen.beside:
-        return _printed_beside(context, seen)
-    return Finding(
-        passed=True, message=f"The image runs {seen.file} with Python {seen.version}.", reproduce=_reproduce(seen.file)
+    if not seen.beside:
+        note = f"The image runs {seen.file} with Python {seen.version}."
+        return judged(RIGHT, note, reproduce=_reproduce(seen.file))
+    message = f"With another script in the place of {context.script}, the container prints a prediction all the same"
+    return judged(
+        (SCRIPT_NOT_RUN, f"{message}: something else prints it."),
+        expected=f"a prediction that {context.script} prints",
+        actual=seen.beside,
+        reproduce=_reproduce(seen.file),
+        file="Dockerfile",
+        line=context.line_of("CMD", "ENTRYPOINT"),
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PythonVersion(Check):
+class PythonVersion(ProbeCheck):
     """The interpreter that runs the script has this version."""
 
     kind: Literal["python_version"]
     version: MinorVersion
     """Major and minor version, in quotes: "3.9"."""
-    arguments: bool = False
-    """As for `script_runs`."""
 
 
 @check_kind(PythonVersion)
@@ -115,12 +128,9 @@ def python_version(check: PythonVersion, context: CheckContext) -> CheckGenerato
     if isinstance(seen, Finding):
         return seen
     right = seen.version.split(".")[:2] == check.version.split(".")
-    return Finding(
-        passed=right,
-        reason="" if right else WRONG_PYTHON,
-        message=""
-        if right
-        else f"The script is run by Python {seen.version} ({seen.executable}), not by {check.version}.",
+    message = f"The script is run by Python {seen.version} ({seen.executable}), not by {check.version}."
+    return judged(
+        RIGHT if right else (WRONG_PYTHON, message),
         expected=f"Python {check.version}",
         actual=f"Python {seen.version}",
         reproduce=docker_in_image(seen.executable, "-V"),
@@ -130,14 +140,12 @@ def python_version(check: PythonVersion, context: CheckContext) -> CheckGenerato
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Imports(Check):
+class Imports(ProbeCheck):
     """The interpreter that runs the script can import these modules."""
 
     kind: Literal["imports"]
     modules: Annotated[tuple[Name, ...], MinLen(1)]
     """Names as in `import NAME`."""
-    arguments: bool = False
-    """As for `script_runs`."""
 
 
 @check_kind(Imports)
@@ -146,28 +154,24 @@ def imports(check: Imports, context: CheckContext) -> CheckGenerator[Finding]:
     seen = yield from probe(context, arguments=check.arguments)
     if isinstance(seen, Finding):
         return seen
-    missing = [(name, told) for name, importable, told in seen.modules if name in check.modules and not importable]
-    names = ", ".join(name for name, _ in missing)
-    return Finding(
-        passed=not missing,
-        reason=NOT_IMPORTABLE if missing else "",
-        message=f"The Python that runs your script ({seen.executable}) cannot import {names}." if missing else "",
+    missing = {name: error for name, importable, error in seen.modules if name in check.modules and not importable}
+    message = f"The Python that runs your script ({seen.executable}) cannot import {', '.join(missing)}."
+    return judged(
+        (NOT_IMPORTABLE, message) if missing else RIGHT,
         expected="\n".join(f"import {name} works" for name in check.modules),
-        actual="\n".join(told for _, told in missing) or "imported",
+        actual="\n".join(missing.values()) or "imported",
         reproduce=docker_in_image(seen.executable, "-c", f"import {', '.join(check.modules)}"),
         file="Dockerfile",
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ScriptIn(Check):
+class ScriptIn(ProbeCheck):
     """The script that runs lives in this directory (or below it)."""
 
     kind: Literal["script_in"]
     path: AbsolutePath
     """Absolute path."""
-    arguments: bool = False
-    """As for `script_runs`."""
 
 
 @check_kind(ScriptIn)
@@ -177,10 +181,8 @@ def script_in(check: ScriptIn, context: CheckContext) -> CheckGenerator[Finding]
     if isinstance(seen, Finding):
         return seen
     right = posixpath.commonpath([seen.file, check.path]) == posixpath.normpath(check.path)
-    return Finding(
-        passed=right,
-        reason="" if right else SCRIPT_ELSEWHERE,
-        message="" if right else f"The script that runs is {seen.file}, which is not in {check.path}.",
+    return judged(
+        RIGHT if right else (SCRIPT_ELSEWHERE, f"The script that runs is {seen.file}, which is not in {check.path}."),
         expected=f"a path in {check.path}",
         actual=seen.file,
         reproduce=_reproduce(seen.file),
@@ -189,12 +191,10 @@ def script_in(check: ScriptIn, context: CheckContext) -> CheckGenerator[Finding]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RelativeCommand(Check):
+class RelativeCommand(ProbeCheck):
     """The command that starts the script names it by a relative path."""
 
     kind: Literal["relative_command"]
-    arguments: bool = False
-    """As for `script_runs`."""
 
 
 @check_kind(RelativeCommand)
@@ -205,10 +205,9 @@ def relative_command(check: RelativeCommand, context: CheckContext) -> CheckGene
         return seen
     named = {posixpath.basename(seen.file), posixpath.basename(seen.argv[0]) if seen.argv else ""}
     absolute = [word for word in seen.command if word.startswith("/") and posixpath.basename(word) in named]
-    return Finding(
-        passed=not absolute,
-        reason=ABSOLUTE_PATH if absolute else "",
-        message=f"The command names the script by its absolute path {absolute[0]}." if absolute else "",
+    message = f"The command names the script by its absolute path {''.join(absolute[:1])}."
+    return judged(
+        (ABSOLUTE_PATH, message) if absolute else RIGHT,
         expected=f"{posixpath.basename(seen.file)}, found from the working directory",
         actual=shlex.join(seen.command),
         line=context.line_of("CMD", "ENTRYPOINT"),
@@ -234,13 +233,19 @@ def probe(context: CheckContext, *, arguments: bool) -> CheckGenerator[Probed | 
     if isinstance(found, Finding):
         return found
     if not found:
-        return _script_absent(context)
+        return judged(
+            (SCRIPT_ABSENT, f"{context.script} is nowhere in the image."),
+            expected=f"an image that holds {context.script}",
+            actual="no file with that name or that content",
+            reproduce=docker_in_image("find", "/", "-xdev", "-name", context.script),
+            file="Dockerfile",
+        )
     if ran is None or set(found) != set(named):
         ran = yield from _run_probe(context, found, args)
         if (seen := _probed(context, ran[1])) is not None:
             return seen
     elsewhere = found if named and not set(named) & set(found) else ()
-    return _script_not_run(context, image, *ran, _where(context, image, named, elsewhere))
+    return _script_not_run(context, image, *ran, _command_problem(context, image, named, elsewhere))
 
 
 def _run_probe(
@@ -348,22 +353,8 @@ def _find(context: CheckContext, image: Built) -> CheckGenerator[tuple[str, ...]
     """
     content = context.files.content(context.script) or b""
     same = ("-o", "-size", f"{len(content)}c") if content else ()
-    words = (
-        "find",
-        "/",
-        "-xdev",
-        "-type",
-        "f",
-        "(",
-        "-name",
-        context.script,
-        *same,
-        ")",
-        "-exec",
-        "sha256sum",
-        "{}",
-        "+",
-    )
+    words = ("find", "/", "-xdev", "-type", "f", "(", "-name", context.script, *same, ")")
+    words += ("-exec", "sha256sum", "{}", "+")
     outcome = yield from run(RunRequest(entrypoint=words))
     if isinstance(outcome.ended, NotStarted):
         stopped = not_finished(image, RunRequest(), outcome)
@@ -377,19 +368,7 @@ def _find(context: CheckContext, image: Built) -> CheckGenerator[tuple[str, ...]
     return tuple(sorted(paths)[:_MOST_PATHS])
 
 
-# ── findings ────────────────────────────────────────────────────────────────────────────
-
-
-def _script_absent(context: CheckContext) -> Finding:
-    return Finding(
-        passed=False,
-        reason=SCRIPT_ABSENT,
-        message=f"{context.script} is nowhere in the image.",
-        expected=f"an image that holds {context.script}",
-        actual="no file with that name or that content",
-        reproduce=docker_in_image("find", "/", "-xdev", "-name", context.script),
-        file="Dockerfile",
-    )
+# ── why not the script ──────────────────────────────────────────────────────────────────
 
 
 def _script_not_run(
@@ -397,40 +376,38 @@ def _script_not_run(
 ) -> Finding:
     as_is = replace(request, replaced=())
     reproduce = docker_inspect("Entrypoint", "Cmd", after=docker_run(as_is))
+    installs = _installs_at_start(context, image)
     stopped = not_finished(image, as_is, outcome)
     if stopped is not None:
-        message = stopped.message + _installs_at_start(context, image)
-        return replace(with_location(stopped, context), message=message, reproduce=reproduce)
-    return Finding(
-        passed=False,
-        reason=SCRIPT_NOT_RUN,
-        message=message + _installs_at_start(context, image),
+        return replace(with_location(stopped, context), message=stopped.message + installs, reproduce=reproduce)
+    return judged(
+        (SCRIPT_NOT_RUN, message + installs),
         expected=f"a command that runs {context.script}",
         actual=f"Docker executed: {shown_command(image, request.args)}\n{excerpt(outcome)}",
         ended=ended(outcome.ended),
-        line=context.line_of("CMD", "ENTRYPOINT"),
         reproduce=reproduce,
         file="Dockerfile",
+        line=context.line_of("CMD", "ENTRYPOINT"),
     )
 
 
-def _where(context: CheckContext, image: Built, named: tuple[str, ...], elsewhere: tuple[str, ...]) -> str:
-    """What is wrong with a command that does not run the script, as far as its own words tell."""
-    told = f"The container's command does not run {context.script}."
+def _command_problem(context: CheckContext, image: Built, named: tuple[str, ...], elsewhere: tuple[str, ...]) -> str:
+    """What is wrong with a command that does not run the script, as far as its own words show."""
+    message = f"The container's command does not run {context.script}."
     if elsewhere:
-        told = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
+        message = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
     if context.line_of("CMD", "ENTRYPOINT") is None:
         return (
-            f"{told} After FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
+            f"{message} After FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
             "so the command is that of the image that FROM names."
         )
     quoted, sign = _quoted_wrongly(image)
     if quoted:
         return (
-            f"{told} The list of {quoted} is not a valid one, because it has {sign}; "
+            f"{message} The list of {quoted} is not a valid one, because it has {sign}; "
             'so Docker gave it to a shell as text. It takes plain double quotes (").'
         )
-    return f"{told}{_carriage_return(context, image)}"
+    return f"{message}{_carriage_return(context, image)}"
 
 
 def _quoted_wrongly(image: Built) -> tuple[str, str]:
@@ -479,20 +456,6 @@ _INSTALLS = re.compile(
 """Options are counted, and texts cut, since whoever writes many of both could make the search take hours."""
 _MOST_READ = 64 * 1024
 """Bytes of a start script that are read; the longest honest ones have a tenth of it."""
-
-
-def _printed_beside(context: CheckContext, seen: Probed) -> Finding:
-    return Finding(
-        passed=False,
-        reason=SCRIPT_NOT_RUN,
-        message=f"With another script in the place of {context.script}, the container prints a prediction all the "
-        "same: something else prints it.",
-        expected=f"a prediction that {context.script} prints",
-        actual=seen.beside,
-        line=context.line_of("CMD", "ENTRYPOINT"),
-        reproduce=_reproduce(seen.file),
-        file="Dockerfile",
-    )
 
 
 def _reproduce(path: str) -> str:
