@@ -486,9 +486,7 @@ def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:
     return judged(
         RIGHT if right else (NOT_LISTED, _not_listed(check.what, command, seen)),
         expected=f"the script asks Docker for the list, as `{command}` does",
-        actual="asked for the list"
-        if right
-        else f"{_FILE} asked Docker " + (f"to: {', '.join(requests)}" if requests else "for nothing"),
+        actual="asked for the list" if right else f"{_FILE} asked Docker {asked}",
         reproduce=f"bash {_FILE}",
         file=_FILE,
     )
