@@ -37,7 +37,7 @@ from grader.cli.common import (
 )
 from grader.cli.console import Console
 from grader.cli.proving import prove_for_batch
-from grader.cli.wiring import GradingSettings, open_session
+from grader.cli.wiring import NOT_RUN, GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.course.oracle import expected_cases
 from grader.errors import GraderError, UsageError
@@ -48,9 +48,9 @@ from grader.grading.scoring import Details
 from grader.grading.session import Session
 from grader.limits.probes import Tier
 from grader.limits.required import for_whole_batch, waivers
-from grader.models import EngineInfo
+from grader.models import EngineInfo, ExerciseStatus, Report
 from grader.submissions.lms import Submissions, open_submissions
-from grader.submissions.reader import Selection
+from grader.submissions.reader import LOOKED_FOR, Selection
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,7 +154,11 @@ def command(course: Path | None, /, **given: Any) -> int:
             with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
                 write_results(journal, folder.course, options.out)
             raise
-        return conclude(console, write_results(journal, folder.course, options.out), options.out)
+        reports = write_results(journal, folder.course, options.out)
+        code = conclude(console, reports, options.out)
+        for note in _doubts(reports, plan, settings):
+            console.note(note, "not_graded")
+        return code
 
 
 def _plan(options: BatchOptions, submissions: Submissions, exercises: Sequence[Exercise]) -> Plan:
@@ -195,6 +199,26 @@ def _note_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
         names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
         more = ["…"] if len(cut_off) > _NAMED else []
         console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(names + more)}.")
+
+
+def _doubts(reports: Sequence[Report], plan: Plan, settings: GradingSettings) -> Iterator[str]:
+    """What makes the results doubtful, and what an instructor can do about it."""
+    asked = {exercise.id for exercise in plan.exercises}
+    rows = [
+        exercise
+        for report in reports
+        if plan.students.get(report.student)
+        for exercise in report.exercises
+        if exercise.id in asked
+    ]
+    missing = sum(exercise.status is ExerciseStatus.NOT_SUBMITTED for exercise in rows)
+    if missing > len(rows) / 2:
+        yield f"Mostly not submitted: {missing} of {len(rows)} exercises of those who handed in something. {LOOKED_FOR}"
+    if settings.whose == "strangers" and any(exercise.message == NOT_RUN for exercise in rows):
+        yield (
+            "With --engine host, no commands of other people are run. Leave it out, so that they get an engine of their "
+            "own behind a proxy; or allow it for just these exercises with --accept-risk."
+        )
 
 
 # ── grading ─────────────────────────────────────────────────────────────────────────────

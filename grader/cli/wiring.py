@@ -233,7 +233,7 @@ class _LazySandboxes:
     def __call__(self) -> AbstractContextManager[Sandbox]:
         """A sandbox for one submission. `EnvironmentProblem` where nobody's commands may be run."""
         if not self._allowed:
-            raise EnvironmentProblem(_RISK)
+            raise EnvironmentProblem(NOT_RUN)
         with self._lock:
             self._cancellation.check()
             if self._made is None:
@@ -250,7 +250,7 @@ class _LazySandboxes:
 
 
 def _no_sandboxes() -> AbstractContextManager[Sandbox]:
-    raise EnvironmentProblem(_RISK)
+    raise EnvironmentProblem(NOT_RUN)
 
 
 def host_engines(host: DockerEngine) -> Engines:
@@ -258,11 +258,8 @@ def host_engines(host: DockerEngine) -> Engines:
     return Engines(host, _no_sandboxes)
 
 
-_RISK = (
-    "Not graded: this exercise runs commands that the student wrote, and with `--engine host` no commands of other "
-    "people are run. Leave `--engine host` out, so that they get an engine of their own behind a proxy; or allow just "
-    "that for these exercises with `--accept-risk`."
-)
+NOT_RUN = "Its commands were not run: this batch runs no commands of students on the engine that it uses."
+"""Why an exercise is not graded whose commands nobody has allowed. Students read it, too."""
 
 
 # ── base images ─────────────────────────────────────────────────────────────────────────

@@ -80,7 +80,10 @@ def test_other_peoples_commands_are_run_in_a_private_engine_only(
     words = ("batch", str(tmp_path / "class"), "--exercise", "3.3.3", "--seed", "5", "--out")
     refused = grader(*words, str(tmp_path / "host"), "--engine", "host")
     assert refused.returncode == 3
-    assert "--accept-risk" in (tmp_path / "host" / "students" / "ada.html").read_text(encoding="utf-8")
+    assert "--accept-risk" in refused.stderr
+    page = (tmp_path / "host" / "students" / "ada.html").read_text(encoding="utf-8")
+    assert "commands were not run" in page
+    assert "--" not in page.partition("<main>")[2]
     graded = grader(*words, str(tmp_path / "private"))
     assert graded.returncode == 0, graded.stderr
     with (tmp_path / "private" / "grades.csv").open(encoding="utf-8", newline="") as file:
