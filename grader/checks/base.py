@@ -8,6 +8,7 @@ it with an engine, regrading with stored observations, tests with a function.
 from __future__ import annotations
 
 import posixpath
+import re
 import shlex
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
@@ -213,35 +214,46 @@ def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def docker_run(request: RunRequest) -> str:
-    """A shell line that builds the folder's image and runs it as `request` does, files and folders included."""
-    prepare = [] if request.existing_image else [_BUILD]
-    prepare += [f"mkdir -p -m 777 {_local(folder.path)}" for folder in request.folders]
-    return " && ".join([*prepare, _run_line(request)])
+    """Shell lines that build the folder's image and run it as `request` does, files and folders included.
+
+    Each command is a line of its own, so that they can be pasted into bash, zsh and PowerShell.
+    """
+    return "\n".join([*([] if request.existing_image else [_BUILD]), *_run_lines(request)])
 
 
 def docker_runs(requests: Sequence[RunRequest]) -> str:
-    """A shell line that builds the folder's image and runs it as each request does, all on one fresh `$folder`."""
-    runs = " ; ".join(_run_line(request, folder='"$folder"') for request in requests)
-    return f'{_BUILD} && folder=$(mktemp -d) && chmod 777 "$folder" && {runs}'
+    """Shell lines that build the folder's image and run it as each request does, all on the same folders."""
+    return "\n".join([_BUILD, *(line for request in requests for line in _run_lines(request))])
 
 
-def _run_line(request: RunRequest, *, folder: str = "") -> str:
-    """A run, and before it the files that it is given; `folder`, as a shell's text, stands for what is mounted."""
-    prepare: list[str] = []
-    options: list[str] = []
-    for file in request.files:
-        prepare.append(f"printf {_printf_form(file.content)} > {shlex.quote(_local(file.path))}")
-        options += ["-v", shlex.quote(f"{_local(file.path)}:{file.path}:ro")]
-    for mount in request.folders:
-        options += ["-v", f"{folder}:{mount.path}" if folder else shlex.quote(f"{_local(mount.path)}:{mount.path}")]
-    for name, value in request.environment:
-        options += ["-e", shlex.quote(f"{name}={value}")]
-    command = ["docker run --rm", *options, shlex.join([request.existing_image or IMAGE_NAME, *request.args])]
-    return " && ".join([*prepare, " ".join(command)])
+def tried_path(path: str) -> str:
+    """Where, in the exercise's folder, a student's try has what the container sees at `path`."""
+    return f"try-{posixpath.basename(path.rstrip('/'))}"
 
 
-def _local(path: str) -> str:
-    return f"/tmp/{posixpath.basename(path.rstrip('/'))}"
+def _run_lines(request: RunRequest) -> list[str]:
+    """A run, and before it what makes the files and folders that it is given."""
+    mounted = [(file.path, ":ro") for file in request.files] + [(folder.path, "") for folder in request.folders]
+    options = [f'-v "$PWD/{tried_path(path)}:{path}{mode}"' for path, mode in mounted]
+    options += [f"-e {shlex.quote(f'{name}={value}')}" for name, value in request.environment]
+    command = shlex.join([request.existing_image or IMAGE_NAME, *request.args])
+    return [
+        *(write_file(tried_path(file.path), file.content) for file in request.files),
+        *(f"mkdir -p {tried_path(folder.path)}" for folder in request.folders),
+        " ".join(["docker run --rm", *options, command]),
+    ]
+
+
+def write_file(path: str, content: bytes) -> str:
+    """A shell line that writes a file: by `echo`, which every shell has, if the content allows it."""
+    text = content.decode("ascii", "replace")
+    if text.endswith("\n") and _ECHOED.fullmatch(text):
+        return f'echo "{text[:-1]}" > {path}'
+    return f"printf {_printf_form(content)} > {path}"
+
+
+_ECHOED = re.compile(r"[\w.,:;=+/ \n]+[\w.,:;=+/ \n-]*", re.ASCII)
+"""Text that means the same between double quotes in bash, zsh and PowerShell."""
 
 
 def _printf_form(content: bytes) -> str:
@@ -264,7 +276,7 @@ _SCRIPT = ScriptRequest().file
 
 def docker_in_image(program: str, *words: str) -> str:
     """A shell line that builds the folder's image and executes another program in it."""
-    return f"{_BUILD} && {shlex.join(['docker', 'run', '--rm', '--entrypoint', program, IMAGE_NAME, *words])}"
+    return f"{_BUILD}\n{shlex.join(['docker', 'run', '--rm', '--entrypoint', program, IMAGE_NAME, *words])}"
 
 
 def docker_inspect(*fields: str, after: str = "") -> str:
@@ -274,7 +286,7 @@ def docker_inspect(*fields: str, after: str = "") -> str:
     """
     form = " ".join(f"{{{{.Config.{field}}}}}" for field in fields)
     inspect = f"docker inspect -f '{form}' {IMAGE_NAME}"
-    return f"{after} ; {inspect}" if after else f"{_BUILD} && {inspect}"
+    return f"{after or _BUILD}\n{inspect}"
 
 
 IMAGE_NAME = "sales-predictor"

@@ -32,7 +32,7 @@ INSTALLED_AGAIN = reason(
 )
 
 _REPRODUCE = (
-    f"docker build -t {IMAGE_NAME} . && echo '# a change' >> sales_predictor.py && docker build -t {IMAGE_NAME} . "
+    f"docker build -t {IMAGE_NAME} .\necho '# a change' >> sales_predictor.py\ndocker build -t {IMAGE_NAME} ."
     "  # then remove the added line"
 )
 

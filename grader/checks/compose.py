@@ -9,7 +9,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from grader.checks.base import RIGHT, CheckContext, CheckGenerator, NotChecked, Problem, check_kind, compose, judged
+from grader.checks.base import (
+    RIGHT,
+    CheckContext,
+    CheckGenerator,
+    NotChecked,
+    Problem,
+    check_kind,
+    compose,
+    judged,
+    write_file,
+)
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.inputs import sales_file
@@ -177,9 +187,9 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
 
 def _with_other_weeks(file: str, weeks: Sequence[str]) -> str:
     """A shell line that brings it up with these weeks in the file, and then puts the student's own file back."""
-    saved = f"/tmp/{posixpath.basename(file)}.before"
-    put = f"printf '%s\\n' {' '.join(weeks)} > {file}"
-    return f"cp {file} {saved} && {put} && docker compose up --build; cp {saved} {file}"
+    saved = f"{file}.before"
+    put = write_file(file, "".join(f"{week}\n" for week in weeks).encode())
+    return f"cp {file} {saved}\n{put}\ndocker compose up --build\ncp {saved} {file}"
 
 
 def _no_container(seen: ComposeSeen, wanted: Sequence[_Service]) -> Finding:
@@ -240,7 +250,7 @@ def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Fi
         RIGHT if worked else (COMPOSE_LEFT, f"After `docker compose down` there is still: {left or 'something'}."),
         expected="no container, network or volume of the project",
         actual=left or failed or "nothing is left",
-        reproduce="docker compose up -d && docker compose down --volumes && docker compose ps -a",
+        reproduce="docker compose up -d\ndocker compose down --volumes\ndocker compose ps -a",
         file=compose_file(context.files),
     )
 

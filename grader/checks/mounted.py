@@ -23,6 +23,7 @@ from grader.checks.base import (
     first_right,
     judged,
     run,
+    tried_path,
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, with_location
@@ -216,7 +217,8 @@ class _Saving:
 
 
 def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: _Saving) -> Finding:
-    reproduce = f'{docker_runs(saving.requests)} ; ls -l "$folder"; cat "$folder"/{check.name}'
+    folder = tried_path(saving.requests[-1].folders[0].path)
+    reproduce = f"{docker_runs(saving.requests)}\nls {folder}\ncat {folder}/{check.name}"
     stopped = not_finished(image, saving.requests[-1], saving.outcome)
     if stopped is not None:
         return replace(with_location(stopped, context), reproduce=reproduce)

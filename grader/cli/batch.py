@@ -216,8 +216,8 @@ def _doubts(reports: Sequence[Report], plan: Plan, settings: GradingSettings) ->
         yield f"Mostly not submitted: {missing} of {len(rows)} exercises of those who handed in something. {LOOKED_FOR}"
     if settings.whose == "strangers" and any(exercise.message == NOT_RUN for exercise in rows):
         yield (
-            "With --engine host, no commands of other people are run. Leave it out, so that they get an engine of their "
-            "own behind a proxy; or allow it for just these exercises with --accept-risk."
+            "With --engine host, no commands of other people are run. Leave it out, so that they get an engine "
+            "of their own behind a proxy; or allow it for just these exercises with --accept-risk."
         )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import replace
 
@@ -24,9 +25,9 @@ LINE = "Predicted sales for next week: "
 
 
 def put_by(line: str) -> bytes:
-    """What the line's `printf` puts into the file."""
-    (command,) = [part for part in line.split(" && ") if part.startswith("printf ")]
-    return subprocess.run(["sh", "-c", command.rpartition(" > ")[0]], capture_output=True, check=True).stdout
+    """What the line that writes the file puts into it."""
+    (command,) = re.findall(r"^(?:printf|echo) .*(?= > try-)", line, re.MULTILINE | re.DOTALL)
+    return subprocess.run(["bash", "-c", command], capture_output=True, check=True).stdout
 
 
 @pytest.mark.parametrize("untidy", [False, True])
@@ -37,16 +38,26 @@ def test_the_shell_line_makes_the_file_byte_for_byte(weeks: tuple[str, ...], unt
 
 
 @settings(max_examples=50)
-@with_any(st.binary(max_size=40).filter(lambda content: b" && " not in content))
+@with_any(st.binary(max_size=40).filter(lambda content: b" > try-" not in content))
 def test_whatever_the_file_holds(content: bytes) -> None:
     assert put_by(docker_run(RunRequest(files=(MemoryFile("/app/x", content),)))) == content
 
 
-def test_several_runs_share_one_fresh_folder() -> None:
-    request = RunRequest(("a b",), (("TYPE", "x y"),), folders=(FolderMount("/app/logs"),))
-    run = """docker run --rm -v "$folder":/app/logs -e 'TYPE=x y' sales-predictor 'a b'"""
-    begin = 'docker build -q -t sales-predictor . && folder=$(mktemp -d) && chmod 777 "$folder"'
-    assert docker_runs([request, request]) == f"{begin} && {run} ; {run}"
+@settings(max_examples=50)
+@with_any(st.text("0123456789 .-+e=:,/abc\n$`\"'\\!", max_size=30))
+def test_text_that_any_shell_can_echo(text: str) -> None:
+    content = f"{text}\n".encode()
+    assert put_by(docker_run(RunRequest(files=(MemoryFile("/app/x", content),)))) == content
+
+
+def test_each_command_is_a_line_that_bash_zsh_and_powershell_take() -> None:
+    file = sales_file("/app/sales.txt", Case("first", "first", ("100", "120")), untidy=False)
+    request = RunRequest(("a b",), (("TYPE", "x y"),), files=(file,), folders=(FolderMount("/app/logs"),))
+    mounts = """-v "$PWD/try-sales.txt:/app/sales.txt:ro" -v "$PWD/try-logs:/app/logs\""""
+    run = ['echo "100', '120" > try-sales.txt', "mkdir -p try-logs"]
+    run.append(f"docker run --rm {mounts} -e 'TYPE=x y' sales-predictor 'a b'")
+    assert docker_run(request).splitlines() == ["docker build -q -t sales-predictor .", *run]
+    assert docker_runs([request, request]).splitlines() == ["docker build -q -t sales-predictor .", *run, *run]
 
 
 # ── places ──────────────────────────────────────────────────────────────────────────────

@@ -290,7 +290,7 @@ def test_what_is_told_of_a_command_is_the_run_that_was_seen() -> None:
 
     verdict = check(graded("3.1.4", image(None, ("echo", "hello")), program), "script")
     assert verdict.actual == "Docker executed: echo hello\nhello"
-    assert "docker run --rm sales-predictor ; docker inspect" in verdict.reproduce
+    assert "docker run --rm sales-predictor\ndocker inspect" in verdict.reproduce
 
 
 # ── arguments ───────────────────────────────────────────────────────────────────────────
@@ -317,7 +317,7 @@ def test_cmd_instead_of_entrypoint_is_explained() -> None:
     assert "no ENTRYPOINT" in verdict.message
     assert "ENTRYPOINT" in verdict.hint
     assert verdict.ended == "not_started"
-    assert verdict.reproduce == "docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110"
+    assert verdict.reproduce == "docker build -q -t sales-predictor .\ndocker run --rm sales-predictor 100 120 110"
 
 
 @pytest.mark.parametrize(

@@ -45,7 +45,7 @@ def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
     assert verdict.status is CheckStatus.FAILED
     assert told in verdict.message
     assert verdict.hint
-    assert verdict.reproduce.startswith("docker build -q -t sales-predictor . && docker run")
+    assert verdict.reproduce.startswith("docker build -q -t sales-predictor .\ndocker run")
 
 
 @pytest.mark.parametrize(

@@ -223,8 +223,8 @@ def test_a_second_run_that_does_not_replace_is_shown_with_the_first() -> None:
     assert verdict.message.startswith("The last number in prediction.txt is ")
     assert ", the prediction for the weeks " in verdict.message
     assert verdict.reproduce.count("docker run --rm ") == 2
-    assert verdict.reproduce.count('"$folder":/app/output') == 2
-    assert verdict.reproduce.endswith('; ls -l "$folder"; cat "$folder"/prediction.txt')
+    assert verdict.reproduce.count("$PWD/try-output:/app/output") == 2
+    assert verdict.reproduce.endswith("\nls try-output\ncat try-output/prediction.txt")
 
 
 def test_a_file_without_a_number_and_a_run_that_ended_with_an_error() -> None:
