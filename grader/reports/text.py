@@ -44,7 +44,7 @@ _LABEL_WIDTH = len("Expected")
 _BODY = " " * 2
 _EXCERPT_LIMIT = 2_000
 """Characters shown of what was expected, and of what was seen."""
-_MESSAGE_LINES, _FACT_LINES, _HINT_LINES = 9, 5, 5
+_MESSAGE_LINES, _FACT_LINES, _HINT_LINES = 9, 5, 6
 """Lines of each part of a failure, unless all is asked for: together, a failing check fits on one screen."""
 _SUMMARY_LINES = 10
 _COMMON = 4
@@ -138,7 +138,9 @@ def _failure(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions
     """What is known of a failed check: what, where, expected beside actual, one hint, the command to try."""
     limits = (None, None, None) if options.everything else (_MESSAGE_LINES, _FACT_LINES, _HINT_LINES)
     yield from _clipped(list(paragraph("plain", inert(check.message), _BODY, width)), limits[0])
-    hint = list(_clipped(list(paragraph("plain", _hint(check), _BODY, width)), limits[2]))
+    hint = list(paragraph("plain", _hint(check), _BODY, width))
+    if limits[2] is not None and len(hint) > limits[2]:
+        hint[limits[2] - 1 :] = [(("faint", f"{_BODY}… {len(hint) - limits[2] + 1} lines more: --all"),)]
     for block in (
         [*_quoted(exercise, check, options.source, width), *_facts(check, width, limits[1])],
         [*hint, *_try_it(check)],
@@ -154,7 +156,7 @@ def _quoted(exercise: ExerciseReport, check: CheckVerdict, source: Source, width
         return
     text = inert_line(source(exercise.id, check.file, check.line)) if check.line is not None else ""
     if not text.strip() or cells(where) > width // 2:
-        yield from paragraph("label", where, _BODY, width)
+        yield from paragraph("label", f"Where     {where}", _BODY, width)
         return
     shown = _cut(text, width - len(_BODY) - cells(where) - 3)
     start, length = _meant(shown, check)
