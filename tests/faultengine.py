@@ -23,8 +23,6 @@ from urllib.parse import parse_qs, urlsplit
 
 from grader.models import Exited, MemoryFile, RunOutcome, RunRequest
 
-__all__ = ["Asked", "FaultEngine", "Reply", "SmallDocker", "as_json", "messages"]
-
 
 @dataclass(frozen=True)
 class Asked:

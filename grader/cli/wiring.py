@@ -23,7 +23,6 @@ from grader.course.oracle import expected_cases
 from grader.engine.build.context import make_job
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.images import copy_image
 from grader.engine.protocol import Sandbox
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
@@ -309,12 +308,12 @@ class _BuildBases:
         """Make it present, and say where it came from."""
         origin = self._source.supply(reference)
         with self._lock:
-            target = self._engine.connection  # the engine may be renewed meanwhile
-            if (reference, target.endpoint) not in self._ready:
+            name = self._engine.info().name  # another one where the engine was renewed meanwhile
+            if (reference, name) not in self._ready:
                 if self._engine.image_labels(reference) is None:
-                    copy_image(self._source.host.connection, target, reference)
+                    self._engine.copy_image(self._source.host, reference)
                 _build_on(self._engine, reference)
-                self._ready.add((reference, target.endpoint))
+                self._ready.add((reference, name))
         return origin
 
 

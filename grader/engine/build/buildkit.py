@@ -52,7 +52,7 @@ def build_with_buildkit(
         timer.daemon = True
         timer.start()
 
-    seen = _Messages(Progress(order.dockerfile), on_step)
+    seen = _Messages(Progress(order.job.dockerfile), on_step)
     stopped: Reason | None = None
     try:
         with cancellation.watch(stop) as watchdog:

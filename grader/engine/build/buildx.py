@@ -47,7 +47,7 @@ def build_with_buildx(
     connection: Connection, order: BuildOrder, cancellation: Cancellation, on_step: OnStep
 ) -> Built | BuildFailed:
     """A `Builder`. The CLI gets the endpoint and nothing else of the user's Docker configuration."""
-    progress = Progress(order.dockerfile)
+    progress = Progress(order.job.dockerfile)
     stopped: Reason | None = None
     error = ""
     with tempfile.TemporaryDirectory(prefix="grader-buildx-") as folder:

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grader.dockerfile.models import Dockerfile, Unparsable
+from grader.dockerfile.models import Dockerfile
 from grader.engine.build.builder import SILENCE, BuildOrder, api_parameters, error_of, json_messages, outcome
 from grader.engine.build.trace import LOG_TAIL, Failure, error_line
 from grader.engine.http import Connection, Parameters, Refused, Stream, parse_time
@@ -45,9 +45,9 @@ def build_classic(
         stream = _begin(connection, order)
     except Refused as refused:
         if refused.status == _BAD_REQUEST:  # the Dockerfile cannot be parsed
-            return BuildFailed(refused.reason, line=error_line(refused.reason, order.dockerfile))
+            return BuildFailed(refused.reason, line=error_line(refused.reason, order.job.dockerfile))
         raise
-    seen = _Messages(order.dockerfile, on_step)
+    seen = _Messages(order.job.dockerfile, on_step)
     stopped: Reason | None = None
     try:
         with cancellation.watch(stream.abort) as watchdog:
@@ -81,7 +81,7 @@ def _bounds(order: BuildOrder) -> Parameters:
 class _Messages:
     """What the messages of one build have said so far."""
 
-    dockerfile: Dockerfile | Unparsable
+    dockerfile: Dockerfile
     on_step: OnStep
     image: str = ""
     error: str = ""
@@ -118,9 +118,7 @@ class _Messages:
             self._add_output(text)
 
     def _begin_step(self, match: re.Match[str]) -> None:
-        lines = (
-            [] if isinstance(self.dockerfile, Unparsable) else [one.first_line for one in self.dockerfile.instructions]
-        )
+        lines = [one.first_line for one in self.dockerfile.instructions]
         number = int(match["number"])
         line = lines[number - 1] if number <= len(lines) else None
         self._step = BuildStep(f"[{number}/{len(lines)}] {match['text']}", line=line)

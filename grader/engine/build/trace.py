@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from grader.dockerfile.image_names import normalised
-from grader.dockerfile.models import Dockerfile, Instruction, Unparsable
+from grader.dockerfile.models import Dockerfile, Instruction
 from grader.engine.wording import (
     BUILD_STEP,
     PARSE_ERROR,
@@ -156,7 +156,7 @@ class Failure:
 class Progress:
     """What is known of a build while it goes on. `log_bytes` counts the output of all steps together."""
 
-    dockerfile: Dockerfile | Unparsable
+    dockerfile: Dockerfile
     log_bytes: int = 0
     _vertices: dict[str, Vertex] = field(default_factory=dict)
     _tails: dict[str, bytes] = field(default_factory=dict)
@@ -231,7 +231,7 @@ _NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
 _SCRATCH = "scratch"
 
 
-def step_line(name: str, dockerfile: Dockerfile | Unparsable, triggers: int = 0) -> int | None:
+def step_line(name: str, dockerfile: Dockerfile, triggers: int = 0) -> int | None:
     """The Dockerfile's line of the step with this name (`[build 2/4] RUN pip install numpy`), or None.
 
     The number counts the instructions of its stage that make layers, after the triggers (ONBUILD) of what it is built
@@ -243,7 +243,7 @@ def step_line(name: str, dockerfile: Dockerfile | Unparsable, triggers: int = 0)
     replaced, is nowhere.
     """
     match = BUILD_STEP.match(name)
-    if match is None or isinstance(dockerfile, Unparsable):
+    if match is None:
         return None
     text = _on_one_line(match["text"])
     by_number = _numbered_line(match, text, dockerfile, triggers)
@@ -310,7 +310,7 @@ def _on_one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def error_line(message: str, dockerfile: Dockerfile | Unparsable) -> int | None:
+def error_line(message: str, dockerfile: Dockerfile) -> int | None:
     """The line of an error about the Dockerfile itself, or None.
 
     Most errors name it. Else it is the one instruction that the error can mean: by its keyword, or by a word that
@@ -319,8 +319,6 @@ def error_line(message: str, dockerfile: Dockerfile | Unparsable) -> int | None:
     match = PARSE_ERROR.search(message)
     if match:
         return int(match[1])
-    if isinstance(dockerfile, Unparsable):
-        return dockerfile.line
     keyword = message.split(" ", 1)[0]
     quoted = [part for parts in _QUOTED.findall(message) for part in parts if part]
     meant = [

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from grader.dockerfile.parser import parse
 from grader.engine.build import BuilderName, unsupported
 from grader.engine.build.buildx import rawjson_parts
 from grader.engine.build.trace import Progress, Status
@@ -47,7 +46,7 @@ def test_what_a_builder_does_not_know(
 
 def test_messages_of_buildx_are_those_of_buildkit() -> None:
     parts = list(rawjson_parts((RECORDED / "buildx-0.13.txt").read_bytes().splitlines(keepends=True)))
-    progress = Progress(parse((RECORDED / "two-stages.Dockerfile").read_bytes()))
+    progress = Progress(read_dockerfile((RECORDED / "two-stages.Dockerfile").read_bytes()))
     for part in parts:
         progress.add(part if isinstance(part, Status) else Status())
     assert [part for part in parts if isinstance(part, str)] == [

@@ -229,26 +229,6 @@ def test_a_run_as_it_should_be(serve: Serve) -> None:
     assert order[-1] == "DELETE /containers/c1"
 
 
-BROKEN_RUNS = {
-    "create": {"POST /containers/create": as_json({"message": "no space left on device"}, 500)},
-    "attach": {"POST /containers/c1/attach": as_json({"message": "?"}, 500)},
-    "output": {"POST /containers/c1/attach": Reply((OUTPUT,), cut=True)},
-    "start": {"POST /containers/c1/start": as_json({"message": "cgroup: no space left on device"}, 500)},
-    "end": {"POST /containers/c1/wait": Reply(cut=True)},
-    "state": {"GET /containers/c1/json": as_json({"message": "No such container"}, 404)},
-}
-
-
-@pytest.mark.parametrize("unusual", BROKEN_RUNS.values(), ids=BROKEN_RUNS)
-def test_a_run_that_breaks_is_an_engine_error_and_its_container_is_removed(
-    serve: Serve, unusual: dict[str, Reply]
-) -> None:
-    asked = serve(unusual)
-    with connect(builder="buildkit") as engine, pytest.raises(EngineError):
-        engine.run(IMAGE, RunRequest(), LIMITS)
-    assert "POST /containers/create" in unusual or asked[-5].what == "DELETE /containers/c1"
-
-
 def test_warnings_of_the_engine_are_kept_once(serve: Serve) -> None:
     warning = "Your kernel does not support pids limit capabilities. PIDs limit discarded."
     serve({"POST /containers/create": as_json({"Id": "c1", "Warnings": [warning]}, 201)})

@@ -90,14 +90,15 @@ class Faulty:
 
 
 @pytest.fixture(autouse=True)
-def _short_deadlines(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the product waits for in minutes, it waits for here in tenths of a second."""
-    monkeypatch.setattr("grader.engine.run._SLACK", 0.3)
-    monkeypatch.setattr("grader.engine.build.buildkit.SILENCE", 0.3)
-    monkeypatch.setattr(
-        _SdkConnection.call, "__kwdefaults__", {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 0.5}
-    )
+def _short_deadlines(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    """A silent engine is waited for half a second instead of a minute; all else has time on a busy machine."""
     monkeypatch.setattr("grader.engine.ownership.time.sleep", lambda _seconds: None)
+    if "silent" in request.node.name:
+        monkeypatch.setattr("grader.engine.run._SLACK", 0.3)
+        monkeypatch.setattr("grader.engine.build.buildkit.SILENCE", 0.3)
+        monkeypatch.setattr(
+            _SdkConnection.call, "__kwdefaults__", {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 0.5}
+        )
 
 
 Connect = Callable[[SmallDocker], DockerEngine]
@@ -165,7 +166,7 @@ def test_a_fault_that_stays_costs_no_points(fault: str, call: str, engines: Conn
 
 
 @pytest.mark.parametrize("call", CALLS)
-@pytest.mark.parametrize("fault", ["silent", "nonsense", "fault inside", "cut"])
+@pytest.mark.parametrize("fault", ["fault inside", "cut"])
 def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Connect) -> None:
     docker = SmallDocker(work, Faulty(call, FAULTS[fault], 1))
     engine = engines(docker)
@@ -176,13 +177,8 @@ def test_a_fault_that_passes_costs_nothing(fault: str, call: str, engines: Conne
 
 
 @pytest.mark.parametrize("call", ["POST /containers/create", "POST /containers/*/start", "DELETE /containers/*"])
-def test_the_engines_own_slowness_is_no_time_of_the_students(
-    call: str, engines: Connect, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_engines_own_slowness_is_no_time_of_the_students(call: str, engines: Connect) -> None:
     """Each run may take a second; the engine takes more than that for its part of it."""
-    monkeypatch.setattr("grader.engine.run._SLACK", 20)
-    patient = {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 20}
-    monkeypatch.setattr(_SdkConnection.call, "__kwdefaults__", patient)
     report = graded(engines(SmallDocker(work, Faulty(call, Reply(after=1.3), 2))))
     assert (report.status, report.score) == ("passed", 10), report
 
@@ -213,7 +209,7 @@ def test_an_engine_that_is_started_again_is_waited_for(tmp_path: Path) -> None:
 
 # ── nothing piles up ────────────────────────────────────────────────────────────────────
 
-GRADINGS = int(os.environ.get("SOAK_GRADINGS", "120"))
+GRADINGS = int(os.environ.get("SOAK_GRADINGS", "60"))
 
 
 def test_descriptors_threads_and_memory_stay_the_same_over_many_gradings(engines: Connect) -> None:
