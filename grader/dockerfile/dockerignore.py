@@ -71,8 +71,8 @@ def read_patterns(content: bytes) -> Patterns | BadPattern:
             (pattern,) = PatternMatcher([f" {written}"]).patterns
             tokens = tuple(_tokens(pattern.removeprefix("!")))
         except (ValueError, re.error):
-            told = f"line {line}: {written[:80]!r} is no pattern; look at its brackets and backslashes."
-            return BadPattern(told, line)
+            message = f"line {line}: {written[:80]!r} is no pattern; look at its brackets and backslashes."
+            return BadPattern(message, line)
         if pattern == "!/":
             return BadPattern(f"line {line}: there is nothing after the !", line)
         items.append((tokens, pattern.startswith("!")))

@@ -262,7 +262,7 @@ def _instruction(node: DockerfileInstruction) -> Instruction:
         first_line=node.start_line,
         last_line=node.end_line,
         value=value,
-        arguments=tuple(node.args) if node.json else tuple(_words(node, value)),
+        arguments=tuple(node.args) if node.json else tuple(_arguments(node, value)),
         flags=tuple(flags),
         heredocs=tuple(Heredoc(heredoc.name, heredoc.content) for heredoc in node.heredocs),
         json=node.json,
@@ -276,7 +276,7 @@ def _split(line: str) -> tuple[str, str]:
     return word, rest[0] if rest else ""
 
 
-def _words(node: DockerfileInstruction, value: str) -> list[str]:
+def _arguments(node: DockerfileInstruction, value: str) -> list[str]:
     """BuildKit splits these at white space, whatever quotes say; only ARG, ENV and LABEL heed them."""
     if node.name in {"ARG", "ENV", "LABEL", "HEALTHCHECK"}:
         return node.args

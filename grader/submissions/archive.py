@@ -92,7 +92,7 @@ _NONSENSE = (
     RuntimeError,
     NotImplementedError,
 )
-_SAID_OF_NONSENSE = "the archive is damaged, or is not of the kind that its name says. Pack it anew."
+_DAMAGED_MESSAGE = "the archive is damaged, or is not of the kind that its name says. Pack it again."
 
 
 def read_archive(
@@ -110,7 +110,7 @@ def read_archive(
     except _Damaged as error:
         return Unreadable(str(error))
     except _NONSENSE:
-        return Unreadable(_SAID_OF_NONSENSE)
+        return Unreadable(_DAMAGED_MESSAGE)
     return Unreadable(budget.exceeded) if budget.exceeded else _without_clashes(members)
 
 
@@ -123,7 +123,7 @@ def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
     except _Damaged as error:
         return Unreadable(str(error))
     except _NONSENSE:
-        return Unreadable(_SAID_OF_NONSENSE)
+        return Unreadable(_DAMAGED_MESSAGE)
 
 
 def _members(entries: Iterator[_Entry], budget: Budget, *, whole: bool) -> Iterator[Member]:
@@ -155,7 +155,7 @@ def _parts(name: str) -> tuple[str, ...]:
     """The names that a path is made of. Nothing that leads elsewhere is put right: it was made on purpose."""
     parts = [part for part in name.split("/") if part not in ("", ".")]
     if name.startswith("/") or ".." in parts or re.match(r"[A-Za-z]:", name):
-        message = f"the path {shown(name)!r} leads out of the archive. Pack it anew."
+        message = f"the path {shown(name)!r} leads out of the archive. Pack it again."
         raise _Damaged(message)
     return tuple(parts)
 
@@ -171,7 +171,7 @@ def _without_clashes(members: tuple[Member, ...]) -> tuple[Member, ...]:
     clash = {path for path, times in count.items() if times > 1 or path in folders}
     if not clash:
         return members
-    problem = "the archive has it more than once. Pack it anew."
+    problem = "the archive has it more than once. Pack it again."
     return tuple(replace(one, content=b"", problem=problem) if one.path in clash else one for one in members)
 
 
@@ -207,7 +207,7 @@ def _check_directory(stream: BinaryIO) -> None:
     else:
         ends, locator = [match.start() for match in re.finditer(re.escape(_END), tail)], tail
     if _END_64 in locator:
-        raise _Damaged("the archive is a zip of the kind for more than 4 GiB. Pack it anew with fewer files.")
+        raise _Damaged("the archive is a zip of the kind for more than 4 GiB. Pack it again with fewer files.")
     for end in ends:
         if len(tail) - end >= _END_SIZE and struct.unpack_from("<L", tail, end + 12)[0] > _MAX_DIRECTORY:
             raise _Damaged("the archive has too many files. Hand in only what the exercises ask for.")
@@ -227,7 +227,7 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _E
     if info.compress_type not in {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
         raise _Damaged("the archive is packed by a method that is not common. Pack it as an ordinary zip.")
     if "\0" in info.orig_filename:
-        raise _Damaged("the archive has a name with a zero byte in it. Pack it anew.")
+        raise _Damaged("the archive has a name with a zero byte in it. Pack it again.")
     # Windows knows no right to execute, and there docker sends every file as one that may be.
     mode = info.external_attr >> 16 | (0o755 if info.create_system in _WINDOWS else 0)
 
@@ -275,7 +275,7 @@ class _Limited:
             raise _Damaged("the archive holds too much. Hand in only what the exercises ask for.")
         data = _up_to(self.stream, size)
         if len(data) < size:
-            raise _Damaged("the archive is cut off. Pack it anew.")
+            raise _Damaged("the archive is cut off. Pack it again.")
         return data
 
     def skip(self, size: int) -> None:
@@ -286,8 +286,8 @@ class _Limited:
 
 
 @dataclass(slots=True)
-class _Next:
-    """What special headers said about the member after them."""
+class _Extended:
+    """What special headers say about the member after them."""
 
     name: str = ""
     size: int = -1
@@ -299,19 +299,19 @@ def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
     stream.seek(0)
     source: _Readable = gzip.GzipFile(fileobj=stream) if packed else stream
     limited = _Limited(source, budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_PAX)
-    said = _Next()
+    extended = _Extended()
     while (header := _header(limited)) is not None:
         if header.type in {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:
             text = _special(limited, header.size, _MAX_LONG_NAME).rstrip(b"\0")
             if header.type == tarfile.GNUTYPE_LONGNAME:
-                said.name = text.decode("utf-8", "surrogateescape")
+                extended.name = text.decode("utf-8", "surrogateescape")
         elif header.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}:
             records = _special(limited, header.size, _MAX_PAX)
             if header.type != tarfile.XGLTYPE:
-                _note_pax(records, said)
+                _note_pax(records, extended)
         else:
-            yield from _tar_entry(limited, header, said)
-            said = _Next()
+            yield from _tar_entry(limited, header, extended)
+            extended = _Extended()
 
 
 def _header(limited: _Limited) -> tarfile.TarInfo | None:
@@ -321,33 +321,33 @@ def _header(limited: _Limited) -> tarfile.TarInfo | None:
         return None
     header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
     if header.size < 0:
-        raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it anew.")
+        raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it again.")
     return header
 
 
 def _special(limited: _Limited, size: int, limit: int) -> bytes:
     if size > limit:
-        raise _Damaged("the archive has a header that is far too long. Pack it anew.")
+        raise _Damaged("the archive has a header that is far too long. Pack it again.")
     data = limited.exactly(size)
     limited.skip(-size % _BLOCK)
     return data
 
 
-def _note_pax(records: bytes, said: _Next) -> None:
+def _note_pax(records: bytes, extended: _Extended) -> None:
     """Read the records, each `LENGTH KEY=VALUE` and a newline, all of which LENGTH counts."""
     while records.rstrip(b"\0"):
         match = re.match(rb"(\d{1,6}) ([^=]{1,200})=", records)
         length = int(match[1]) if match else 0
         if match is None or not match.end() < length <= len(records):
-            raise _Damaged("the archive is damaged: a header in it cannot be read. Pack it anew.")
+            raise _Damaged("the archive is damaged: a header in it cannot be read. Pack it again.")
         value = records[match.end() : length - 1].decode("utf-8", "surrogateescape")
         match match[2]:
             case b"path":
-                said.name = value
+                extended.name = value
             case b"size":
-                said.size = int(value) if re.fullmatch(r"[0-9]{1,15}", value) else 0
+                extended.size = int(value) if re.fullmatch(r"[0-9]{1,15}", value) else 0
             case key if key.startswith(b"GNU.sparse"):
-                said.sparse = True
+                extended.sparse = True
             case _:
                 pass
         records = records[length:]
@@ -364,13 +364,13 @@ _TAR_KINDS = {
 }
 
 
-def _tar_entry(limited: _Limited, header: tarfile.TarInfo, said: _Next) -> Iterator[_Entry]:
+def _tar_entry(limited: _Limited, header: tarfile.TarInfo, extended: _Extended) -> Iterator[_Entry]:
     """The member, while its content comes next in the stream; then what is left of that is passed over."""
-    kind = "a file with holes" if said.sparse else _TAR_KINDS.get(header.type, "no ordinary file")
-    size = said.size if said.size >= 0 else header.size
+    kind = "a file with holes" if extended.sparse else _TAR_KINDS.get(header.type, "no ordinary file")
+    size = extended.size if extended.size >= 0 else header.size
     if kind in {"a link", "folder"}:
         size = 0
-    name = said.name or header.name
+    name = extended.name or header.name
     left = [size]
 
     def read(limit: int) -> bytes:

@@ -500,12 +500,12 @@ def _look_in(
     if level:
         paths = {"/".join([*level.parts, name]) for name in level.files}
         # Sorted: a folder tells its files in any order, and an unchanged submission must be told by unchanged words.
-        yield _homeless(
+        yield _unplaced(
             sorted((one for one in members if one.path in paths), key=lambda one: one.path), root, selection
         )
 
 
-def _homeless(files: Sequence[Member], root: str, selection: Selection) -> str:
+def _unplaced(files: Sequence[Member], root: str, selection: Selection) -> str:
     bad = next((file for file in files if file.problem), None)
     if bad:
         return f"{root}: {shown(bad.path)}: {bad.problem}"
