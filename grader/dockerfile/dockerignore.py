@@ -10,11 +10,15 @@ pattern matching", 2003: bit-parallel simulation of an automaton with self-loops
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from e2b_dockerfile_utils import PatternMatcher
+
+# Of brackets within brackets, which mean nothing special to Docker, and which Python may read as sets one day.
+warnings.filterwarnings("ignore", "Possible (nested )?set", FutureWarning)
 
 MAX_BYTES = 16 * 1024
 MAX_PATTERNS = 300

@@ -19,36 +19,13 @@ from grader.submissions.archive import Unreadable, read_archive
 from grader.submissions.budget import submission_budget
 from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import student_of
+from tests.archives import a_tar, a_zip, zip_entry
 from tests.unit.submissions.test_reader import IDS, LIMITS, accepted, exercises, put, refused
-
-
-def a_zip(*members: tuple[str | zipfile.ZipInfo, bytes], method: int = zipfile.ZIP_DEFLATED) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", method) as archive:
-        for name, content in members:
-            archive.writestr(name, content)
-    return buffer.getvalue()
-
-
-def a_tar(*members: tuple[str | tarfile.TarInfo, bytes], form: int = tarfile.PAX_FORMAT) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
-        for name, content in members:
-            entry = tarfile.TarInfo(name) if isinstance(name, str) else name
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname = kind, link
-    return entry
-
-
-def zip_entry(name: str, mode: int) -> zipfile.ZipInfo:
-    entry = zipfile.ZipInfo(name)
-    entry.create_system, entry.external_attr = 3, mode << 16
     return entry
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import os
-import stat
-import tarfile
 import tempfile
 import unicodedata
 import zipfile
@@ -21,41 +18,18 @@ from grader.errors import UsageError
 from grader.submissions.lms import Submissions, attempts, download_of, open_submissions
 from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import Selection
+from tests.archives import Tree, tar_gz, zipped
 
 LIMITS = Limits(context_files=20, context_mb=1)
 IDS = ("3.1.1", "3.1.3", "3.1.4")
 ALL = Selection(IDS, IDS, LIMITS)
 ONE = Selection(("3.1.4",), IDS, LIMITS)
 
-Content = bytes | str
-Tree = dict[str, Content]
 Handed = dict[str, ExerciseFiles | RefusedFolder]
 
 
-def a_zip(members: Tree, link: str = "") -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            entry = zipfile.ZipInfo(name)
-            kind = stat.S_IFLNK if name == link else stat.S_IFREG
-            entry.create_system, entry.external_attr = 3, (kind | 0o644) << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED)
-    return buffer.getvalue()
-
-
-def a_tar_gz(members: Tree) -> bytes:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
-        for name, content in members.items():
-            data = content.encode() if isinstance(content, str) else content
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    return buffer.getvalue()
-
-
 def as_zip(folder: Path, members: Tree) -> Path:
-    (folder / "download.zip").write_bytes(a_zip(members))
+    (folder / "download.zip").write_bytes(zipped(members))
     return folder / "download.zip"
 
 
@@ -93,8 +67,8 @@ def told(found: ExerciseFiles | RefusedFolder) -> str:
     return "\n".join(refusal.message for refusal in found.refusals)
 
 
-WORK = a_zip({"3.1.1/Dockerfile": "one", "3.1.4/Dockerfile": "four"})
-WRAPPED = a_zip({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": "four"})
+WORK = zipped({"3.1.1/Dockerfile": "one", "3.1.4/Dockerfile": "four"})
+WRAPPED = zipped({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": "four"})
 
 
 # ── whose it is ─────────────────────────────────────────────────────────────────────────
@@ -108,7 +82,7 @@ WRAPPED = a_zip({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": 
         {"Ada King_12_assignsubmission_file/work.zip": WORK},
         {"Ada King_12_assignsubmission_file_work.zip": WRAPPED},
         {
-            "Ada King_12_assignsubmission_file_/work.tgz": a_tar_gz(
+            "Ada King_12_assignsubmission_file_/work.tgz": tar_gz(
                 {"3.1.1/Dockerfile": "one", "3.1.4/Dockerfile": "four"}
             )
         },
@@ -117,8 +91,8 @@ WRAPPED = a_zip({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": 
             "Ada King_12_assignsubmission_file_/3.1.4/Dockerfile": "four",
         },
         {
-            "Ada King_12_assignsubmission_file_3.1.1.zip": a_zip({"Dockerfile": "one"}),
-            "Ada King_12_assignsubmission_file_3.1.4.zip": a_zip({"3.1.4/Dockerfile": "four"}),
+            "Ada King_12_assignsubmission_file_3.1.1.zip": zipped({"Dockerfile": "one"}),
+            "Ada King_12_assignsubmission_file_3.1.4.zip": zipped({"3.1.4/Dockerfile": "four"}),
         },
         {
             "Ada King_12_assignsubmission_file_work.zip": WORK,
@@ -129,7 +103,7 @@ WRAPPED = a_zip({"my work/3.1.1/Dockerfile": "one", "my work/3.1.4/Dockerfile": 
 )
 def test_moodle(tmp_path: Path, pack: Pack, ada: Tree) -> None:
     found = taken(
-        open_submissions(pack(tmp_path, {**ada, "Bob_7_assignsubmission_file_/w.zip": a_zip({"3.1.3/x": ""})}))
+        open_submissions(pack(tmp_path, {**ada, "Bob_7_assignsubmission_file_/w.zip": zipped({"3.1.3/x": ""})}))
     )
     assert sorted(found) == ["Ada King", "Bob"]
     assert {name: files(one) for name, one in found["Ada King"].items()} == {
@@ -147,7 +121,7 @@ def test_canvas(tmp_path: Path, pack: Pack) -> None:
             {
                 "kingada_12345_678910_work.zip": WORK,
                 "kingada_12345_678911_notes.txt": "hello",
-                "li_anna_LATE_12346_678912_my_1_2_work.zip": a_zip({"3.1.3/x": "late"}),
+                "li_anna_LATE_12346_678912_my_1_2_work.zip": zipped({"3.1.3/x": "late"}),
                 "notyet_12347_text.html": "<p>I could not</p>",
             },
         )
@@ -250,8 +224,8 @@ def test_ordinary_folders_stay_what_they_are(tmp_path: Path, names: list[str]) -
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("class.zip", a_zip({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
-        ("class.tar.gz", a_tar_gz({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
+        ("class.zip", zipped({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
+        ("class.tar.gz", tar_gz({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
         ("class.zip", b"hello", "damaged"),
         ("class.zip", b"", "damaged"),
         ("class.txt", b"hello", "is no bulk download of Moodle or Canvas"),
@@ -274,8 +248,8 @@ def test_what_is_neither_is_refused_with_what_was_looked_for(
 @PACKS
 def test_of_several_attempts_the_newest_counts_and_the_console_says_so(tmp_path: Path, pack: Pack) -> None:
     mark = "Ada_1_assignsubmission_file_"
-    old, new = (a_zip({"3.1.1/Dockerfile": text, "3.1.3/x": text}) for text in ("old", "new"))
-    last = a_zip({"3.1.1/Dockerfile": "last"})
+    old, new = (zipped({"3.1.1/Dockerfile": text, "3.1.3/x": text}) for text in ("old", "new"))
+    last = zipped({"3.1.1/Dockerfile": "last"})
     members: Tree = {f"{mark}/work-10.zip": last, f"{mark}/work.zip": old, f"{mark}/work-2.zip": new}
     submissions = open_submissions(pack(tmp_path, members))
     found = taken(submissions)["Ada"]
@@ -285,7 +259,7 @@ def test_of_several_attempts_the_newest_counts_and_the_console_says_so(tmp_path:
 
 
 def test_canvas_numbers_tell_which_attempt_is_the_newest(tmp_path: Path) -> None:
-    old, new = (a_zip({"3.1.1/Dockerfile": text}) for text in ("old", "new"))
+    old, new = (zipped({"3.1.1/Dockerfile": text}) for text in ("old", "new"))
     both: Tree = {"ada_11_2002_work.zip": new, "ada_11_2001_work-1.zip": old, "bob_12_3000_w.zip": WORK}
     assert files(taken(open_submissions(as_zip(tmp_path, both)))["ada"]["3.1.1"]) == {"Dockerfile": b"new"}
     same: Tree = {"ada_11_2002_work.zip": new, "ada_11_10001_work.zip": old, "bob_12_3000_w.zip": WORK}
@@ -310,7 +284,7 @@ TREES = st.dictionaries(
     st.sampled_from(
         ["Dockerfile", "a", "3.1.1/a", "3.1.4/Dockerfile", "w/3.1.4/b", "w.zip", "w-1.zip", "3.1.1.zip", ".."]
     ),
-    st.sampled_from([b"x", WORK, WRAPPED, a_zip({"Dockerfile": "bare"}), b"PK"]),
+    st.sampled_from([b"x", WORK, WRAPPED, zipped({"Dockerfile": "bare"}), b"PK"]),
     max_size=4,
 )
 
@@ -336,7 +310,7 @@ def test_the_same_exercise_in_two_archives(tmp_path: Path) -> None:
     mark = "Ada_1_assignsubmission_file_"
     found = taken(open_submissions(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": WORK})))["Ada"]
     assert files(found["3.1.1"]) == {"Dockerfile": b"one"}, "twice the same is no question"
-    other = a_zip({"3.1.1/Dockerfile": "other"})
+    other = zipped({"3.1.1/Dockerfile": "other"})
     found = taken(open_submissions(as_zip(tmp_path, {f"{mark}/a.zip": WORK, f"{mark}/b.zip": other})))["Ada"]
     assert told(found["3.1.1"]) == "Ada: it was handed in more than once: in a.zip and b.zip. Keep one."
     assert files(found["3.1.4"]) == {"Dockerfile": b"four"}
@@ -347,8 +321,8 @@ def test_the_same_exercise_in_two_archives(tmp_path: Path) -> None:
     "handed",
     [
         {"Dockerfile": "four", "sales_predictor.py": "p"},
-        {"work.zip": a_zip({"Dockerfile": "four", "sales_predictor.py": "p"})},
-        {"work.zip": a_zip({"work/Dockerfile": "four", "work/sales_predictor.py": "p"})},
+        {"work.zip": zipped({"Dockerfile": "four", "sales_predictor.py": "p"})},
+        {"work.zip": zipped({"work/Dockerfile": "four", "work/sales_predictor.py": "p"})},
     ],
 )
 def test_files_in_no_exercises_folder_are_the_one_exercise_that_is_asked_for(
@@ -369,8 +343,8 @@ def test_loose_files_of_canvas(tmp_path: Path) -> None:
         "ada_11_1001_Dockerfile": "four",
         "ada_11_1002_data.zip": WORK,
         "ada_11_1003_app.py": "p",
-        "bob_12_1004_3.1.1.zip": a_zip({"Dockerfile": "one"}),
-        "cyd_13_1005_work.zip": a_zip({"3.1.1/Dockerfile": "one"}),
+        "bob_12_1004_3.1.1.zip": zipped({"Dockerfile": "one"}),
+        "cyd_13_1005_work.zip": zipped({"3.1.1/Dockerfile": "one"}),
     }
     found = taken(open_submissions(as_zip(tmp_path, members)), ONE)
     assert files(found["ada"]["3.1.4"]) == {"Dockerfile": b"four", "data.zip": WORK, "app.py": b"p"}
@@ -378,7 +352,7 @@ def test_loose_files_of_canvas(tmp_path: Path) -> None:
 
 
 def test_one_level_of_archives_only(tmp_path: Path) -> None:
-    deep = a_zip({"work.zip": WORK})
+    deep = zipped({"work.zip": WORK})
     found = taken(open_submissions(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/deep.zip": deep})))["Ada"]
     assert "in no exercise's folder" in told(found["3.1.1"])
 
@@ -387,7 +361,7 @@ def test_one_level_of_archives_only(tmp_path: Path) -> None:
 
 
 def bomb() -> bytes:
-    return a_zip({"3.1.1/x": bytes(40 * 2**20)})
+    return zipped({"3.1.1/x": bytes(40 * 2**20)})
 
 
 def lying_end() -> bytes:
@@ -401,12 +375,12 @@ def lying_end() -> bytes:
         ({"work.zip": bomb()}, "more than 4 MiB"),
         ({"work.zip": b"not a zip"}, "work.zip: the archive is damaged"),
         ({"work.rar": b"Rar!"}, "work.rar: .rar is not read here"),
-        ({"work.zip": a_zip({"../../x": "evil"})}, "leads out of the archive"),
+        ({"work.zip": zipped({"../../x": "evil"})}, "leads out of the archive"),
         ({"../../evil": "x"}, "leads out of the archive"),
         ({"x" * 300: "x"}, "more than 200 bytes"),
-        ({"work.zip": a_zip({f"x/{n}": "" for n in range(90)})}, "more than 80 files"),
-        ({f"{n}.zip": a_zip({f"x/{m}": "" for m in range(9)}) for n in range(9)}, "more than 80 files"),
-        ({f"{n}.zip": a_zip({"x/y": os.urandom(500_000)}) for n in range(5)}, "more than 4 MiB"),
+        ({"work.zip": zipped({f"x/{n}": "" for n in range(90)})}, "more than 80 files"),
+        ({f"{n}.zip": zipped({f"x/{m}": "" for m in range(9)}) for n in range(9)}, "more than 80 files"),
+        ({f"{n}.zip": zipped({"x/y": os.urandom(500_000)}) for n in range(5)}, "more than 4 MiB"),
         ({}, ""),
     ],
 )
@@ -457,7 +431,7 @@ def test_links_in_an_unpacked_download_are_not_followed(tmp_path: Path) -> None:
     for handed in found.values():
         assert ": it is a " in told(handed["3.1.1"])
     assert list(found) == ["Bob", "Cyd", "Dan", "Eli"]
-    link = a_zip({"3.1.1/Dockerfile": "/etc/passwd", "3.1.4/Dockerfile": "x"}, link="3.1.1/Dockerfile")
+    link = zipped({"3.1.1/Dockerfile": "/etc/passwd", "3.1.4/Dockerfile": "x"}, link="3.1.1/Dockerfile")
     handed = taken(open_submissions(as_zip(tmp_path, {"Ada_1_assignsubmission_file_/w.zip": link})))["Ada"]
     assert "it is a link" in told(handed["3.1.1"])
     files(handed["3.1.4"])
