@@ -1,12 +1,13 @@
 """Proof that a course grades rightly: its own right and wrong solutions, and what must become of them.
 
-`reference/solutions/<exercise>/<name>/` must get full points. `reference/wrong/<exercise>/<name>/`
-must fail one named check, the first that does not pass, and the student must be shown a phrase;
-both stand in `expect.yaml` beside the folders: `name: {fails: CHECK, phrase: TEXT}`.
+`reference/solutions/<exercise>/<name>/` must get full points. `reference/wrong/<exercise>/<name>/` must fail one named
+check, the first that does not pass, and the student must be shown a phrase; some must fail for a named reason besides.
+All that stands in `expect.yaml` beside the folders: `name: {fails: CHECK, phrase: TEXT, reason: NAME}`.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from grader.checks import REASONS
 from grader.checks.build import Builds
 from grader.course.models import Exercise
 from grader.errors import SpecError
@@ -24,7 +26,7 @@ _EXPECT = "expect.yaml"
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """One stored solution. A right one has no `fails`; `rejected` stands for the safety gate.
+    """One stored solution. A right one has no `fails`; `rejected` stands for the safety policy.
 
     `requires` names what not every machine has (`heredoc` in its builder, a package index for `poetry-install` or
     `uv-install`).
@@ -36,6 +38,13 @@ class Expectation:
     fails: str = ""
     phrase: str = ""
     requires: str = ""
+    reason: str = ""
+
+    @property
+    def shows(self) -> frozenset[str]:
+        """The kind of check and the reason that a wrong solution is known to fail."""
+        check = self.exercise.check(self.fails)
+        return frozenset({check.kind if check else self.fails, self.reason} - {""})
 
     @property
     def right(self) -> bool:
@@ -81,6 +90,29 @@ def expectations(reference: Path, exercises: Sequence[Exercise]) -> list[Expecta
     return found
 
 
+_RIGHT_ONES = 2
+
+
+def selection(expected: Sequence[Expectation]) -> list[Expectation]:
+    """Few solutions that show much: of each exercise two right ones, of each kind of check and each reason a wrong one.
+
+    The first in the order given, so they are the same each time; those that need what not every machine has are left
+    out.
+    """
+    rights: Counter[str] = Counter()
+    shown: set[str] = set()
+    chosen: list[Expectation] = []
+    for one in expected:
+        if one.requires:
+            continue
+        if one.right:
+            rights[one.exercise.id] += 1
+        if (one.right and rights[one.exercise.id] <= _RIGHT_ONES) or not one.shows <= shown:
+            chosen.append(one)
+            shown |= one.shows
+    return chosen
+
+
 def judge_outcome(expectation: Expectation, report: ExerciseReport) -> Outcome:
     """Compare what became of a solution with what must."""
     return Outcome(expectation, report, _difference(expectation, report))
@@ -98,9 +130,11 @@ def _in_folder(folder: Path, exercise: Exercise, wrong: bool, problems: list[str
             problems.append(
                 f"{folder / _EXPECT}: {name}: `fails` must be one of {', '.join(sorted(known))}, not {fails!r}"
             )
-        yield Expectation(
-            exercise, name, folder / name, fails, str(entry.get("phrase", "")), str(entry.get("requires", ""))
-        )
+        reason = str(entry.get("reason", ""))
+        if reason and reason not in REASONS:
+            problems.append(f"{folder / _EXPECT}: {name}: there is no reason {reason!r}")
+        phrase, requires = str(entry.get("phrase", "")), str(entry.get("requires", ""))
+        yield Expectation(exercise, name, folder / name, fails, phrase, requires, reason)
 
 
 def _told(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
@@ -131,6 +165,8 @@ def _difference(expectation: Expectation, report: ExerciseReport) -> str:
         return f"must fail {expectation.fails}, but: {_first_trouble(report)}"
     if first.id != expectation.fails:
         return f"must fail {expectation.fails} first, but failed {first.id}: {first.message}"
+    if expectation.reason and first.reason != expectation.reason:
+        return f"must fail for {expectation.reason}, but failed for {first.reason}: {first.message}"
     return _lacks(expectation, "\n".join((first.message, first.hint, first.actual, first.expected)))
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 import click
 
 from grader.batch.selftest import Expectation, Outcome, expectations, judge_outcome
+from grader.batch.selftest import selection as select
+from grader.checks import CHECK_KINDS, REASONS
 from grader.cli.common import (
     ANY_PATH,
     JOBS,
@@ -40,6 +42,9 @@ from grader.submissions.reader import read_exercise
 @seed_option
 @click.option("--jobs", type=JOBS, help="Solutions graded side by side. Default: as many as there are cores.")
 @engine_option("host")
+@click.option(
+    "--selection", is_flag=True, help="Only two right solutions of each exercise, and a wrong one for each reason."
+)
 @click.option("--write", type=ANY_PATH, help="Also write a page with every message a wrong solution produces.")
 @click.pass_obj
 def command(
@@ -49,6 +54,7 @@ def command(
     seed: int | None,
     jobs: int | None,
     engine: Tier,
+    selection: bool,
     write: Path | None,
 ) -> int:
     """Prove the course: every right solution gets full points, every wrong one fails the check it must."""
@@ -59,6 +65,9 @@ def command(
         names = ", ".join(exercise.id for exercise in chosen)
         raise UsageError(f"{folder.root / 'reference'}: holds no solutions of {names}.")
     console = terminal()
+    if selection:
+        total, expected = len(expected), select(expected)
+        console.note(_coverage(expected, total))
     drawn = fresh_seed() if seed is None else seed
     settings = GradingSettings(folder=folder, exercises=chosen, seed=drawn, tier=engine)
     with (
@@ -71,6 +80,18 @@ def command(
     if write:
         write_whole(write, page)
     return _conclude(console, outcomes, drawn)
+
+
+def _coverage(selected: Sequence[Expectation], total: int) -> str:
+    """What a selection shows, and what it does not."""
+    shown = frozenset[str]().union(*(one.shows for one in selected))
+    missing = ", ".join(sorted({*CHECK_KINDS, *REASONS} - shown))
+    kinds, reasons = (f"{len(shown & known.keys())} of {len(known)}" for known in (CHECK_KINDS, REASONS))
+    rights = sum(one.right for one in selected)
+    return (
+        f"Selected: {len(selected)} of {total} solutions, {rights} of them right; the others fail {kinds} kinds of "
+        f"check for {reasons} reasons. Not among them: {missing or 'none'}."
+    )
 
 
 def _all(pool: ThreadPoolExecutor, session: Session, expected: Sequence[Expectation]) -> list[Outcome]:

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch.selftest import Expectation, expectations, judge_outcome
+from grader.batch.selftest import Expectation, expectations, judge_outcome, selection
+from grader.checks import CHECK_KINDS, REASONS
 from grader.errors import SpecError
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus
 from tests.worlds import COURSE, ROOT
@@ -40,6 +41,11 @@ def test_agreement(expectation: Expectation, statuses: list[str], agrees: bool) 
     assert judge_outcome(expectation, report(*statuses)).agrees is agrees
 
 
+def test_the_reason_must_be_the_one_named() -> None:
+    named = replace(WRONG, reason="cmd_replaced")
+    assert "must fail for cmd_replaced" in judge_outcome(named, report("passed", "passed", "failed")).problem
+
+
 def test_the_phrase_must_be_shown() -> None:
     outcome = judge_outcome(WRONG, report("passed", "passed", "failed", message="something went wrong"))
     assert "no ENTRYPOINT" in outcome.problem
@@ -61,11 +67,38 @@ def test_every_stored_solution_is_consistent_and_there_are_enough() -> None:
         assert all(one.phrase for one in mine if not one.right), exercise.id
 
 
+UNSHOWN = {
+    "base_brings_it": "no base image of the course has a library",
+    "build_failed": "what BuildKit fails at in no named way differs from engine to engine",
+    "build_timed_out": "takes five minutes; the hostile corpus has it",
+    "compose_down": "what it looks for is Compose's own doing",
+    "compose_left": "the same",
+    "file_baked_in": "the file's weeks are drawn anew",
+    "needs_file": "its only reason is file_baked_in",
+    "output_differs": "the course has no check of the kind",
+    "output_matches": "the same",
+    "unsupported": "what a builder does not know differs from engine to engine",
+}
+"""Kinds of check and reasons that no stored solution fails, and why; each has its unit tests."""
+
+
+def test_the_selection_shows_every_kind_of_check_every_reason_and_each_exercise_twice() -> None:
+    found = expectations(ROOT / "reference", COURSE.exercises)
+    chosen = selection(found)
+    shown = frozenset[str]().union(*(one.shows for one in chosen))
+    assert {*CHECK_KINDS, *REASONS} - shown == set(UNSHOWN)
+    for exercise in COURSE.exercises:
+        assert sum(one.right for one in chosen if one.exercise is exercise) == 2, exercise.id
+    assert len(chosen) < len(found) / 4
+    assert chosen == selection(found)
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("gone: {fails: builds}\n", "no such folder"),
         ("here: {fails: nothing}\n", "must be one of"),
+        ("here: {fails: builds, reason: bad_luck}\n", "no reason 'bad_luck'"),
         ("- a\n", "expected a mapping"),
     ],
 )

@@ -1,0 +1,3 @@
+docker build -t sales-predictor .
+docker run sales-predictor
+yes
