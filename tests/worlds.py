@@ -13,15 +13,17 @@ from grader.checks.base import CheckContext
 from grader.course.cases import draw_cases
 from grader.course.loader import read_course
 from grader.course.models import Course
-from grader.grading.exercise import Observe
+from grader.grading.exercise import Observe, grade_exercise
 from grader.grading.replay import replay
 from grader.models import (
     BuildFailed,
     BuildRequest,
     Built,
     Case,
+    CheckVerdict,
     ComposeRequest,
     ComposeSeen,
+    ExerciseReport,
     Exited,
     ImageConfig,
     MemoryFile,
@@ -37,6 +39,7 @@ from grader.submissions.models import ExerciseFiles
 ROOT = Path(__file__).parents[1]
 COURSE: Course = read_course(ROOT / "exercises.yaml", REASONS)
 NONCE = "0" * 32
+LINE = "Predicted sales for next week: "
 
 Program = Callable[[RunRequest], RunOutcome]
 
@@ -54,6 +57,21 @@ def context(exercise: str, files: dict[str, bytes] | None = None, seed: int = 1)
     asked = COURSE.exercise(exercise)
     cases = tuple(case_of(case) for case in draw_cases(asked, seed))
     return CheckContext(COURSE, asked, ExerciseFiles(exercise, "folder", memory, "digest"), cases, NONCE)
+
+
+def graded(exercise: str, built: Built | BuildFailed, program: Program, **files: bytes) -> ExerciseReport:
+    """The report on an exercise whose build gives `built` and whose runs give what `program` does."""
+    return grade_exercise(context(exercise, files or None), world(built, program))
+
+
+def check(report: ExerciseReport, name: str) -> CheckVerdict:
+    """The verdict of one check."""
+    return next(verdict for verdict in report.checks if verdict.id == name)
+
+
+def statuses(report: ExerciseReport) -> dict[str, str]:
+    """What became of each check."""
+    return {verdict.id: verdict.status.value for verdict in report.checks}
 
 
 def image(
@@ -132,6 +150,11 @@ def probe_words(
     }
     text = json.dumps(seen, sort_keys=True)
     return f"grader-probe {hashlib.sha256((nonce + text).encode()).hexdigest()} {text}\n"
+
+
+def always(outcome: RunOutcome) -> Program:
+    """A program of which every run gives this; where it is probed, the probe's words come out."""
+    return lambda request: printed(probe_words(nonce=nonce_in(request))) if request.replaced else outcome
 
 
 def predictor(request: RunRequest) -> RunOutcome:

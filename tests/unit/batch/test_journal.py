@@ -54,8 +54,8 @@ from grader.models import (
 )
 from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
-from tests.unit.checks import test_checks_commands as commands
-from tests.unit.checks import test_checks_compose as compose
+from tests.unit.checks import test_commands as commands
+from tests.unit.checks import test_compose as compose
 from tests.unit.grading.test_session import session
 from tests.worlds import COURSE, context
 

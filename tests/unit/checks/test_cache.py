@@ -20,8 +20,7 @@ from grader.models import (
     RunOutcome,
     RunRequest,
 )
-from tests.unit.checks.test_checks import check
-from tests.worlds import context, image, printed
+from tests.worlds import check, context, image, printed
 
 RUN = "RUN pip install numpy pandas"
 NUMPY = "/usr/lib/python3/site-packages/numpy-1.26.4.dist-info/RECORD"

@@ -42,7 +42,7 @@ from grader.sandbox.pool import OwnEngine, images_named
 from grader.sandbox.proxy.recorder import RecordedRequest
 from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
-from tests.unit.checks.test_checks_commands import COMMAND, LATEST, OUR_ID, PYTHON, Words, ours
+from tests.unit.checks.test_commands import COMMAND, LATEST, OUR_ID, PYTHON, Words, ours
 from tests.worlds import context, image, printed
 
 SCRIPT = ScriptRequest()

@@ -1,4 +1,4 @@
-"""Checks of exercises 3.2.3 to 3.3.L in fake worlds: mounts, variables, files written, caches."""
+"""Checks with something mounted or set from outside: a file, variables, folders written to."""
 
 from __future__ import annotations
 
@@ -7,10 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from grader.grading.exercise import grade_exercise
 from grader.models import (
     Built,
-    CheckVerdict,
     Exited,
     FolderMount,
     ImageConfig,
@@ -19,16 +17,9 @@ from grader.models import (
     RunOutcome,
     RunRequest,
 )
-from tests.worlds import context, image, nonce_in, printed, probe_words, world
+from tests.worlds import LINE, always, check, graded, image, nonce_in, printed, probe_words, statuses
 
-LINE = "Predicted sales for next week: "
-NOW = 1_790_000_000
 Saves = Callable[[str, list[float]], str]
-
-
-def statuses(exercise: str, built: Built, program: Callable[[RunRequest], RunOutcome]) -> dict[str, str]:
-    report = grade_exercise(context(exercise), world(built, program))
-    return {check.id: check.status.value for check in report.checks}
 
 
 def weeks_in(request: RunRequest) -> list[float]:
@@ -50,21 +41,21 @@ def reads_the_file(request: RunRequest) -> RunOutcome:
 
 
 def test_the_mounted_file_counts() -> None:
-    assert set(statuses("3.2.3", image(), reads_the_file).values()) == {"passed"}
+    assert set(statuses(graded("3.2.3", image(), reads_the_file)).values()) == {"passed"}
 
 
 def test_a_command_that_does_not_start_without_the_file_is_probed_with_it() -> None:
     def program(request: RunRequest) -> RunOutcome:
         return reads_the_file(request) if request.files else printed(code=2, stderr="sh: cannot open /app/sales.txt\n")
 
-    assert set(statuses("3.2.3", image(), program).values()) == {"passed"}
+    assert set(statuses(graded("3.2.3", image(), program)).values()) == {"passed"}
 
 
 def test_where_nothing_can_be_mounted_the_probe_runs_without_it() -> None:
     def program(request: RunRequest) -> RunOutcome:
         return RunOutcome(NotStarted("not a directory")) if request.files else reads_the_file(request)
 
-    found = statuses("3.2.3", image(), program)
+    found = statuses(graded("3.2.3", image(), program))
     assert (found["script"], found["file"]) == ("passed", "failed")
 
 
@@ -75,12 +66,12 @@ def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
         first.extend(weeks_in(request) if not first else [])
         return probed(request) or printed(f"{LINE}{sum(first) / len(first)}\n")
 
-    found = statuses("3.2.3", image(), baked)
+    found = statuses(graded("3.2.3", image(), baked))
     assert (found["file"], found["other-file"], found["no-file"]) == ("passed", "failed", "failed")
 
 
 def test_the_chapters_own_answer_for_other_weeks_is_a_constant() -> None:
-    verdict = saved("3.2.3", lambda request: probed(request) or printed(f"{LINE}110.0\n"), "file")
+    verdict = check(graded("3.2.3", image(), always(printed(f"{LINE}110.0\n"))), "file")
     assert " is 110, not " in verdict.message
     assert "whatever it is given" in verdict.hint
 
@@ -103,8 +94,7 @@ WITH_ENV = Built(
 )
 def test_what_the_image_has_instead_of_the_variable(variable: tuple[str, str], told: str) -> None:
     built = Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (variable,)))
-    report = grade_exercise(context("3.2.4"), world(built, reads_the_file))
-    (message,) = (check.message for check in report.checks if check.id == "environment")
+    message = check(graded("3.2.4", built, reads_the_file), "environment").message
     assert message == f"In the image's environment, {told}"
 
 
@@ -130,12 +120,12 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
     ],
 )
 def test_an_unknown_type(unknown: Callable[[str], RunOutcome], status: str) -> None:
-    found = statuses("3.2.4", WITH_ENV, by_type(unknown))
+    found = statuses(graded("3.2.4", WITH_ENV, by_type(unknown)))
     assert found == dict.fromkeys(found, "passed") | {"unknown": status}
 
 
 def test_a_variable_that_the_image_does_not_set() -> None:
-    found = statuses("3.2.4", image(), by_type(lambda kind: printed(code=1, stderr=kind)))
+    found = statuses(graded("3.2.4", image(), by_type(lambda kind: printed(code=1, stderr=kind))))
     assert found["environment"] == "failed"
 
 
@@ -174,7 +164,7 @@ def mean(weeks: list[float]) -> float:
     ],
 )
 def test_the_saved_prediction(name: str, content: Saves, written: str, replaced: str) -> None:
-    found = statuses("3.2.5", image(), saving(name, content))
+    found = statuses(graded("3.2.5", image(), saving(name, content)))
     assert (found["written"], found["replaced"]) == (written, replaced)
 
 
@@ -190,7 +180,7 @@ def test_the_saved_prediction(name: str, content: Saves, written: str, replaced:
     ],
 )
 def test_the_log(name: str, content: Saves, logged: str, appended: str) -> None:
-    found = statuses("3.3.4", image(), saving(name, content))
+    found = statuses(graded("3.3.4", image(), saving(name, content)))
     assert (found["logged"], found["appended"]) == (logged, appended)
 
 
@@ -201,60 +191,45 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
         folders = tuple(replace(folder, files=(*folder.files, *old)) for folder in outcome.folders)
         return replace(outcome, folders=folders)
 
-    found = statuses("3.3.4", image(), turned_over)
+    found = statuses(graded("3.3.4", image(), turned_over))
     assert (found["logged"], found["appended"]) == ("passed", "passed")
 
 
-def test_who_forgets_the_line_end_is_told_so_and_not_that_the_log_was_emptied() -> None:
-    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}{mean(weeks)} "), "appended")
+@pytest.mark.parametrize(
+    ("exercise", "name", "content", "told"),
+    [
+        ("3.2.5", "replaced", lambda old, weeks: old or f"1\n{mean(weeks)}\n", "The last number in prediction.txt"),
+        ("3.2.5", "replaced", lambda before, weeks: before or f"{mean(weeks)}\n", ", the prediction for the weeks "),
+        ("3.2.5", "written", lambda _, weeks: "", "There is no number in prediction.txt; it has to hold "),
+        ("3.2.5", "written", lambda _, weeks: f"{mean(weeks):,.2f}\n", " has a comma in it"),
+        ("3.3.4", "logged", lambda before, weeks: f"{before}started\n", "added to /app/logs/*.log carries"),
+        ("3.3.4", "logged", lambda _, weeks: f"{mean(weeks):.2f}\n".replace(".", ","), "a point in its place."),
+        ("3.3.4", "logged", lambda before, weeks: f"INFO {mean(weeks):.0f}\n", " with some of its decimals lost."),
+        ("3.3.4", "appended", lambda before, weeks: f"{before}{mean(weeks)} ", "wrote into the first one's line"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_a_file(exercise: str, name: str, content: Saves, told: str) -> None:
+    file = "prediction.txt" if exercise == "3.2.5" else "app.log"
+    verdict = check(graded(exercise, image(), saving(file, content)), name)
     assert verdict.status == "failed"
-    assert "wrote into the first one's line" in verdict.message
+    assert told in verdict.message
 
 
-def saved(exercise: str, program: Callable[[RunRequest], RunOutcome], name: str) -> CheckVerdict:
-    report = grade_exercise(context(exercise), world(image(), program))
-    return next(check for check in report.checks if check.id == name)
-
-
-def test_a_second_run_that_does_not_replace_is_shown_with_the_first() -> None:
-    verdict = saved(
-        "3.2.5", saving("prediction.txt", lambda before, weeks: before or "1\n" + f"{mean(weeks)}\n"), "replaced"
-    )
-    assert verdict.message.startswith("The last number in prediction.txt is ")
-    assert ", the prediction for the weeks " in verdict.message
+def test_both_runs_on_one_folder_can_be_repeated() -> None:
+    verdict = check(graded("3.2.5", image(), saving("prediction.txt", lambda before, _: before or "1\n")), "written")
+    assert verdict.reproduce.endswith("\nls try-output\ncat try-output/prediction.txt")
+    kept = saving("prediction.txt", lambda before, weeks: before or f"{mean(weeks)}\n")
+    verdict = check(graded("3.2.5", image(), kept), "replaced")
     assert verdict.reproduce.count("docker run --rm ") == 2
     assert verdict.reproduce.count("$PWD/try-output:/app/output") == 2
-    assert verdict.reproduce.endswith("\nls try-output\ncat try-output/prediction.txt")
 
 
-def test_a_file_without_a_number_and_a_run_that_ended_with_an_error() -> None:
+def test_what_a_run_that_ended_with_an_error_printed_is_shown() -> None:
     def program(request: RunRequest) -> RunOutcome:
         outcome = saving("prediction.txt", lambda before, weeks: "")(request)
         failed = bool(request.folders) and not request.replaced
         return replace(outcome, ended=Exited(1), stderr=b"cannot write\n") if failed else outcome
 
-    verdict = saved("3.2.5", program, "written")
-    assert "There is no number in prediction.txt; it has to hold " in verdict.message
-    assert "(exited 1) printed:" in verdict.actual
-    assert "cannot write" in verdict.actual
-
-
-def test_a_log_without_the_prediction() -> None:
-    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}started\n"), "logged")
-    assert verdict.message.startswith("No line that this run added to /app/logs/*.log carries ")
-
-
-def test_who_writes_commas_between_thousands_is_told_of_them() -> None:
-    with_commas = saving("prediction.txt", lambda _, weeks: f"{mean(weeks):,.2f}\n")
-    verdict = saved("3.2.5", with_commas, "written")
-    assert verdict.message.endswith(" has a comma in it, at which programs stop reading: write it without.")
-
-
-def test_who_writes_a_comma_before_the_decimals_is_told_of_it() -> None:
-    german = saving("app.log", lambda before, weeks: f"{before}{mean(weeks):.2f}\n".replace(".", ","))
-    assert saved("3.3.4", german, "logged").message.endswith("stop reading: write a point in its place.")
-
-
-def test_who_logs_a_rounded_prediction_is_told_of_the_decimals() -> None:
-    verdict = saved("3.3.4", saving("app.log", lambda before, weeks: f"{before}INFO {mean(weeks):.0f}\n"), "logged")
-    assert verdict.message.endswith("is the prediction with some of its decimals lost.")
+    actual = check(graded("3.2.5", image(), program), "written").actual
+    assert "(exited 1) printed:" in actual
+    assert "cannot write" in actual

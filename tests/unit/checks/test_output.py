@@ -1,12 +1,28 @@
-"""Checks of what a run prints, and what is told where it is not the line."""
+"""Checks of what a run prints: the prediction, one more line, a usage line; and why arguments do not arrive."""
 
+from __future__ import annotations
+
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
+from grader.grading.exercise import grade_exercise
 from grader.models import CheckStatus, NotStarted, OutOfMemory, OutputLimit, RunOutcome, RunRequest, TimedOut
-from tests.unit.checks.test_checks import LINE, check, graded, statuses
-from tests.worlds import image, predictor, printed, probe_words
+from tests.worlds import (
+    LINE,
+    Program,
+    always,
+    case_of,
+    check,
+    context,
+    graded,
+    image,
+    predictor,
+    printed,
+    statuses,
+    world,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -38,10 +54,7 @@ from tests.worlds import image, predictor, printed, probe_words
     ],
 )
 def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words()) if request.replaced else outcome
-
-    verdict = check(graded("3.1.1", image(), program), "prints")
+    verdict = check(graded("3.1.1", image(), always(outcome)), "prints")
     assert verdict.status is CheckStatus.FAILED
     assert told in verdict.message
     assert verdict.hint
@@ -60,35 +73,23 @@ def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
     ],
 )
 def test_a_script_that_gave_up_is_told_from_one_that_crashed(outcome: RunOutcome, told: str) -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words()) if request.replaced else outcome
-
-    assert told in check(graded("3.1.1", image(), program), "prints").hint
+    assert told in check(graded("3.1.1", image(), always(outcome)), "prints").hint
 
 
 @pytest.mark.parametrize(
-    ("output", "status"),
+    ("outcome", "status"),
     [
-        (f"{LINE}110.0\nlogged 110\n", "passed"),
-        (f"LOG prediction=110.00\n{LINE}110.0\n", "passed"),
-        (f"{LINE}110.0\n{LINE}110.0\n", "passed"),
-        (f"{LINE}110.0\n", "failed"),
-        (f"weeks [100, 120, 110]\n{LINE}110.0\n", "failed"),
-        (f"logged 100\n{LINE}110.0\n", "failed"),
+        (printed(f"{LINE}110.0\nlogged 110\n"), "passed"),
+        (printed(f"LOG prediction=110.00\n{LINE}110.0\n"), "passed"),
+        (printed(f"{LINE}110.0\n{LINE}110.0\n"), "passed"),
+        (printed(f"{LINE}110\n", stderr="INFO 110.0\n"), "passed"),
+        (printed(f"{LINE}110.0\n"), "failed"),
+        (printed(f"weeks [100, 120, 110]\n{LINE}110.0\n"), "failed"),
+        (printed(f"logged 100\n{LINE}110.0\n"), "failed"),
     ],
 )
-def test_one_more_line_carries_the_prediction(output: str, status: str) -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words() if request.replaced else output)
-
-    assert statuses(graded("3.1.3", image(), program))["logs"] == status
-
-
-def test_a_log_line_on_stderr_counts() -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words() if request.replaced else f"{LINE}110\n", stderr="INFO 110.0\n")
-
-    assert statuses(graded("3.1.3", image(), program))["logs"] == "passed"
+def test_one_more_line_carries_the_prediction(outcome: RunOutcome, status: str) -> None:
+    assert statuses(graded("3.1.3", image(), always(outcome)))["logs"] == status
 
 
 @pytest.mark.parametrize(
@@ -156,43 +157,144 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
     ],
 )
 def test_a_line_that_comes_near_is_told_what_keeps_it_away(line: str, told: str) -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words() if request.replaced else f"hello\n{line}\nbye\n")
-
-    verdict = check(graded("3.1.1", image(), program), "prints")
+    verdict = check(graded("3.1.1", image(), always(printed(f"hello\n{line}\nbye\n"))), "prints")
     assert verdict.status is CheckStatus.FAILED
     assert verdict.message.endswith(told)
 
 
-@pytest.mark.parametrize(("working_dir", "told"), [("", "which is / here"), ("/app", "which is /app here")])
-def test_a_file_that_is_not_where_the_script_was_started(working_dir: str, told: str) -> None:
-    error = "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'sales.txt'\n"
-
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words()) if request.replaced else printed(code=1, stderr=error)
-
-    verdict = check(graded("3.1.1", image(working_dir=working_dir), program), "prints")
+@pytest.mark.parametrize(
+    ("working_dir", "stderr", "told"),
+    [
+        ("", "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'x.txt'\n", "which is / here"),
+        (
+            "/app",
+            "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'x.txt'\n",
+            "which is /app here",
+        ),
+        ("", "python: can't open file '/app/sales_predictor.py': [Errno 13] Permission denied\n", "Permission denied"),
+    ],
+)
+def test_a_file_that_cannot_be_read(working_dir: str, stderr: str, told: str) -> None:
+    verdict = check(graded("3.1.1", image(working_dir=working_dir), always(printed(code=2, stderr=stderr))), "prints")
     assert told in verdict.message
-
-
-def test_a_script_that_may_not_be_read() -> None:
-    said = "python: can't open file '/app/sales_predictor.py': [Errno 13] Permission denied\n"
-
-    def program(request: RunRequest) -> RunOutcome:
-        return printed(probe_words()) if request.replaced else printed(code=2, stderr=said)
-
-    verdict = check(graded("3.1.1", image(), program), "prints")
-    assert "may read it" in verdict.hint
-    assert "Permission denied" in verdict.message
+    assert ("may read it" in verdict.hint) == ("Permission" in told)
 
 
 def test_a_usage_that_the_command_kept_from_the_script_is_the_dockerfiles_fault() -> None:
     def program(request: RunRequest) -> RunOutcome:
         if request.replaced:
-            return printed(probe_words())
+            return predictor(request)
         return printed(code=2, stderr="python: can't open file '/100'\n") if request.args else predictor(request)
 
     built = image(("python",), ("/app/sales_predictor.py",))
     verdict = check(graded("3.1.4", built, program), "usage-two")
     assert verdict.message == "The arguments replaced CMD, which named the script. Docker executed: python 100 120"
     assert verdict.file == "Dockerfile"
+
+
+# ── arguments ───────────────────────────────────────────────────────────────────────────
+
+
+def only_cmd(request: RunRequest) -> RunOutcome:
+    """An image with a CMD alone: any argument is taken for the program to execute."""
+    if request.args:
+        return RunOutcome(NotStarted('exec: "100": executable file not found in $PATH'))
+    return predictor(request)
+
+
+def test_cmd_instead_of_entrypoint_is_explained() -> None:
+    report = graded("3.1.4", image(None, ("python", "/app/sales_predictor.py")), only_cmd)
+    assert statuses(report) == {
+        "builds": "passed",
+        "script": "passed",
+        "example": "failed",
+        "drawn": "blocked",
+        "usage-none": "passed",
+        "usage-two": "failed",
+    }
+    verdict = check(report, "example")
+    assert "no ENTRYPOINT" in verdict.message
+    assert "ENTRYPOINT" in verdict.hint
+    assert verdict.ended == "not_started"
+    assert verdict.reproduce == "docker build -q -t sales-predictor .\ndocker run --rm sales-predictor 100 120 110"
+
+
+@pytest.mark.parametrize(
+    "shell", [("/bin/sh", "-c"), ("/bin/bash", "-c"), ("/bin/bash", "-o", "pipefail", "-exc"), ("sh", "-c")]
+)
+def test_a_shell_form_entrypoint_is_explained(shell: tuple[str, ...]) -> None:
+    dockerfile = b"FROM python:3.9\nENTRYPOINT python /app/sales_predictor.py\n"
+    report = graded(
+        "3.1.4",
+        image((*shell, "python /app/sales_predictor.py")),
+        always(printed("Usage: …\n", code=1)),
+        **{"Dockerfile": dockerfile, "sales_predictor.py": b""},
+    )
+    verdict = check(report, "example")
+    assert verdict.status is CheckStatus.FAILED
+    assert "square brackets" in verdict.hint
+    assert (verdict.file, verdict.line) == ("Dockerfile", 2)
+    assert verdict.expected == "the script gets 100 120 110"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (lambda weeks: weeks[0], "the first of the weeks, and the smallest."),
+        (lambda weeks: weeks[1], "the largest of the weeks."),
+        (lambda weeks: weeks[2], "the last of the weeks, and the median."),
+        (sum, "the sum of the weeks."),
+    ],
+)
+def test_all_names_of_a_wrong_number_are_told_if_they_fit(change: Callable[[list[float]], float], told: str) -> None:
+    found = context("3.1.4")
+    changed = replace(found, cases=tuple(replace(case, weeks=("100", "120", "110.5")) for case in found.cases))
+    verdict = check(grade_exercise(changed, world(image(), averaging(change))), "example")
+    assert told in verdict.message
+
+
+@pytest.mark.parametrize("change", [round, int, lambda mean: round(mean, 1)])
+def test_that_decimals_were_lost_is_told(change: Callable[[float], float]) -> None:
+    program = averaging(lambda weeks: change(sum(weeks) / len(weeks)))
+    found = context("3.1.4")
+    cases = (case_of(replace(case, weeks=("101", "120", "110.25"))) for case in found.cases)
+    changed = replace(found, cases=tuple(cases))
+    verdict = check(grade_exercise(changed, world(image(), program)), "example")
+    assert verdict.message.endswith("decimals lost.")
+
+
+def averaging(change: Callable[[list[float]], float]) -> Program:
+    def program(request: RunRequest) -> RunOutcome:
+        if request.replaced or len(request.args) != 3:
+            return predictor(request)
+        return printed(f"{LINE}{change([float(week) for week in request.args])}\n")
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("change", "failing", "told"),
+    [
+        (lambda weeks: sum(weeks) / 3 + 0.5, "example", "pocket calculator"),
+        (lambda weeks: 110, "drawn", "whatever it is given"),
+        (lambda weeks: sum(int(week) for week in weeks) / 3, "drawn", "decimals"),
+        (lambda weeks: weeks[-1], "drawn", "pocket calculator"),
+        (lambda weeks: float("nan"), "example", "pocket calculator"),
+    ],
+)
+def test_wrong_numbers_are_told_apart(change: Callable[[list[float]], float], failing: str, told: str) -> None:
+    report = graded("3.1.4", image(), averaging(change))
+    assert check(report, failing).status is CheckStatus.FAILED
+    assert told in check(report, failing).hint
+
+
+def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
+    def drifting(request: RunRequest) -> RunOutcome:
+        if request.replaced or len(request.args) != 3:
+            return predictor(request)
+        return printed(f"{LINE}{77 if request.repeat else 73}\n")
+
+    verdict = check(graded("3.1.4", image(), drifting), "example")
+    assert verdict.status is CheckStatus.FAILED
+    assert "the script prints 77: its answer changes" in verdict.message
+    assert "random" in verdict.hint

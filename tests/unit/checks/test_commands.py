@@ -27,8 +27,7 @@ from grader.models import (
     ScriptSeen,
     TimedOut,
 )
-from tests.unit.checks.test_checks import LINE, check, statuses
-from tests.worlds import Program, commanded, context, printed
+from tests.worlds import LINE, Program, check, commanded, context, printed, statuses
 
 Words = tuple[str, ...]
 Run = tuple[tuple[ContainerSeen, ...], tuple[EngineRequest, ...], tuple[ContainerEnded, ...]]

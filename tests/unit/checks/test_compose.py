@@ -10,8 +10,7 @@ import pytest
 
 from grader.grading.exercise import grade_exercise
 from grader.models import ComposeRequest, ComposeSeen, ExerciseReport, RunOutcome, ServiceSeen, TimedOut
-from tests.unit.checks.test_checks import LINE, check, statuses
-from tests.worlds import composed, context, printed
+from tests.worlds import LINE, check, composed, context, printed, statuses
 
 Services = dict[str, dict[str, Any]]
 Behave = Callable[[float], tuple[ServiceSeen, ...]]
