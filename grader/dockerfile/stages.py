@@ -84,6 +84,9 @@ def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Sta
             name = ""
         case (written, as_word, named) if as_word.upper() == "AS":
             name = named.lower()
+        case (written, tag) if tag.upper() != "AS" and ":" not in written and not reference_problem(f"{written}:{tag}"):
+            message = f"a colon stands between an image's name and its tag: FROM {written}:{tag}"
+            raise Unreadable(message[:200], line)
         case _:
             raise Unreadable("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
     if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
