@@ -8,7 +8,7 @@ help: ## list the targets
 demo: ## grade the example class, from nothing: installs and starts what is missing
 	@scripts/demo.sh
 
-test: ## run the tests, from nothing: unit, engine, browser, selftest
+test: ## run the tests, from nothing: unit, engine, browser, a selection of the selftest
 	@scripts/test.sh
 
 test-private: ## run the long tests: private engine, guard, hostile corpus, kill points, cluster (about half an hour)

@@ -35,8 +35,6 @@ from grader.submissions.budget import digest_of
 from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import read_exercise
 
-__all__ = ["Edit", "Mutant", "Tried", "chosen", "mutants", "table"]
-
 Span = tuple[int, int]
 _SHOWN = 70  # characters of each side of a change, in a mutant's name
 

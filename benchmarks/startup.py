@@ -1,6 +1,6 @@
 """What `grader --help` costs beside the import of click, both measured in this run, as a ratio of CPU seconds.
 
-The promise is at most 2.5. Run it with the project's Python: `.venv/bin/python benchmarks/startup.py`.
+The promise is at most 2.0. Run it with the project's Python: `.venv/bin/python benchmarks/startup.py`.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ cat "$log"
 part "engine" with_engine "${pytest[@]}" -n 2 --dist loadgroup -m "engine and not browser and not private and not long"
 part "browser" with_engine "${pytest[@]}" -m browser
 # One seed, so that red means a change, not a draw; `make selftest` draws a new one each time. One job more than the
-# usual two cores, since installations wait for the network.
-part "selftest" with_engine .venv/bin/grader selftest --seed 20240229 --jobs 3
+# usual two cores, since installations wait for the network. `.ci/run` and `make selftest` grade the other solutions too.
+part "selftest" with_engine .venv/bin/grader selftest --selection --seed 20240229 --jobs 3
 
 if [ ${#red[@]} -gt 0 ]; then
     fail 1 "red: ${red[*]} (after $(seconds_since "$start") s)."
