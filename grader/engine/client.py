@@ -264,21 +264,29 @@ def connect(
         with _translated("DOCKER_HOST or the context"):
             settings = {"base_url": endpoint} if endpoint else _settings()
             endpoint = str(settings.get("base_url") or _DEFAULT_ENDPOINT)
-            if open_stream is None:
-                _knock(endpoint)
-            connection = _SdkConnection(settings, endpoint, open_stream)
+            connection = _SdkConnection(settings, endpoint, open_stream or _opens_socket(endpoint))
     except EngineError as error:
-        raise EngineError(_no_engine(endpoint or _DEFAULT_ENDPOINT, str(error.__cause__ or error))) from error
+        raise EngineError(_no_engine(endpoint or _DEFAULT_ENDPOINT, _plain(error.__cause__ or error))) from error
     return DockerEngine(connection, connection.version, forced, tier, cpus)
 
 
-def _knock(endpoint: str) -> None:
-    """Try the socket, for a plain error: the SDK wraps it in three others, and leaves its socket open."""
+def _opens_socket(endpoint: str) -> OpenStream | None:
+    """What opens a unix socket, None for another endpoint. The SDK's way leaks one where nobody listens."""
     scheme, _, path = endpoint.partition("://")
-    if scheme in {"unix", "http+unix"} and path:
-        with socket.socket(socket.AF_UNIX) as trial:
-            trial.settimeout(1)
-            trial.connect(path if path.startswith("/") else f"/{path}")
+    if scheme not in {"unix", "http+unix"}:
+        return None
+
+    def open_socket() -> socket.socket:
+        stream = socket.socket(socket.AF_UNIX)
+        try:
+            stream.settimeout(_CONNECT_SECONDS)
+            stream.connect(f"/{path.lstrip('/')}")
+        except OSError:
+            stream.close()
+            raise
+        return stream
+
+    return open_socket
 
 
 def _settings() -> dict[str, Any]:

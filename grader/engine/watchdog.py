@@ -35,21 +35,13 @@ class Watchdog:
         self._stop = stop
         self._lock = threading.Lock()
         self._finished = False
-        self._timers: list[threading.Timer] = []
+        self._timer: threading.Timer | None = None
 
     def start(self, seconds: float) -> None:
-        """Count `seconds` from now, then trip with `timed_out`."""
-        self.later(seconds, lambda: self.trip("timed_out"))
-
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
-        """Call `action` after `seconds`, from a thread of its own, unless finished before."""
-        timer = threading.Timer(seconds, action)
-        timer.daemon = True
-        with self._lock:
-            if self._finished:
-                return
-            self._timers.append(timer)
-            timer.start()
+        """Count `seconds` from now, then trip with `timed_out`, from a thread of its own. Once at most."""
+        self._timer = threading.Timer(seconds, self.trip, ("timed_out",))
+        self._timer.daemon = True
+        self._timer.start()
 
     def trip(self, reason: Reason) -> None:
         """Stop for this reason, unless stopped or finished already. From any thread."""
@@ -63,9 +55,8 @@ class Watchdog:
         """It has ended; the deadline is off."""
         with self._lock:
             self._finished = True
-            timers = tuple(self._timers)
-        for timer in timers:
-            timer.cancel()
+        if self._timer:
+            self._timer.cancel()
 
 
 class Cancellation:

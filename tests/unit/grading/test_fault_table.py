@@ -29,9 +29,6 @@ from tests.faultengine import FaultEngine, Reply, SmallDocker, as_json
 from tests.unit.grading.test_session import EXERCISE, files, nowhere, session
 from tests.worlds import COURSE, predictor
 
-# Where nobody listens, the SDK does not close the socket it tried with, and leaves that to the collector.
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
-
 CALLS = (
     "POST /build",
     "GET /images/*/json",
