@@ -38,18 +38,14 @@ def grades_csv(reports: Iterable[Report]) -> str:
     return _table(header, [_grade(report, exercise) for report in reports for exercise in report.exercises])
 
 
-def gradebook_csv(reports: Sequence[Report], roster: Sequence[str] = ()) -> str:
+def gradebook_csv(reports: Sequence[Report]) -> str:
     """One row for each student: `student`, a score for each exercise, `score`, `max_score`, `not_graded`.
 
-    The students of `roster` come first, in its order, then those who are only in `reports`. A cell
-    is empty where there is no score: the exercise could not be graded, or there is no report of
-    that student. `not_graded` names the exercises of the first kind.
+    A cell is empty where there is no score: the exercise could not be graded, and `not_graded` names it.
     """
     exercises = list(dict.fromkeys(exercise.id for report in reports for exercise in report.exercises))
-    found = {report.student: report for report in reports}
-    students = dict.fromkeys([*roster, *found])
     header = ("student", *exercises, "score", "max_score", "not_graded")
-    return _table(header, [_row(student, found.get(student), exercises) for student in students])
+    return _table(header, [_row(report, exercises) for report in reports])
 
 
 def _grade(report: Report, exercise: ExerciseReport) -> tuple[Cell, ...]:
@@ -64,13 +60,11 @@ def _grade(report: Report, exercise: ExerciseReport) -> tuple[Cell, ...]:
     )
 
 
-def _row(student: str, report: Report | None, exercises: Sequence[str]) -> tuple[Cell, ...]:
-    if report is None:
-        return (student, *("" for _ in exercises), "", "", "")
+def _row(report: Report, exercises: Sequence[str]) -> tuple[Cell, ...]:
     scores = {exercise.id: _score(exercise) for exercise in report.exercises}
     missing = " ".join(exercise.id for _, exercise in words.ungraded([report]))
     marks = (scores.get(name, "") for name in exercises)
-    return (student, *marks, _tidy(report.score), _tidy(report.max_score), missing)
+    return (report.student, *marks, _tidy(report.score), _tidy(report.max_score), missing)
 
 
 def _score(exercise: ExerciseReport) -> Cell:

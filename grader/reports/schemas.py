@@ -1,9 +1,10 @@
-"""What is published about the classes: the JSON Schemas of `exercises.yaml` and of a report, and the tables of checks.
+"""What is published about the classes of a course: the JSON Schema of `exercises.yaml`, and the tables of checks.
 
-`python -m grader.reports.schemas` compares the files in `grader/reports/schema/`, and the tables of docs/exercises.md
-where this is a checkout, with the classes, and ends with 1 if they differ; with `--write` it writes them.
+`python -m grader.reports.schemas` compares the schema, and the tables of docs/exercises.md where this is a checkout,
+with the classes, and ends with 1 if they differ; with `--write` it writes them. (The schema of a report is a contract:
+it stands beside, written by hand, and `to_json` is tested against it.)
 
-That of a course is draft 7, which is what the YAML language server of editors knows. Its
+It is of draft 7, which is what the YAML language server of editors knows. Its
 descriptions are the docstrings below the fields of `grader.course.models`. Pydantic can find these too, but
 does so each time a file is loaded, and takes longer for it than for loading; here it is paid once.
 """
@@ -27,7 +28,6 @@ from grader.checks import CHECK_KINDS, REASONS
 from grader.checks.inputs import Inputs
 from grader.course import models as spec
 from grader.course.registry import Check
-from grader.reports.json import report_schema
 
 FOLDER = Path(__file__).parent / "schema"
 """Where the files are kept; they are part of the package."""
@@ -40,7 +40,7 @@ DOCS = Path(__file__).parents[2] / "docs" / "exercises.md"
 def rendered() -> dict[Path, str]:
     """The text of each file, always the same for the same classes."""
     course = json.dumps(course_schema(), indent=2, ensure_ascii=False) + "\n"
-    files = {FOLDER / "exercises.schema.json": course, FOLDER / "report.schema.json": report_schema()}
+    files = {FOLDER / "exercises.schema.json": course}
     return files | ({DOCS: with_tables(_on_disk(DOCS))} if DOCS.exists() else {})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from grader.models import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
 
@@ -98,15 +97,6 @@ _REASON_STATUS: dict[ExerciseStatus, CheckStatus] = {
     ExerciseStatus.NOT_SUBMITTED: CheckStatus.FAILED,
     ExerciseStatus.NOT_GRADED: CheckStatus.NOT_GRADED,
 }
-
-
-def reason_apart(exercise: ExerciseReport) -> ExerciseReport:
-    """The inverse of `checks_or_reason`: a leading reason becomes the exercise's own message again."""
-    if not exercise.checks or exercise.checks[0].id != REASON_ID or exercise.checks[0].max_score:
-        return exercise
-    reason, *checks = exercise.checks
-    message = "" if reason.message == exercise_note(exercise) else reason.message
-    return replace(exercise, message=message, checks=tuple(checks))
 
 
 def first_problem(exercise: ExerciseReport) -> str:

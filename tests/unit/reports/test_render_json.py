@@ -3,13 +3,16 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import jsonschema
 import pytest
 from hypothesis import given
 
+import grader.reports
 from grader.models import LimitsRecord, Report
-from grader.reports.json import from_json, report_schema, to_json
+from grader.reports.json import to_json
 from tests import reports
 
 CHECK_KEYS = [
@@ -18,14 +21,18 @@ CHECK_KEYS = [
 ]  # fmt: skip
 
 
-def in_contract(report: Report) -> Report:
-    """The report without what the document has no key for."""
-    exercises = tuple(replace(exercise, seconds=0.0, bonus=False) for exercise in report.exercises)
-    return replace(report, engine=replace(report.engine, images=()), exercises=exercises)
+SCHEMA = json.loads((Path(grader.reports.__file__).parent / "schema/report.schema.json").read_text(encoding="utf-8"))
+
+
+def document_of(report: Report) -> dict[str, Any]:
+    """What a program reads, which is what the published schema says."""
+    document: dict[str, Any] = json.loads(to_json(report))
+    jsonschema.validate(document, SCHEMA)
+    return document
 
 
 def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
-    document = json.loads(to_json(reports.every_status()))
+    document = document_of(reports.every_status())
     assert list(document) == ["schema", "student", "seed", "engine", "score", "max_score", "exercises"]
     assert document["schema"] == "grader/report/v1"
     assert list(document["engine"]) == ["name", "version", "builder", "tier"]
@@ -33,9 +40,11 @@ def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
     assert list(document["exercises"][0]["checks"][0]) == CHECK_KEYS
 
 
-def test_a_report_comes_back_as_it_was() -> None:
-    report = reports.every_status()
-    assert from_json(to_json(report)) == in_contract(report)
+def test_the_published_schema_has_these_keys_and_no_others() -> None:
+    objects = [SCHEMA, *(part for part in SCHEMA["$defs"].values() if part["type"] == "object")]
+    assert all(part["additionalProperties"] is False for part in objects)
+    assert list(SCHEMA["$defs"]["CheckDocument"]["properties"]) == CHECK_KEYS
+    jsonschema.validators.validator_for(SCHEMA).check_schema(SCHEMA)
 
 
 LIMITS = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
@@ -44,38 +53,21 @@ LIMITS = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
 def test_what_was_found_out_about_limits_is_in_the_document_where_somebody_asked() -> None:
     report = reports.every_status()
     asked = replace(report, engine=replace(report.engine, limits=LIMITS))
-    document = json.loads(to_json(asked))
-    assert document["engine"]["limits"] == {
+    assert document_of(asked)["engine"]["limits"] == {
         "proved": ["run memory", "run CPU"], "waived": ["run disk"], "not_bounded": ["build CPU"],
     }  # fmt: skip
-    jsonschema.validate(document, json.loads(report_schema()))
-    assert from_json(to_json(asked)) == in_contract(asked)
 
 
 def test_why_a_submission_was_refused_is_its_first_check() -> None:
-    document = json.loads(to_json(reports.report_of("amira", reports.rejected_exercise())))
+    document = document_of(reports.report_of("amira", reports.rejected_exercise()))
     check = document["exercises"][0]["checks"][0]
     assert (check["id"], check["status"], check["max_score"]) == ("submission", "failed", 0)
     assert "not an allowed base image" in check["message"]
 
 
 def test_what_could_not_be_graded_has_no_score() -> None:
-    document = json.loads(to_json(reports.report_of("amira", reports.ungraded_exercise())))
+    document = document_of(reports.report_of("amira", reports.ungraded_exercise()))
     assert document["exercises"][0]["score"] is None
-
-
-def test_the_document_is_what_its_published_schema_says() -> None:
-    jsonschema.validate(json.loads(to_json(reports.every_status())), json.loads(report_schema()))
-
-
-@pytest.mark.parametrize(
-    "change",
-    [{"extra": 1}, {"schema": "grader/report/v2"}, {"score": "ten"}, {"exercises": [{}]}, {"seed": None}],
-)
-def test_another_document_is_refused(change: dict[str, object]) -> None:
-    document = json.loads(to_json(reports.every_status())) | change
-    with pytest.raises(ValueError, match="validation error"):
-        from_json(json.dumps(document))
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
@@ -90,9 +82,8 @@ def test_a_text_of_many_megabytes_is_cut() -> None:
 
 @given(reports.hostile_text())
 def test_whatever_students_write_comes_back_and_is_safe_to_print(text: str) -> None:
-    report = reports.filled_with(text)
-    written = to_json(report)
+    written = to_json(reports.filled_with(text))
     written.encode()
     assert not re.search(r"[^\n\x20-\x7e\xa0-\uffff\U00010000-\U0010ffff]|[\u202a-\u202e\u2028\u2029\ufeff]", written)
-    readable = report if text.isprintable() else reports.filled_with(re.sub("[\ud800-\udfff]", "\ufffd", text))
-    assert from_json(written) == in_contract(readable)
+    readable = re.sub("[\ud800-\udfff]", "\ufffd", text)
+    assert {one["checks"][-1]["message"] for one in document_of(reports.filled_with(text))["exercises"]} == {readable}
