@@ -189,7 +189,7 @@ def compose(*replaced: MemoryFile) -> CheckGenerator[ComposeSeen]:
 def first_right(attempts: Sequence[CheckGenerator[tuple[Finding, bool]]]) -> CheckGenerator[Finding]:
     """The finding of the first attempt that passes; if none does, of the first whose run printed a prediction line.
 
-    An attempt tells that with its finding. Where no run did, it is the first attempt's.
+    An attempt returns with its finding whether its run did. Where no run did, it is the first attempt's finding.
     """
     tried: list[tuple[Finding, bool]] = []
     for attempt in attempts:
@@ -257,7 +257,7 @@ _ECHOED = re.compile(r"[\w.,:;=+/ \n]+[\w.,:;=+/ \n-]*", re.ASCII)
 
 
 def _printf_form(content: bytes) -> str:
-    """A quoted text of which `printf` makes just these bytes; a `-` at its begin would be taken for an option."""
+    """A quoted text of which `printf` makes just these bytes; a `-` at its start would be taken for an option."""
     shown = "".join(_ESCAPED.get(byte) or (chr(byte) if byte in _PLAIN else f"\\{byte:03o}") for byte in content)
     return "'" + (f"\\055{shown[1:]}" if shown.startswith("-") else shown) + "'"
 

@@ -280,7 +280,7 @@ def _because(cause: BuildStep | None, install: BuildStep) -> str:
         return " It mounts the folder, and the script with it."
     how = "was made again too" if "--from=" in cause.name else "takes the script along"
     place = _place(cause)
-    return f" {place[:1].upper()}{place[1:]} {how}, and it stands before the installation."
+    return f" {place[:1].upper()}{place[1:]} {how}, and it comes before the installation."
 
 
 def _may_bring(step: BuildStep, script: str) -> bool:

@@ -45,7 +45,7 @@ def numbers(line: str) -> list[float]:
 def separated(line: str) -> list[tuple[str, float]]:
     """Every number with commas between its thousands (`5,210.61`), as written and what it means to people.
 
-    No program reads it so, and no line with it is the line; it is only told to whoever wrote it.
+    No program reads it so, and no line with it is the line; it only serves a note to whoever wrote it.
     """
     return [(match.group(), float(match.group().replace(",", ""))) for match in _SEPARATED.finditer(line)]
 

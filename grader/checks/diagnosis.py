@@ -63,7 +63,7 @@ def is_shell_text(command: Sequence[str] | None) -> bool:
 _SHELL_FORM = 3
 _SHELL = re.compile(r"(?:/(?:usr/)?bin/)?(?:ba|da|a|z)?sh")
 _ITS_TEXT = re.compile(r"-\w*c")
-"""The option behind which the text stands: `-c`, `-exc`."""
+"""The option that the text follows: `-c`, `-exc`."""
 
 
 def excerpt(outcome: RunOutcome) -> str:

@@ -49,7 +49,7 @@ def run_request(check: Inputs, case: Case, *folders: FolderMount) -> RunRequest:
 
 
 def sales_file(path: str, case: Case, *, untidy: bool = False) -> MemoryFile:
-    """The weeks, one a line, read-only; untidy with a blank line behind the first and no newline at the end."""
+    """The weeks, one a line, read-only; untidy with a blank line after the first and no newline at the end."""
     first, *others = case.weeks
     text = "\n".join([first, "", *others]) if untidy else "".join(f"{week}\n" for week in case.weeks)
     return MemoryFile(path, text.encode(), 0o444)

@@ -93,7 +93,7 @@ class Predicts(Inputs):
 
 @check_kind(Predicts)
 def predicts(check: Predicts, context: CheckContext) -> CheckGenerator[Finding]:
-    """Each case's run prints the line with the right number and exits 0; the first that does not is told."""
+    """Each case's run prints the line with the right number and exits 0; the finding is of the first that does not."""
     ways = variants(check)
     if check.or_holds:
         ways.append(replace(check, file=None, environment={}, cases=(check.or_holds,)))
@@ -323,7 +323,7 @@ def _started_from(image: Built, error: str) -> str:
 _NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
 """How Python and the shells begin a line of their own, as where there is no such script."""
 _NOT_THE_SCRIPTS_OWN = 126
-"""From here on a shell tells by the exit code that it could not execute a program, or that a signal ended it."""
+"""From here on, a shell says by the exit code that it could not execute a program, or that a signal ended it."""
 
 
 def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: float) -> str:
