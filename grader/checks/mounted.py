@@ -177,7 +177,7 @@ class SavesPrediction(Inputs):
 
 @check_kind(SavesPrediction)
 def saves_prediction(check: SavesPrediction, context: CheckContext) -> CheckGenerator[Finding]:
-    """After each run on the same folder, the file there says what it must; the finding is of the first run that does not."""
+    """After each run on the same folder, the file there says what it must; the first run that does not decides."""
     return (yield from first_right([_run_after_run(way, context) for way in variants(check)]))
 
 
