@@ -138,14 +138,4 @@ def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
 def _last_lines(seen: BuildFailed, step: BuildStep | None) -> str:
     """The end of what the step that failed has printed, else the builder's own error."""
     log = [line for line in (step.log if step else "").splitlines() if line.strip()]
-    return "\n".join(log[-_LOG_LINES:]) or _NOT_IN_CONTEXT.sub(
-        lambda found: f'"{found["path"]}" not found in the build context', seen.message[:TEXT_LIMIT]
-    )
-
-
-_NOT_IN_CONTEXT = re.compile(
-    r"(?:failed to (?:compute cache key|calculate checksum)\b[^\n]*?)?"
-    r"failed to walk (?P<context>/\S*?/buildkit-mount\d+)\S*: "
-    r"lstat (?P=context)/(?P<path>[^\n]*?): no such file or directory"
-)
-"""How BuildKit says that a source of COPY is not there: by a path of its own machine."""
+    return "\n".join(log[-_LOG_LINES:]) or seen.message[:TEXT_LIMIT]

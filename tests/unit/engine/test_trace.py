@@ -225,9 +225,22 @@ def test_an_error_without_a_step(message: str, line: int | None, ours: bool) -> 
     assert (failure.line, failure.ours) == (line, ours)
 
 
-def test_errors_are_told_without_what_differs_from_run_to_run() -> None:
-    told = 'failed to solve: failed to calculate checksum of ref f3c6f1f8-f4af::6s7bkn6yxsy: "/a b": not found'
-    assert plain_error(told) == '"/a b" not found'
+WALK = "failed to walk /var/lib/docker/tmp/buildkit-mount1/src: lstat /var/lib/docker/tmp/buildkit-mount1/src/a b.py"
+PLAIN = {
+    "from run to run": (
+        'failed to solve: failed to calculate checksum of ref f3c6f1f8-f4af::6s7bkn6yxsy: "/a b": not found',
+        '"/a b" not found',
+    ),
+    "the builder's own paths": (
+        f"failed to compute cache key: {WALK}: no such file or directory",
+        '"src/a b.py" not found in the build context',
+    ),
+}
+
+
+@pytest.mark.parametrize(("error", "plain"), PLAIN.values(), ids=PLAIN)
+def test_errors_are_shown_without_what_differs(error: str, plain: str) -> None:
+    assert plain_error(error) == plain
 
 
 # ── lines ───────────────────────────────────────────────────────────────────────────────
