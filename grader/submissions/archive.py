@@ -15,9 +15,9 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import BinaryIO, Protocol
+from typing import IO, BinaryIO, TypeVar
 
 from grader.submissions.budget import MEGABYTE, Budget, is_skipped, path_problem, permissions, shown
 from grader.submissions.models import Member
@@ -50,26 +50,19 @@ class _Damaged(Exception):  # noqa: N818 - internal; becomes an `Unreadable` bef
     """The archive is not what its name says, or is cut off, or does what no honest one does."""
 
 
-class _Readable(Protocol):
-    def read(self, size: int, /) -> bytes: ...
-
-
 Place = Callable[[str], str | None]
 """Where a zip's member belongs: a path instead of the one that the zip gives it, or None to pass it over unread."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
-    """What a header says. `read` gives at most so many bytes of the content, and may be called once.
-
-    There are never more than `size` bytes, whatever is packed.
-    """
+    """What a header says. `read` gives the content, at most `size` bytes whatever is packed, and may be called once."""
 
     name: str
     kind: str  # "file", "folder", or what else it is, in words
     mode: int
     size: int
-    read: Callable[[int], bytes]
+    read: Callable[[], bytes]
 
 
 def archive_suffix(name: str) -> str:
@@ -92,7 +85,6 @@ _NONSENSE = (
     RuntimeError,
     NotImplementedError,
 )
-_DAMAGED_MESSAGE = "the archive is damaged, or is not of the kind that its name says. Pack it again."
 
 
 def read_archive(
@@ -104,26 +96,38 @@ def read_archive(
     Of a zip, what `place` gives no path is passed over, whatever may be wrong with it. With `whole`,
     nothing that tools leave behind is passed over, and folders are members too: so a build's context is read.
     """
-    try:
+
+    def read() -> tuple[Member, ...]:
         entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, budget)
-        members = tuple(_members(entries, budget, whole=whole))
-    except _Damaged as error:
-        return Unreadable(str(error))
-    except _NONSENSE:
-        return Unreadable(_DAMAGED_MESSAGE)
+        return tuple(_members(entries, budget, whole=whole))
+
+    members = _or_unreadable(read)
+    if isinstance(members, Unreadable):
+        return members
     return Unreadable(budget.exceeded) if budget.exceeded else _without_clashes(members)
 
 
 def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
     """The paths that a zip gives its members, as they are: they may lead anywhere. Folders end in `/`."""
-    try:
+
+    def read() -> tuple[str, ...]:
         _check_directory(stream)
         with zipfile.ZipFile(stream) as archive:
             return tuple(_zip_name(info) for info in archive.infolist())
+
+    return _or_unreadable(read)
+
+
+T = TypeVar("T")
+
+
+def _or_unreadable(read: Callable[[], T]) -> T | Unreadable:
+    try:
+        return read()
     except _Damaged as error:
         return Unreadable(str(error))
     except _NONSENSE:
-        return Unreadable(_DAMAGED_MESSAGE)
+        return Unreadable("the archive is damaged, or is not of the kind that its name says. Pack it again.")
 
 
 def _members(entries: Iterator[_Entry], budget: Budget, *, whole: bool) -> Iterator[Member]:
@@ -145,7 +149,7 @@ def _members(entries: Iterator[_Entry], budget: Budget, *, whole: bool) -> Itera
         if entry.size > budget.bytes_left():  # so a bomb is not unpacked at all
             budget.add_bytes(entry.size)
             return
-        content = entry.read(entry.size)
+        content = entry.read()
         if not budget.add_bytes(len(content)):
             return
         yield Member(path, content, permissions(entry.mode))
@@ -231,9 +235,9 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _E
     # Windows knows no right to execute, and there docker sends every file as one that may be.
     mode = info.external_attr >> 16 | (0o755 if info.create_system in _WINDOWS else 0)
 
-    def read(limit: int) -> bytes:
+    def read() -> bytes:
         with archive.open(info) as member:
-            return _up_to(member, limit)
+            return _up_to(member, info.file_size)
 
     return _Entry(name, "folder" if name.endswith("/") else _kind(mode), mode, info.file_size, read)
 
@@ -250,7 +254,7 @@ def _kind(mode: int) -> str:
             return "no ordinary file"
 
 
-def _up_to(stream: _Readable, limit: int) -> bytes:
+def _up_to(stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
     chunks: list[bytes] = []
     while limit > 0 and (chunk := stream.read(min(_CHUNK, limit))):
         chunks.append(chunk)
@@ -262,10 +266,10 @@ def _up_to(stream: _Readable, limit: int) -> bytes:
 
 
 @dataclass(slots=True)
-class _Limited:
-    """A stream that ends the reading after so many bytes, packed as they may be."""
+class _TarBytes:
+    """The bytes of a tar, packed or not, which end after so many."""
 
-    stream: _Readable
+    stream: IO[bytes] | gzip.GzipFile
     left: int
 
     def exactly(self, size: int) -> bytes:
@@ -284,72 +288,47 @@ class _Limited:
             self.exactly(min(size, _CHUNK))
             size -= _CHUNK
 
-
-@dataclass(slots=True)
-class _Extended:
-    """What special headers say about the member after them."""
-
-    name: str = ""
-    size: int = -1
-    sparse: bool = False
+    def extension(self, size: int, limit: int) -> bytes:
+        """What a header holds that belongs to the member after it."""
+        if size > limit:
+            raise _Damaged("the archive has a header that is far too long. Pack it again.")
+        data = self.exactly(size)
+        self.skip(-size % _BLOCK)
+        return data
 
 
 def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
     packed = stream.read(2) == b"\x1f\x8b"  # whatever it is called
     stream.seek(0)
-    source: _Readable = gzip.GzipFile(fileobj=stream) if packed else stream
-    limited = _Limited(source, budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_PAX)
-    extended = _Extended()
-    while (header := _header(limited)) is not None:
-        if header.type in {tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK}:
-            text = _special(limited, header.size, _MAX_LONG_NAME).rstrip(b"\0")
-            if header.type == tarfile.GNUTYPE_LONGNAME:
-                extended.name = text.decode("utf-8", "surrogateescape")
-        elif header.type in {tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE}:
-            records = _special(limited, header.size, _MAX_PAX)
-            if header.type != tarfile.XGLTYPE:
-                _note_pax(records, extended)
-        else:
-            yield from _tar_entry(limited, header, extended)
-            extended = _Extended()
+    limit = budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_PAX
+    tar = _TarBytes(gzip.GzipFile(fileobj=stream) if packed else stream, limit)
+    extensions: dict[bytes, bytes] = {}
+    while (block := tar.exactly(_BLOCK)) != bytes(_BLOCK):
+        header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
+        if header.size < 0:
+            raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it again.")
+        match header.type:
+            case tarfile.GNUTYPE_LONGNAME:
+                extensions[b"path"] = tar.extension(header.size, _MAX_LONG_NAME).rstrip(b"\0")
+            case tarfile.GNUTYPE_LONGLINK:
+                tar.extension(header.size, _MAX_LONG_NAME)
+            case tarfile.XHDTYPE | tarfile.SOLARIS_XHDTYPE:
+                extensions.update(_pax_records(tar.extension(header.size, _MAX_PAX)))
+            case tarfile.XGLTYPE:
+                tar.extension(header.size, _MAX_PAX)
+            case _:
+                yield from _tar_entry(tar, header, extensions)
+                extensions = {}
 
 
-def _header(limited: _Limited) -> tarfile.TarInfo | None:
-    """The next header; None at the end."""
-    block = limited.exactly(_BLOCK)
-    if block == bytes(_BLOCK):
-        return None
-    header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-    if header.size < 0:
-        raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it again.")
-    return header
-
-
-def _special(limited: _Limited, size: int, limit: int) -> bytes:
-    if size > limit:
-        raise _Damaged("the archive has a header that is far too long. Pack it again.")
-    data = limited.exactly(size)
-    limited.skip(-size % _BLOCK)
-    return data
-
-
-def _note_pax(records: bytes, extended: _Extended) -> None:
-    """Read the records, each `LENGTH KEY=VALUE` and a newline, all of which LENGTH counts."""
+def _pax_records(records: bytes) -> Iterator[tuple[bytes, bytes]]:
+    """The records, each `LENGTH KEY=VALUE` and a newline, all of which LENGTH counts."""
     while records.rstrip(b"\0"):
         match = re.match(rb"(\d{1,6}) ([^=]{1,200})=", records)
         length = int(match[1]) if match else 0
         if match is None or not match.end() < length <= len(records):
             raise _Damaged("the archive is damaged: a header in it cannot be read. Pack it again.")
-        value = records[match.end() : length - 1].decode("utf-8", "surrogateescape")
-        match match[2]:
-            case b"path":
-                extended.name = value
-            case b"size":
-                extended.size = int(value) if re.fullmatch(r"[0-9]{1,15}", value) else 0
-            case key if key.startswith(b"GNU.sparse"):
-                extended.sparse = True
-            case _:
-                pass
+        yield match[2], records[match.end() : length - 1]
         records = records[length:]
 
 
@@ -364,19 +343,21 @@ _TAR_KINDS = {
 }
 
 
-def _tar_entry(limited: _Limited, header: tarfile.TarInfo, extended: _Extended) -> Iterator[_Entry]:
+def _tar_entry(tar: _TarBytes, header: tarfile.TarInfo, extensions: Mapping[bytes, bytes]) -> Iterator[_Entry]:
     """The member, while its content comes next in the stream; then what is left of that is passed over."""
-    kind = "a file with holes" if extended.sparse else _TAR_KINDS.get(header.type, "no ordinary file")
-    size = extended.size if extended.size >= 0 else header.size
-    if kind in {"a link", "folder"}:
-        size = 0
-    name = extended.name or header.name
-    left = [size]
+    kind = _TAR_KINDS.get(header.type, "no ordinary file")
+    if any(key.startswith(b"GNU.sparse") for key in extensions):
+        kind = "a file with holes"
+    name = extensions.get(b"path", b"").decode("utf-8", "surrogateescape") or header.name
+    size = header.size
+    if written := extensions.get(b"size"):
+        size = int(written) if re.fullmatch(rb"[0-9]{1,15}", written) else 0
+    left = size = 0 if kind in {"a link", "folder"} else size
 
-    def read(limit: int) -> bytes:
-        count = min(limit, left[0])
-        left[0] -= count
-        return limited.exactly(count)
+    def read() -> bytes:
+        nonlocal left
+        count, left = left, 0
+        return tar.exactly(count)
 
-    yield _Entry(name, "folder" if kind == "file" and name.endswith("/") else kind, header.mode, size, read)
-    limited.skip(left[0] + -size % _BLOCK)
+    yield _Entry(name, "folder" if kind == "file" and name.endswith("/") else kind, header.mode, left, read)
+    tar.skip(left + -size % _BLOCK)
