@@ -119,12 +119,14 @@ def judge_outcome(expectation: Expectation, report: ExerciseReport) -> Outcome:
 
 
 def _in_folder(folder: Path, exercise: Exercise, wrong: bool, problems: list[str]) -> Iterator[Expectation]:  # noqa: FBT001
-    told = _told(folder / _EXPECT, problems)
+    stored = _stored(folder / _EXPECT, problems)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    problems += [f"{folder / _EXPECT}: names {name}, but there is no such folder" for name in told if name not in names]
+    problems += [
+        f"{folder / _EXPECT}: names {name}, but there is no such folder" for name in stored if name not in names
+    ]
     known = {"rejected", *(check.id for check in exercise.checks)}
     for name in names:
-        entry = told.get(name, {})
+        entry = stored.get(name, {})
         fails = str(entry.get("fails", ""))
         if wrong and fails not in known:
             problems.append(
@@ -137,16 +139,16 @@ def _in_folder(folder: Path, exercise: Exercise, wrong: bool, problems: list[str
         yield Expectation(exercise, name, folder / name, fails, phrase, requires, reason)
 
 
-def _told(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
+def _stored(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
     if not path.is_file():
         return {}
     try:
-        told = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
     except yaml.YAMLError as error:
         problems.append(f"{path}: {error}")
         return {}
-    if isinstance(told, dict) and all(isinstance(entry, dict) for entry in told.values()):
-        return {str(name): entry for name, entry in told.items()}
+    if isinstance(stored, dict) and all(isinstance(entry, dict) for entry in stored.values()):
+        return {str(name): entry for name, entry in stored.items()}
     problems.append(f"{path}: expected a mapping of names to {{fails: CHECK, phrase: TEXT}}")
     return {}
 

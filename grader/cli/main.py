@@ -99,14 +99,14 @@ def _explained(error: Exception) -> tuple[str, int]:
 
 def _save_trace() -> str:
     """Write the stack trace to a file and give its name; where that fails, give the trace itself."""
-    told = f"grader {__version__}, Python {sys.version}, arguments {sys.argv[1:]!r}\n\n{traceback.format_exc()}"
+    trace = f"grader {__version__}, Python {sys.version}, arguments {sys.argv[1:]!r}\n\n{traceback.format_exc()}"
     try:
         with tempfile.NamedTemporaryFile(
             "w", prefix="grader-fault-", suffix=".txt", delete=False, encoding="utf-8"
         ) as file:
-            file.write(told)
+            file.write(trace)
     except OSError as error:
-        return f"… that could not be written ({error.strerror}):\n{told}"
+        return f"… that could not be written ({error.strerror}):\n{trace}"
     return file.name
 
 

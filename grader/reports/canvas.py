@@ -30,7 +30,7 @@ from grader.reports.sheet import (
 from grader.sanitize import inert_line
 
 _COMPUTED = re.compile(r"(?:Current|Final) (?:Score|Points|Grade)|Override (?:Score|Grade|Status)")
-"""In the names of columns that Canvas computes, or in which it is told more than a score."""
+"""In the names of columns that Canvas computes, or in which more than a score is told to it."""
 
 _OF_STUDENTS = frozenset(
     {
@@ -154,8 +154,8 @@ def _added(sheet: Sheet, column: str, worth: float) -> dict[int, str]:
 
 def _worth_notes(sheet: Sheet, at: int, worth: float) -> list[str]:
     """A note where the sheet counts other points for a full score than the results do."""
-    said = content(_points_row(sheet), at)
-    value = number_in(said)
+    theirs = content(_points_row(sheet), at)
+    value = number_in(theirs)
     if value is None or value == worth:
         return []
-    return [note_on_worth(said, worth, "Canvas")]
+    return [note_on_worth(theirs, worth, "Canvas")]

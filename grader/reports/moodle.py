@@ -77,12 +77,12 @@ def _as_in_files(name: str) -> str:
 def _maximum_notes(sheet: Sheet, people: Iterable[Person], cells: Mapping[int, str], worth: float) -> list[str]:
     """Other points for a full score, and who has more than Moodle takes: it passes over such a grade silently."""
     column = column_of(sheet, _MAXIMUM)
-    said = {person.row: content(sheet.rows[person.row], column) for person in people}
-    other = next((text for text in said.values() if number_in(text) not in {None, worth}), "")
+    maxima = {person.row: content(sheet.rows[person.row], column) for person in people}
+    other = next((text for text in maxima.values() if number_in(text) not in {None, worth}), "")
     over = [
         f"{person.label}: {cells[person.row]} points are more than Moodle takes; it will pass over them."
         for person in people
-        if person.row in cells and float(cells[person.row]) > (number_in(said[person.row]) or math.inf)
+        if person.row in cells and float(cells[person.row]) > (number_in(maxima[person.row]) or math.inf)
     ]
     return ([note_on_worth(other, worth, "Moodle")] if other else []) + over
 

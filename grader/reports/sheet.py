@@ -1,6 +1,6 @@
 """Sheets of a teacher's platform (CSV): read, whose row is whose, and written with some cells changed.
 
-A score is only ever written where there is no doubt whose it is; everything else stays as it was, and is told. Cells go
+A score is only ever written where there is no doubt whose it is; everything else stays as it was, with a note. Cells go
 back as they came, whatever is in them, because the platform compares them.
 """
 
@@ -153,7 +153,7 @@ def _doubt(mark: Mark, found: Sequence[Person]) -> str:
 def scores_for(
     sheet: Sheet, people: Sequence[Person], marks: Sequence[Mark], column: int, kept: Mapping[str, str]
 ) -> tuple[dict[int, str], list[str]]:
-    """The cells to write by row, and what has to be told. `kept` are contents that stay, each with what it means."""
+    """The cells to write by row, and notes for the teacher. `kept` are contents that stay, each with what it means."""
     sure, notes = _matched(people, marks)
     cells: dict[int, str] = {}
     for row, mark in sure.items():

@@ -128,8 +128,8 @@ def limits_note(engine: EngineInfo) -> str:
     if found is None:
         return ""
     parts = (("held", found.proved), ("waived, not enforced", found.waived), ("not bounded", found.not_bounded))
-    told = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
-    return f"Limits, tried before grading – {told}."
+    found_out = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+    return f"Limits, tried before grading – {found_out}."
 
 
 def engine_note(engine: EngineInfo, seed: int) -> str:

@@ -94,7 +94,7 @@ def test_the_selection_shows_every_kind_of_check_every_reason_and_each_exercise_
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("gone: {fails: builds}\n", "no such folder"),
         ("here: {fails: nothing}\n", "must be one of"),
@@ -102,8 +102,8 @@ def test_the_selection_shows_every_kind_of_check_every_reason_and_each_exercise_
         ("- a\n", "expected a mapping"),
     ],
 )
-def test_an_inconsistent_reference_is_told(tmp_path: Path, text: str, told: str) -> None:
+def test_an_inconsistent_reference_is_told(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "wrong/3.1.4/here").mkdir(parents=True)
     (tmp_path / "wrong/3.1.4/expect.yaml").write_text(text, encoding="utf-8")
-    with pytest.raises(SpecError, match=told):
+    with pytest.raises(SpecError, match=message):
         expectations(tmp_path, [EXERCISE])

@@ -1,4 +1,4 @@
-"""`grader export`: scores reach the right row or none, nothing else in a sheet changes, who is left out is told."""
+"""`grader export`: scores reach the right row or none, nothing else in a sheet changes, who is left out is message."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ def test_other_points_for_a_full_score_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "column", "told"),
+    ("text", "column", "message"),
     [
         ("a,b\n1,2\n", "Docker", "no gradebook of Canvas"),
         (CANVAS.replace("Section", "Group", 1), "Docker", "has Section"),
@@ -199,8 +199,8 @@ def test_other_points_for_a_full_score_are_told() -> None:
         ('Student,ID,Section\n"King', "Essay", "no CSV file"),
     ],
 )
-def test_a_sheet_that_cannot_be_filled(text: str, column: str, told: str) -> None:
-    with pytest.raises(UsageError, match=f"Grades.csv: .*{told}"):
+def test_a_sheet_that_cannot_be_filled(text: str, column: str, message: str) -> None:
+    with pytest.raises(UsageError, match=f"Grades.csv: .*{message}"):
         canvas(text, Mark("kingada", 1), column=column)
 
 
@@ -408,19 +408,19 @@ def test_one_file_is_written_and_who_has_no_score_is_told(
 ) -> None:
     command = ["export", str(results), "--to", *words.split()]
     code = run(command)
-    told = capsys.readouterr()
+    message = capsys.readouterr()
     assert code == 3
     assert files_in(results) == {file}
     assert holds in (results / file).read_text(encoding="utf-8")
-    assert told.out == ""
-    assert "Grace Hopper: not graded: 3.1.4; " in told.err
-    assert f"Written: {results}" in told.err
-    assert "1 of 2 students" in told.err
+    assert message.out == ""
+    assert "Grace Hopper: not graded: 3.1.4; " in message.err
+    assert f"Written: {results}" in message.err
+    assert "1 of 2 students" in message.err
     assert run([*command, "--exercise", "3.1.1"]) == 0
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["--to", "canvas"], "Export Entire Gradebook"),
         (["--to", "moodle"], "grading worksheet"),
@@ -437,11 +437,11 @@ def test_one_file_is_written_and_who_has_no_score_is_told(
     ],
 )
 def test_what_cannot_be_done_writes_nothing(
-    results: Path, capsys: pytest.CaptureFixture[str], words: list[str], told: str
+    results: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
 ) -> None:
     before = {path: path.read_bytes() for path in results.parent.glob("*") if path.is_file()}
     assert run(["export", str(results), *words]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     assert files_in(results) == set()
     assert {path: path.read_bytes() for path in results.parent.glob("*") if path.is_file()} == before
 

@@ -60,8 +60,8 @@ class Page(HTMLParser):
 def test_the_page_of_the_class_says_which_limits_held_and_which_were_waived() -> None:
     limits = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
     asked = [replace(one, engine=replace(one.engine, limits=limits)) for one in reports.sample_class()]
-    told = "held: run memory, run CPU; waived, not enforced: run disk; not bounded: build CPU."
-    assert Page(class_page("Docker", asked)).text.count(told) == 1
+    message = "held: run memory, run CPU; waived, not enforced: run disk; not bounded: build CPU."
+    assert Page(class_page("Docker", asked)).text.count(message) == 1
     assert "Limits" not in Page(class_page("Docker", reports.sample_class())).text
 
 
