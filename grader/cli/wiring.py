@@ -14,7 +14,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from grader.base_images.provider import BaseImages, base_of
 from grader.course.folder import CourseFolder
@@ -29,17 +29,19 @@ from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.events import Emit
 from grader.grading.executor import Engines
 from grader.grading.session import Session
-from grader.limits.cgroup_stats import FewCores, few_cores
-from grader.limits.probes import SMALL_ENGINE, Tier
 from grader.models import (
     BuildFailed,
     Built,
     Case,
     MemoryFile,
+    ScriptSeen,
 )
-from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
-from grader.sandbox.pool import OwnEngine, PrivateSandbox, PrivateSandboxes
 from grader.submissions.models import ExerciseFiles
+
+if TYPE_CHECKING:  # imported where one is made: most self-checks need no private engine, and its modules are many
+    from grader.limits.cgroup_stats import FewCores
+    from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings
+    from grader.sandbox.pool import PrivateSandboxes
 
 Say = Callable[[str], None]
 """Takes one line about what is done, for whoever started the command."""
@@ -57,7 +59,7 @@ class GradingSettings:
     folder: CourseFolder
     exercises: Sequence[Exercise]
     seed: int
-    tier: Tier = "host"
+    tier: Literal["private", "host"] = "host"
     whose: Literal["own", "known", "strangers"] = "known"
     cases: Mapping[str, tuple[Case, ...]] | None = None
 
@@ -87,7 +89,7 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
             stack.enter_context(_RenewableEngine(source)) if settings.tier == "private" else _HostEngine(host)
         )
         sandboxes = stack.enter_context(_LazySandboxes(source, allowed=settings.whose != "strangers"))
-        look = OwnEngine(host).look if settings.whose == "own" else None
+        look = partial(_look_at, host) if settings.whose == "own" else None
         yield Session(
             settings.folder.course,
             settings.seed,
@@ -100,6 +102,13 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
         )
         for warning in building.engine.warnings:
             say(f"The engine warns: {warning}")
+
+
+def _look_at(engine: DockerEngine) -> ScriptSeen:
+    """What is in the student's own engine."""
+    from grader.sandbox.pool import OwnEngine
+
+    return OwnEngine(engine).look()
 
 
 def _stop(host: DockerEngine, engine: DockerEngine, stack: ExitStack) -> None:
@@ -157,6 +166,8 @@ class _RenewableEngine:
                 self.engine.move_to(self._start())
 
     def _start(self) -> DockerEngine:
+        from grader.sandbox.nested_engine import start_private_engine
+
         host = self._source.host.connection
         return _connected(self._private.enter_context(start_private_engine(host, self._settings, self._source.say)))
 
@@ -175,6 +186,8 @@ class PrivateSource:
 
     def settings(self) -> PrivateSettings:
         """The first name of each base image is made present in the host engine; others are taken if they are there."""
+        from grader.sandbox.nested_engine import PrivateSettings
+
         names: list[str] = []
         for image in self.folder.course.images:
             self.supply(image.names[0])
@@ -187,8 +200,7 @@ def _connected(private: PrivateEngine) -> DockerEngine:
     return connect(endpoint=private.endpoint, tier="private", cpus=private.cpus)
 
 
-@dataclass(frozen=True, slots=True)
-class TrialEngine:
+class TrialEngine(NamedTuple):
     """A private engine to try things in: `engines` to grade in, and how to leave it few cores for a while."""
 
     private: PrivateEngine
@@ -200,6 +212,11 @@ class TrialEngine:
 @contextmanager
 def trial_engine(folder: CourseFolder, host: DockerEngine, say: Say) -> Iterator[TrialEngine]:
     """A private engine of `SMALL_ENGINE`'s sizes with nothing but the base images in it."""
+    from grader.limits.cgroup_stats import few_cores
+    from grader.limits.probes import SMALL_ENGINE
+    from grader.sandbox.nested_engine import start_private_engine
+    from grader.sandbox.pool import PrivateSandbox
+
     source = PrivateSource(folder, host, BaseImageSupply(folder, host, say), say)
     settings = replace(source.settings(), **SMALL_ENGINE._asdict())
     with start_private_engine(host.connection, settings, say) as private, _connected(private) as engine:
@@ -233,6 +250,8 @@ class _LazySandboxes:
         """A sandbox for one submission. `EnvironmentProblem` where nobody's commands may be run."""
         if not self._allowed:
             raise EnvironmentProblem(NOT_RUN)
+        from grader.sandbox.pool import PrivateSandboxes
+
         with self._lock:
             self._cancellation.check()
             if self._made is None:
