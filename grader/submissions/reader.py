@@ -91,8 +91,7 @@ def read_exercise(folder: Path, exercise: str, limits: Limits) -> SubmittedExerc
 def read_submission(path: Path, selection: Selection) -> Submission:
     """Read a student's folder or archive: of the exercises that are selected, those it has.
 
-    Folders are matched by id, in the same case or else in any. All exercises together may have
-    four times what one may.
+    All exercises together may have four times what one may.
     """
     read = _exercises_in_archive if is_archive(path) else _exercises_in_folder
     return Submission(student_of(path), tuple(read(path, selection)))
