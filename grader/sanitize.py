@@ -1,4 +1,4 @@
-r"""The one place where text from a student becomes inert.
+r"""The one place where text from a student is sanitized.
 
 Names, messages and output come from a submission, so any character may stand in them. What can
 steer a terminal, reorder a line, hide, forge a second line, or is illegal in XML 1.0 or UTF-8,
@@ -40,7 +40,7 @@ UNSAFE = re.compile(
 )
 
 
-def inert(text: str, limit: int = TEXT_LIMIT) -> str:
+def sanitize(text: str, limit: int = TEXT_LIMIT) -> str:
     """`text` with nothing in it but visible characters, spaces, tabs and newlines.
 
     CR LF becomes a newline. At most `limit` characters of the original are kept, and the
@@ -49,9 +49,9 @@ def inert(text: str, limit: int = TEXT_LIMIT) -> str:
     return UNSAFE.sub(_visible, capped(text, limit).replace("\r\n", "\n"))
 
 
-def inert_line(text: str, limit: int = LINE_LIMIT) -> str:
-    r"""As `inert`, on one line: newlines and tabs are shown as `\n` and `\t`."""
-    return inert(text, limit).replace("\n", "\\n").replace("\t", "\\t")
+def sanitize_line(text: str, limit: int = LINE_LIMIT) -> str:
+    r"""As `sanitize`, on one line: newlines and tabs are shown as `\n` and `\t`."""
+    return sanitize(text, limit).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def capped(text: str, limit: int) -> str:

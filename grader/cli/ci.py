@@ -24,7 +24,7 @@ from grader.cli.common import (
 from grader.cli.console import Console
 from grader.files import write_whole
 from grader.models import Report
-from grader.reports.github import job_summary, shielded, workflow_commands
+from grader.reports.github import escaped_log, job_summary, workflow_commands
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
 from grader.reports.lines import plain
@@ -65,7 +65,7 @@ def _show(console: Console, graded: Graded, path: Path) -> None:
     if os.environ.get("GITHUB_ACTIONS") != "true":
         console.data(text)
         return
-    console.data(shielded(text, secrets.token_hex(16)))
+    console.data(escaped_log(text, secrets.token_hex(16)))
     console.data("".join(f"{line}\n" for line in workflow_commands(report, _folders(report, path))))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:

@@ -2,7 +2,7 @@
 
 Reports go to standard output, everything else to standard error, so that output can be piped.
 Colours and the live display are for terminals only; with `NO_COLOR` or `TERM=dumb` there are
-plain lines. Rich's markup is never used: a text is only ever a text, made inert before.
+plain lines. Rich's markup is never used: a text is only ever a text, sanitized before.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rich.text import Text
 from grader.events import Doing, Emit, Event, ExerciseEnded, ExerciseStarted
 from grader.reports import wording as words
 from grader.reports.lines import Line, Style
-from grader.sanitize import inert, inert_line
+from grader.sanitize import sanitize, sanitize_line
 
 _STYLES: dict[Style, str] = {
     "plain": "",
@@ -86,11 +86,11 @@ class Console:
             return
         from rich.markdown import Markdown  # only here, since a third of what this module imports is for it
 
-        self._out.print(Markdown(inert(markdown, len(markdown)), hyperlinks=False), width=self.width)
+        self._out.print(Markdown(sanitize(markdown, len(markdown)), hyperlinks=False), width=self.width)
 
     def note(self, text: str, style: Style = "plain") -> None:
-        """A message to standard error, which may have several lines. What is active in it is made inert."""
-        for line in inert(text, len(text)).split("\n"):
+        """A message to standard error, which may have several lines. What is active in it is sanitized."""
+        for line in sanitize(text, len(text)).split("\n"):
             _print(self._err, ((style, line),))
 
     @contextmanager
@@ -163,13 +163,13 @@ class _Work:
             case ExerciseStarted():
                 return ""
             case Doing():
-                return f"{inert_line(event.exercise)}: {inert_line(event.what)}" if self._total is None else ""
+                return f"{sanitize_line(event.exercise)}: {sanitize_line(event.what)}" if self._total is None else ""
             case ExerciseEnded():
                 score = words.points(event.report.score, event.report.max_score)
-                result = f"{inert_line(event.report.id)} {words.status_word(event.report.status)}, {score}"
+                result = f"{sanitize_line(event.report.id)} {words.status_word(event.report.status)}, {score}"
                 if self._total is None:
                     return ""
-                return f"{self._done} of {self._total}: {inert_line(event.student)} {result}"
+                return f"{self._done} of {self._total}: {sanitize_line(event.student)} {result}"
 
     def __rich__(self) -> RenderableType:
         with self._lock:
@@ -181,8 +181,10 @@ class _Work:
         return Group(*([] if self._total is None else [_bar(done, self._total)]), rows)
 
     def _row(self, student: str, work: _Current) -> Text:
-        who = "" if self._total is None else f"{inert_line(student, 40)}  "
-        return Text(f"{who}{inert_line(work.exercise)}  {inert_line(work.what)}", no_wrap=True, overflow="ellipsis")
+        who = "" if self._total is None else f"{sanitize_line(student, 40)}  "
+        return Text(
+            f"{who}{sanitize_line(work.exercise)}  {sanitize_line(work.what)}", no_wrap=True, overflow="ellipsis"
+        )
 
 
 def _bar(done: int, total: int) -> RenderableType:
@@ -213,7 +215,7 @@ def _rich(stream: TextIO, environ: Mapping[str, str]) -> RichConsole:
 def _print(console: RichConsole, line: Line) -> None:
     text = Text()
     for style, part in line:
-        text.append(_encodable(inert_line(part, len(part)), console.file), _STYLES[style])
+        text.append(_encodable(sanitize_line(part, len(part)), console.file), _STYLES[style])
     text.rstrip()
     console.print(text, soft_wrap=True)
 

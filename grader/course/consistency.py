@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from grader.course.models import folder_key
 from grader.course.validation_messages import MAX_NAMES, did_you_mean, place
 from grader.course.yaml_source import Document, Path, Problem, quoted
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterator
@@ -142,7 +142,9 @@ def _case_names(exercise: _Node) -> Iterator[Problem]:
 
 def _unknown(noun: str, name: str, known: list[str]) -> str:
     names = [one for one in dict.fromkeys(known) if one][:MAX_NAMES]
-    choices = f"one of: {', '.join(map(inert_line, names))}" if names else f"no name, since there is no {noun} to name"
+    choices = (
+        f"one of: {', '.join(map(sanitize_line, names))}" if names else f"no name, since there is no {noun} to name"
+    )
     return f"there is no {noun} {quoted(name)}{did_you_mean(name, names)}; expected {choices}"
 
 

@@ -27,7 +27,7 @@ from grader.reports.sheet import (
     scores_for,
     with_cells,
 )
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 
 _COMPUTED = re.compile(r"(?:Current|Final) (?:Score|Points|Grade)|Override (?:Score|Grade|Status)")
 """In the names of columns that Canvas computes, or in which more than a score is told to it."""
@@ -89,7 +89,7 @@ def _check_canvas(sheet: Sheet) -> None:
 def _canvas_column(sheet: Sheet, wanted: str) -> int:
     """The index of the column to fill; one behind the last if it is to be added."""
     columns = {index: name for index, name in enumerate(sheet.header) if _is_assignment(name)}
-    there = f"It has: {', '.join(map(inert_line, columns.values())) or 'no assignments yet'}."
+    there = f"It has: {', '.join(map(sanitize_line, columns.values())) or 'no assignments yet'}."
     if not wanted:
         message = f"{sheet.name}: say by --column which assignment the scores are for. {there}"
         raise UsageError(message)

@@ -15,7 +15,7 @@ from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
 from grader.reports.export import Exported, Scores, export_format
 from grader.reports.marks import notes_on_ungraded, with_score
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212")
 """What starts a formula or a command in some spreadsheet, with full-width, small and typographic look-alikes."""
@@ -89,5 +89,5 @@ def _safe(cell: Cell) -> Cell:
     """A number as it is; a text on one line, and no formula."""
     if not isinstance(cell, str):
         return cell
-    text = inert_line(cell, _MESSAGE_LIMIT)
+    text = sanitize_line(cell, _MESSAGE_LIMIT)
     return f"'{text}" if text.lstrip()[:1] in _FORMULA and text.strip() else text

@@ -1,7 +1,7 @@
 """A report for GitHub Actions: workflow commands that mark lines of files, and the job's summary.
 
 The runner obeys any line of output that begins with `::`, also after spaces, and any line with
-`##[`. So what is printed besides our own commands goes through `shielded`. Limits are GitHub's:
+`##[`. So what is printed besides our own commands goes through `escaped_log`. Limits are GitHub's:
 ten annotations of a kind for a step, 1 MiB for a summary.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
-from grader.sanitize import inert, inert_line
+from grader.sanitize import sanitize, sanitize_line
 
 ANNOTATION_LIMIT = 10
 """Annotations of one kind that GitHub shows for one step; more are dropped without a word."""
@@ -43,13 +43,13 @@ def workflow_commands(report: Report, folders: Mapping[str, str] | None = None) 
     return (*errors[:ANNOTATION_LIMIT], *warnings[:ANNOTATION_LIMIT])
 
 
-def shielded(text: str, token: str) -> str:
+def escaped_log(text: str, token: str) -> str:
     """`text` as a log may print it: no line of it is obeyed as a workflow command.
 
     `token` must be a text that a student cannot know, such as `secrets.token_hex(16)`. Commands
     are stopped until it comes again; beginnings of commands are broken with a backslash as well.
     """
-    harmless = _COMMAND_START.sub(r"\1\\::", inert(text, len(text))).replace("##[", "#\\#[")
+    harmless = _COMMAND_START.sub(r"\1\\::", sanitize(text, len(text))).replace("##[", "#\\#[")
     return f"::stop-commands::{token}\n{harmless.rstrip()}\n::{token}::\n"
 
 
@@ -77,9 +77,9 @@ def _command(exercise: ExerciseReport, check: CheckVerdict, folder: str) -> str:
     if check.file:
         position = [("line", str(check.line))] if check.line is not None else []
         properties = [("file", f"{folder}/{check.file}" if folder else check.file), *position, *properties]
-    written = ",".join(f"{name}={_property(inert_line(value))}" for name, value in properties)
+    written = ",".join(f"{name}={_property(sanitize_line(value))}" for name, value in properties)
     message = "\n".join(text for text in (check.message, check.hint and f"Hint: {check.hint}") if text)
-    return f"{written}::{_data(inert(message, _ANNOTATION_TEXT_LIMIT))}"
+    return f"{written}::{_data(sanitize(message, _ANNOTATION_TEXT_LIMIT))}"
 
 
 def _data(text: str) -> str:
@@ -139,12 +139,12 @@ def _problem(exercise: ExerciseReport, check: CheckVerdict) -> str:
 def _labelled(label: str, text: str, *, prose: bool = False) -> str:
     if not text:
         return ""
-    return f"{label} {_prose(text)}" if prose and "\n" not in text else f"{label}\n\n{_fence(inert(text))}"
+    return f"{label} {_prose(text)}" if prose and "\n" not in text else f"{label}\n\n{_fence(sanitize(text))}"
 
 
 def _prose(text: str) -> str:
     """One line escaped; several lines, such as the end of a log, in a fence."""
-    text = inert(text).strip()
+    text = sanitize(text).strip()
     return _fence(text) if "\n" in text else _escaped(text)
 
 
@@ -163,4 +163,4 @@ def _escaped(text: str) -> str:
 
     CommonMark lets a backslash escape any ASCII punctuation; `&`, `<` and `>` become entities.
     """
-    return html.escape(_PUNCTUATION.sub(r"\\\1", inert_line(text)), quote=False)
+    return html.escape(_PUNCTUATION.sub(r"\\\1", sanitize_line(text)), quote=False)

@@ -10,7 +10,7 @@ from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
 from grader.reports.export import Exported, Scores, export_format
 from grader.reports.marks import notes_on_ungraded
-from grader.sanitize import inert, inert_line, safe_names
+from grader.sanitize import safe_names, sanitize_line
 
 
 @export_format("gradescope", folder="gradescope")
@@ -50,15 +50,10 @@ def _checks(exercise: ExerciseReport) -> tuple[CheckVerdict, ...]:
 
 def _test(exercise: ExerciseReport, check: CheckVerdict) -> dict[str, object]:
     return {
-        "number": inert_line(exercise.id),
-        "name": inert_line(check.title),
+        "number": sanitize_line(exercise.id),
+        "name": sanitize_line(check.title),
         "status": "passed" if check.status is CheckStatus.PASSED else "failed",
         "score": check.score,
         "max_score": check.max_score,
-        "output": _output(check),
+        "output": words.failure_text(check),
     }
-
-
-def _output(check: CheckVerdict) -> str:
-    parts = (("", check.message), *words.facts(check), ("Hint", check.hint), ("Try it", check.reproduce))
-    return "\n".join(f"{label}: {inert(text)}" if label else inert(text) for label, text in parts if text)

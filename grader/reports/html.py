@@ -1,7 +1,7 @@
 """Reports as pages: one for the class, one for each student. They need nothing but themselves.
 
 No script, no request, no style but the page's own, which its Content-Security-Policy names by
-digest. Whatever a template writes is made inert and then escaped (`finalize`, `autoescape`).
+digest. Whatever a template writes is sanitized and then escaped (`finalize`, `autoescape`).
 """
 
 from __future__ import annotations
@@ -15,17 +15,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from grader.models import CheckStatus, ExerciseReport, Report
+from grader.models import ExerciseReport, Report
 from grader.reports import class_summary as summary
 from grader.reports import wording as words
-from grader.sanitize import inert, inert_line, safe_names
-
-_SIGNS = {
-    CheckStatus.PASSED: "✓",
-    CheckStatus.FAILED: "✗",
-    CheckStatus.BLOCKED: "·",
-    CheckStatus.NOT_GRADED: "?",
-}
+from grader.sanitize import safe_names, sanitize, sanitize_line
 
 
 def class_page(title: str, reports: Sequence[Report]) -> str:
@@ -66,7 +59,7 @@ def _environment() -> Environment:
         loader=PackageLoader("grader.reports"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_inert,
+        finalize=_sanitized,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -77,26 +70,26 @@ def _environment() -> Environment:
         "engine": lambda report: words.engine_note(report.engine, report.seed),
         "exercise": _exercise,
         "facts": words.facts,
-        "line": inert_line,
+        "line": sanitize_line,
         "next_step": words.next_step,
         "note": words.exercise_note,
         "number": words.number,
         "points": _points,
         "score": _score,
-        "sign": _SIGNS.__getitem__,
+        "sign": words.SIGNS.__getitem__,
         "word": words.status_word,
     }
     return environment
 
 
-def _inert(value: object) -> object:
+def _sanitized(value: object) -> object:
     """What a template writes: text without anything active in it; markup of ours as it is."""
-    return inert(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    return sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _code(text: str) -> Markup:
     """Text escaped, with what stands between two backticks as code."""
-    parts = inert(text).split("`")
+    parts = sanitize(text).split("`")
     if len(parts) % 2 == 0:
         return escape("`".join(parts))
     return Markup("").join(

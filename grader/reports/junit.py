@@ -15,7 +15,7 @@ from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
 from grader.reports.export import Exported, Scores, export_format
 from grader.reports.marks import notes_on_ungraded, with_score
-from grader.sanitize import inert, inert_line
+from grader.sanitize import sanitize_line
 
 _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", CheckStatus.BLOCKED: "skipped"}
 
@@ -53,7 +53,7 @@ def _suites(reports: Sequence[Report]) -> Iterator[_Suite]:
 
 
 def _suite_name(report: Report, exercise: ExerciseReport, *, alone: bool) -> str:
-    return inert_line(exercise.id if alone else f"{report.student}/{exercise.id}")
+    return sanitize_line(exercise.id if alone else f"{report.student}/{exercise.id}")
 
 
 def _unique(names: Iterable[str]) -> Iterator[str]:
@@ -83,8 +83,8 @@ def _suite(suite: _Suite) -> ET.Element:
     element = ET.Element("testsuite", {"name": suite.name, **_totals([suite])})
     properties = ET.SubElement(element, "properties")
     for name, value in _properties(suite):
-        ET.SubElement(properties, "property", name=name, value=inert_line(value))
-    names = _unique(inert_line(f"{check.id}: {check.title}") for check in suite.checks)
+        ET.SubElement(properties, "property", name=name, value=sanitize_line(value))
+    names = _unique(sanitize_line(f"{check.id}: {check.title}") for check in suite.checks)
     for name, check in zip(names, suite.checks, strict=True):
         element.append(_case(suite.name, name, check))
     return element
@@ -105,22 +105,11 @@ def _properties(suite: _Suite) -> tuple[tuple[str, str], ...]:
 def _case(classname: str, name: str, check: CheckVerdict) -> ET.Element:
     case = ET.Element("testcase", classname=classname, name=name)
     if check.file:
-        case.set("file", inert_line(check.file))
+        case.set("file", sanitize_line(check.file))
     if check.file and check.line is not None:
         case.set("line", str(check.line))
     element = _ELEMENTS.get(check.status)
     if element:
-        outcome = ET.SubElement(case, element, message=inert_line(check.message), type=check.status.value)
-        outcome.text = _details(check) if check.status is CheckStatus.FAILED else None
+        outcome = ET.SubElement(case, element, message=sanitize_line(check.message), type=check.status.value)
+        outcome.text = words.failure_text(check) if check.status is CheckStatus.FAILED else None
     return case
-
-
-def _details(check: CheckVerdict) -> str:
-    parts = (
-        ("", check.message),
-        ("Expected: ", check.expected),
-        ("Actual: ", check.actual),
-        ("Hint: ", check.hint),
-        ("Try it: ", check.reproduce),
-    )
-    return "\n".join(label + inert(text) for label, text in parts if text)

@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Literal
 
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 
 Style = Literal["plain", "heading", "label", "command", "faint", "passed", "failed", "blocked", "not_graded"]
 Segment = tuple[Style, str]
@@ -28,7 +28,7 @@ def plain(lines: Iterable[Line]) -> str:
 
 def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[Line, ...]:
     """A table with aligned columns, as wide as its content: nothing of it is cut or wrapped."""
-    table = [tuple(header), *(tuple(inert_line(cell) for cell in row) for row in rows)]
+    table = [tuple(header), *(tuple(sanitize_line(cell) for cell in row) for row in rows)]
     widths = [max(cells(cell) for cell in column) for column in zip(*table, strict=True)]
     return tuple(
         tuple(
@@ -77,7 +77,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 
 def _fill(line: str, width: int) -> list[str]:
-    # textwrap counts characters. Wide ones are counted twice with the help of a NUL, which inert text never has.
+    # textwrap counts characters. Wide ones are counted twice with the help of a NUL, which sanitized text never has.
     wide = "".join(f"{character}\0" if _cells_of(character) == _WIDE else character for character in line)
     limit = width if len(wide) == len(line) else width - 1
     # what goes on from an indented line, as in a log, stays under it

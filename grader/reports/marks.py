@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from grader.errors import UsageError
 from grader.grading.scoring import with_totals
 from grader.models import ExerciseReport, ExerciseStatus, Report
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,9 @@ def _mark(report: Report, known: Iterable[str]) -> Mark:
 
 def notes_on_ungraded(marks: Sequence[Mark], consequence: str) -> tuple[str, ...]:
     """A line for each student without a score: why, and what follows from it in the file."""
-    return tuple(f"{inert_line(mark.student)}: {mark.missing}; {consequence}." for mark in marks if mark.score is None)
+    return tuple(
+        f"{sanitize_line(mark.student)}: {mark.missing}; {consequence}." for mark in marks if mark.score is None
+    )
 
 
 def with_score(marks: Sequence[Mark]) -> int:

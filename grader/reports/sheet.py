@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from grader.errors import UsageError
 from grader.reports import wording as words
 from grader.reports.marks import Mark
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 
 _BOM = "\ufeff"
 
@@ -114,12 +114,12 @@ class Person:
 def person_at(row: int, name: str, names: Iterable[str]) -> Person:
     """The person of a row, from 0; in its label, the header is row 1, as spreadsheets count."""
     keys = frozenset(key for key in map(_key, names) if key)
-    return Person(row, f"Row {row + 1} ({inert_line(name)})", keys)
+    return Person(row, f"Row {row + 1} ({sanitize_line(name)})", keys)
 
 
 def _key(name: str) -> str:
     """Names are compared as the batch shows them, whatever their case, composition and spaces."""
-    return " ".join(inert_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
+    return " ".join(sanitize_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
 
 
 def _matched(people: Sequence[Person], marks: Sequence[Mark]) -> tuple[dict[int, Mark], list[str]]:
@@ -141,7 +141,7 @@ def _matched(people: Sequence[Person], marks: Sequence[Mark]) -> tuple[dict[int,
 
 def _doubt(mark: Mark, found: Sequence[Person]) -> str:
     """Why a student's score is in no row."""
-    student = inert_line(mark.student)
+    student = sanitize_line(mark.student)
     if not found:
         return f"{student}: is in no row of the sheet; the score is not in the file."
     if len(found) == 1:
@@ -158,7 +158,7 @@ def scores_for(
     cells: dict[int, str] = {}
     for row, mark in sure.items():
         before = content(sheet.rows[row], column)
-        student = inert_line(mark.student)
+        student = sanitize_line(mark.student)
         if mark.score is None:
             notes.append(f"{student}: {mark.missing}; left as it was.")
         elif before.upper() in kept:
@@ -182,6 +182,6 @@ def number_in(text: str) -> float | None:
 def note_on_worth(theirs: str, worth: float, platform: str) -> str:
     """What to say where the platform counts other points for a full score than the results do."""
     return (
-        f"{platform} counts {inert_line(theirs)} points for a full score, the results {words.number(worth)}; "
+        f"{platform} counts {sanitize_line(theirs)} points for a full score, the results {words.number(worth)}; "
         "the scores are written as they are."
     )

@@ -11,14 +11,8 @@ from dataclasses import dataclass, replace
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
 from grader.reports.lines import BLANK, Line, Segment, Style, cells, paragraph, spread, wrapped
-from grader.sanitize import inert, inert_line
+from grader.sanitize import sanitize, sanitize_line
 
-_SIGNS = {
-    CheckStatus.PASSED: "✓",
-    CheckStatus.FAILED: "✗",
-    CheckStatus.BLOCKED: "·",
-    CheckStatus.NOT_GRADED: "?",
-}
 _EXERCISE_STYLES: dict[ExerciseStatus, Style] = {
     ExerciseStatus.PASSED: "passed",
     ExerciseStatus.FAILED: "failed",
@@ -94,7 +88,7 @@ def report_lines(report: Report, options: TextOptions) -> tuple[Line, ...]:
     if len(report.exercises) != 1:
         lines += [*([BLANK] if lines and not options.everything else []), *_summary(report, options, width), BLANK]
     if options.verbose:
-        lines += paragraph("faint", inert_line(words.engine_note(report.engine, report.seed)), "", width)
+        lines += paragraph("faint", sanitize_line(words.engine_note(report.engine, report.seed)), "", width)
     lines += paragraph("heading", f"Next: {_next_step(report, first, options)}", "", width)
     return tuple(lines)
 
@@ -104,7 +98,7 @@ def _next_step(report: Report, first: ExerciseReport | None, options: TextOption
     failed = next((check for check in first.checks if check.status is CheckStatus.FAILED), None) if first else None
     if first is None or failed is None or first.status is not ExerciseStatus.FAILED:
         return options.then if report.exercises and not first and options.then else words.next_step(report, _AGAIN)
-    where = inert_line(words.place(failed)) or f"“{inert_line(failed.title)}”"
+    where = sanitize_line(words.place(failed)) or f"“{sanitize_line(failed.title)}”"
     return f"fix {where}{_AGAIN}"
 
 
@@ -118,14 +112,14 @@ def _folded_exercise(exercise: ExerciseReport, options: TextOptions, width: int)
     of = {status: [check for check in exercise.checks if check.status is status] for status in CheckStatus}
     failed = of[CheckStatus.FAILED]
     if failed:
-        yield from paragraph("failed", f"{_SIGNS[CheckStatus.FAILED]} {inert_line(failed[0].title)}", "", width)
+        yield from paragraph("failed", f"✗ {sanitize_line(failed[0].title)}", "", width)
         yield from _failure(exercise, failed[0], options, width)
         yield BLANK
     for check in of[CheckStatus.NOT_GRADED]:
-        yield from paragraph("not_graded", f"{_SIGNS[CheckStatus.NOT_GRADED]} {inert_line(check.title)}", "", width)
-        yield from paragraph("plain", inert(check.message), _BODY, width)
+        yield from paragraph("not_graded", f"? {sanitize_line(check.title)}", "", width)
+        yield from paragraph("plain", sanitize(check.message), _BODY, width)
     if of[CheckStatus.PASSED]:
-        titles = " · ".join(inert_line(check.title) for check in of[CheckStatus.PASSED])
+        titles = " · ".join(sanitize_line(check.title) for check in of[CheckStatus.PASSED])
         yield (("passed", _cut(f"✓ {len(of[CheckStatus.PASSED])} passed: {titles}", width)),)
     more, waiting = len(failed) - 1, len(of[CheckStatus.BLOCKED])
     folded = [f"{more} more failed"] if more > 0 else []
@@ -137,7 +131,7 @@ def _folded_exercise(exercise: ExerciseReport, options: TextOptions, width: int)
 def _failure(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions, width: int) -> Iterator[Line]:
     """What is known of a failed check: what, where, expected beside actual, one hint, the command to try."""
     limits = (None, None, None) if options.everything else (_MESSAGE_LINES, _FACT_LINES, _HINT_LINES)
-    yield from _clipped(list(paragraph("plain", inert(check.message), _BODY, width)), limits[0])
+    yield from _clipped(list(paragraph("plain", sanitize(check.message), _BODY, width)), limits[0])
     hint = list(paragraph("plain", _hint(check), _BODY, width))
     if limits[2] is not None and len(hint) > limits[2]:
         hint[limits[2] - 1 :] = [(("faint", f"{_BODY}… {len(hint) - limits[2] + 1} lines more: --all"),)]
@@ -151,10 +145,10 @@ def _failure(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions
 
 def _quoted(exercise: ExerciseReport, check: CheckVerdict, source: Source, width: int) -> Iterator[Line]:
     """The place of the failure, and its line of the file with a caret under what is meant."""
-    where = inert_line(words.place(check))
+    where = sanitize_line(words.place(check))
     if not where:
         return
-    text = inert_line(source(exercise.id, check.file, check.line)) if check.line is not None else ""
+    text = sanitize_line(source(exercise.id, check.file, check.line)) if check.line is not None else ""
     if not text.strip() or cells(where) > width // 2:
         yield from paragraph("label", f"Where     {where}", _BODY, width)
         return
@@ -178,12 +172,12 @@ def _facts(check: CheckVerdict, width: int, limit: int | None) -> Iterator[Line]
     facts = [(label, text) for label, text in words.facts(check) if label != "Where"]
     for label, value in facts:
         room = width - len(_BODY) - _LABEL_WIDTH - 2
-        lines = wrapped(inert(value, _EXCERPT_LIMIT), room)
+        lines = wrapped(sanitize(value, _EXCERPT_LIMIT), room)
         lines = _clip(lines, limit)
         for index, part in enumerate(lines):
             yield (("label", f"{_BODY}{label if index == 0 else '':{_LABEL_WIDTH}}  "), ("plain", part))
         if label == "Actual" and len(lines) == 1:
-            start, length = _difference(inert(check.expected.strip("\n")), lines[0])
+            start, length = _difference(sanitize(check.expected.strip("\n")), lines[0])
             if length:
                 indent = " " * (len(_BODY) + _LABEL_WIDTH + 2)
                 yield (("plain", indent), ("failed", " " * cells(lines[0][:start]) + "^" * length))
@@ -207,14 +201,14 @@ def _shared(one: str, other: str) -> int:
 
 
 def _hint(check: CheckVerdict) -> str:
-    hint = inert(check.hint).strip()
+    hint = sanitize(check.hint).strip()
     return f"Hint: {hint}" if hint else ""
 
 
 def _try_it(check: CheckVerdict) -> Iterator[Line]:
     """The command, unwrapped. One of several lines is not indented: that could change what it means."""
     # a tab typed into a shell asks it to complete a name
-    command = inert(check.reproduce).strip("\n").replace("\t", "\\t")
+    command = sanitize(check.reproduce).strip("\n").replace("\t", "\\t")
     if not command:
         return
     yield (("label", f"{_BODY}Try it:"),)
@@ -253,8 +247,8 @@ def _cut(text: str, width: int) -> str:
 
 
 def _heading(exercise: ExerciseReport, width: int) -> Iterator[Line]:
-    title = inert_line(exercise.title + words.bonus_note(exercise))
-    label: Line = (("heading", f"{inert_line(exercise.id)}  "),)
+    title = sanitize_line(exercise.title + words.bonus_note(exercise))
+    label: Line = (("heading", f"{sanitize_line(exercise.id)}  "),)
     score = words.points(exercise.score, exercise.max_score)
     yield from spread(label, "heading", title, (_EXERCISE_STYLES[exercise.status], score), width)
 
@@ -266,7 +260,7 @@ def _exercise_message(exercise: ExerciseReport, width: int) -> Iterator[Line]:
         status = words.status_word(exercise.status).capitalize()
         yield from paragraph(style, f"{status}. {note}", "", width)
     if exercise.message:
-        yield from paragraph("plain", inert(exercise.message), _BODY, width)
+        yield from paragraph("plain", sanitize(exercise.message), _BODY, width)
     if (note or exercise.message) and exercise.checks:
         yield BLANK
 
@@ -277,12 +271,12 @@ def _whole_exercise(exercise: ExerciseReport, options: TextOptions, width: int) 
     yield from _exercise_message(exercise, width)
     hints: set[str] = set()
     for check in exercise.checks:
-        label: Line = ((_CHECK_STYLES[check.status], f"{_SIGNS[check.status]} "),)
+        label: Line = ((_CHECK_STYLES[check.status], f"{words.SIGNS[check.status]} "),)
         word = "" if check.status is CheckStatus.PASSED else f"{words.status_word(check.status)}  "
         right: Segment = ("faint", f"{word}{words.check_points(check)}")
-        yield from spread(label, "plain", inert_line(check.title), right, width)
+        yield from spread(label, "plain", sanitize_line(check.title), right, width)
         if check.status is not CheckStatus.FAILED:
-            yield from paragraph("faint", inert(check.message), _BODY, width)
+            yield from paragraph("faint", sanitize(check.message), _BODY, width)
             continue
         seen_before = check.hint in hints
         hints.add(check.hint)
@@ -313,13 +307,13 @@ def _summary(report: Report, options: TextOptions, width: int) -> Iterator[Line]
         style = _EXERCISE_STYLES[exercise.status]
         score = words.points(exercise.score, exercise.max_score).rjust(len("10 / 10"))
         right: Segment = (style, f"{words.status_word(exercise.status)}  {score}")
-        title = inert_line(exercise.title + words.bonus_note(exercise))
-        label = f"  {inert_line(exercise.id):6} "
+        title = sanitize_line(exercise.title + words.bonus_note(exercise))
+        label = f"  {sanitize_line(exercise.id):6} "
         yield from spread((("plain", label),), "plain", _cut(title, width - cells(label + right[1]) - 2), right, width)
     if len(rows) > len(shown):
         yield (("faint", f"  … {len(rows) - len(shown)} more: --all"),)
     for status in folded:
-        ids = ", ".join(inert_line(exercise.id) for exercise in report.exercises if exercise.status is status)
+        ids = ", ".join(sanitize_line(exercise.id) for exercise in report.exercises if exercise.status is status)
         if ids:
             yield from paragraph(
                 _EXERCISE_STYLES[status], f"{words.status_word(status).capitalize()}: {ids}", "  ", width
@@ -346,7 +340,7 @@ def _cell(exercise: ExerciseReport) -> Segment:
 
 def _class_table(reports: Sequence[Report], width: int) -> Iterator[Line]:
     ids = list(dict.fromkeys(exercise.id for report in reports for exercise in report.exercises))
-    header: list[Segment] = [("heading", text) for text in ("Student", *map(inert_line, ids), "Score")]
+    header: list[Segment] = [("heading", text) for text in ("Student", *map(sanitize_line, ids), "Score")]
     table = [header, *(_student_row(report, ids) for report in reports)]
     narrow = _too_wide(table, width)
     if narrow:
@@ -363,7 +357,7 @@ def _student_row(report: Report, ids: Sequence[str]) -> list[Segment]:
     found = {exercise.id: exercise for exercise in report.exercises}
     marks: list[Segment] = [_cell(found[name]) if name in found else ("faint", words.NO_SCORE) for name in ids]
     total = words.points(report.score, report.max_score)
-    return [("plain", inert_line(report.student, 40)), *marks, ("heading", total)]
+    return [("plain", sanitize_line(report.student, 40)), *marks, ("heading", total)]
 
 
 def _too_wide(rows: Sequence[Sequence[Segment]], width: int) -> bool:
@@ -384,5 +378,5 @@ def _ungraded_list(reports: Sequence[Report], width: int) -> Iterator[Line]:
     yield BLANK
     yield (("not_graded", f"Not graded ({len(missing)}), not the students' fault:"),)
     for report, exercise in missing:
-        text = f"{inert_line(report.student)} {inert_line(exercise.id)}: {inert_line(exercise.message)}"
+        text = f"{sanitize_line(report.student)} {sanitize_line(exercise.id)}: {sanitize_line(exercise.message)}"
         yield from paragraph("plain", text, "  ", width)

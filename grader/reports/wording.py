@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from grader.models import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
+from grader.sanitize import sanitize
+
+SIGNS: dict[CheckStatus, str] = {
+    CheckStatus.PASSED: "✓",
+    CheckStatus.FAILED: "✗",
+    CheckStatus.BLOCKED: "·",
+    CheckStatus.NOT_GRADED: "?",
+}
 
 NO_SCORE = "–"
 """Stands where a score would, if there is none."""
@@ -62,6 +70,12 @@ def facts(check: CheckVerdict) -> tuple[tuple[str, str], ...]:
     ended = "" if check.ended == "exited 0" else check.ended.replace("_", " ")
     known = (("Expected", check.expected), ("Actual", check.actual), ("Ended", ended), ("Where", place(check)))
     return tuple((label, text.strip("\n")) for label, text in known if text.strip())
+
+
+def failure_text(check: CheckVerdict) -> str:
+    """All that is known of a check as plain lines, sanitized: the message, then each fact after its label."""
+    parts = (("", check.message), *facts(check), ("Hint", check.hint), ("Try it", check.reproduce))
+    return "\n".join(f"{label}: {sanitize(text)}" if label else sanitize(text) for label, text in parts if text)
 
 
 def ungraded(reports: Iterable[Report]) -> Iterator[tuple[Report, ExerciseReport]]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from grader.dockerfile.dockerignore import oversize
 from grader.models import MemoryFile, Refusal
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 from grader.submissions.models import ExerciseFiles, Member, RefusedFolder, SubmittedExercise
 
 if TYPE_CHECKING:  # it imports pydantic, which the sandbox's proxy does not have
@@ -125,7 +125,7 @@ def _name_problem(name: str) -> str:
 
 def shown(path: str) -> str:
     """A path as it may stand in a message: on one line, short, without control characters."""
-    return inert_line(path, 120)
+    return sanitize_line(path, 120)
 
 
 def refused_folder(exercise: str, folder: str, problem: str) -> RefusedFolder:

@@ -26,7 +26,7 @@ from pathlib import Path
 from grader.course.models import folder_key
 from grader.errors import UsageError
 from grader.models import Refusal
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 from grader.submissions.archive import Unreadable, archive_suffix, names_in_zip, read_archive
 from grader.submissions.budget import Budget, is_skipped, refused_folder, shown, submission_budget
 from grader.submissions.directory import names_in, open_file, open_folder, read_files, subfolders
@@ -290,7 +290,7 @@ def _path(match: re.Match[str], top: str) -> str:
 
 def _clean(name: str) -> str:
     """A name as it is shown. Composed, because macOS takes accents apart when it unpacks, and the roster does not."""
-    return inert_line(unicodedata.normalize("NFC", name.strip())) or "student"
+    return sanitize_line(unicodedata.normalize("NFC", name.strip())) or "student"
 
 
 def _is_canvas(paths: Sequence[str], pieces: Sequence[_Piece], others: Sequence[str]) -> bool:
@@ -378,7 +378,7 @@ def _notes(download: Download, left_out: Sequence[str]) -> tuple[str, ...]:
     """How a download was understood, and which names in it were not, in a few lines for the console."""
     count = len(download.parts)
     retried = [
-        f"{part.student} ({inert_line(group[0], 80)})"
+        f"{part.student} ({sanitize_line(group[0], 80)})"
         for part in download.parts
         for group in attempts(part.archives, part.numbers)
         if len(group) > 1
@@ -386,7 +386,7 @@ def _notes(download: Download, left_out: Sequence[str]) -> tuple[str, ...]:
     lists = {
         "Several attempts, the newest counts": retried,
         f"Late, says {download.platform}": [part.student for part in download.parts if part.late],
-        "Nobody's, left out": [inert_line(name, 80) for name in left_out],
+        "Nobody's, left out": [sanitize_line(name, 80) for name in left_out],
     }
     first = f"Read as a bulk download of {download.platform}: {count} student{'' if count == 1 else 's'}."
     return (first, *(_listed(what, names) for what, names in lists.items() if names))

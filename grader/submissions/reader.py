@@ -17,7 +17,7 @@ from typing import BinaryIO
 
 from grader.course.models import Limits, folder_key
 from grader.errors import UsageError
-from grader.sanitize import inert_line
+from grader.sanitize import sanitize_line
 from grader.submissions.archive import READABLE, Unreadable, archive_suffix, read_archive
 from grader.submissions.budget import (
     Budget,
@@ -75,7 +75,7 @@ def find_submissions(folder: Path) -> tuple[Path, ...]:
 def student_of(path: Path) -> str:
     r"""The name of the student whose submission this is: the file's, without its ending, a line break as `\n`."""
     suffix = archive_suffix(path.name) if not path.is_dir() else ""
-    return inert_line(path.name.removesuffix(suffix)) or "student"
+    return sanitize_line(path.name.removesuffix(suffix)) or "student"
 
 
 def is_archive(path: Path) -> bool:

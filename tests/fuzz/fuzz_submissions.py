@@ -128,7 +128,7 @@ def judge_refusal(item: RefusedFolder) -> None:
     for refusal in item.refusals:
         refusal.message.encode()
         if not refusal.message or "\n" in refusal.message or "\x1b" in refusal.message:
-            raise Found(f"a refusal is not one inert line: {refusal.message!r}")
+            raise Found(f"a refusal is not one sanitized line: {refusal.message!r}")
 
 
 def judge_files(item: ExerciseFiles) -> None:

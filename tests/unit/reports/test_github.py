@@ -7,7 +7,7 @@ from hypothesis import given
 from markdown_it import MarkdownIt
 
 from grader.models import Report
-from grader.reports.github import SUMMARY_LIMIT, job_summary, shielded, workflow_commands
+from grader.reports.github import SUMMARY_LIMIT, escaped_log, job_summary, workflow_commands
 from grader.reports.lines import plain
 from grader.reports.text import TextOptions, report_lines
 from tests import reports
@@ -81,7 +81,7 @@ def test_whatever_students_write_only_our_own_commands_are_obeyed(text: str) -> 
     assert commands_in("\n".join(commands)) == list(commands)
     assert {command.split()[0] for command in commands} == {"::error", "::warning"}
     assert all(len(command.splitlines()) == 1 for command in commands)
-    log = shielded(text + plain(report_lines(report, TextOptions())), "secret-token")
+    log = escaped_log(text + plain(report_lines(report, TextOptions())), "secret-token")
     assert commands_in(log) == ["::stop-commands::secret-token", "::secret-token::"]
 
 
