@@ -105,8 +105,8 @@ def nobodys_fault(suspected: Suspicion, against: Sequence[str]) -> EngineError:
     """The problem to raise where a probe failed as well; `against` is what it printed."""
     return EngineError(
         "Packages could not be fetched, and what the grader itself tried to fetch then could not be either. See "
-        "whether the network and the package index work, and whether a proxy brings certificates of its own "
-        "(`grader doctor`); then grade again. "
+        "whether the network and the package index work, and whether a proxy brings certificates of its own; then "
+        "grade again. "
         f"The submission: {suspected.line} The grader: {against[0]}"
     )
 
