@@ -258,7 +258,10 @@ def test_an_image_whose_config_has_no_entries_at_all(serve: Serve) -> None:
 # ── removal ─────────────────────────────────────────────────────────────────────────────
 
 
-def test_what_cannot_be_removed_is_told_at_the_end_but_hides_no_other_error(serve: Serve) -> None:
+def test_what_cannot_be_removed_is_told_at_the_end_but_hides_no_other_error(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("grader.engine.ownership.time.sleep", lambda _seconds: None)
     stuck = [{"Id": "c9", "Names": ["/c9"], "Labels": {}}]
     serve({"GET /containers/json": as_json(stuck), "DELETE /containers/c9": as_json({"message": "device busy"}, 500)})
     with pytest.raises(EngineError, match="device busy"), connect(builder="buildkit"):

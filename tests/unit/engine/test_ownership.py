@@ -41,23 +41,16 @@ def test_this_process_lives() -> None:
     assert not is_dead(this_process())
 
 
-def test_a_process_that_has_ended_is_dead() -> None:
-    code = "from grader.engine.ownership import this_process; print(this_process())"
-    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
-    owner = Owner.parse(printed.strip())
-    assert owner
-    assert owner.host == this_process().host
-    assert is_dead(owner)
-
-
-def test_a_process_that_its_parent_has_not_buried_yet_is_dead() -> None:
+def test_a_process_that_has_ended_is_dead_before_and_after_its_parent_buries_it() -> None:
     code = "from grader.engine.ownership import this_process; print(this_process())"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         owner = Owner.parse(process.stdout.read().strip())
         assert owner
+        assert owner.host == this_process().host
         os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # has ended, and stays as it is
         assert is_dead(owner)
+    assert is_dead(owner)
 
 
 HERE = this_process()
