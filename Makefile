@@ -11,13 +11,13 @@ demo: ## grade the example class, from nothing: installs and starts what is miss
 test: ## run the tests, from nothing: unit, engine, browser, a selection of the selftest
 	@scripts/test.sh
 
-test-private: ## run the long tests: private engine, guard, hostile corpus, kill points, cluster (about half an hour)
+test-private: ## run the long tests: private engine, proxy, hostile corpus, kill points, cluster (about half an hour)
 	@scripts/setup.sh
 	@.venv/bin/python -m pytest -m "private or long" --durations=15
 
-fuzz: ## throw random input at extraction, policy, spec loader and guard, SECONDS=60 for each
+fuzz: ## throw random input at extraction, policy, spec loader and proxy, SECONDS=60 for each
 	@scripts/setup.sh
-	@for one in submissions policy spec guard buildkit session; do \
+	@for one in submissions policy spec proxy; do \
 	    echo "fuzz_$$one"; .venv/bin/python -m tests.fuzz.fuzz_$$one --seconds $(or $(SECONDS),60) || exit 1; done
 
 selftest: ## grade every right and every wrong solution of the course for real

@@ -219,7 +219,9 @@ class BuildFailed:
 class EngineRequest:
     """A request that a script made to its engine; `path` without the API's version, `status` the answer's.
 
-    Of a request that creates a container: its id in `made`, and the image and the command that it asks for.
+    Of a request that creates a container: its id in `made`, and the image and the command that it asks for. Of a build:
+    the image's id in `made`, and the context that was sent, as the path and the SHA-256 of each file; `dockerfile` is
+    the path of that one which was built.
     """
 
     method: str
@@ -230,6 +232,8 @@ class EngineRequest:
     image: str = ""
     command: tuple[str, ...] | None = None
     entrypoint: tuple[str, ...] | None = None
+    dockerfile: str = ""
+    context: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

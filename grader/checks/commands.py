@@ -184,7 +184,7 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
     if image is None:
         problem = IMAGE_MISSING, _missing(check, seen, names)
     elif check.from_folder:
-        why, look = yield from _not_from_folder(context, check.image, image)
+        why, look = yield from _not_from_folder(context, check.image, image, seen)
         if why:
             problem = OTHER_FOLDER, f"The image {check.image} was not built from this folder: {why}"
             reproduce = after_script(context, look)
@@ -215,23 +215,46 @@ def _our_names(state: EngineState, context: CheckContext) -> list[str]:
     return sorted(tag for tag in names if not tag.startswith("grader-base"))
 
 
-def _not_from_folder(context: CheckContext, name: str, image: ImageSeen) -> CheckGenerator[tuple[str, str]]:
-    """Why the image cannot come from this folder: another command, or another script; and how to see that.
+def _not_from_folder(
+    context: CheckContext, name: str, image: ImageSeen, seen: ScriptSeen
+) -> CheckGenerator[tuple[str, str]]:
+    """Why the image cannot come from this folder, and how to see that; two empty texts if it can.
 
-    Two empty texts if it can.
+    A script's builds are on record with the context that was sent. In a student's own engine there is no record, so the
+    image is compared with one that is built now: their commands, and what both hold under the script's name.
     """
+    if seen.source == "script":
+        return _not_built_here(context, image, seen.requests), f"grep -n build {_FILE}"
     own = yield from built()
     if (own.config.entrypoint, own.config.command) != (image.config.entrypoint, image.config.command):
         look = f"docker inspect -f '{{{{.Config.Entrypoint}}}} {{{{.Config.Cmd}}}}' {name}"
         return "it has another command than the Dockerfile says.", look
-    content = context.files.content(context.script) or b""
-    find = ("find", "/", "-xdev", "-type", "f", "-size", f"{len(content)}c", "-exec", "sha256sum", "{}", "+")
-    outcome = yield from run(RunRequest(entrypoint=find, existing_image=name))
-    digest = hashlib.sha256(content).hexdigest()
-    if any(line.startswith(f"{digest}  /") for line in lines(outcome.stdout)):
+    find = ("find", "/", "-xdev", "-name", context.script, "-exec", "sha256sum", "{}", "+")
+    ours = yield from run(RunRequest(entrypoint=find))
+    theirs = yield from run(RunRequest(entrypoint=find, existing_image=name))
+    if sorted(lines(ours.stdout)) == sorted(lines(theirs.stdout)):
         return "", ""
     inside = f"docker run --rm --entrypoint find {name} / -xdev -name {context.script} -exec sha256sum '{{}}' +"
     return f"it does not hold this folder's {context.script}.", f"sha256sum {context.script}; {inside}"
+
+
+def _not_built_here(context: CheckContext, image: ImageSeen, requests: Iterable[EngineRequest]) -> str:
+    """Why none of the builds that made the image had this folder for its context; "" if one had."""
+    builds = [one for one in requests if one.path == "/build" and one.made == image.id]
+    if not builds:
+        return "it is another image, which was given this name."
+    path = context.files.dockerfile.path if context.files.dockerfile else ""
+    dockerfile, script = (_digest(context.files.content(name) or b"") for name in (path, context.script))
+    same = [dict(one.context) for one in builds if dict(one.context).get(one.dockerfile) == dockerfile]
+    if not same:
+        return f"the Dockerfile that was built is not this folder's {path or 'Dockerfile'}."
+    if not any(script in sent.values() for sent in same):
+        return f"the folder that was built does not hold this folder's {context.script}."
+    return ""
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
@@ -525,7 +548,7 @@ def _description(request: EngineRequest) -> str:
 
 
 _REQUESTS = (
-    ("POST", "/build|/grpc", "build"),
+    ("POST", "/build", "build"),
     ("POST", "/images/.+/tag", "tag an image"),
     ("GET", "/images/.+/json", "inspect an image"),
     ("GET", "/images/json", "list images"),

@@ -21,9 +21,7 @@ from grader.dockerfile.models import Unparsable
 from grader.dockerfile.parser import parse
 from grader.models import MemoryFile
 from grader.sandbox.compose_shape import NETWORK, SECRET, SERVICE, VOLUME
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.shape import Check
-from grader.sandbox.proxy.strictjson import Json
+from grader.sandbox.proxy.shape import Check, Json, Refusal
 from grader.submissions.models import ExerciseFiles
 
 MAX_SERVICES = 8

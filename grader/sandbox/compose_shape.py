@@ -11,9 +11,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.shape import Check, listing, mapping, number, one_of, record, text, truth, unset
-from grader.sandbox.proxy.strictjson import Json
+from grader.sandbox.proxy.shape import (
+    Check,
+    Json,
+    Refusal,
+    listing,
+    mapping,
+    number,
+    one_of,
+    record,
+    text,
+    truth,
+    unset,
+)
 
 MAX_REPLICAS = 4
 """Containers of one service. Exercises have one; with eight services, that is half of what the guard lets be made."""

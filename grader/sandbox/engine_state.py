@@ -12,8 +12,7 @@ from typing import Any
 from grader.engine.http import Connection, Refused
 from grader.engine.images import image_config
 from grader.errors import EngineError
-from grader.models import ContainerEnded, ContainerSeen, EngineRequest, EngineState, ImageSeen
-from grader.sandbox.proxy.recorder import RecordedRequest
+from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen
 
 _NOT_FOUND = 404
 _POLL_SECONDS = 0.1
@@ -86,25 +85,6 @@ def settled(engine: Connection, seconds: float, besides: Iterable[str] = ()) -> 
         if time.monotonic() > deadline:
             return False
         time.sleep(_POLL_SECONDS)
-
-
-def asked_for(requests: Iterable[RecordedRequest]) -> tuple[EngineRequest, ...]:
-    """The record of a script's requests, without what nobody judges."""
-    return tuple(_asked(request) for request in requests)
-
-
-def _asked(request: RecordedRequest) -> EngineRequest:
-    body = request.body if isinstance(request.body, dict) and request.path == "/containers/create" else {}
-    return EngineRequest(
-        method=request.method,
-        path=request.path,
-        query=request.query,
-        status=request.status,
-        made=request.made,
-        image=str(body.get("Image") or ""),
-        command=_words(body.get("Cmd")),
-        entrypoint=_words(body.get("Entrypoint")),
-    )
 
 
 def _words(value: object) -> tuple[str, ...] | None:

@@ -37,7 +37,7 @@ from grader.models import (
     ScriptSeen,
 )
 from grader.sandbox.compose import ComposeFiles, compose_up
-from grader.sandbox.engine_state import Moment, asked_for, containers_ended, engine_state, settled, span
+from grader.sandbox.engine_state import Moment, containers_ended, engine_state, settled, span
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.script import workshop
 from grader.submissions.models import ExerciseFiles
@@ -81,18 +81,18 @@ class PrivateSandbox:
                 self._provide([named])
         prepared = _prepare(nested, self.base) if request.prepared else ()
         before, began = engine_state(nested), Moment.now()
-        with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
+        with workshop(self.host, self.private, files.files, limits, self.cancellation, images=self.images) as place:
             outcome, failed = place.run_file(request.file, limits.script_seconds)
-            requests = asked_for(place.recording.requests())
-            refused = tuple(dict.fromkeys(place.recording.reasons()))[:_REFUSALS_KEPT]
+            record = place.record()
+        refused = tuple(dict.fromkeys(record.refusals))[:_REFUSALS_KEPT]
         settled(nested, limits.run_seconds, besides=prepared)
         ended = containers_ended(nested, *span(began, Moment.now()))
-        return ScriptSeen("script", outcome, requests, before, engine_state(nested), ended, failed, refused)
+        return ScriptSeen("script", outcome, record.requests, before, engine_state(nested), ended, failed, refused)
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
         """As in `Sandbox`."""
         submitted = ComposeFiles(files, self.images, self._provide)
-        with workshop(self.host, self.private, files.files, limits, self.cancellation) as place:
+        with workshop(self.host, self.private, files.files, limits, self.cancellation, images=self.images) as place:
             seen = compose_up(place, self.engine.connection, submitted, request, limits)
         # Compose fails also where the engine has gone away, which is not the file's doing, and is told here.
         self.engine.connection.call("GET", "/_ping", seconds=10)

@@ -11,30 +11,33 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from grader.course.models import Limits
+from grader.course.models import BaseImage, Limits
 from grader.engine.http import Connection
 from grader.engine.ownership import labels, this_process
 from grader.engine.run import ContainerRun, container_settings, observe, remove_container
 from grader.engine.watchdog import Cancellation
 from grader.failpoints import failpoint
-from grader.models import FailedCommand, MemoryFile, RunOutcome, RunRequest
+from grader.models import EngineRequest, FailedCommand, MemoryFile, RunOutcome, RunRequest
 from grader.sandbox.engine_image import image_name
 from grader.sandbox.nested_engine import PrivateEngine
-from grader.sandbox.proxy.proxy import ProxyRecording, guarded
-from grader.sandbox.proxy.recorder import RecordedRequest
+from grader.sandbox.proxy.record import Record, read_record
+from grader.sandbox.proxy.server import running
+from grader.sandbox.proxy.settings import ProxySettings, Workspace
 from grader.sandbox.workspace import WorkArea, work_area
 
 _SOCKET = "/var/run/docker.sock"
 _TRACED_AT = "/etc/script-trace"
 _ENVIRONMENT = (
     ("BASH_ENV", _TRACED_AT),
+    ("COMPOSE_BAKE", "false"),
+    ("DOCKER_BUILDKIT", "0"),
     ("DOCKER_HOST", f"unix://{_SOCKET}"),
     ("HOME", "/tmp"),
     ("TERM", "xterm"),  # for `clear`, which is in many a history
@@ -48,8 +51,7 @@ class ScriptOutcome:
     """How the script ended, and the requests that it made to the private engine, in order."""
 
     outcome: RunOutcome
-    requests: tuple[RecordedRequest, ...]
-    lost: int = 0
+    requests: tuple[EngineRequest, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,10 @@ class Workshop:
     area: WorkArea
     limits: Limits
     cancellation: Cancellation
-    recording: ProxyRecording
+
+    def record(self) -> Record:
+        """What commands have asked the engine for so far."""
+        return read_record((self.folder / "record").read_bytes())
 
     def run(self, command: tuple[str, ...], seconds: float) -> RunOutcome:
         """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is.
@@ -132,37 +137,46 @@ def workshop(
     limits: Limits,
     cancellation: Cancellation | None = None,
     *,
-    buildkit: bool = True,
+    images: Sequence[BaseImage] = (),
 ) -> Iterator[Workshop]:
     """An empty folder with `files`, and a socket to the engine. One at a time for an engine.
+
+    `images` are what may be built from, besides what commands build themselves.
 
     The folder is of limited size, and in memory: who writes more than the area holds is told that no space is left.
     What commands make in the private engine stays there. Of `limits`, `output_kb`, `memory_mb`, `processes` and `cpus`
     bound a command itself; what it starts is bounded by the private engine.
     """
     folder = engine.folder / f"script-{secrets.token_hex(6)}"
-    socket = Path(engine.endpoint.removeprefix("unix://"))
     try:
         folder.mkdir()
         (folder / "trace").touch()
         _put_tools(folder)
         with (
             work_area(host, engine) as area,
-            guarded(
-                socket,
-                folder / "s",
-                area.work,
-                buildkit=buildkit,
-                cpus=engine.cpus,
-                make_folder=area.make_folder,
-            ) as recording,
+            running(_settings(engine, folder, str(area.work), images, limits), area.make_folder),
         ):
             area.put(files)
             failpoint("workshop-made")
-            yield Workshop(host, folder, area, limits, cancellation or Cancellation(), recording)
+            yield Workshop(host, folder, area, limits, cancellation or Cancellation())
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         failpoint("workshop-removed")
+
+
+def _settings(
+    engine: PrivateEngine, folder: Path, work: str, images: Sequence[BaseImage], limits: Limits
+) -> ProxySettings:
+    return ProxySettings(
+        listen=str(folder / "s"),
+        engine=engine.endpoint.removeprefix("unix://"),
+        record=str(folder / "record"),
+        workspace=Workspace(work, work),
+        images=tuple(name for image in images for name in image.names),
+        context_mb=limits.context_mb,
+        context_files=limits.context_files,
+        cpus=engine.cpus,
+    )
 
 
 def _put_tools(folder: Path) -> None:
@@ -179,15 +193,16 @@ def run_script(
     limits: Limits,
     *,
     command: tuple[str, ...] = ("bash", "commands.sh"),
+    images: Sequence[BaseImage] = (),
     cancellation: Cancellation | None = None,
 ) -> ScriptOutcome:
     """Run `command` in a new folder with `files`, for at most `limits.script_seconds`.
 
     Raises `EngineError` for faults that are not the script's, `Cancelled` when told to stop.
     """
-    with workshop(host, engine, files, limits, cancellation) as place:
+    with workshop(host, engine, files, limits, cancellation, images=images) as place:
         outcome = place.run(command, limits.script_seconds)
-    return ScriptOutcome(outcome, place.recording.requests(), place.recording.lost)
+        return ScriptOutcome(outcome, place.record().requests)
 
 
 def _order(run: str, command: tuple[str, ...], limits: Limits) -> ContainerRun:

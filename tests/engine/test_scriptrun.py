@@ -84,7 +84,7 @@ def test_what_a_script_does_is_seen_in_the_engine_and_in_the_record(host: Connec
     ]
     created = [one for one in first.requests if one.path == "/containers/create"]
     assert [dict(one.query)["name"] for one in created] == ["sales-predictor-1", "sales-predictor-2"]
-    assert {one.body["Image"] for one in created} == {"sales-predictor"}
+    assert {one.image for one in created} == {"sales-predictor"}
 
     second = run(host, private, CLEAN)
     assert second.outcome.ended == Exited(0), said(second)

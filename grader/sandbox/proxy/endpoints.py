@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-from grader.sandbox.proxy.container import (
+from grader.sandbox.proxy.containers import (
     CONTAINER,
     ENDPOINT,
     EXEC,
@@ -20,10 +20,13 @@ from grader.sandbox.proxy.container import (
     NETWORK_MODE,
     SIGNAL,
     ULIMITS,
+    check_volume,
 )
-from grader.sandbox.proxy.refusal import Refusal
 from grader.sandbox.proxy.shape import (
+    LEFT_OUT,
     Check,
+    Json,
+    Refusal,
     as_json,
     decimal,
     ignored,
@@ -36,9 +39,9 @@ from grader.sandbox.proxy.shape import (
     truth,
     unset,
 )
-from grader.sandbox.proxy.strictjson import Json
 
 Kind = Literal["none", "json", "tar"]
+"""What body a request has."""
 
 _ANY = text()
 _PLAIN = text(r"[A-Za-z0-9 :./_,@+-]{0,200}")
@@ -53,8 +56,8 @@ def _nothing(value: Json, where: str) -> Json:
 class Endpoint:
     """One endpoint. `query` has a check for each parameter it takes, `check` is that of a JSON body.
 
-    `upgrades` are the protocols that the connection may be taken over for, "" meaning that it is not; `name` is what
-    it is called in messages.
+    `upgrades` are the protocols that the connection may be hijacked for, "" meaning that it is not; `name` is what it
+    is called in messages; `makes` is which quota a request counts against.
     """
 
     name: str
@@ -65,6 +68,7 @@ class Endpoint:
     check: Check = _nothing
     upgrades: tuple[str, ...] = ("",)
     repeated: frozenset[str] = frozenset()
+    makes: str = ""
 
 
 # ── parameters ──────────────────────────────────────────────────────────────────────────
@@ -77,6 +81,9 @@ def _filter_values(value: Json, where: str) -> Json:
 
 
 _FILTERS: Check = as_json(mapping(text(r"[a-z-]{1,40}!?", says="is no filter"), _filter_values))
+_SINCE = text(r"[0-9]{1,12}(?:\.[0-9]{1,9})?", says="is not in seconds since 1970")
+"""How the docker command writes a time, whatever was typed (`10m`, a date)."""
+_INNER = text(r"[^\x00-\x1f\x7f]{1,4096}", says="is not a path in a container")
 _LOG_TIMES = {"since": _PLAIN, "until": _PLAIN, "tail": text(r"(?:all|[0-9]{0,18})")}
 _STOP = {"t": decimal(-1, 86_400), "signal": SIGNAL}
 _RELATIVE = text(
@@ -87,24 +94,39 @@ _PULLED_TAG = text(r"(?:[A-Za-z0-9_.-]{1,128}|[a-z0-9]{1,32}:[0-9a-f]{1,128})?",
 _IMPORT = "`docker import` is not available here: images are built from the submission"
 _IMPORTED = {name: unset(_IMPORT) for name in ("fromSrc", "repo", "message", "changes")}
 
+
+def _build_arguments(value: Json, where: str) -> Json:
+    arguments = mapping(_ANY, _ANY, nulls=True)(value, where)
+    for name in arguments if isinstance(arguments, dict) else ():
+        if name.upper().startswith("BUILDKIT_") and name != "BUILDKIT_INLINE_CACHE":
+            raise Refusal(
+                f"{where}.{name[:60]} cannot be set here: it changes how BuildKit builds, and other frontends than the "
+                "Dockerfile's own are not available"
+            )
+    return arguments
+
+
 _BUILD: Mapping[str, Check] = {
-    **dict.fromkeys(("q", "nocache", "rm", "forcerm"), switch),
-    **dict.fromkeys(("cpuperiod", "cpushares", "memory", "shmsize"), decimal(0)),
-    **dict.fromkeys(("cpuquota", "memswap"), decimal(-1)),
-    **dict.fromkeys(("cpusetcpus", "cpusetmems"), text(r"[0-9,-]{0,100}")),
-    **dict.fromkeys(("cgroupparent", "isolation", "securityopt", "remote", "session", "buildid", "outputs"), unset()),
+    **dict.fromkeys(("q", "nocache"), switch),
+    # BuildKit does nothing with these; and there is no registry with a newer base image, nor one with a cache.
+    **dict.fromkeys(("rm", "forcerm", "pull"), ignored(switch)),
+    **dict.fromkeys(("cpuperiod", "cpushares", "memory"), ignored(decimal(0))),
+    **dict.fromkeys(("cpuquota", "memswap"), ignored(decimal(-1))),
+    **dict.fromkeys(("cpusetcpus", "cpusetmems"), ignored(text(r"[0-9,-]{0,100}"))),
+    "cachefrom": ignored(as_json(listing(IMAGE))),
     "squash": ignored(one_of("", "0", "false")),
-    "pull": ignored(one_of("", "0", "false", "1", "true")),  # there is no registry with a newer base image
-    "version": ignored(one_of("", "1", why="BuildKit is reached with the buildx command")),
+    "version": ignored(one_of("", "1", why="the proxy speaks no protocol of BuildKit's own")),
+    **dict.fromkeys(("cgroupparent", "isolation", "securityopt", "session", "buildid", "outputs"), unset()),
+    "remote": unset("what is fetched from elsewhere is not available: build a folder of the submission"),
     "t": text(r"(?:[A-Za-z0-9][A-Za-z0-9_.:/-]{0,511})?", says="is not written as a name for an image (name:tag)"),
     "dockerfile": _RELATIVE,
     "target": text(r"[A-Za-z0-9_.-]{0,200}"),
     "platform": _PLATFORM,
     "networkmode": NETWORK_MODE,
-    "buildargs": as_json(mapping(_ANY, _ANY, nulls=True)),
+    "buildargs": as_json(_build_arguments),
     "labels": as_json(LABELS),
-    "cachefrom": as_json(listing(IMAGE)),
     "ulimits": as_json(ULIMITS),
+    "shmsize": decimal(0),
     "extrahosts": _PLAIN,
 }
 
@@ -151,7 +173,7 @@ _NETWORK: Check = record(
 )
 _VOLUME: Check = record(
     {
-        "Name": text(r"(?:[A-Za-z0-9][A-Za-z0-9_.-]{0,254})?", says="is not a name that the engine takes"),
+        "Name": lambda value, where: check_volume(value, where) if value else LEFT_OUT,
         "Driver": one_of("", "local", why="volumes here are local ones"),
         "DriverOpts": unset(
             "with options of a volume's driver, any folder or disk of the machine could be mounted (`--opt`)"
@@ -176,24 +198,21 @@ def _get(name: str, path: str, query: Mapping[str, Check] | None = None, *, repe
     return Endpoint(name, "GET", re.compile(path), query or {}, repeated=frozenset(repeated))
 
 
-def _post(name: str, path: str, query: Mapping[str, Check] | None = None) -> Endpoint:
-    return Endpoint(name, "POST", re.compile(path), query or {})
+def _post(name: str, path: str, query: Mapping[str, Check] | None = None, makes: str = "") -> Endpoint:
+    return Endpoint(name, "POST", re.compile(path), query or {}, makes=makes)
 
 
-def _json(name: str, path: str, check: Check, query: Mapping[str, Check] | None = None) -> Endpoint:
-    return Endpoint(name, "POST", re.compile(path), query or {}, "json", check)
+def _json(name: str, path: str, check: Check, query: Mapping[str, Check] | None = None, makes: str = "") -> Endpoint:
+    return Endpoint(name, "POST", re.compile(path), query or {}, "json", check, makes=makes)
 
 
 def _delete(name: str, path: str, *switches: str) -> Endpoint:
     return Endpoint(name, "DELETE", re.compile(path), dict.fromkeys(switches, switch))
 
 
-def _taken_over(name: str, path: str, protocol: str, query: Mapping[str, Check] | None = None) -> Endpoint:
-    return Endpoint(name, "POST", re.compile(path), query or {}, upgrades=(protocol,))
-
-
 _CONTAINER = f"/containers/{_ID}"
 _WINDOW = {"h": decimal(0, 10_000), "w": decimal(0, 10_000)}
+_STREAMS = dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), switch)
 
 ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("ping", "HEAD", re.compile("/_ping")),
@@ -201,10 +220,10 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _get("version", "/version"),
     _get("info", "/info"),
     _get("disk usage", "/system/df", {"type": text("[a-z-]{0,20}")}, repeated=("type",)),
-    _get("events", "/events", {"since": _PLAIN, "until": _PLAIN, "filters": _FILTERS}),
+    _get("events", "/events", {"since": _SINCE, "until": _PLAIN, "filters": _FILTERS}),
     # containers
     _get("containers", "/containers/json", {"all": switch, "size": switch, "limit": decimal(-1), "filters": _FILTERS}),
-    _json("container create", "/containers/create", CONTAINER, {"name": NAME, "platform": _PLATFORM}),
+    _json("container create", "/containers/create", CONTAINER, {"name": NAME, "platform": _PLATFORM}, "containers"),
     _post("container prune", "/containers/prune", {"filters": _FILTERS}),
     # `docker inspect` asks for anything as a container first, also for `registry/name:tag`.
     _get("container inspect", f"/containers/{_REFERENCE}/json", {"size": switch}),
@@ -217,6 +236,9 @@ ENDPOINTS: tuple[Endpoint, ...] = (
         f"{_CONTAINER}/logs",
         {**dict.fromkeys(("follow", "stdout", "stderr", "timestamps", "details"), switch), **_LOG_TIMES},
     ),
+    # `docker cp` out of a container.
+    Endpoint("container files", "HEAD", re.compile(f"{_CONTAINER}/archive"), {"path": _INNER}),
+    _get("container files", f"{_CONTAINER}/archive", {"path": _INNER}),
     _post("container start", f"{_CONTAINER}/start", {"detachKeys": _PLAIN}),
     _post("container stop", f"{_CONTAINER}/stop", _STOP),
     _post("container restart", f"{_CONTAINER}/restart", _STOP),
@@ -226,14 +248,15 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     _post("container rename", f"{_CONTAINER}/rename", {"name": NAME}),
     _post("container resize", f"{_CONTAINER}/resize", _WINDOW),
     _post("container wait", f"{_CONTAINER}/wait", {"condition": one_of("", "not-running", "next-exit", "removed")}),
-    _taken_over(
+    Endpoint(
         "container attach",
-        f"{_CONTAINER}/attach",
-        "tcp",
-        {**dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), switch), "detachKeys": _PLAIN},
+        "POST",
+        re.compile(f"{_CONTAINER}/attach"),
+        {**_STREAMS, "detachKeys": _PLAIN},
+        upgrades=("tcp",),
     ),
     _delete("container remove", _CONTAINER, "v", "force", "link"),
-    _json("exec create", f"{_CONTAINER}/exec", EXEC),
+    _json("exec create", f"{_CONTAINER}/exec", EXEC, makes="commands"),
     Endpoint(
         "exec start", "POST", re.compile(f"/exec/{_ID}/start"), body="json", check=EXEC_START, upgrades=("", "tcp")
     ),
@@ -247,20 +270,20 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
     _get("image inspect", f"/images/{_REFERENCE}/json"),
     _get("image history", f"/images/{_REFERENCE}/history"),
-    # No request of a pull is passed on, see `pull`.
+    # A pull is never passed on: an image that is here is up to date, and no other is to be had.
     _post("image pull", "/images/create", {"fromImage": IMAGE, "tag": _PULLED_TAG, "platform": _PLATFORM, **_IMPORTED}),
     _post("image prune", "/images/prune", {"filters": _FILTERS}),
-    _post("image tag", f"/images/{_REFERENCE}/tag", {"repo": IMAGE, "tag": text(r"[A-Za-z0-9_.-]{0,128}")}),
+    _post("image tag", f"/images/{_REFERENCE}/tag", {"repo": IMAGE, "tag": text(r"[A-Za-z0-9_.-]{0,128}")}, "images"),
     _delete("image remove", f"/images/{_REFERENCE}", "force", "noprune"),
     # builds
-    Endpoint("build", "POST", re.compile("/build"), _BUILD, "tar", repeated=frozenset({"t", "extrahosts"})),
+    Endpoint(
+        "build", "POST", re.compile("/build"), _BUILD, "tar", repeated=frozenset({"t", "extrahosts"}), makes="builds"
+    ),
     _post("build prune", "/build/prune", {"all": switch, "keep-storage": decimal(0), "filters": _FILTERS}),
-    _taken_over("buildkit", "/grpc", "h2c"),
-    _taken_over("session", "/session", "h2c"),
     # networks
     _get("networks", "/networks", {"filters": _FILTERS}),
     _get("network inspect", f"/networks/{_REFERENCE}", {"verbose": switch, "scope": text("[a-z]{0,10}")}),
-    _json("network create", "/networks/create", _NETWORK),
+    _json("network create", "/networks/create", _NETWORK, makes="networks"),
     _post("network prune", "/networks/prune", {"filters": _FILTERS}),
     _json("network connect", f"/networks/(?!host/){_ID}/connect", _CONNECT),
     _json("network disconnect", f"/networks/{_ID}/disconnect", _DISCONNECT),
@@ -268,7 +291,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     # volumes
     _get("volumes", "/volumes", {"filters": _FILTERS}),
     _get("volume inspect", f"/volumes/{_REFERENCE}"),
-    _json("volume create", "/volumes/create", _VOLUME),
+    _json("volume create", "/volumes/create", _VOLUME, makes="volumes"),
     _post("volume prune", "/volumes/prune", {"filters": _FILTERS}),
     _delete("volume remove", f"/volumes/{_ID}", "force"),
     # The last thing that `docker inspect` asks for. There are none, so the answer is "not found".
@@ -283,7 +306,14 @@ _SAID = (
     (r"POST /images/load", "`docker load` is not available here: images are built from the submission"),
     (r"GET /images/(.+/)?get", "`docker save` is not available here"),
     (r"POST /commit", "`docker commit` is not available here: make images with `docker build`"),
-    (r"(GET|HEAD|PUT) /containers/.+/archive", "`docker cp` is not available here: use a volume or `docker exec`"),
+    (
+        r"PUT /containers/.+/archive",
+        "`docker cp` into a container is not available here: use COPY in the Dockerfile, or a volume",
+    ),
+    (
+        r"POST /(grpc|session)",
+        "BuildKit's own protocol is not available here. Use `docker build`, with `DOCKER_BUILDKIT=0` before it",
+    ),
     (r"GET /containers/.+/export", "`docker export` is not available here"),
     (r"POST /containers/.+/update", "`docker update` is not available here: give the limits to `docker run`"),
     (r"(GET|POST|DELETE) /(swarm|nodes|services|tasks|secrets|configs)(/.*)?", "this engine is not part of a cluster"),

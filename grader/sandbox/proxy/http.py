@@ -1,248 +1,256 @@
-"""Heads and bodies of HTTP/1.1 requests, read strictly (RFC 9112), from bytes alone.
+"""HTTP/1.1 on two sockets: a request as the client sent it, and the one that goes to the engine in its place.
 
-Two readers of one stream must agree on where each request begins and what it asks for, or the engine carries out what
-the guard never saw. So nothing is repaired: what is unusual is refused, and what is passed on is written anew.
-One connection carries one request.
+h11 does the reading and writing. Each connection carries one request, and each request has one meaning: the engine gets
+what was understood here, written anew, and never the client's own bytes. The exception is a connection that is hijacked
+(`docker attach`, `docker exec`), where bytes are relayed once the engine has agreed to it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import re
+import selectors
+import socket
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import starmap
-from urllib.parse import quote_plus
+from typing import cast
+from urllib.parse import parse_qsl, urlencode
 
-from grader.sandbox.proxy.refusal import Refusal
+import h11
+
+from grader.sandbox.proxy.shape import Refusal
 
 HEAD_LIMIT = 64 * 1024
 """Bytes of a head. Go's own limit is 1 MiB; those of the docker command are a few hundred bytes."""
-_HEADERS = 64
-_METHODS = frozenset({"DELETE", "GET", "HEAD", "POST"})
-_REPEATABLE = frozenset({"x-docker-expose-session-grpc-method"})
+_LAST_SECONDS = 5.0
+"""How long a client that is answered may still send."""
+_UNREAD_LIMIT = 2**30
+_CALL_SECONDS = 30.0
+_PIECE = 65_536
 _SEGMENT = r"[A-Za-z0-9_:@~+][A-Za-z0-9_:@~+.-]*"
 """Between two slashes. No percent signs: what one reader decodes and another does not are two paths."""
 _PATH = re.compile(rf"(?:/{_SEGMENT})+")
-_QUERY = re.compile(r"[A-Za-z0-9._~%+&=:@/,*-]*")
-_PAIR = re.compile(r"(?P<name>[A-Za-z][A-Za-z0-9_.-]*)(?:=(?P<value>(?:[^%=&]|%[0-9A-Fa-f]{2})*))?")
-_NAME = re.compile(r"[A-Za-z0-9-]+")
-_VALUE = re.compile(r"[\x20-\x7e\t]*")
-_LENGTH = re.compile(r"[0-9]{1,15}")
-_SIZE_LINE = re.compile(rb"([0-9a-fA-F]{1,8})\r\n")
-_SIZE_LINE_LIMIT = 10
-_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Head:
-    """A request's first line and headers. `query` is decoded, in order; header names are in lower case."""
-
-    method: str
-    path: str
-    query: tuple[tuple[str, str], ...] = ()
-    headers: tuple[tuple[str, str], ...] = ()
-
-    def header(self, name: str) -> str:
-        """The value of a header, or "". `name` in lower case."""
-        return next((value for known, value in self.headers if known == name), "")
-
-    @property
-    def length(self) -> int:
-        """Bytes of the body, as announced; 0 without an announcement."""
-        return int(self.header("content-length") or 0)
-
-    @property
-    def chunked(self) -> bool:
-        """Whether the body comes in chunks, each with its length."""
-        return bool(self.header("transfer-encoding"))
-
-    @property
-    def upgrade(self) -> str:
-        """The protocol that the connection is to be used for afterwards, or ""."""
-        return self.header("upgrade").lower()
-
-
-# ── heads ───────────────────────────────────────────────────────────────────────────────
-
-
-def parse_head(data: bytes) -> Head:
-    """Read a head, which ends with its empty line. Raises `Refusal` for anything but the plainest HTTP/1.1."""
-    if len(data) > HEAD_LIMIT:
-        raise Refusal(f"the head of a request may have at most {HEAD_LIMIT} bytes")
-    if not data.endswith(b"\r\n\r\n") or data.count(b"\r\n\r\n") != 1:
-        raise Refusal("a request begins with a head that ends with an empty line")
-    try:
-        lines = data[:-4].decode("ascii").split("\r\n")
-    except UnicodeDecodeError:
-        raise Refusal("the head of a request is ASCII") from None
-    if any("\r" in line or "\n" in line for line in lines):
-        raise Refusal("the lines of a request's head end with CR LF, and have neither inside")
-    method, path, query = _first_line(lines[0])
-    if len(lines) - 1 > _HEADERS:
-        raise Refusal(f"a request may have at most {_HEADERS} headers")
-    head = Head(method, path, query, tuple(_header(line) for line in lines[1:]))
-    _check_headers(head)
-    return head
-
-
-def _first_line(line: str) -> tuple[str, str, tuple[tuple[str, str], ...]]:
-    method, _, rest = line.partition(" ")
-    target, _, version = rest.partition(" ")
-    if method not in _METHODS or version != "HTTP/1.1":
-        raise Refusal(f"a request to this engine begins with {', '.join(sorted(_METHODS))}, a path, and HTTP/1.1")
-    path, mark, query = target.partition("?")
-    if not _PATH.fullmatch(path):
-        why = next((told for sign, told in _QUOTED.items() if sign in path.upper()), "")
-        raise Refusal(f"{path[:80]} is not a path of the engine's API in its plain form{why}")
-    return method, path, _query(query) if mark else ()
-
-
 _QUOTED = {
     "%0A": ": it has several lines where one name belongs, as happens where $( … ) stands in quotes",
     "$%28": ": a $( … ) in single quotes is not carried out",
 }
 """What becomes of quotes in a script that belong nowhere, by what they leave in the path."""
+_PASSED_ON = re.compile(
+    rb"content-type|content-length|transfer-encoding|api-version|ostype|server|x-docker-.*|docker-.*"
+)
+"""Headers of an answer that go back to the client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request whose head has been read. `query` is decoded, in order; `upgrade` is the protocol asked for, or ""."""
+
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    content_type: str = ""
+    upgrade: str = ""
+
+    def target(self) -> str:
+        """Path and query as they stand in the first line."""
+        return f"{self.path}{'?' if self.query else ''}{urlencode(self.query)}"
+
+
+class Client:
+    """The script's side of one connection. `head` is the request as soon as it has been read."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.head: Request | None = None
+        self.answered = False
+        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+
+    def read_head(self) -> Request:
+        """Read the first line and the headers. Raises `Refusal`, and `ConnectionError` if the client goes meanwhile."""
+        event = cast("h11.Request", self._next())
+        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
+        path, _, query = event.target.decode("latin-1").partition("?")
+        self.head = Request(
+            method=event.method.decode("ascii"),
+            path=path,
+            query=_query(query),
+            content_type=headers.get("content-type", "").lower(),
+            upgrade=headers.get("upgrade", "").lower(),
+        )
+        if not _PATH.fullmatch(path):
+            why = next((told for sign, told in _QUOTED.items() if sign in path.upper()), "")
+            raise Refusal(f"{path[:80]} is not a path of the engine's API in its plain form{why}")
+        return self.head
+
+    def read_body(self, limit: int, what: str = "the body of this request") -> bytes:
+        """Read the body, of at most `limit` bytes. Raises `Refusal`, which calls it `what`."""
+        body = b"".join(self._pieces(limit))
+        if len(body) > limit:
+            raise Refusal(f"{what} may have at most {limit / 2**20:.3g} MiB")
+        return body
+
+    def _pieces(self, limit: int) -> Iterator[bytes]:
+        """The rest of the body in pieces, up to the one by which it is more than `limit` bytes."""
+        while self._http.their_state is h11.SEND_BODY and limit >= 0:
+            if isinstance(event := self._next(), h11.Data):
+                limit -= len(event.data)
+                yield event.data
+
+    def _next(self) -> object:
+        try:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                if not (piece := self.socket.recv(_PIECE)):
+                    raise ConnectionError("the client has gone")
+                self._http.receive_data(piece)
+        except h11.RemoteProtocolError as problem:
+            raise Refusal(f"this is not a request as HTTP/1.1 has them: {problem}") from None
+        return event
+
+    def send(self, event: h11.Event) -> None:
+        """Send a part of the answer."""
+        self.answered = True
+        if data := self._http.send(event):
+            self.socket.sendall(data)
+
+    def answer(self, status: int, body: object) -> None:
+        """Send a whole answer with a JSON document, or a message in the engine's own form for a text.
+
+        What the request still has of a body is read before, and what comes behind it afterwards: whoever is cut off
+        while it sends may not look for an answer. Not for longer than a few seconds.
+        """
+        deadline = time.monotonic() + _LAST_SECONDS
+        with contextlib.suppress(Refusal, OSError):
+            self.socket.settimeout(_LAST_SECONDS)
+            for _ in self._pieces(_UNREAD_LIMIT):
+                self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
+        document = json.dumps({"message": body} if isinstance(body, str) else body).encode() + b"\n"
+        self.begin(status, [("Content-Length", str(len(document)))])
+        if self.head is None or self.head.method != "HEAD":
+            self.send(h11.Data(data=document))
+        self.send(h11.EndOfMessage())
+        self.socket.shutdown(socket.SHUT_WR)
+        while (left := deadline - time.monotonic()) > 0:
+            self.socket.settimeout(left)
+            if not self.socket.recv(_PIECE):
+                return
+
+    def begin(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send the head of an answer with JSON."""
+        common = [("Api-Version", "1.45"), ("Content-Type", "application/json"), ("Connection", "close")]
+        self.send(h11.Response(status_code=status, headers=[*common, *headers]))
+
+    def early_bytes(self) -> bytes:
+        """What the client has sent behind its request, before the connection was hijacked."""
+        return self._http.trailing_data[0]
 
 
 def _query(text: str) -> tuple[tuple[str, str], ...]:
-    if not _QUERY.fullmatch(text):
-        raise Refusal("the query of a request has a character that belongs percent-encoded")
-    return tuple(_pair(part) for part in text.split("&")) if text else ()
-
-
-def _pair(part: str) -> tuple[str, str]:
-    match = _PAIR.fullmatch(part)
-    if not match:
-        raise Refusal(f"{part[:80]} in the query of the request is not of the form name=value")
-    raw = (match["value"] or "").replace("+", " ").encode("ascii")
     try:
-        value = re.sub(rb"%(..)", lambda code: bytes.fromhex(code[1].decode()), raw).decode("utf-8")
-    except UnicodeDecodeError:
-        raise Refusal(f"the value of {match['name']} in the query of the request is not UTF-8") from None
-    if _CONTROL.search(value):
-        raise Refusal(f"the value of {match['name']} in the query of the request has a control character")
-    return match["name"], value
+        return tuple(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict"))
+    except ValueError:
+        raise Refusal(f"the query of the request is not of the form name=value&name=value: {text[:80]}") from None
 
 
-def _header(line: str) -> tuple[str, str]:
-    name, colon, value = line.partition(":")
-    if not colon or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
-        raise Refusal(f"{line[:80]!r} is not a header of the form `name: value` on a line of its own")
-    return name.lower(), value.strip(" \t")
+class Engine:
+    """The engine's side: one request, then the events of its answer."""
+
+    def __init__(self, path: str) -> None:
+        self.socket = socket.socket(socket.AF_UNIX)
+        self._path = path
+        self._http = h11.Connection(h11.CLIENT)
+
+    def send(self, request: Request, body: bytes = b"") -> None:
+        """Send the whole request."""
+        headers = [("Host", "docker"), ("Connection", "Upgrade" if request.upgrade else "close")]
+        headers += [("Upgrade", request.upgrade)] if request.upgrade else []
+        headers += [("Content-Type", request.content_type)] if body else []
+        # Go's server takes a POST without a length for one without a body, but its clients announce the 0.
+        headers += [("Content-Length", str(len(body)))] if body or request.method == "POST" else []
+        first = h11.Request(method=request.method, target=request.target(), headers=headers)
+        self.socket.connect(self._path)
+        written = [self._http.send(event) or b"" for event in (first, h11.Data(data=body), h11.EndOfMessage())]
+        with contextlib.suppress(BrokenPipeError):  # it may answer before it has read all
+            self.socket.sendall(b"".join(written))
+
+    def events(self, client: socket.socket | None = None) -> Iterator[h11.Event]:
+        """The answer: `InformationalResponse` if the connection is hijacked, else `Response`, `Data`, `EndOfMessage`.
+
+        If the client goes meanwhile, or says more, that is a `ConnectionError`: the request is over.
+        """
+        while True:
+            while (event := self._http.next_event()) is h11.NEED_DATA:
+                if client is not None and not _comes_first(self.socket, client):
+                    raise ConnectionError("the client has gone")
+                self._http.receive_data(self.socket.recv(_PIECE))
+            if not isinstance(event, h11.Event):
+                return
+            yield event
+            if isinstance(event, h11.InformationalResponse | h11.EndOfMessage):
+                return
+
+    def early_bytes(self) -> bytes:
+        """What the engine has sent behind its agreement to hijack the connection."""
+        return self._http.trailing_data[0]
 
 
-def _check_headers(head: Head) -> None:
-    names = [name for name, _ in head.headers]
-    for name in names:
-        if names.count(name) > 1 and name not in _REPEATABLE:
-            raise Refusal(f"the header {name} may be there once")
-    if "host" not in names:
-        raise Refusal("a request has a Host header")
-    for name in ("expect", "te", "trailer", "content-encoding", "http2-settings"):
-        if name in names:
-            raise Refusal(f"the header {name} is not used with this engine")
-    _check_framing(head, names)
-    _check_connection(head)
+def _comes_first(engine: socket.socket, client: socket.socket) -> bool:
+    """Wait until one of the two has something to be read; whether the client has nothing."""
+    with selectors.DefaultSelector() as waiting:
+        waiting.register(engine, selectors.EVENT_READ)
+        waiting.register(client, selectors.EVENT_READ)
+        return all(key.fileobj is engine for key, _ in waiting.select())
 
 
-def _check_framing(head: Head, names: list[str]) -> None:
-    if "transfer-encoding" in names and head.header("transfer-encoding") != "chunked":
-        raise Refusal("the only transfer encoding of a request is `chunked`")
-    if "content-length" in names and not _LENGTH.fullmatch(head.header("content-length")):
-        raise Refusal("a Content-Length is a number")
-    if {"transfer-encoding", "content-length"} <= {*names}:
-        raise Refusal("a request has a Content-Length or is chunked, not both")
+def passed_on(event: h11.Response | h11.InformationalResponse) -> h11.Event:
+    """The head of the engine's answer as the client gets it."""
+    kept = [(name, value) for name, value in event.headers if _PASSED_ON.fullmatch(name)]
+    if isinstance(event, h11.InformationalResponse):
+        hijacked = [(b"Connection", b"Upgrade"), (b"Upgrade", b"tcp")]
+        return h11.InformationalResponse(status_code=event.status_code, headers=[*kept, *hijacked], reason=event.reason)
+    return h11.Response(status_code=event.status_code, headers=[*kept, (b"Connection", b"close")])
 
 
-def _check_connection(head: Head) -> None:
-    connection = head.header("connection").lower()
-    if connection not in {"", "close", "keep-alive", "upgrade"}:
-        raise Refusal("the header Connection is `close`, `keep-alive` or `Upgrade`")
-    names = {name for name, _ in head.headers}
-    if ("upgrade" in names) != (connection == "upgrade"):
-        raise Refusal("a request that takes over its connection says both `Connection: Upgrade` and `Upgrade`")
-    if "upgrade" in names and (head.upgrade not in {"tcp", "h2c"} or head.method != "POST"):
-        raise Refusal("a connection can be taken over for `tcp` or `h2c`, with POST")
+def call(engine: str, method: str, path: str, document: Mapping[str, object] | None = None) -> tuple[int, bytes]:
+    """A request of the proxy's own to the engine's socket: the answer's status (0: none) and body."""
+    body = json.dumps(document).encode() if document else b""
+    target, _, query = path.partition("?")
+    status, parts = 0, []
+    upstream = Engine(engine)
+    with upstream.socket, contextlib.suppress(OSError, h11.ProtocolError):
+        upstream.socket.settimeout(_CALL_SECONDS)
+        upstream.send(Request(method, f"/v1.45{target}", _query(query), "application/json"), body)
+        for event in upstream.events():
+            if isinstance(event, h11.Response):
+                status = event.status_code
+            elif isinstance(event, h11.Data):
+                parts.append(event.data)
+    return status, b"".join(parts)
 
 
-def serialise(head: Head) -> bytes:
-    """Write a head. For one that `parse_head` returned, reading it again gives the same."""
-    query = "&".join(starmap("{}={}".format, ((name, quote_plus(value)) for name, value in head.query)))
-    first = f"{head.method} {head.path}{'?' if query else ''}{query} HTTP/1.1"
-    return "\r\n".join([first, *(f"{name}: {value}" for name, value in head.headers), "", ""]).encode("ascii")
+# ── hijacked connections ────────────────────────────────────────────────────────────────
 
 
-# ── bodies ──────────────────────────────────────────────────────────────────────────────
+def relay(client: socket.socket, engine: socket.socket) -> None:
+    """Copy in both directions until the engine has ended, and tell each side when the other one has."""
+    upstream = threading.Thread(target=_copy, args=(client, engine), daemon=True)
+    upstream.start()
+    _copy(engine, client)
+    cut(client)
+    upstream.join()
 
 
-class Body:
-    """Finds the end of a body in a stream of pieces, and takes the chunks' frames away.
-
-    `done` says that the body is whole. What comes behind it is refused: there is no second request.
-    """
-
-    def __init__(self, head: Head, limit: int) -> None:
-        if head.length > limit:
-            raise Refusal(f"the body of this request may have at most {limit} bytes")
-        self._chunked = head.chunked
-        self._limit = limit
-        self._size = 0
-        self._left = head.length  # of the body, or of the present chunk
-        self._rest = b""
-        self._ending = False  # the last chunk, which is empty, has begun
-        self.done = not head.chunked and head.length == 0
-
-    def feed(self, piece: bytes) -> bytes:
-        """Take the next piece of the stream, and return the part of the body in it. Raises `Refusal`."""
-        if self.done:
-            if piece:
-                raise Refusal("a connection to this engine carries one request")
-            return b""
-        payload = self._chunks(self._rest + piece) if self._chunked else self._plain(piece)
-        self._size += len(payload)
-        if self._size > self._limit:
-            raise Refusal(f"the body of this request may have at most {self._limit} bytes")
-        return payload
-
-    def _plain(self, piece: bytes) -> bytes:
-        if len(piece) > self._left:
-            raise Refusal("a connection to this engine carries one request")
-        self._left -= len(piece)
-        self.done = self._left == 0
-        return piece
-
-    def _chunks(self, data: bytes) -> bytes:
-        """Take whole frames from `data`. `_left` counts the CR LF behind a chunk too."""
-        payload, at = [], 0
-        while at < len(data) and not self._ending:
-            if self._left:
-                taken = data[at : at + max(self._left - 2, 0)]
-                payload.append(taken)
-                self._left -= len(taken)
-                at += len(taken)
-                if self._left > 2 or len(data) - at < self._left:  # noqa: PLR2004 - the CR LF
-                    break
-                if data[at : at + 2] != b"\r\n":
-                    raise Refusal("a chunk of the request's body is longer than it says")
-                self._left, at = 0, at + 2
-            elif match := _SIZE_LINE.match(data, at):
-                size, at = int(match[1], 16), match.end()
-                self._left, self._ending = (size + 2, False) if size else (0, True)
-            elif len(data) - at >= _SIZE_LINE_LIMIT or not re.fullmatch(rb"[0-9a-fA-F]*\r?", data[at:]):
-                raise Refusal("a chunk of the request's body begins with its size alone")
-            else:
-                break
-        self._rest = data[at:]
-        if self._ending:
-            self._end()
-        return b"".join(payload)
-
-    def _end(self) -> None:
-        if not b"\r\n".startswith(self._rest[:2]) or len(self._rest) > 2:  # noqa: PLR2004 - the CR LF
-            raise Refusal("behind the last chunk of a request comes nothing")
-        self.done = self._rest == b"\r\n"
-        self._rest = b"" if self.done else self._rest
+def _copy(source: socket.socket, target: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while piece := source.recv(_PIECE):
+            target.sendall(piece)
+    with contextlib.suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
 
 
-def chunk(payload: bytes) -> bytes:
-    """A piece of a body as a chunk; an empty piece ends the body."""
-    return b"%x\r\n%s\r\n" % (len(payload), payload)
+def cut(connection: socket.socket) -> None:
+    """End a connection from any thread; who reads from it or writes to it learns that."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_RDWR)

@@ -1,167 +1,100 @@
-"""The requests that are passed on, each written anew from what is known; everything else is refused.
+"""The requests that are passed on, each written anew from what is known; everything else is refused. Pure.
 
-`plan` decides by the head which endpoint is meant and what body it takes, `Plan.rebuilt` by the decoded body. Both are
-pure. Requests go on as API 1.45, that of the private engine (Docker 26.1), so a newer engine behind the guard has no
-fields or endpoints that these rules do not know.
-
-`docker build` with Buildx takes connections over for gRPC over HTTP/2: `/grpc` for calls to BuildKit, which are judged
-one by one (`buildkit`), and `/session` for what BuildKit asks of the client, whose answers are judged one by one too
-(`session`). Of what the client offers there, only that goes on which it will be asked for. `Policy.buildkit=False`
-refuses both paths. The classic builder (`DOCKER_BUILDKIT=0`) goes through `POST /build`.
-
-Neither way looks at the Dockerfile, which cannot ask for more than a RUN has. What it is built from, and what it
-fetches, comes from wherever the engine has a network to.
+`plan` decides by the head which endpoint is meant and what body it takes, `Plan.with_json` by the decoded body.
+Requests go on as API 1.45, that of the private engine (Docker 26.1), so a newer engine behind the proxy has no fields
+or endpoints that these rules do not know.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import PurePosixPath
-from typing import cast
+from typing import Any, cast
 
-from grader.sandbox.proxy.cores import build_held_to, held_to
+from grader.sandbox.proxy.containers import bounded, place
 from grader.sandbox.proxy.endpoints import ENDPOINTS, Endpoint, Kind, refusal_for
-from grader.sandbox.proxy.http import Head
-from grader.sandbox.proxy.mounts import RESERVED, place
-from grader.sandbox.proxy.past import of_this_script
-from grader.sandbox.proxy.quota import DEFAULT, Quota, asked_of
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.session import METHODS
-from grader.sandbox.proxy.shape import LEFT_OUT
-from grader.sandbox.proxy.strictjson import Json, read
+from grader.sandbox.proxy.http import Request
+from grader.sandbox.proxy.settings import ProxySettings, Quota
+from grader.sandbox.proxy.shape import LEFT_OUT, Refusal, read, written
 
 API = "v1.45"
 _OLDEST, _NEWEST = (1, 24), (1, 45)
-CONTEXT_LIMIT = 256 * 1024 * 1024
-"""Bytes of a build's context. Submissions are vetted to be far smaller; scripts may make files."""
-_VERSION = re.compile(r"/v(\d{1,3})\.(\d{1,3})(?=/)")
+_VERSION = re.compile(r"^/v(\d{1,3})\.(\d{1,3})(?=/)")
 _CONTENT_TYPES: Mapping[Kind, frozenset[str]] = {
     "none": frozenset({"", "text/plain", "application/json"}),
     "json": frozenset({"application/json"}),
     "tar": frozenset({"application/x-tar"}),
 }
-BUILDKIT = frozenset({"buildkit", "session"})
-"""The endpoints that are BuildKit's connections."""
-_METHOD = "x-docker-expose-session-grpc-method"
-_SESSION = {
-    "x-docker-expose-session-uuid": re.compile(r"[A-Za-z0-9]{1,64}"),
-    "x-docker-expose-session-name": re.compile(r"[\x20-\x7e]{0,255}"),
-    "x-docker-expose-session-sharedkey": re.compile(r"[\x20-\x7e]{0,400}"),
-    _METHOD: re.compile(r"/[A-Za-z0-9_.]{1,120}/[A-Za-z0-9_]{1,60}"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What the rules need to know: the submission's work folder, absolute, and whether BuildKit is let through.
-
-    `quota` is how much may be asked for in all; it is the server that counts. `cpus` is how many cores the engine has.
-    `caches` is the namespace of what `RUN --mount=type=cache` keeps. The engine's news from before `began`, in seconds
-    since 1970, are other people's.
-    """
-
-    work: PurePosixPath
-    buildkit: bool = True
-    quota: Quota = DEFAULT
-    cpus: float = math.inf
-    caches: str = "guarded"
-    began: float = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class Rebuilt:
-    """A request as it is sent on. `body` is None where it is streamed (a build's context).
-
-    `work_is_used` and `folders` are as in `mounts.Placed`: what has to be there before the request is sent. `makes` is
-    how much of what is in `quota` is made by it.
-    """
-
-    head: Head
-    body: bytes | None = b""
-    work_is_used: bool = False
-    folders: tuple[str, ...] = ()
-    makes: Mapping[str, int] = field(default_factory=dict)
+Query = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request whose head is in order. `head` is the one to send on, but for what the body decides."""
+    """A request that is in order as far as it has been read, as it goes on.
 
-    policy: Policy
+    `uses_workspace` and `folders` are as in `containers.Placed`. `makes` is what it counts for, by the quotas' names.
+    """
+
     endpoint: Endpoint
-    head: Head
-    upgrade: str
+    request: Request
+    body: bytes = b""
+    makes: Mapping[str, int] = field(default_factory=dict)
+    uses_workspace: bool = False
+    folders: tuple[str, ...] = ()
 
-    @property
-    def kind(self) -> Kind:
-        """What body is to be read: none, JSON (for `rebuilt`), or a tar that is streamed."""
-        return self.endpoint.body
-
-    def rebuilt(self, body: bytes) -> Rebuilt:
-        """The request to send on, from its whole body (b"" for a tar). Raises `Refusal`."""
-        makes = asked_of(self.endpoint.name, self.head.query)
-        if self.kind == "tar":
-            head = _with(self.head, ("content-type", "application/x-tar"), ("connection", "close"))
-            return Rebuilt(head, None, makes=makes)
-        if self.kind == "none":
-            return Rebuilt(_with(self.head, *_connection(self.upgrade)), makes=makes)
-        value = self.endpoint.check(read(body), "")
-        made = Rebuilt(self.head)
-        if self.endpoint.name == "container create":
-            placed = place(held_to(self.policy.cpus, cast("dict[str, Json]", value)), self.policy.work)
-            value, made = placed.settings, replace(made, work_is_used=placed.work_is_used, folders=placed.folders)
-        if self.endpoint.name == "exec start":
-            _check_exec_start(cast("dict[str, Json]", value), self.upgrade)
-        if self.endpoint.name == "volume create":
-            _check_volume_name(cast("dict[str, Json]", value))
-        data = json.dumps(value, separators=(",", ":")).encode()
-        framing = (("content-type", "application/json"), ("content-length", str(len(data))))
-        makes = asked_of(self.endpoint.name, self.head.query, value)
-        return replace(made, head=_with(self.head, *framing, *_connection(self.upgrade)), body=data, makes=makes)
+    def with_json(self, text: bytes, settings: ProxySettings) -> Plan:
+        """The same with its body. Raises `Refusal`."""
+        value = cast("dict[str, Any]", self.endpoint.check(read(text), ""))
+        if self.endpoint.name == "exec start" and bool(value.get("Detach")) == bool(self.request.upgrade):
+            raise Refusal("an exec that is not detached hijacks its connection (`Upgrade: tcp`), and no other does")
+        if self.endpoint.name != "container create":
+            return replace(self, body=written(value))
+        host = bounded(settings.cpus, value.get("HostConfig") or {})
+        placed = place({**value, "HostConfig": host}, settings.workspace)
+        return replace(
+            self,
+            body=written(placed.settings),
+            makes={"containers": 1, "volumes": _volumes(placed.settings)},
+            uses_workspace=placed.uses_workspace,
+            folders=placed.folders,
+        )
 
 
-def plan(head: Head, policy: Policy) -> Plan:
-    """Find the endpoint and check all of the head. Raises `Refusal` for anything that is not known and allowed."""
-    path = _without_version(head.path)
-    endpoint = next((one for one in ENDPOINTS if one.method == head.method and one.path.fullmatch(path)), None)
+def plan(request: Request, began: float) -> Plan:
+    """Find the endpoint and check all of the head. Raises `Refusal` for anything that is not known and allowed.
+
+    The engine's news from before `began`, in seconds since 1970, are other people's.
+    """
+    version = _VERSION.match(request.path)
+    if version and not _OLDEST <= (int(version[1]), int(version[2])) <= _NEWEST:
+        raise Refusal(f"the API version of {request.path[:40]} is not between 1.24 and 1.45, which this engine has")
+    path = without_version(request.path)
+    endpoint = next((one for one in ENDPOINTS if one.method == request.method and one.path.fullmatch(path)), None)
     if endpoint is None:
-        raise refusal_for(head.method, path)
-    if endpoint.name in BUILDKIT and not policy.buildkit:
-        raise Refusal("BuildKit is not available here. Put `DOCKER_BUILDKIT=0` before the command")
-    if head.upgrade not in endpoint.upgrades:
-        way = f"for {head.upgrade}" if head.upgrade else "without `Upgrade`"
-        raise Refusal(f"{head.method} {path[:80]} is not available {way}")
-    query = _checked_query(head.query, endpoint)
-    _check_body(head, endpoint)
-    headers = _session(head) if endpoint.name in BUILDKIT else ()
-    query = of_this_script(endpoint.name, query, policy.began)
+        raise refusal_for(request.method, path)
+    if request.upgrade not in endpoint.upgrades:
+        way = f"for {request.upgrade[:20]}" if request.upgrade else "without `Upgrade`"
+        raise Refusal(f"{request.method} {path[:80]} is not available {way}")
+    if request.content_type not in _CONTENT_TYPES[endpoint.body]:
+        named = request.content_type[:80] or "(none given)"
+        raise Refusal(f"the body of this request cannot be of the type {named}")
+    query = _of_this_script(endpoint.name, _checked(request.query, endpoint), began)
+    makes = {endpoint.makes: 1} if endpoint.makes else {}
     if endpoint.name == "build":
-        query = build_held_to(policy.cpus, query)
-    return Plan(
-        policy, endpoint, Head(head.method, f"/{API}{path}", query, (("host", "docker"), *headers)), head.upgrade
-    )
+        makes["images"] = max(1, sum(name == "t" for name, _ in query))
+    content_type = "application/json" if endpoint.body == "json" else ""
+    onward = Request(request.method, f"/{API}{path}", query, content_type, request.upgrade)
+    return Plan(endpoint, onward, makes=makes)
 
 
-def _without_version(path: str) -> str:
-    match = _VERSION.match(path)
-    if match and not _OLDEST <= (int(match[1]), int(match[2])) <= _NEWEST:
-        raise Refusal(f"the API version of {path[:40]} is not between 1.24 and 1.45, which this engine has")
-    return path[match.end() :] if match else path
+def without_version(path: str) -> str:
+    """The path without the API's version before it."""
+    return _VERSION.sub("", path)
 
 
-def _check_body(head: Head, endpoint: Endpoint) -> None:
-    content_type = head.header("content-type").lower()
-    if content_type not in _CONTENT_TYPES[endpoint.body]:
-        raise Refusal(f"the body of this request cannot be of the type {content_type[:80] or '(none given)'}")
-    if endpoint.body == "none" and (head.length or head.chunked):
-        raise Refusal(f"{head.method} {head.path[:80]} has no body")
-
-
-def _checked_query(query: tuple[tuple[str, str], ...], endpoint: Endpoint) -> tuple[tuple[str, str], ...]:
+def _checked(query: Query, endpoint: Endpoint) -> Query:
     names = [name for name, _ in query]
     checked = []
     for name, value in query:
@@ -175,34 +108,86 @@ def _checked_query(query: tuple[tuple[str, str], ...], endpoint: Endpoint) -> tu
     return tuple(checked)
 
 
-def _session(head: Head) -> tuple[tuple[str, str], ...]:
-    """The headers with which a client says what the engine may ask of it during a build."""
-    found = tuple((name, value) for name, value in head.headers if name in _SESSION)
-    for name, value in found:
-        if not _SESSION[name].fullmatch(value):
-            raise Refusal(f"the header {name} is not written as BuildKit's clients do")
-    return tuple((name, value) for name, value in found if name != _METHOD or value in METHODS)
+_COUNTED = ("container", "image", "volume")
 
 
-def _connection(upgrade: str) -> tuple[tuple[str, str], ...]:
-    return (("connection", "Upgrade"), ("upgrade", upgrade)) if upgrade else (("connection", "close"),)
+def _of_this_script(endpoint: str, query: Query, began: float) -> Query:
+    """The query, so that it asks for nothing of scripts that used the engine before.
+
+    An engine is used again after everything in it was removed. Its events of the last while stay, and so does the
+    builder's cache, which calls a step by its command: the commands of other people's containers and Dockerfiles.
+    """
+    if endpoint == "disk usage":
+        asked = tuple(value for name, value in query if name == "type" and value in _COUNTED)
+        return tuple(("type", value) for value in asked or _COUNTED)
+    if endpoint == "events":
+        since = max(float(dict(query).get("since", 0)), began)
+        return (("since", f"{since:.9f}"), *((name, value) for name, value in query if name != "since"))
+    return query
 
 
-def _with(head: Head, *headers: tuple[str, str]) -> Head:
-    # Go's server takes a POST without a length for one without a body, but its clients announce the 0.
-    length = (("content-length", "0"),) if head.method == "POST" and not _announces(headers) else ()
-    return replace(head, headers=(*head.headers, *length, *headers))
+# ── quotas ──────────────────────────────────────────────────────────────────────────────
+# Memory, disk and processes are bounded by the private engine. What is counted here costs little of these, and yet
+# slows an engine down for a long time (a thousand networks), or fills the record. An honest script makes a handful.
 
 
-def _announces(headers: tuple[tuple[str, str], ...]) -> bool:
-    return any(name == "content-length" or value == "application/x-tar" for name, value in headers)
+def _volumes(settings: Mapping[str, Any]) -> int:
+    """Volumes that a container may bring along: each place where one is mounted."""
+    host = settings.get("HostConfig") or {}
+    mounts = [mount for mount in host.get("Mounts") or () if mount.get("Type") == "volume"]
+    return len(mounts) + len(host.get("Binds") or ()) + len(settings.get("Volumes") or ())
 
 
-def _check_exec_start(value: dict[str, Json], upgrade: str) -> None:
-    if bool(value.get("Detach")) == bool(upgrade):
-        raise Refusal("an exec that is not detached takes its connection over (`Upgrade: tcp`), and no other does")
+_COUNTS = {"commands": "commands with `docker exec`", "images": "images and names of images"}
 
 
-def _check_volume_name(value: dict[str, Json]) -> None:
-    if str(value.get("Name") or "").startswith(RESERVED):
-        raise Refusal(f"names of volumes that begin with {RESERVED} are taken; give the volume another name")
+@dataclass(slots=True)
+class Account:
+    """What one script has asked for so far. From any thread."""
+
+    quota: Quota
+    _spent: dict[str, int] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def charge(self, makes: Mapping[str, int]) -> None:
+        """Count it, all or nothing. Raises `Refusal` if that would be more than the quota."""
+        with self._lock:
+            after = {kind: self._spent.get(kind, 0) + count for kind, count in makes.items()}
+            for kind, count in after.items():
+                most = getattr(self.quota, kind)
+                if count > most and kind == "requests":
+                    raise Refusal(
+                        f"the script has made more than {most} requests to the engine. Does a loop in it never end?"
+                    )
+                if count > most:
+                    raise Refusal(
+                        f"at most {most} {_COUNTS.get(kind, kind)} can be made by one script, whether they are removed "
+                        "again or not"
+                    )
+            self._spent.update(after)
+
+
+# ── pulls ───────────────────────────────────────────────────────────────────────────────
+
+_DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]+")
+
+
+def pulled(query: Query) -> str:
+    """The image that a pull asks for: `python:3.9`, also where the registry stands before it.
+
+    All tags (`docker pull -a`) count as the latest. Raises `Refusal` where none is named.
+    """
+    asked = dict(query)
+    if not asked.get("fromImage"):
+        raise Refusal("a pull names an image (fromImage)")
+    name = asked["fromImage"].removeprefix("docker.io/library/").removeprefix("docker.io/")
+    tag = asked.get("tag") or ("" if re.search(r"[:@][^/]*$", name) else "latest")
+    return f"{name}{'@' if _DIGEST.fullmatch(tag) else ':'}{tag}" if tag else name
+
+
+def not_here(name: str) -> Refusal:
+    """What is said where the engine knows no such image."""
+    return Refusal(
+        f"there is no image {name[:200]} here, and no registry to fetch it from. What can be used are the base images "
+        "of the exercise, and images that were built or tagged before. Is the name written right?"
+    )

@@ -44,8 +44,8 @@ class ProxySettings:
     """Where the proxy listens, what it guards, and what it lets pass.
 
     `listen` and `engine` are paths of unix sockets; that of `listen` is made new, for this user alone. `record` is a
-    file to which a line of JSON is appended for each request. `images` are the course's base images, each with its
-    names, which may have `*` in them. A build's context holds at most `context_mb` MiB in `context_files` files. A
+    file to which a line of JSON is appended for each request. `images` are the names of the course's base
+    images, which may have `*` in them. A build's context holds at most `context_mb` MiB in `context_files` files. A
     container gets at most `cpus` cores, which has to be no more than the engine has (0: no bound).
     """
 
@@ -53,7 +53,7 @@ class ProxySettings:
     engine: str
     record: str
     workspace: Workspace
-    images: tuple[tuple[str, ...], ...] = ()
+    images: tuple[str, ...] = ()
     context_mb: int = 32
     context_files: int = 2000
     cpus: float = 0.0
@@ -71,7 +71,7 @@ class ProxySettings:
             **values
             | {
                 "workspace": Workspace(**values["workspace"]),
-                "images": tuple(map(tuple, values["images"])),
+                "images": tuple(values["images"]),
                 "quota": Quota(**values["quota"]),
             }
         )

@@ -1,6 +1,7 @@
-"""Small checks that larger ones are made of. A check takes a decoded value and returns what is sent on in its place.
+"""The values of a request: JSON read in one way, and small checks that larger ones are made of.
 
-A check is called with the value and with where it stands (`HostConfig.Binds`), and raises `Refusal`. Null means the
+A check takes a decoded value and where it stands (`HostConfig.Binds`), and returns what is sent on in its place, or
+raises `Refusal`. What was sent itself never goes on, so it does not matter how else it might be read. Null means the
 same as nothing everywhere in the engine's API, so `record` leaves it out; checks are never asked about it.
 """
 
@@ -10,10 +11,18 @@ import json
 import re
 from collections.abc import Callable, Mapping
 
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.strictjson import Json, read
+from grader.errors import GraderError
 
+Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 Check = Callable[[Json, str], Json]
+
+BODY_LIMIT = 1024 * 1024
+"""Bytes of a JSON document. The docker command sends about 2,000 for a container, most of it nulls."""
+
+
+class Refusal(GraderError):  # noqa: N818 - what happened; nothing went wrong
+    """A request that is not passed on. A student reads the text in the terminal, behind docker's own words."""
+
 
 LEFT_OUT: Json = {"": "left out"}
 """What a check returns, this very object, for a field that is not sent on."""
@@ -132,6 +141,43 @@ def record(fields: Mapping[str, Check], *, needed: tuple[str, ...] = ()) -> Chec
     return checked
 
 
+# ── JSON ────────────────────────────────────────────────────────────────────────────────
+
+
+def read(text: bytes) -> Json:
+    """Decode a document of at most `BODY_LIMIT` bytes; its numbers are integers of 64 bits. Raises `Refusal`."""
+    if len(text) > BODY_LIMIT:
+        raise Refusal(f"the JSON of a request may have at most {BODY_LIMIT} bytes")
+    try:
+        value: Json = json.loads(
+            text.decode("utf-8"), parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
+        )
+        written(value)  # escapes may have made half a surrogate, which has no UTF-8
+    except (ValueError, RecursionError) as problem:
+        raise Refusal(f"the body of the request is not the JSON that an engine takes: {problem}") from None
+    return value
+
+
+def written(value: Json) -> bytes:
+    """A value as a document."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _integer(digits: str) -> int:
+    # A long one would take quadratic time to convert; 20 characters hold any of 64 bits.
+    number = int(digits) if len(digits) <= 20 else _INT64  # noqa: PLR2004
+    if not -_INT64 <= number < _INT64:
+        raise ValueError("a number does not fit in 64 bits")
+    return number
+
+
+_INT64 = 2**63
+
+
+def _no_number(text: str) -> Json:
+    raise ValueError(f"{text[:40]} is not an integer")
+
+
 # ── values in a query, which are all texts ──────────────────────────────────────────────
 
 
@@ -161,7 +207,7 @@ def as_json(check: Check) -> Check:
 
     def checked(value: Json, where: str) -> Json:
         inner = read(value.encode()) if isinstance(value, str) and value else None
-        return LEFT_OUT if inner is None else json.dumps(check(inner, where), separators=(",", ":"))
+        return LEFT_OUT if inner is None else written(check(inner, where)).decode()
 
     return checked
 

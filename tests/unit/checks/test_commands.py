@@ -53,7 +53,8 @@ def computer(config: ImageConfig, source: bytes = SOURCE, week: float = 110) -> 
         entrypoint = config.entrypoint or () if request.entrypoint is None else request.entrypoint
         words = (*entrypoint, *(request.args or config.command or ()))
         if words[0] == "find":
-            return printed(f"{hashlib.sha256(source).hexdigest()}  /app/sales_predictor.py\n")
+            held = source if request.existing_image else SOURCE
+            return printed(f"{hashlib.sha256(held).hexdigest()}  /app/sales_predictor.py\n")
         if words[0] == "echo":
             return printed(" ".join(words[1:]) + "\n")
         if words[0].startswith("python") and any(word.endswith("sales_predictor.py") for word in words):
@@ -95,7 +96,15 @@ def heard(asked: str = "sales-predictor", code: int = 0) -> Run:
 def script(run: Run = ((), (), ()), *images: ImageSeen, own: bool = False) -> ScriptSeen:
     containers, requests, ended = run
     state = EngineState(images or (ours(),), containers)
-    return ScriptSeen("own_engine" if own else "script", requests=requests, after=state, ended=ended)
+    if own:
+        return ScriptSeen("own_engine", requests=requests, after=state, ended=ended)
+    return ScriptSeen("script", requests=(built_from(FILES), *requests), after=state, ended=ended)
+
+
+def built_from(files: dict[str, bytes], image: str = OUR_ID) -> EngineRequest:
+    """The record of `docker build` with this context."""
+    context = tuple((path, hashlib.sha256(content).hexdigest()) for path, content in files.items())
+    return EngineRequest("POST", "/build", (), 200, image, dockerfile="Dockerfile", context=context)
 
 
 def graded(
@@ -165,29 +174,61 @@ def test_the_line_ends_of_windows_are_noted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("image", "program", "status", "told"),
+    ("image", "status", "told"),
     [
-        (ours(), computer(COMMAND), "passed", ""),
-        (ours(COMMAND, "sales-predictor:1.0", LATEST), computer(COMMAND), "passed", ""),
-        (ours(COMMAND, "sales-predictor:v1"), computer(COMMAND), "failed", "There is: sales-predictor:v1."),
-        (ours(COMMAND, "predictor:latest"), computer(COMMAND), "failed", f"There is no image {LATEST}"),
-        (ours(ENTRYPOINT), computer(ENTRYPOINT), "failed", "another command"),
-        (ours(), computer(COMMAND, b"print('another')\n"), "failed", "does not hold this folder's sales_predictor.py"),
+        (ours(), "passed", ""),
+        (ours(COMMAND, "sales-predictor:1.0", LATEST), "passed", ""),
+        (ours(COMMAND, "sales-predictor:v1"), "failed", "There is: sales-predictor:v1."),
+        (ours(COMMAND, "predictor:latest"), "failed", f"There is no image {LATEST}"),
     ],
 )
-def test_the_image_has_the_name_and_comes_from_this_folder(
-    image: ImageSeen, program: Program, status: str, told: str
-) -> None:
+def test_the_image_has_the_name(image: ImageSeen, status: str, told: str) -> None:
     seen = replace(script(kept(there())), after=EngineState((PYTHON, image), (there(),)))
-    verdict = check(graded("3.1.2", seen, COMMAND, program), "image")
+    verdict = check(graded("3.1.2", seen), "image")
     assert verdict.status == status
     assert told in verdict.message
     assert "python:3.9" not in verdict.actual
 
 
+@pytest.mark.parametrize(
+    ("builds", "status", "told"),
+    [
+        ([built_from(FILES)], "passed", ""),
+        ([built_from({"other": b""}), built_from({**FILES, "more": b"x"})], "passed", ""),
+        ([built_from(FILES, OTHER_ID)], "failed", "it is another image, which was given this name"),
+        ([built_from({**FILES, "Dockerfile": b"FROM x"})], "failed", "is not this folder's Dockerfile"),
+        ([built_from({**FILES, "sales_predictor.py": b"x"})], "failed", "not hold this folder's sales_predictor.py"),
+    ],
+)
+def test_what_was_sent_to_be_built_tells_where_an_image_comes_from(
+    builds: list[EngineRequest], status: str, told: str
+) -> None:
+    """Not what the image holds: a RUN may change the script after it was copied."""
+    seen = script(kept(there()))
+    changed = computer(COMMAND, b"changed by sed\n")
+    verdict = check(graded("3.1.2", replace(seen, requests=(*builds, *seen.requests[1:])), program=changed), "image")
+    assert (verdict.status, told in verdict.message) == (status, True)
+
+
+@pytest.mark.parametrize(
+    ("image", "program", "status", "told"),
+    [
+        (ours(), computer(COMMAND), "passed", ""),
+        (ours(ENTRYPOINT), computer(ENTRYPOINT), "failed", "another command"),
+        (ours(), computer(COMMAND, b"print('another')\n"), "failed", "does not hold this folder's sales_predictor.py"),
+    ],
+)
+def test_in_ones_own_engine_the_image_is_compared_with_one_that_is_built_now(
+    image: ImageSeen, program: Program, status: str, told: str
+) -> None:
+    seen = replace(script(kept(there()), own=True), after=EngineState((image,), (there(),)))
+    verdict = check(graded("3.1.2", seen, COMMAND, program), "image")
+    assert (verdict.status, told in verdict.message) == (status, True)
+
+
 def test_a_folder_that_does_not_build_blocks_the_question_where_the_image_comes_from() -> None:
-    report = graded("3.1.2", script(kept(there())), built=BuildFailed("boom"))
-    assert statuses(report) == {"runs": "passed", "image": "blocked", "container": "blocked"}
+    report = graded("3.1.2", script(kept(there()), own=True), built=BuildFailed("boom"))
+    assert statuses(report)["image"] == "blocked"
 
 
 # ── 3.1.2: the container ────────────────────────────────────────────────────────────────

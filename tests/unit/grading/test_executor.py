@@ -25,7 +25,6 @@ from grader.models import (
     BuildRequest,
     ComposeRequest,
     ComposeSeen,
-    EngineRequest,
     EngineState,
     Exited,
     ImageSeen,
@@ -37,12 +36,10 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
-from grader.sandbox.engine_state import asked_for
 from grader.sandbox.pool import OwnEngine, images_named
-from grader.sandbox.proxy.recorder import RecordedRequest
 from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
-from tests.unit.checks.test_commands import COMMAND, LATEST, OUR_ID, PYTHON, Words, ours
+from tests.unit.checks.test_commands import COMMAND, LATEST, OUR_ID, PYTHON, ours
 from tests.worlds import context, image, printed
 
 SCRIPT = ScriptRequest()
@@ -371,38 +368,3 @@ def test_only_what_is_named_sales_predictor_counts_in_an_own_engine() -> None:
 @pytest.mark.parametrize("asked", ["sales-predictor", LATEST, OUR_ID, OUR_ID[7:19], "mine:1"])
 def test_news_of_a_container_counts_in_an_own_engine_by_whatever_name_it_was_run(asked: str) -> None:
     assert [one.image for one in own_engine(news=(asked,)).ended] == [asked]
-
-
-# ── the record of requests ──────────────────────────────────────────────────────────────
-
-
-def recorded(body: Any, path: str = "/containers/create", made: str = "c1") -> RecordedRequest:  # noqa: ANN401 - JSON
-    return RecordedRequest("POST", path, (("name", "x"),), body, 201, 0.5, made)
-
-
-@pytest.mark.parametrize(
-    ("body", "image", "command", "entrypoint"),
-    [
-        ({"Image": "a:1", "Cmd": ["x", "y"], "Entrypoint": None}, "a:1", ("x", "y"), None),
-        ({"Image": "a:1", "Cmd": None, "Entrypoint": ["echo"]}, "a:1", None, ("echo",)),
-        ({"Image": "a:1", "Cmd": [], "Entrypoint": "echo"}, "a:1", None, ("echo",)),
-        ({"Image": "a:1"}, "a:1", None, None),
-        ({"Image": None, "Cmd": {"x": 1}}, "", None, None),
-        (["Image"], "", None, None),
-        (None, "", None, None),
-    ],
-)
-def test_what_a_container_was_asked_to_be(
-    body: Any,  # noqa: ANN401 - JSON
-    image: str,
-    command: Words | None,
-    entrypoint: Words | None,
-) -> None:
-    (asked,) = asked_for([recorded(body)])
-    query = (("name", "x"),)
-    assert asked == EngineRequest("POST", "/containers/create", query, 201, "c1", image, command, entrypoint)
-
-
-def test_the_settings_of_other_requests_are_nobodys_business() -> None:
-    bodies = [recorded({"Image": "a", "Cmd": ["x"]}, path) for path in ("/containers/c1/exec", "/networks/create")]
-    assert {(one.image, one.command) for one in asked_for(bodies)} == {("", None)}

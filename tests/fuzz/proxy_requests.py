@@ -1,4 +1,4 @@
-"""Requests to the guard: those that the real docker command and Compose sent, after some changes."""
+"""Requests to the proxy: those that the real docker command and Compose sent, after some changes."""
 
 from __future__ import annotations
 
@@ -10,10 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from grader.sandbox.proxy.http import chunk
 from tests.fuzz.harness import mutated_bytes, mutated_text
-
-__all__ = ["Wire", "cut", "request"]
 
 RECORDED = Path(__file__).parents[1] / "unit/recorded/docker-26.1-requests.jsonl"
 
@@ -364,6 +361,11 @@ LIES: list[Callable[[random.Random, bytes], bytes]] = [
     lambda _, data: b"%x\r\n%s\r\n0\r\nX: y\r\n\r\n" % (len(data), data),
     lambda draw, data: mutated_bytes(draw, chunk(data) + chunk(b"")),
 ]
+
+
+def chunk(payload: bytes) -> bytes:
+    """A piece of a body as a chunk; an empty piece ends the body."""
+    return b"%x\r\n%s\r\n" % (len(payload), payload)
 
 
 def cut(draw: random.Random, data: bytes) -> list[bytes]:

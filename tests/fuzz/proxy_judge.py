@@ -1,6 +1,6 @@
-"""What the guard may send on: one request, known, harmless, read in one way only.
+"""What the proxy may send on: one request, known, harmless, read in one way only.
 
-What "harmless" means is written here anew, from the engine's API and not from the guard's tables: the
+What "harmless" means is written here anew, from the engine's API and not from the proxy's tables: the
 places that may be asked for, and the settings that no container may have.
 """
 
@@ -10,38 +10,57 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from http.client import parse_headers
-from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from grader.sandbox.proxy.http import parse_head
-from grader.sandbox.proxy.mounts import work_volume
-from grader.sandbox.proxy.proxy import _sent_head
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.rules import Plan, Policy, Rebuilt, plan
+from grader.sandbox.proxy.containers import workspace_volume
+from grader.sandbox.proxy.http import Engine
+from grader.sandbox.proxy.rules import Plan, plan
+from grader.sandbox.proxy.settings import ProxySettings, Workspace
+from grader.sandbox.proxy.shape import Refusal
 from tests.fuzz.harness import Found
 
-__all__ = ["POLICY", "judge"]
-
-WORK = PurePosixPath("/submission")
-POLICY = Policy(WORK)
-VOLUME = str(work_volume(WORK)["Name"])
+SETTINGS = ProxySettings("", "", "", Workspace("/submission", "/submission"))
+VOLUME = str(workspace_volume(SETTINGS.workspace)["Name"])
 
 
-def judge(sent: bytes, planned: Plan, on: Rebuilt) -> None:
+def judge(sent: bytes, on: Plan) -> None:
     """The request that goes on is one, is known, is harmless, and would be passed on again as it is."""
-    head, body = _sent_head(on), on.body or b""
+    head, end, body = written(on).partition(b"\r\n\r\n")
     shown = f"\n  sent {sent!r}\n  on   {head!r} {body!r}"
-    method, path, query, headers = as_others_read(head)
+    method, path, query, headers = as_others_read(head + end)
     for problem in (
-        *framing_problems(headers, body, streamed=on.body is None),
+        *framing_problems(headers, body),
         *place_problems(method, path),
         *query_problems(query),
-        *([] if planned.kind != "json" else body_problems(path, body)),
+        *([] if on.endpoint.body != "json" else body_problems(path, body)),
     ):
         raise Found(problem + shown)
-    again(planned, on, shown)
+    again(on, shown)
+
+
+class Kept:
+    """A socket that keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.sent = b""
+
+    def connect(self, _path: str) -> None:
+        """Nothing listens."""
+
+    def sendall(self, data: bytes) -> None:
+        self.sent += data
+
+
+def written(on: Plan) -> bytes:
+    """The bytes that reach the engine."""
+    engine, kept = Engine(""), Kept()
+    engine.socket.close()
+    engine.socket = cast("Any", kept)
+    engine.send(on.request, on.body)
+    return kept.sent
 
 
 def as_others_read(head: bytes) -> tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]:
@@ -55,31 +74,29 @@ def as_others_read(head: bytes) -> tuple[str, str, list[tuple[str, str]], list[t
     return method, path, parse_qsl(query, keep_blank_values=True, strict_parsing=bool(query)), headers
 
 
-ALLOWED_HEADERS = {"host", "content-length", "content-type", "transfer-encoding", "connection", "upgrade"}
+ALLOWED_HEADERS = {"host", "content-length", "content-type", "connection", "upgrade"}
 
 
-def framing_problems(headers: list[tuple[str, str]], body: bytes, *, streamed: bool) -> Iterator[str]:
+def framing_problems(headers: list[tuple[str, str]], body: bytes) -> Iterator[str]:
     names = [name for name, _ in headers]
-    strange = [one for one in names if one not in ALLOWED_HEADERS and not one.startswith("x-docker-expose-session-")]
-    twice = [one for one in {*names} - {"x-docker-expose-session-grpc-method"} if names.count(one) > 1]
+    strange = [one for one in names if one not in ALLOWED_HEADERS]
+    twice = [one for one in {*names} if names.count(one) > 1]
     if strange or twice:
         yield f"headers that are unknown {strange} or there twice {twice}"
     values = dict(headers)
-    if streamed != (values.get("transfer-encoding") == "chunked") or (streamed and "content-length" in names):
-        yield "the body is framed in two ways, or in none"
-    if not streamed and int(values.get("content-length", "0")) != len(body):
+    if int(values.get("content-length", "0")) != len(body):
         yield f"{values.get('content-length')} bytes are announced and {len(body)} sent"
     if (values.get("connection"), values.get("host")) not in {("close", "docker"), ("Upgrade", "docker")}:
         yield "the connection is not closed"
 
 
 PLACES = re.compile(
-    r"/v1\.45(?:/_ping|/version|/info|/events|/system/df|/build|/build/prune|/grpc|/session"
+    r"/v1\.45(?:/_ping|/version|/info|/events|/system/df|/build|/build/prune"
     r"|/containers/(?:json|create|prune|[^/]+(?:/(?:changes|top|stats|logs|start|stop|restart|kill|pause|unpause"
-    r"|rename|resize|wait|attach|exec))?|.+/json)"
+    r"|rename|resize|wait|attach|exec|archive))?|.+/json)"
     r"|/exec/[^/]+/(?:start|resize|json)|/images/.+|/networks.*|/volumes.*|/plugins/.+/json)"
 )
-NEVER = re.compile(r".*/(?:archive|export|update|commit|push|load|get|import|search|copy|auth|swarm.*)")
+NEVER = re.compile(r".*/(?:export|update|commit|push|load|get|import|search|copy|auth|swarm.*)")
 
 
 def place_problems(method: str, path: str) -> Iterator[str]:
@@ -130,9 +147,9 @@ def body_problems(path: str, body: bytes) -> Iterator[str]:
 
 
 def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    folded = [name.casefold() for name, _ in pairs]
-    if len({*folded}) != len(folded):
-        raise Found(f"names are there twice: {folded}")
+    names = [name for name, _ in pairs]
+    if len({*names}) != len(names):
+        raise Found(f"names are there twice: {names}")
     return dict(pairs)
 
 
@@ -172,14 +189,15 @@ def mount_problems(mount: dict[str, Any]) -> Iterator[str]:
         yield f"a source that is no volume: {mount}"
 
 
-def again(planned: Plan, on: Rebuilt, shown: str) -> None:
+def again(on: Plan, shown: str) -> None:
     """What goes on would be passed on again unchanged, but for mounts of the work, which nobody else may ask for."""
-    if on.work_is_used:
+    if on.uses_workspace:
         return
     try:
-        second = plan(parse_head(_sent_head(on)), POLICY)
-        rebuilt = second.rebuilt(b"" if second.kind == "tar" else on.body or b"")
+        kind = {"tar": "application/x-tar"}.get(on.endpoint.body, on.request.content_type)
+        second = plan(replace(on.request, content_type=kind), 0.0)
+        rebuilt = second.with_json(on.body, SETTINGS) if second.endpoint.body == "json" else second
     except Refusal as refusal:
         raise Found(f"what is sent on would be refused: {refusal}{shown}") from refusal
-    if second.endpoint is not planned.endpoint or rebuilt != on:
+    if rebuilt != on:
         raise Found(f"what is sent on would be sent on as {rebuilt}{shown}")

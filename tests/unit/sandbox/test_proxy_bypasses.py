@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import json
-from pathlib import PurePosixPath
 from typing import Any
 
 import pytest
 
-from grader.sandbox.proxy.http import parse_head
-from grader.sandbox.proxy.refusal import Refusal, answer
-from grader.sandbox.proxy.rules import Policy, plan
-
-POLICY = Policy(PurePosixPath("/submission"))
+from grader.sandbox.proxy.rules import plan
+from grader.sandbox.proxy.shape import Refusal
+from tests.unit.sandbox.test_proxy_rules import passed_on, understood
 
 
-def ask(first: str, body: str = "", *headers: str, policy: Policy = POLICY) -> None:
-    lines = [f"{first} HTTP/1.1", "Host: docker", *(headers or (["Content-Type: application/json"] if body else []))]
-    plan(parse_head("\r\n".join([*lines, "", ""]).encode()), policy).rebuilt(body.encode())
+def ask(first: str, body: str = "", *headers: str) -> None:
+    kind = [] if headers or not body else ["Content-Type: application/json"]
+    passed_on("\n".join([f"{first} HTTP/1.1", "Host: docker", *headers, *kind]), body)
 
 
 def create(settings: dict[str, Any]) -> None:
@@ -112,7 +109,7 @@ def test_a_container_gets_nothing_of_the_machine(host: dict[str, Any]) -> None:
 
 OTHER_BODIES = {
     "two spellings": '{"Image":"a","HostConfig":{},"hostconfig":{"Privileged":true}}',
-    "twice": '{"Image":"a","HostConfig":{},"HostConfig":{"Privileged":true}}',
+    "the last of two": '{"Image":"a","HostConfig":{},"HostConfig":{"Privileged":true}}',
     "escaped": '{"Image":"a","HostConfig":{},"\\u0048ostConfig":{"Privileged":true}}',
     "second document": '{"Image":"a"}{"HostConfig":{"Privileged":true}}',
     "lower case alone": '{"Image":"a","hostconfig":{"Privileged":true}}',
@@ -175,10 +172,10 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     ),
     "into the host's network": ("POST /networks/host/connect", '{"Container":"c"}', "do not get the host's network"),
     "privileged exec": ("POST /containers/c/exec", '{"Cmd":["sh"],"Privileged":true}', "docker exec --privileged"),
-    "exec without taking over": ("POST /exec/0123/start", '{"Detach":false}', "takes its connection over"),
+    "exec without hijacking": ("POST /exec/0123/start", '{"Detach":false}', "hijacks its connection"),
     "attach by websocket": ("GET /containers/c/attach/ws", "", "is not available in this engine"),
-    "attach without taking over": ("POST /containers/c/attach?stream=1", "", "is not available without `Upgrade`"),
-    "files of a container": ("GET /containers/c/archive?path=/", "", "`docker cp` is not available here"),
+    "attach without hijacking": ("POST /containers/c/attach?stream=1", "", "is not available without `Upgrade`"),
+    "files of a container without a path": ("GET /containers/c/archive?path=", "", "is not a path in a container"),
     "container as a tar": ("GET /containers/c/export", "", "`docker export` is not available here"),
     "changing limits": ("POST /containers/c/update", '{"Memory":0}', "`docker update` is not available here"),
     "image from a container": ("POST /commit?container=c", "{}", "`docker commit` is not available here"),
@@ -197,7 +194,7 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "build in the host's network": ("POST /build?networkmode=host", "", "cannot be the host's network here"),
     "build in a group": ("POST /build?cgroupparent=/", "", "cgroupparent cannot be set here"),
     "build with options": ("POST /build?securityopt=x", "", "securityopt cannot be set here"),
-    "build by another builder": ("POST /build?version=2", "", "buildx"),
+    "build by BuildKit's protocol": ("POST /build?version=2", "", "version may be"),
     "build in a session": ("POST /build?version=1&session=x", "", "session cannot be set here"),
     "build with outputs": ("POST /build?outputs=x", "", "outputs cannot be set here"),
     "build with a parameter of Podman": ("POST /build?volume=/:/host", "", "volume=/:/host is not available here"),
@@ -212,7 +209,9 @@ REQUESTS: dict[str, tuple[str, str, str]] = {
     "newer version": ("GET /v1.46/info", "", "not between 1.24 and 1.45"),
     "version of another kind": ("GET /v99999.1/info", "", "is not available in this engine"),
     "two versions": ("GET /v1.45/v1.24/info", "", "is not available in this engine"),
-    "body where none is": ("POST /containers/c/start", '{"Binds":["/:/x"]}', "has no body"),
+    "calls of BuildKit": ("POST /grpc", "", "BuildKit's own protocol is not available here"),
+    "session of BuildKit": ("POST /v1.45/session", "", "BuildKit's own protocol is not available here"),
+    "argument of BuildKit": ('POST /build?buildargs={"BUILDKIT_SYNTAX":"x"}', "", "other frontends"),
     "old API's settings at the start": ("POST /v1.23/containers/c/start", "", "not between"),
 }
 
@@ -225,26 +224,49 @@ def test_a_request_is_refused_with_a_reason(first: str, body: str, words: str) -
         ask(first, body, *length, *context)
 
 
-def test_buildkit_can_be_closed() -> None:
-    upgrade = ("Connection: Upgrade", "Upgrade: h2c")
-    for path in ("/grpc", "/session", "/v1.45/grpc"):
-        ask(f"POST {path}", "", *upgrade)
-        with pytest.raises(Refusal, match="DOCKER_BUILDKIT=0"):
-            ask(f"POST {path}", "", *upgrade, policy=Policy(POLICY.work, buildkit=False))
-
-
 @pytest.mark.parametrize("path", ["/containers/c/attach", "/exec/0/start", "/containers/c/start", "/containers/create"])
-def test_only_buildkit_speaks_http2(path: str) -> None:
-    with pytest.raises(Refusal, match="not available for h2c"):
-        ask(f"POST {path}", "", "Connection: Upgrade", "Upgrade: h2c", "Content-Type: application/json")
-    for other in ("/grpc", "/session"):
-        with pytest.raises(Refusal, match="not available for tcp"):
-            ask(f"POST {other}", "", "Connection: Upgrade", "Upgrade: tcp")
+def test_connections_are_hijacked_for_nothing_but_streams(path: str) -> None:
+    for protocol in ("h2c", "websocket"):
+        with pytest.raises(Refusal, match=f"not available for {protocol}"):
+            ask(f"POST {path}", "", "Connection: Upgrade", f"Upgrade: {protocol}", "Content-Type: application/json")
 
 
-def test_a_refusal_is_an_answer_of_the_engine() -> None:
-    head, _, body = answer('"x" is\nrefused').partition(b"\r\n\r\n")
-    assert head.startswith(b"HTTP/1.1 403 Forbidden\r\n")
-    assert json.loads(body) == {"message": '"x" is\nrefused'}
-    assert f"Content-Length: {len(body)}".encode() in head
-    assert answer("x", with_body=False).endswith(b"\r\n\r\n")
+UNUSUAL = {
+    "no host": b"GET /info HTTP/1.1\r\n\r\n",
+    "HTTP/2 preface": b"PRI * HTTP/2.0\r\n\r\n",
+    "two lengths": b"POST /info HTTP/1.1\r\nHost: d\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\n",
+    "length that is none": b"POST /info HTTP/1.1\r\nHost: d\r\nContent-Length: +3\r\n\r\n",
+    "another coding": b"POST /info HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+    "blank before the colon": b"GET /info HTTP/1.1\r\nHost: d\r\nContent-Length : 3\r\n\r\n",
+    "folded line": b"GET /info HTTP/1.1\r\n Host: d\r\n\r\n",
+    "zero byte": b"GET /info HTTP/1.1\r\nHost: d\r\nX: a\0b\r\n\r\n",
+    "other method": b"PUT /info HTTP/1.1\r\nHost: d\r\n\r\n",
+    "absolute form": b"GET http://d/info HTTP/1.1\r\nHost: d\r\n\r\n",
+    "double slash": b"GET //info HTTP/1.1\r\nHost: d\r\n\r\n",
+    "trailing slash": b"GET /info/ HTTP/1.1\r\nHost: d\r\n\r\n",
+    "dots": b"GET /v1.45/../info HTTP/1.1\r\nHost: d\r\n\r\n",
+    "encoded dots": b"GET /%2e%2e/info HTTP/1.1\r\nHost: d\r\n\r\n",
+    "encoded slash": b"GET /containers%2fjson HTTP/1.1\r\nHost: d\r\n\r\n",
+    "path parameter": b"GET /info;x=y HTTP/1.1\r\nHost: d\r\n\r\n",
+    "query not UTF-8": b"GET /info?a=%ff HTTP/1.1\r\nHost: d\r\n\r\n",
+    "query without names": b"GET /info?a HTTP/1.1\r\nHost: d\r\n\r\n",
+    "too large": b"GET /info HTTP/1.1\r\nHost: d\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("sent", UNUSUAL.values(), ids=UNUSUAL)
+def test_an_unusual_request_is_refused(sent: bytes) -> None:
+    with pytest.raises(Refusal):
+        plan(understood(sent)[0], 0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("291d81294b69%0Aaffaaa72c901", "several lines"),
+        ("$%28docker%20ps%29", "single quotes is not carried out"),
+    ],
+)
+def test_quotes_that_belong_nowhere_are_told_from_what_they_leave(name: str, told: str) -> None:
+    with pytest.raises(Refusal, match=told):
+        ask(f"DELETE /v1.45/containers/{name}")

@@ -1,14 +1,37 @@
-"""The settings of containers: which may be asked for, in their own words, and how folders of the work get into them.
+"""The settings of containers: what may be asked for, and how folders of the workspace get into them.
 
 Fields are those of API 1.45, `POST /containers/create` and `POST /containers/{id}/exec`:
 https://docs.docker.com/reference/api/engine/version/v1.45/
+
+A bind mount names a path, and the engine goes there when the container *starts*. By then a script may have put a link
+in its place that leads anywhere in the engine's own file system, so looking at the path beforehand proves nothing.
+Instead, the workspace is made a volume, and a bind mount below it becomes a mount of that volume with `Subpath` (API
+1.45), which the engine resolves at the start, safely: a link that leads out of the volume is an error then.
 """
 
 from __future__ import annotations
 
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.shape import Check, ignored, listing, mapping, number, one_of, record, text, truth, unset
-from grader.sandbox.proxy.strictjson import Json
+import hashlib
+import posixpath
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any
+
+from grader.sandbox.proxy.settings import Workspace
+from grader.sandbox.proxy.shape import (
+    Check,
+    Json,
+    Refusal,
+    ignored,
+    listing,
+    mapping,
+    number,
+    one_of,
+    record,
+    text,
+    truth,
+    unset,
+)
 
 _ANY = text()
 _WORDS = listing(_ANY)
@@ -215,3 +238,123 @@ EXEC: Check = record(
 )
 
 EXEC_START: Check = record({"Detach": truth, "Tty": truth, "ConsoleSize": _SIZES})
+
+
+# ── cores ───────────────────────────────────────────────────────────────────────────────
+
+_PERIOD = 100_000
+"""Microseconds; the engine's own where none is given."""
+
+
+def bounded(cpus: float, host: dict[str, Any]) -> dict[str, Any]:
+    """A container's `HostConfig` with at most so many cores (0: no bound), where it asks for more.
+
+    Where control groups are of version 1, the kernel takes no quota for a group that is larger than that of the group
+    above it, so the container would not start, with words that nobody understands. It gets what there is, as it would
+    with version 2.
+    """
+    if not cpus:
+        return host
+    most = {"NanoCpus": int(cpus * 1e9), "CpuQuota": int(cpus * (host.get("CpuPeriod") or _PERIOD))}
+    return host | {name: least for name, least in most.items() if (host.get(name) or 0) > least}
+
+
+# ── mounts ──────────────────────────────────────────────────────────────────────────────
+
+RESERVED = "grader-work-"
+"""Names of volumes that begin like this are ours."""
+_MODES = frozenset({"", "ro", "rw", "z", "Z", "nocopy", "rprivate", "cached", "delegated", "consistent"})
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A container's settings with its mounts in their final form.
+
+    `uses_workspace` says that the volume of the workspace has to be there, `folders` which folders in it Docker makes
+    for bind mounts of paths that do not exist.
+    """
+
+    settings: dict[str, Any]
+    uses_workspace: bool
+    folders: tuple[str, ...]
+
+
+def workspace_volume(workspace: Workspace) -> dict[str, Any]:
+    """The body of `POST /volumes/create` for the workspace. Asking again for the same one changes nothing."""
+    name = RESERVED + hashlib.sha256(workspace.engine.encode()).hexdigest()[:12]
+    return {"Name": name, "Driver": "local", "DriverOpts": {"type": "none", "o": "bind", "device": workspace.engine}}
+
+
+def place(settings: dict[str, Any], workspace: Workspace) -> Placed:
+    """Put mounts of the workspace's volume in the place of bind mounts. Raises `Refusal` for folders outside of it."""
+    host: dict[str, Any] = settings.get("HostConfig") or {}
+    volumes: list[str] = []
+    mounts: list[dict[str, Any]] = []
+    folders: list[str] = []
+
+    def add(source: str, target: str, *, read_only: bool, is_made: bool) -> None:
+        path = _below(source, PurePosixPath(workspace.path))
+        mounts.append({
+            "Type": "volume",
+            "Source": workspace_volume(workspace)["Name"],
+            "Target": target,
+            "ReadOnly": read_only,
+            "VolumeOptions": {"NoCopy": True} | ({} if path == "." else {"Subpath": path}),
+        })  # fmt: skip
+        if is_made:
+            folders.append(path)
+
+    for bind in host.get("Binds") or ():
+        source, target, options = _parts(bind)
+        TARGET(target, f"the target of the mount {bind!r}")
+        if source.startswith("/"):
+            add(source, target, read_only="ro" in options, is_made=True)
+        else:
+            check_volume(source, "the name of a volume")
+            volumes.append(bind)
+    for mount in host.get("Mounts") or ():
+        source = mount.get("Source") or ""
+        if mount["Type"] == "bind":
+            is_made = bool((mount.get("BindOptions") or {}).get("CreateMountpoint"))
+            add(source, mount["Target"], read_only=bool(mount.get("ReadOnly")), is_made=is_made)
+            continue
+        if source and mount["Type"] == "tmpfs":
+            raise Refusal("a tmpfs mount has no source")
+        if source:
+            check_volume(source, "the name of a volume")
+        mounts.append({name: value for name, value in mount.items() if name != "BindOptions"})
+    own = {name: value for name, value in {"Binds": volumes, "Mounts": mounts}.items() if value}
+    others = {name: value for name, value in host.items() if name not in {"Binds", "Mounts"}}
+    uses = any(mount.get("Source") == workspace_volume(workspace)["Name"] for mount in mounts)
+    return Placed({**settings, "HostConfig": others | own}, uses, tuple(path for path in folders if path != "."))
+
+
+def check_volume(value: Json, where: str) -> Json:
+    """The name of a volume, which is not one of ours."""
+    if str(value).startswith(RESERVED):
+        raise Refusal(f"names of volumes that begin with {RESERVED} are taken; give the volume another name")
+    return NAME(value, where)
+
+
+def _parts(bind: str) -> tuple[str, str, set[str]]:
+    """Source, target and options of `source:target:options`."""
+    source, _, rest = bind.partition(":")
+    target, _, options = rest.partition(":")
+    if not source or not target or ":" in options:
+        raise Refusal(f"the mount {bind!r} is not of the form source:target or source:target:options")
+    if unknown := {*options.split(",")} - _MODES:
+        raise Refusal(f"the mount {bind!r} has the option {min(unknown)!r}, which is not available here")
+    return source, target, {*options.split(",")}
+
+
+def _below(source: str, folder: PurePosixPath) -> str:
+    """The path relative to the workspace, "." for the folder itself. Links are the engine's business."""
+    if not source.startswith("/") or any(ord(character) < ord(" ") for character in source):
+        raise Refusal(f"the source of a bind mount is an absolute path, not {source!r}")
+    path = PurePosixPath(posixpath.normpath("/" + source.lstrip("/")))
+    if not path.is_relative_to(folder):
+        raise Refusal(
+            f"{source!r} cannot be mounted: containers of an exercise see only folders of the submission. "
+            'Use a path below the current folder (`-v "$PWD/data:/data"`), or a named volume (`-v data:/data`)'
+        )
+    return str(path.relative_to(folder))

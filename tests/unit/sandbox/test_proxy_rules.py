@@ -1,48 +1,61 @@
-"""The guard's rules: what the docker command and Compose ask for goes on and means the same; the rest does not."""
+"""The proxy's rules: what the docker command and Compose ask for goes on and means the same; the rest does not."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path, PurePosixPath
+import socket
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.sandbox.proxy.http import Head, parse_head, serialise
-from grader.sandbox.proxy.mounts import work_volume
-from grader.sandbox.proxy.refusal import Refusal
-from grader.sandbox.proxy.rules import Policy, Rebuilt, plan
-from grader.sandbox.proxy.session import METHODS
-from grader.sandbox.proxy.strictjson import folded
+from grader.sandbox.proxy.containers import workspace_volume
+from grader.sandbox.proxy.http import Client, Request
+from grader.sandbox.proxy.rules import Account, Plan, plan
+from grader.sandbox.proxy.settings import ProxySettings, Quota, Workspace
+from grader.sandbox.proxy.shape import Refusal
 
-WORK = PurePosixPath("/submission")
-POLICY = Policy(WORK)
-VOLUME = work_volume(WORK)["Name"]
+SETTINGS = ProxySettings("", "", "", Workspace("/submission", "/engine/submission"))
+VOLUME = workspace_volume(SETTINGS.workspace)["Name"]
 RECORDED = Path(__file__).parents[1] / "recorded" / "docker-26.1-requests.jsonl"
-"""What Docker 26.1 with Buildx 0.13 and Compose 2.26 sent to an engine, command by command, in the folder WORK."""
-METHOD = "x-docker-expose-session-grpc-method"
+"""What Docker 26.1 and Compose 2.26 sent to an engine, command by command, in the folder /submission."""
 COMMANDS = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+LIMIT = 2**20
 
 
-def wire(head: str) -> bytes:
-    return head.replace("\n", "\r\n").encode() + b"\r\n\r\n"
+def wire(head: str, body: str = "") -> bytes:
+    """A request as bytes, with its length if there is none."""
+    framed = not body or "content-length:" in head.lower() or "transfer-encoding:" in head.lower()
+    length = "" if framed else f"\nContent-Length: {len(body.encode())}"
+    end = "0\r\n\r\n" if "chunked" in head else ""
+    return (head + length).replace("\n", "\r\n").encode() + b"\r\n\r\n" + (body + end).encode()
 
 
-def rebuilt(head: str, body: str = "", policy: Policy = POLICY) -> Rebuilt:
-    planned = plan(parse_head(wire(head)), policy)
-    return planned.rebuilt(body.encode())
+def understood(sent: bytes) -> tuple[Request, bytes]:
+    """What the proxy reads."""
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        theirs.sendall(sent)
+        theirs.shutdown(socket.SHUT_WR)
+        client = Client(ours)
+        head = client.read_head()
+        return head, client.read_body(LIMIT)
 
 
-def post(path: str, body: object) -> Rebuilt:
-    return rebuilt(f"POST {path} HTTP/1.1\nHost: docker\nContent-Type: application/json", json.dumps(body))
+def passed_on(head: str, body: str = "", settings: ProxySettings = SETTINGS, began: float = 0.0) -> Plan:
+    """The request that goes to the engine."""
+    request, received = understood(wire(head, body))
+    planned = plan(request, began)
+    return planned.with_json(received, settings) if planned.endpoint.body == "json" else planned
 
 
-def container(host: dict[str, Any] | None = None, **settings: Any) -> dict[str, Any]:
-    """The body sent on for a container with these settings."""
-    sent = post("/v1.45/containers/create", {"Image": "app", "HostConfig": host or {}, **settings})
-    return dict(json.loads(sent.body or b""))
+def create(body: object, settings: ProxySettings = SETTINGS) -> Plan:
+    head = "POST /v1.45/containers/create HTTP/1.1\nHost: docker\nContent-Type: application/json"
+    return passed_on(head, json.dumps(body), settings)
 
 
 def significant(value: Any) -> Any:  # noqa: ANN401 - JSON
@@ -62,21 +75,22 @@ def significant(value: Any) -> Any:  # noqa: ANN401 - JSON
         ("/system/df", [("type", "container"), ("type", "image"), ("type", "volume")]),
         ("/system/df?type=image&type=build-cache", [("type", "image")]),
         ("/system/df?type=build-cache", [("type", "container"), ("type", "image"), ("type", "volume")]),
-        ("/events", []),
+        ("/events", [("since", "1900000000.250000000")]),
+        ("/events?until=2", [("since", "1900000000.250000000"), ("until", "2")]),
         ("/events?since=0&until=2000000000", [("since", "1900000000.250000000"), ("until", "2000000000")]),
         ("/events?since=1900000000.100000000", [("since", "1900000000.250000000")]),
-        ("/events?since=1900000001.5", [("since", "1900000001.5")]),
+        ("/events?since=1900000001.5", [("since", "1900000001.500000000")]),
     ],
 )
 def test_nobody_is_told_of_who_used_the_engine_before(asked: str, sent: list[tuple[str, str]]) -> None:
-    policy = Policy(WORK, began=1_900_000_000.25)
-    assert list(rebuilt(f"GET /v1.45{asked} HTTP/1.1\nHost: docker", policy=policy).head.query) == sent
+    planned = passed_on(f"GET /v1.45{asked} HTTP/1.1\nHost: docker", began=1_900_000_000.25)
+    assert list(planned.request.query) == sent
 
 
 @pytest.mark.parametrize("since", ["-1", "nan", "1e3", "2020-01-01", "10m", "0x10"])
 def test_times_that_the_engine_may_read_in_another_way_are_refused(since: str) -> None:
     with pytest.raises(Refusal, match="seconds since 1970"):
-        rebuilt(f"GET /v1.45/events?since={since} HTTP/1.1\nHost: docker")
+        passed_on(f"GET /v1.45/events?since={since} HTTP/1.1\nHost: docker")
 
 
 # ── cores ───────────────────────────────────────────────────────────────────────────────
@@ -96,19 +110,9 @@ def test_times_that_the_engine_may_read_in_another_way_are_refused(since: str) -
     ],
 )
 def test_no_container_gets_more_cores_than_the_engine_has(asked: dict[str, int], sent: dict[str, int]) -> None:
-    policy = Policy(WORK, cpus=1.8)
-    head = "POST /v1.45/containers/create HTTP/1.1\nHost: docker\nContent-Type: application/json"
-    body = json.loads(rebuilt(head, json.dumps({"Image": "app", "HostConfig": asked}), policy).body or b"")
+    settings = replace(SETTINGS, cpus=1.8)
+    body = json.loads(create({"Image": "app", "HostConfig": asked}, settings).body)
     assert {name: value for name, value in body["HostConfig"].items() if "Cpu" in name} == sent
-
-
-@pytest.mark.parametrize(
-    ("asked", "sent"),
-    [("200000", "180000"), ("200000&cpuperiod=50000", "90000"), ("50000", "50000"), ("-1", "-1"), ("0", "0")],
-)
-def test_no_step_of_a_classic_build_gets_more_cores_than_the_engine_has(asked: str, sent: str) -> None:
-    head = f"POST /v1.45/build?t=app&cpuquota={asked} HTTP/1.1\nHost: docker\nContent-Type: application/x-tar"
-    assert dict(rebuilt(head, policy=Policy(WORK, cpus=1.8)).head.query)["cpuquota"] == sent
 
 
 # ── what clients send ───────────────────────────────────────────────────────────────────
@@ -117,48 +121,30 @@ def test_no_step_of_a_classic_build_gets_more_cores_than_the_engine_has(asked: s
 @pytest.mark.parametrize("command", COMMANDS, ids=[one["command"][:60] for one in COMMANDS])
 def test_what_a_command_sends_goes_on_and_means_the_same(command: dict[str, Any]) -> None:
     for request in command["requests"]:
-        sent = parse_head(wire(request["head"]))
-        on = rebuilt(request["head"], request["body"])
-        assert (on.head.method, on.head.path) == (sent.method, "/v1.45" + sent.path.removeprefix("/v1.45"))
-        assert on.head.upgrade == sent.upgrade
+        sent, _ = understood(wire(request["head"], request["body"]))
+        on = passed_on(request["head"], request["body"])
+        assert (on.request.method, on.request.path) == (sent.method, "/v1.45" + sent.path.removeprefix("/v1.45"))
+        assert on.request.upgrade == sent.upgrade
         # `docker system df` asks for all that there is, and is told all but the builder's cache.
-        untold = [name for name in meant(on.head) if sent.path.endswith("/system/df") and name == "type"]
-        assert {name: value for name, value in meant(on.head).items() if name not in untold} == meant(sent)
+        untold = [name for name in meant(on.request) if sent.path.endswith("/system/df") and name == "type"]
+        assert {name: value for name, value in meant(on.request).items() if name not in untold} == meant(sent)
         if request["body"]:
-            assert without_mounts(json.loads(on.body or b"")) == without_mounts(json.loads(request["body"]))
+            assert without_mounts(json.loads(on.body)) == without_mounts(json.loads(request["body"]))
 
 
-def meant(head: Head) -> dict[str, str]:
-    """The query without the parameters whose value is the same as none, which the guard may leave out."""
+def meant(request: Request) -> dict[str, str]:
+    """The query without what the proxy leaves out: what is the same as nothing, and what it decides itself."""
     nothing = {"", "null", "{}", "[]", "0"}
-    decided = {"version"}  # 1 is what the engine takes without it
-    return {name: value.replace(" ", "") for name, value in head.query if value not in nothing and name not in decided}
+    decided = {"version", "rm", "since"}
+    return {
+        name: value.replace(" ", "") for name, value in request.query if {value, name} & (nothing | decided) == set()
+    }
 
 
 def without_mounts(body: dict[str, Any]) -> dict[str, Any]:
     """Mounts are changed on purpose and have tests of their own."""
     host = {name: one for name, one in (body.get("HostConfig") or {}).items() if name not in {"Binds", "Mounts"}}
     return dict(significant({**body, "HostConfig": host}))
-
-
-def test_a_session_keeps_what_the_client_will_be_asked_for() -> None:
-    """Clients offer credentials too, also where a build needs none."""
-    offered = [one for command in COMMANDS for one in command["requests"] if one["head"].startswith("POST /session")]
-    assert offered
-    for request in offered:
-        sent = rebuilt(request["head"]).head.headers
-        exposed = [one for one in parse_head(wire(request["head"])).headers if one[0].startswith("x-docker-expose")]
-        kept = [(name, value) for name, value in exposed if name != METHOD or value in METHODS]
-        assert len(kept) < len(exposed)
-        assert [one for one in sent if one[0].startswith("x-docker-expose")] == kept
-        assert sorted({name for name, _ in sent} - {name for name, _ in kept}) == sorted(
-            ["host", "content-length", "connection", "upgrade"]
-        )
-
-
-def test_credentials_and_unknown_headers_stay_behind() -> None:
-    head = "GET /info HTTP/1.1\nHost: x\nX-Registry-Auth: e30=\nX-Registry-Config: e30=\nAuthorization: a\nOrigin: b"
-    assert rebuilt(head).head.headers == (("host", "docker"), ("connection", "close"))
 
 
 # ── mounts ──────────────────────────────────────────────────────────────────────────────
@@ -177,9 +163,9 @@ INSIDE = [
 def test_folders_of_the_work_are_mounted_as_parts_of_its_volume(
     bind: str, path: str | None, target: str, read_only: bool, folders: tuple[str, ...]
 ) -> None:
-    sent = post("/containers/create", {"Image": "app", "HostConfig": {"Binds": [bind]}})
-    assert (sent.work_is_used, sent.folders) == (True, folders)
-    assert json.loads(sent.body or b"")["HostConfig"] == {
+    sent = create({"Image": "app", "HostConfig": {"Binds": [bind]}})
+    assert (sent.uses_workspace, sent.folders) == (True, folders)
+    assert json.loads(sent.body)["HostConfig"] == {
         "Mounts": [
             {
                 "Type": "volume",
@@ -194,10 +180,10 @@ def test_folders_of_the_work_are_mounted_as_parts_of_its_volume(
 
 def test_a_mount_of_type_bind_is_not_made_where_nothing_is() -> None:
     mount = {"Type": "bind", "Source": "/submission/x", "Target": "/x", "BindOptions": {"Propagation": "rprivate"}}
-    sent = post("/containers/create", {"Image": "app", "HostConfig": {"Mounts": [mount]}})
+    sent = create({"Image": "app", "HostConfig": {"Mounts": [mount]}})
     assert sent.folders == ()
     mount["BindOptions"] = {"CreateMountpoint": True}
-    assert post("/containers/create", {"Image": "app", "HostConfig": {"Mounts": [mount]}}).folders == ("x",)
+    assert create({"Image": "app", "HostConfig": {"Mounts": [mount]}}).folders == ("x",)
 
 
 def test_volumes_and_tmpfs_go_on_as_they_are() -> None:
@@ -207,9 +193,9 @@ def test_volumes_and_tmpfs_go_on_as_they_are() -> None:
         {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1000}},
     ]
     host = {"Binds": ["cache:/c:ro"], "Mounts": mounts, "Tmpfs": {"/tmp": "size=1m,mode=1777"}}
-    sent = post("/containers/create", {"Image": "app", "HostConfig": host})
-    assert json.loads(sent.body or b"")["HostConfig"] == host
-    assert not sent.work_is_used
+    sent = create({"Image": "app", "HostConfig": host})
+    assert json.loads(sent.body)["HostConfig"] == host
+    assert not sent.uses_workspace
 
 
 # ── properties ──────────────────────────────────────────────────────────────────────────
@@ -254,35 +240,62 @@ bodies = st.fixed_dictionaries(
 def keys(value: Any) -> set[str]:  # noqa: ANN401 - JSON
     """All keys, as Go compares them."""
     if isinstance(value, dict):
-        return {folded(name) for name in value}.union(*map(keys, value.values()))
+        return {name.casefold() for name in value}.union(*map(keys, value.values()))
     return set().union(*map(keys, value)) if isinstance(value, list) else set()
 
 
 @given(bodies)
 def test_no_body_that_passes_holds_a_forbidden_field(body: dict[str, Any]) -> None:
     try:
-        sent = post("/containers/create", body)
+        sent = create(body)
     except Refusal:
         return
-    on = json.loads(sent.body or b"")
+    on = json.loads(sent.body)
     assert not keys(on) & FORBIDDEN
     assert (on.get("HostConfig") or {}).get("NetworkMode") != "host"
 
 
-@given(st.sampled_from(COMMANDS).flatmap(lambda command: st.sampled_from(command["requests"])), st.data())
-def test_what_goes_on_is_read_as_it_was_meant(request: dict[str, str], data: st.DataObject) -> None:
-    """A recorded request with one character changed is refused, or goes on in a form that reads to itself."""
-    head = wire(request["head"])
-    at = data.draw(st.integers(0, len(head) - 1))
-    changed = head[:at] + data.draw(st.binary(max_size=3)) + head[at + 1 :]
-    try:
-        on = plan(parse_head(changed), POLICY).rebuilt(request["body"].encode())
-    except Refusal:
-        return
-    assert parse_head(serialise(on.head)) == on.head
-    assert on.head.path.startswith("/v1.45/")
-    # What cannot go on may not have been made to: only known headers, whatever the client sent.
-    assert {name for name, _ in on.head.headers} <= {
-        *("host", "connection", "upgrade", "content-type", "content-length"),
-        *(f"x-docker-expose-session-{name}" for name in ("uuid", "name", "sharedkey", "grpc-method")),
-    }
+# ── quotas ──────────────────────────────────────────────────────────────────────────────
+
+VOLUMES = {"Binds": ["v:/v"], "Mounts": [{"Type": "volume", "Target": "/x"}] * 3}
+MAKES: list[tuple[Mapping[str, int], Mapping[str, int]]] = [
+    (create({"Image": "a"}).makes, {"containers": 1, "volumes": 0}),
+    (create({"Image": "a", "Volumes": {"/a": {}}, "HostConfig": VOLUMES}).makes, {"containers": 1, "volumes": 5}),
+    *(
+        (passed_on(f"{first} HTTP/1.1\nHost: d\nContent-Type: {kind}", body).makes, makes)
+        for first, kind, body, makes in [
+            ("POST /containers/a/exec", "application/json", '{"Cmd":["true"]}', {"commands": 1}),
+            ("POST /networks/create", "application/json", '{"Name":"n"}', {"networks": 1}),
+            ("POST /volumes/create", "application/json", '{"Name":"v"}', {"volumes": 1}),
+            ("POST /images/a/tag?repo=b", "text/plain", "", {"images": 1}),
+            ("POST /build?t=a&t=b&t=c", "application/x-tar", "", {"builds": 1, "images": 3}),
+            ("POST /build", "application/x-tar", "", {"builds": 1, "images": 1}),
+            ("GET /containers/json", "text/plain", "", {}),
+        ]
+    ),
+]
+
+
+@pytest.mark.parametrize(("makes", "expected"), MAKES)
+def test_what_a_request_makes(makes: Mapping[str, int], expected: Mapping[str, int]) -> None:
+    assert makes == expected
+
+
+def test_all_that_docker_and_compose_were_recorded_with_is_far_below_the_quota() -> None:
+    """Every command of the chapter together, as one script."""
+    account = Account(Quota())
+    for command in COMMANDS:
+        for recorded in command["requests"]:
+            account.charge({"requests": 4})
+            account.charge(passed_on(recorded["head"], recorded["body"]).makes)
+
+
+def test_the_last_one_is_given_and_the_next_is_not() -> None:
+    account = Account(Quota(networks=2, volumes=3))
+    for _ in range(2):
+        account.charge({"networks": 1})
+    with pytest.raises(Refusal, match="at most 2 networks can be made by one script"):
+        account.charge({"networks": 1})
+    with pytest.raises(Refusal, match="at most 3 volumes"):
+        account.charge({"volumes": 4})
+    account.charge({"volumes": 3})  # what was refused did not count

@@ -1,0 +1,182 @@
+"""`docker build` as `POST /build`: the context is read like a submission, judged, and built by BuildKit. Pure.
+
+The docker command runs with DOCKER_BUILDKIT=0 and sends its context as a tar, without a session. It is read into memory
+within the same budget as what is handed in, its Dockerfile is put to the same policy, and it is written anew.
+BuildKit's trace becomes the lines that the command prints.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from grader.dockerfile.image_names import normalised
+from grader.dockerfile.models import Dockerfile, Unparsable
+from grader.dockerfile.parser import parse
+from grader.dockerfile.policy import examine
+from grader.engine.build.trace import decode_status
+from grader.engine.tar import write_tar
+from grader.engine.wording import plain_error
+from grader.models import MemoryFile
+from grader.sandbox.proxy.http import Request
+from grader.sandbox.proxy.rules import not_here
+from grader.sandbox.proxy.settings import ProxySettings
+from grader.sandbox.proxy.shape import Refusal, written
+from grader.submissions.archive import Member, Unreadable, read_archive
+from grader.submissions.budget import MEGABYTE, Room
+
+HEADERS_LIMIT = 2 * MEGABYTE
+"""Bytes of a context's tar besides its files' content, for each thousand of them: header and padding are 1,024."""
+_DOCKERFILE = "Dockerfile"
+_MODIFIED = 315_532_800
+"""When every file was last changed, in seconds since 1970: as in `engine.build.context`."""
+
+
+_END = bytes(2 * tarfile.BLOCKSIZE)
+"""How a tar ends. With `-f` and a Dockerfile from elsewhere, the docker command leaves it out."""
+
+
+class BadContext(Exception):  # noqa: N818 - what happened; nothing went wrong
+    """A context that nothing can be built from. The text is the engine's answer, with status 400."""
+
+
+@dataclass(frozen=True, slots=True)
+class Build:
+    """A build as it goes to the engine, and what is recorded of it: which files there were, by path and SHA-256."""
+
+    request: Request
+    body: bytes
+    dockerfile: str
+    context: tuple[tuple[str, str], ...]
+
+
+def body_limit(settings: ProxySettings) -> int:
+    """Bytes that the tar of a context may have."""
+    return settings.context_mb * MEGABYTE + HEADERS_LIMIT * (1 + settings.context_files // 1000)
+
+
+def prepare(request: Request, body: bytes, settings: ProxySettings, present: Sequence[str], caches: str) -> Build:
+    """Read the context and judge its Dockerfile. `request` is as `rules.plan` made it.
+
+    `present` are the names of the images that the engine has, `caches` is the namespace of what `RUN
+    --mount=type=cache` keeps. Raises `Refusal` and `BadContext`.
+    """
+    query = dict(request.query)
+    path = query.get("dockerfile") or _DOCKERFILE
+    members = _read(body, settings)
+    found = next((member for member in members if member.path == path), None)
+    if found is None:
+        raise BadContext(f"failed to read dockerfile: open {path}: no such file or directory")
+    arguments = json.loads(query.get("buildargs") or "{}")
+    given = {name: value for name, value in arguments.items() if value is not None}
+    dockerfile = _judge(parse(found.content, given, path), settings, present)
+    own = {"version": "2", "dockerfile": path}
+    own["buildargs"] = written(arguments | {"BUILDKIT_CACHE_MOUNT_NS": caches}).decode()
+    kept = tuple((name, value) for name, value in request.query if name not in {"q", *own})
+    sent = [MemoryFile(one.path, dockerfile.built if one is found else one.content, one.mode) for one in members]
+    context = tuple(
+        (one.path, hashlib.sha256(one.content).hexdigest()) for one in members if not one.path.endswith("/")
+    )
+    onward = replace(request, query=(*kept, *own.items()), content_type="application/x-tar")
+    return Build(onward, write_tar(sent, modified=_MODIFIED), path, context)
+
+
+def _read(body: bytes, settings: ProxySettings) -> tuple[Member, ...]:
+    room = Room(settings.context_files, settings.context_mb * MEGABYTE)
+    members = read_archive(io.BytesIO(body + _END), ".tar", room, whole=True)
+    if isinstance(members, Unreadable):
+        raise Refusal(f"the build context cannot be taken: {members.message}")
+    for member in members:
+        if member.problem:
+            raise Refusal(f"the build context cannot be taken: {member.path[:120]}: {member.problem}")
+    return members
+
+
+def _judge(dockerfile: Dockerfile | Unparsable, settings: ProxySettings, present: Sequence[str]) -> Dockerfile:
+    """The Dockerfile, if BuildKit may be given it. Images of the script's own may be built from."""
+    allowed = (*settings.images, *(name for name in present if "*" not in name))
+    found = examine(dockerfile, allowed)
+    if found.refusals:
+        raise Refusal(" ".join(refusal.message for refusal in found.refusals))
+    if isinstance(dockerfile, Unparsable):
+        raise BadContext(dockerfile.message)
+    if missing := [base for base in found.bases if base not in present]:
+        raise not_here(missing[0])
+    return dockerfile
+
+
+# ── what is printed ─────────────────────────────────────────────────────────────────────
+
+_STEP = re.compile(r"\[(?:(?P<stage>[^\s/\]]+) +)?(?P<number>\d+/\d+)\] (?P<text>.*)", re.DOTALL)
+_EXIT_CODE = re.compile(r"exit code: (\d+)$")
+
+
+@dataclass(slots=True)
+class Printer:
+    """Turns what BuildKit tells of one build into the lines that the docker command prints, as JSON messages.
+
+    `tags` are the names that the image gets. `image` is its id, once there is one. Of a `quiet` build (`-q`), nothing
+    but that is printed unless it fails.
+    """
+
+    tags: Sequence[str] = ()
+    quiet: bool = False
+    image: str = ""
+    _held: list[str] = field(default_factory=list)
+    _rest: bytes = b""
+    _begun: set[str] = field(default_factory=set)
+    _cached: set[str] = field(default_factory=set)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """The next piece of the engine's answer, which is a line of JSON for each message."""
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in filter(None, map(bytes.strip, lines)):
+            for message in self._messages(json.loads(line)):
+                yield json.dumps(message).encode() + b"\r\n"
+
+    def _messages(self, message: dict[str, object]) -> Iterator[dict[str, object]]:
+        match message:
+            case {"id": "moby.buildkit.trace", "aux": str(encoded)}:
+                self._held += self._traced(base64.b64decode(encoded))
+                if not self.quiet:
+                    yield from self._shown()
+            case {"id": "moby.image.id", "aux": {"ID": str(image)}}:
+                self.image = image
+                yield {"aux": {"ID": image}}
+                built = [f"Successfully built {image.removeprefix('sha256:')[:12]}\n"]
+                tagged = [f"Successfully tagged {normalised(tag)}\n" for tag in self.tags]
+                self._held = [f"{image}\n"] if self.quiet else built + tagged
+                yield from self._shown()
+            case {"error": str(error)}:
+                yield from self._shown()
+                text = plain_error(error)
+                code = _EXIT_CODE.search(text)
+                yield {"error": text, "errorDetail": {"message": text, "code": int(code[1]) if code else 1}}
+            case _:
+                pass
+
+    def _shown(self) -> Iterator[dict[str, object]]:
+        held, self._held = self._held, []
+        for text in held:
+            yield {"stream": text}
+
+    def _traced(self, status: bytes) -> Iterator[str]:
+        """Each step's head as it begins, that it was cached, and what it writes."""
+        decoded = decode_status(status)
+        for vertex in decoded.vertices:
+            step = _STEP.match(vertex.name)
+            if step is None:
+                continue
+            if vertex.started is not None and vertex.digest not in self._begun:
+                self._begun.add(vertex.digest)
+                yield " ".join(filter(None, ["Step", step["stage"], step["number"], ":", step["text"]])) + "\n"
+            if vertex.cached and vertex.digest not in self._cached:
+                self._cached.add(vertex.digest)
+                yield " ---> Using cache\n"
+        yield from (log.data.decode("utf-8", "replace") for log in decoded.logs)

@@ -1,0 +1,261 @@
+"""The proxy's sockets: listening where scripts connect, and sending on what the rules have written anew."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import secrets
+import socket
+import socketserver
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from http import HTTPStatus
+from pathlib import Path, PurePosixPath
+
+import h11
+
+from grader.sandbox.proxy.build import BadContext, Printer, body_limit, prepare
+from grader.sandbox.proxy.containers import workspace_volume
+from grader.sandbox.proxy.http import Client, Engine, call, cut, passed_on, relay
+from grader.sandbox.proxy.record import Entry, Recorder, created
+from grader.sandbox.proxy.rules import Account, Plan, not_here, plan, pulled, without_version
+from grader.sandbox.proxy.settings import ProxySettings
+from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
+
+MakeFolder = Callable[[PurePosixPath], None]
+"""Makes a folder in the workspace unless something is there. It follows no links, and raises nothing."""
+
+REFUSED = 403
+"""The status of every refusal, so that one number in the record tells them from the engine's own errors."""
+_CONNECTIONS = 128
+"""Connections that are served at once; others wait."""
+_SILENCE_SECONDS = 30.0
+"""How long a client that has begun a request may be silent."""
+
+
+@contextmanager
+def running(settings: ProxySettings, make_folder: MakeFolder | None = None) -> Iterator[None]:
+    """Listen and serve until the block ends; then all connections are cut.
+
+    The folder of the workspace, by each of its paths, must not be replaceable by a script. What containers were given
+    of it stays with them; the volume that stands for it is removed if none has it any more.
+    """
+    here = settings.workspace.here
+    make = make_folder or (lambda path: _make_folder(Path(here), path) if here else None)
+    with Path(settings.record).open("ab") as file, _Server(settings, Recorder(file), make) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.cut_all()
+            server.shutdown()
+            Path(settings.listen).unlink(missing_ok=True)
+            if server.used_workspace:
+                call(settings.engine, "DELETE", f"/volumes/{workspace_volume(settings.workspace)['Name']}")
+
+
+class _Server(socketserver.ThreadingUnixStreamServer):
+    request_queue_size = 128
+
+    def __init__(self, settings: ProxySettings, recorder: Recorder, make_folder: MakeFolder) -> None:
+        self.settings = settings
+        self.recorder = recorder
+        self.account = Account(settings.quota)
+        self.began = time.time()
+        self.caches = secrets.token_hex(16)
+        self.used_workspace = False
+        self.reading = threading.Lock()
+        self._make_folder = make_folder
+        self._is_over = False
+        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self._open: set[socket.socket] = set()
+        self._lock = threading.Lock()
+        super().__init__(settings.listen, _Handler)
+        Path(settings.listen).chmod(0o600)
+
+    @contextmanager
+    def holding(self, connection: socket.socket) -> Iterator[None]:
+        """Keep a connection among those that `cut_all` ends; one that comes later is of no use any more."""
+        with self._lock:
+            self._open.add(connection)
+            if self._is_over:
+                raise ConnectionError("the proxy has ended")
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._open.discard(connection)
+
+    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # of a Unix socket
+        """Serve a connection in a thread of its own, as soon as there are not too many."""
+        self._slots.acquire()
+        super().process_request(request, client_address)
+
+    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override] # a Unix socket
+        """Called once for each connection, when it has ended."""
+        self._slots.release()
+        super().shutdown_request(request)
+
+    def cut_all(self) -> None:
+        """End every connection."""
+        with self._lock:
+            self._is_over = True
+            for connection in self._open:
+                cut(connection)
+
+    def mount(self, planned: Plan) -> None:
+        """Make what a container's mounts need. Raises `Refusal` where the engine makes no volume."""
+        if not planned.uses_workspace:
+            return
+        self.used_workspace = True
+        for folder in planned.folders:
+            self._make_folder(PurePosixPath(folder))
+        status, said = call(self.settings.engine, "POST", "/volumes/create", workspace_volume(self.settings.workspace))
+        if status != HTTPStatus.CREATED:
+            raise Refusal(f"the folder of the submission could not be mounted: {said.decode(errors='replace')}")
+
+
+class _Handler(socketserver.BaseRequestHandler):
+    """One connection, which carries one request."""
+
+    server: _Server
+    request: socket.socket
+
+    def handle(self) -> None:
+        self.client = Client(self.request)
+        self.entry = Entry()
+        self.is_recorded = False
+        with contextlib.suppress(OSError), self.server.holding(self.request):
+            try:
+                self._serve()
+            except Refusal as refusal:
+                self._answer(REFUSED, str(refusal))
+            except RecursionError:
+                self._answer(REFUSED, "the JSON of the request is nested too deeply")
+            except BadContext as problem:
+                self._answer(HTTPStatus.BAD_REQUEST, str(problem))
+            finally:
+                self._record(0)
+
+    def _serve(self) -> None:
+        self.request.settimeout(_SILENCE_SECONDS)
+        head = self.client.read_head()
+        self.server.account.charge({"requests": 1})
+        planned = plan(head, self.server.began)
+        printer = None
+        if planned.endpoint.name == "build":
+            planned, printer = self._read_build(planned)
+        elif planned.endpoint.body == "json":
+            planned = planned.with_json(self.client.read_body(BODY_LIMIT), self.server.settings)
+        else:
+            self.client.read_body(0)
+        if planned.endpoint.name == "image pull":
+            self._pull(pulled(planned.request.query))
+            return
+        if planned.endpoint.name == "container create":
+            self.entry.note(**created(json.loads(planned.body)))
+        self.server.account.charge(planned.makes)
+        self.server.mount(planned)
+        self.request.settimeout(None)
+        engine = Engine(self.server.settings.engine)
+        with engine.socket, self.server.holding(engine.socket):
+            engine.send(planned.request, planned.body)
+            self._pass_on(engine, planned, printer)
+
+    def _read_build(self, planned: Plan) -> tuple[Plan, Printer]:
+        settings = self.server.settings
+        with self.server.reading:  # contexts are held in memory, so one at a time
+            body = self.client.read_body(body_limit(settings), "a build's context (.dockerignore makes it smaller)")
+            build = prepare(planned.request, body, settings, self._images(), self.server.caches)
+        self.entry.note(dockerfile=build.dockerfile, context=build.context)
+        query = planned.request.query
+        printer = Printer([value for name, value in query if name == "t"], quiet=("q", "1") in query)
+        return replace(planned, request=build.request, body=build.body), printer
+
+    def _images(self) -> list[str]:
+        """The names of all images that the engine has."""
+        _, answer = call(self.server.settings.engine, "GET", "/images/json")
+        return [name for image in json.loads(answer or b"[]") for name in image.get("RepoTags") or ()]
+
+    def _pull(self, image: str) -> None:
+        """An image that is here is up to date; so `docker pull` does in a script what it does at home."""
+        status, _ = call(self.server.settings.engine, "GET", f"/images/{image}/json")
+        if status != HTTPStatus.OK:
+            raise not_here(image)
+        self._answer(HTTPStatus.OK, {"status": f"Status: Image is up to date for {image}"})
+
+    def _pass_on(self, engine: Engine, planned: Plan, printer: Printer | None) -> None:
+        """Pass the engine's answer on. What the record says of it is written before the client has all of it."""
+        events = engine.events(self.request)
+        first = next(events)
+        if isinstance(first, h11.InformationalResponse):
+            self._record(first.status_code)
+            self.client.send(passed_on(first))
+            self.request.sendall(engine.early_bytes())
+            engine.socket.sendall(self.client.early_bytes())
+            relay(self.request, engine.socket)
+            return
+        if not isinstance(first, h11.Response):
+            return
+        if planned.request.path.endswith("/create"):
+            rest = list(events)
+            answer = b"".join(event.data for event in rest if isinstance(event, h11.Data))
+            made = _MADE.search(answer)
+            self.entry.note(made=made[1].decode() if made else "")
+            events = iter(rest)
+        if printer is None or first.status_code != HTTPStatus.OK:
+            self._record(first.status_code)
+            self.client.send(passed_on(first))
+            for event in events:
+                self.client.send(event)
+            return
+        self.client.begin(HTTPStatus.OK)
+        for event in events:
+            if isinstance(event, h11.Data):
+                for line in printer.feed(event.data):
+                    self.client.send(h11.Data(data=line))
+        self.entry.note(made=printer.image)
+        self._record(first.status_code)
+        self.client.send(h11.EndOfMessage())
+
+    def _answer(self, status: int, body: object) -> None:
+        """Answer without the engine."""
+        if status == REFUSED:
+            self.entry.refused = str(body)
+        self._record(status)
+        if not self.client.answered:
+            self.client.answer(status, body)
+
+    def _record(self, status: int) -> None:
+        """Write the request down, once, if there is one."""
+        head, refused = self.client.head, self.entry.refused
+        if (head or refused) and not self.is_recorded:
+            self.is_recorded = True
+            if head:
+                self.entry.note(method=head.method, path=without_version(head.path), query=head.query)
+            self.entry.note(status=status)
+            self.server.recorder.add(self.entry)
+
+
+_MADE = re.compile(rb'"Id":"([0-9a-f]{64})"')
+
+
+def _make_folder(root: Path, below: PurePosixPath) -> None:
+    """Make a folder for a bind mount, as the engine does where there is none. Links are not followed.
+
+    What stands in the way is for the engine to complain about, in words that students find elsewhere too.
+    """
+    with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+        parent = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        stack.callback(os.close, parent)
+        for part in below.parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, dir_fd=parent)
+            parent = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+            stack.callback(os.close, parent)
