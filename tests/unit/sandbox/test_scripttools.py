@@ -26,7 +26,10 @@ DOCKER = [
     ("run -it", "run -i"),
     ("run --name", "run --name"),
     ("build -t sales .", "build -t sales ."),
-    ("image build -t sales .", "image build -t sales ."),
+    ("image build -t sales .", "build -t sales ."),
+    ("buildx build --load --progress=plain -t sales .", "build -t sales ."),
+    ("builder build --progress plain --provenance false -f D .", "build -f D ."),
+    ("buildx prune -f", "builder prune -f"),
     ("compose run -it web", "compose run -it web"),
 ]
 SUDO = [
