@@ -28,8 +28,9 @@ from grader.sandbox.proxy.http import Request
 from grader.sandbox.proxy.rules import not_here
 from grader.sandbox.proxy.settings import ProxySettings
 from grader.sandbox.proxy.shape import Refusal, written
-from grader.submissions.archive import Member, Unreadable, read_archive
-from grader.submissions.budget import MEGABYTE, Room
+from grader.submissions.archive import Unreadable, read_archive
+from grader.submissions.budget import MEGABYTE, Budget
+from grader.submissions.models import Member
 
 HEADERS_LIMIT = 2 * MEGABYTE
 """Bytes of a context's tar besides its files' content, for each thousand of them: header and padding are 1,024."""
@@ -88,8 +89,8 @@ def prepare(request: Request, body: bytes, settings: ProxySettings, present: Seq
 
 
 def _read(body: bytes, settings: ProxySettings) -> tuple[Member, ...]:
-    room = Room(settings.context_files, settings.context_mb * MEGABYTE)
-    members = read_archive(io.BytesIO(body + _END), ".tar", room, whole=True)
+    budget = Budget(settings.context_files, settings.context_mb * MEGABYTE)
+    members = read_archive(io.BytesIO(body + _END), ".tar", budget, whole=True)
     if isinstance(members, Unreadable):
         raise Refusal(f"the build context cannot be taken: {members.message}")
     for member in members:
