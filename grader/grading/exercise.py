@@ -9,7 +9,7 @@ from grader.checks.base import CheckContext, NotAllowed, NotChecked, examine
 from grader.course.models import Exercise
 from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
-from grader.grading.scoring import Outcome, blocked, score_exercise, total
+from grader.grading.scoring import NOT_BUILT, Outcome, blocked, score_exercise, total
 from grader.models import (
     CheckStatus,
     ExerciseReport,
@@ -96,7 +96,7 @@ def _outcome(check: Check, context: CheckContext, observe: Observe) -> Outcome:
     try:
         finding = _drive(check, context, observe)
     except NotChecked as nothing:
-        message = str(nothing) or "Not checked: the image could not be built."
+        message = str(nothing) or NOT_BUILT
         return Outcome(check, CheckStatus.BLOCKED, Finding(passed=False, message=message))
     return Outcome(check, CheckStatus.PASSED if finding.passed else CheckStatus.FAILED, finding)
 

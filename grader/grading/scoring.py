@@ -26,10 +26,15 @@ class Outcome:
     finding: Finding
 
 
+NEEDS = "Not checked: it needs"
+"""How the message of a check begins that waits for another one."""
+NOT_BUILT = "Not checked: the image could not be built."
+
+
 def blocked(check: Check, needed: Sequence[Check]) -> Outcome:
     """The outcome of a check that was not carried out because others did not pass."""
     titles = " and ".join(f"“{other.title}”" for other in needed)
-    message = f"Not checked: it needs {titles} to pass first."
+    message = f"{NEEDS} {titles} to pass first."
     return Outcome(check, CheckStatus.BLOCKED, Finding(passed=False, message=message))
 
 

@@ -96,6 +96,9 @@ def report_lines(report: Report, options: TextOptions) -> tuple[Line, ...]:
 def _next_step(report: Report, first: ExerciseReport | None, options: TextOptions) -> str:
     """What to do now, in one line."""
     failed = next((check for check in first.checks if check.status is CheckStatus.FAILED), None) if first else None
+    unseen = next((check for check in first.checks if words.is_unseen(check)), None) if first else None
+    if failed is None and unseen is not None:
+        return f"see above why “{sanitize_line(unseen.title)}” was not checked{_AGAIN}"
     if first is None or failed is None or first.status is not ExerciseStatus.FAILED:
         return options.then if report.exercises and not first and options.then else words.next_step(report, _AGAIN)
     where = sanitize_line(words.place(failed)) or f"“{sanitize_line(failed.title)}”"
@@ -115,13 +118,17 @@ def _folded_exercise(exercise: ExerciseReport, options: TextOptions, width: int)
         yield from paragraph("failed", f"✗ {sanitize_line(failed[0].title)}", "", width)
         yield from _failure(exercise, failed[0], options, width)
         yield BLANK
+    unseen = [check for check in of[CheckStatus.BLOCKED] if words.is_unseen(check)]
     for check in of[CheckStatus.NOT_GRADED]:
         yield from paragraph("not_graded", f"? {sanitize_line(check.title)}", "", width)
+        yield from paragraph("plain", sanitize(check.message), _BODY, width)
+    for check in unseen:
+        yield from paragraph("blocked", f"· {sanitize_line(check.title)}", "", width)
         yield from paragraph("plain", sanitize(check.message), _BODY, width)
     if of[CheckStatus.PASSED]:
         titles = " · ".join(sanitize_line(check.title) for check in of[CheckStatus.PASSED])
         yield (("passed", _cut(f"✓ {len(of[CheckStatus.PASSED])} passed: {titles}", width)),)
-    more, waiting = len(failed) - 1, len(of[CheckStatus.BLOCKED])
+    more, waiting = len(failed) - 1, len(of[CheckStatus.BLOCKED]) - len(unseen)
     folded = [f"{more} more failed"] if more > 0 else []
     folded += [f"{waiting} {'check waits' if waiting == 1 else 'checks wait'} for this one"] if waiting else []
     if folded:

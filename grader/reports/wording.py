@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from grader.grading.scoring import NEEDS, NOT_BUILT
 from grader.models import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
 from grader.sanitize import sanitize
 
@@ -118,6 +119,12 @@ def first_problem(exercise: ExerciseReport) -> str:
     failed = (check for check in exercise.checks if check.status is CheckStatus.FAILED)
     found = next((f"{check.title}: {check.message}" for check in failed), "")
     return (exercise.message or found or exercise_note(exercise)).strip().partition("\n")[0]
+
+
+def is_unseen(check: CheckVerdict) -> bool:
+    """Whether a check was not carried out for a reason of its own, rather than waiting for another one to pass."""
+    waits = check.message.startswith((NEEDS, NOT_BUILT))
+    return check.status is CheckStatus.BLOCKED and check.message.startswith("Not checked:") and not waits
 
 
 def next_step(report: Report, again: str = ".") -> str:

@@ -66,6 +66,16 @@ Next: fix Dockerfile:6, then run `grader check` again.
     )
 
 
+def test_what_could_not_be_seen_is_not_folded_away() -> None:
+    why = "Not checked: there is no commands.sh. Hand one in: without it the course gives no points for it."
+    unseen = replace(reports.blocked_check(), title="commands.sh runs", message=why)
+    exercise = replace(reports.failed_exercise(), checks=(unseen, reports.blocked_check()))
+    text = shown(exercise)
+    assert "· commands.sh runs\n  Not checked: there is no commands.sh. Hand one in" in text
+    assert "1 check waits" in text
+    assert text.endswith("Next: see above why “commands.sh runs” was not checked, then run `grader check`\nagain.\n")
+
+
 def test_all_shows_each_check_in_order_and_verbose_the_engine() -> None:
     text = shown(reports.failed_exercise(), everything=True, verbose=True)
     assert [line.split()[0] for line in text.splitlines() if line[:1] in {"✓", "✗", "·"}] == ["✓", "✗", "·", "✓"]
