@@ -36,7 +36,7 @@ def find_target(path: Path, course: Course, selected: Sequence[Exercise], *, eve
         path = path.absolute().parent
     own_key = folder_key(path.resolve().name)
     keys = {folder_key(exercise.id): exercise for exercise in selected}
-    present = any(folder_key(child.name) in keys for child in path.iterdir() if child.is_dir())
+    present = any(folder_key(folder.name) in keys for folder in _folders(path))
     one = keys.get(own_key) or (selected[0] if len(selected) == 1 and not present else None)
     if one is not None:
         files = read_exercise(path, one.id, course.limits)
@@ -57,12 +57,20 @@ def _located(path: Path, course: Course) -> Path:
         return path
     here = path.absolute().parent
     key = folder_key(path.name)
-    if here.is_dir() and any(folder_key(exercise.id) == key for exercise in course.exercises):
-        for folder in (*sorted(here.iterdir()), here, *sorted(here.parent.iterdir())):
-            if folder_key(folder.name) == key and folder.is_dir():
+    if any(folder_key(exercise.id) == key for exercise in course.exercises):
+        for folder in (*_folders(here), here, *_folders(here.parent)):
+            if folder_key(folder.name) == key:
                 return folder
     message = f"{path}: there is no such folder."
     raise UsageError(message)
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folders in a folder; none if it cannot be read, which is told when it is opened."""
+    try:
+        return sorted(child for child in path.iterdir() if child.is_dir())
+    except OSError:
+        return []
 
 
 def _whole(submission: Submission, selected: Sequence[Exercise], *, every: bool) -> Target:
