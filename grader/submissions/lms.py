@@ -222,12 +222,16 @@ class _Piece:
     typed: bool = False
 
 
-_MOODLE = re.compile(r"(?P<name>.+?)_(?P<user>[0-9]+)_assignsubmission_(?P<kind>[a-z]+)(?:_(?P<path>.*))?", re.DOTALL)
-_CANVAS = re.compile(
-    r"(?P<name>\w+?)(?P<late>_LATE|_late)?_(?P<user>[1-9][0-9]*)_"
-    r"(?:(?P<number>[1-9][0-9]{2,17})_(?P<path>.+)|(?:text|link)\.html)",
-    re.DOTALL,
-)
+_PLATFORMS = {
+    "Moodle": re.compile(
+        r"(?P<name>.+?)_(?P<user>[0-9]+)_assignsubmission_(?P<kind>[a-z]+)(?:_(?P<path>.*))?", re.DOTALL
+    ),
+    "Canvas": re.compile(
+        r"(?P<name>\w+?)(?P<late>_LATE|_late)?_(?P<user>[1-9][0-9]*)_"
+        r"(?:(?P<number>[1-9][0-9]{2,17})_(?P<path>.+)|(?:text|link)\.html)",
+        re.DOTALL,
+    ),
+}
 
 
 def download_of(paths: Iterable[str]) -> Download | None:
@@ -241,8 +245,8 @@ def download_of(paths: Iterable[str]) -> Download | None:
     around = "".join(f"{part}/" for part in prefix)
     inside = [below for path in seen if (below := path.removeprefix(around)) and not _is_hidden(below)]
     tops = list(dict.fromkeys(path.partition("/")[0] for path in inside))
-    for platform, take in (("Moodle", _moodle_piece), ("Canvas", _canvas_piece)):
-        pieces = [piece for piece in map(take, tops) if piece is not None]
+    for platform in _PLATFORMS:
+        pieces = [piece for top in tops if (piece := _piece(platform, top))]
         taken = {piece.top for piece in pieces}
         others = tuple(top for top in tops if top not in taken)
         if pieces and (platform == "Moodle" or _is_canvas(inside, pieces, others)):
@@ -260,32 +264,23 @@ def _prefix(paths: Sequence[str]) -> tuple[str, ...]:
     while paths and len(prefix) < _WRAPPERS:
         tops = {path.partition("/")[0] for path in paths}
         (top, *more) = tops
-        if more or top in paths or _moodle_piece(top):
+        if more or top in paths or _piece("Moodle", top):
             break
         prefix = (*prefix, top)
         paths = [below for path in paths if (below := path.partition("/")[2])]
     return prefix
 
 
-def _moodle_piece(top: str) -> _Piece | None:
-    match = _MOODLE.fullmatch(top)
-    if match is None:
+def _piece(platform: str, top: str) -> _Piece | None:
+    match = _PLATFORMS[platform].fullmatch(top)
+    if match is None or (platform == "Canvas" and match["name"] != match["name"].lower()):
         return None
-    return _Piece(top, _clean(match["name"]), match["user"], _path(match, top), typed=match["kind"] != "file")
-
-
-def _canvas_piece(top: str) -> _Piece | None:
-    match = _CANVAS.fullmatch(top)
-    if match is None or match["name"] != match["name"].lower():
-        return None
-    number = int(match["number"] or 0)
-    late = bool(match["late"])
-    return _Piece(top, _clean(match["name"]), match["user"], _path(match, top), number, late, typed=not number)
-
-
-def _path(match: re.Match[str], top: str) -> str:
-    """What a file was called before the platform put the student's name before it; not if that leads elsewhere."""
-    return top if match["path"] in {".", ".."} else match["path"] or ""
+    found = match.groupdict()
+    number = int(found.get("number") or 0)
+    # What a file was called before the platform put the student's name before it; not if that leads elsewhere.
+    path = top if found["path"] in {".", ".."} else found["path"] or ""
+    typed = found["kind"] != "file" if platform == "Moodle" else not number
+    return _Piece(top, _clean(found["name"]), found["user"], path, number, bool(found.get("late")), typed)
 
 
 def _clean(name: str) -> str:
@@ -355,17 +350,13 @@ def attempts(archives: Iterable[str], numbers: Mapping[str, int]) -> tuple[tuple
     """
     groups: dict[str, list[tuple[int, int, str]]] = {}
     for path in archives:
-        count = _attempt(path)[1]
-        groups.setdefault(plain_stem(path).casefold(), []).append((numbers.get(path, 0), count, path))
+        stem, count = _attempt(path)
+        groups.setdefault(stem.casefold(), []).append((numbers.get(path, 0), count, path))
     return tuple(tuple(path for *_, path in sorted(group, reverse=True)) for group in groups.values())
 
 
-def plain_stem(path: str) -> str:
-    """The name of an archive without its ending and the number of the attempt."""
-    return _attempt(path)[0]
-
-
 def _attempt(path: str) -> tuple[str, int]:
+    """The name of an archive without its ending and the number of the attempt, and that number."""
     stem = path.rpartition("/")[2].removesuffix(archive_suffix(path))
     match = re.fullmatch(r"(.+?)(?:-([0-9]{1,3})| ?\(([0-9]{1,3})\))?", stem, re.DOTALL)
     return (match[1], int(match[2] or match[3] or 0)) if match else (stem, 0)
@@ -466,7 +457,7 @@ def _look(
 
 def _look_in_attempts(archives: Sequence[Member], selection: Selection, budget: Budget) -> Iterator[_Found | str]:
     """Each exercise from the newest archive that has it. One that cannot be read ends it: it was meant to count."""
-    stem = folder_key(plain_stem(archives[0].path))
+    stem = folder_key(_attempt(archives[0].path)[0])
     named = next((exercise for exercise in selection.known if folder_key(exercise) == stem), None)
     if named is not None and named not in selection.ids:
         return
