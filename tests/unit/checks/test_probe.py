@@ -7,7 +7,7 @@ import hashlib
 import pytest
 
 from grader.models import Built, CheckStatus, NotStarted, RunOutcome, RunRequest
-from tests.worlds import LINE, check, graded, image, predictor, printed, probe_words, statuses
+from tests.worlds import LINE, NONCE, check, graded, image, predictor, printed, probe_words, statuses
 
 
 def test_an_echo_of_the_answer_is_not_the_script() -> None:
@@ -30,8 +30,13 @@ def test_an_image_of_which_no_container_starts_is_not_one_without_the_script() -
     assert "unable to find user nobody-here" in verdict.actual
 
 
-def test_words_without_the_nonce_do_not_count() -> None:
-    forged = "grader-probe " + "0" * 64 + ' {"version": "3.9.2"}\n'
+@pytest.mark.parametrize(
+    "text",
+    ['{"version": "3.9.2"}', "[]", "{" * 9, "[5]", '{"version": 1, "executable": 2, "cwd": 3, "file": {}}'],
+)
+@pytest.mark.parametrize("nonce", ["1" * 32, NONCE], ids=["no nonce", "the nonce, read by the student"])
+def test_a_forged_line_of_the_probe_does_not_count(text: str, nonce: str) -> None:
+    forged = f"grader-probe {hashlib.sha256((nonce + text).encode()).hexdigest()} {text}\n"
 
     def program(request: RunRequest) -> RunOutcome:
         return printed("0  /app/sales_predictor.py\n" if request.entrypoint else forged)
