@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from grader.dockerfile.image_names import normalised
 from grader.sandbox.proxy.containers import bounded, place
 from grader.sandbox.proxy.endpoints import ENDPOINTS, Endpoint, Kind, refusal_for
 from grader.sandbox.proxy.http import Request
@@ -180,9 +181,8 @@ def pulled(query: Query) -> str:
     asked = dict(query)
     if not asked.get("fromImage"):
         raise Refusal("a pull names an image (fromImage)")
-    name = asked["fromImage"].removeprefix("docker.io/library/").removeprefix("docker.io/")
-    tag = asked.get("tag") or ("" if re.search(r"[:@][^/]*$", name) else "latest")
-    return f"{name}{'@' if _DIGEST.fullmatch(tag) else ':'}{tag}" if tag else name
+    name, tag = asked["fromImage"], asked.get("tag")
+    return normalised(f"{name}{'@' if _DIGEST.fullmatch(tag) else ':'}{tag}" if tag else name)
 
 
 def not_here(name: str) -> Refusal:
