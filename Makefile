@@ -15,10 +15,10 @@ test-private: ## run the long tests: private engine, proxy, hostile corpus, kill
 	@scripts/setup.sh
 	@.venv/bin/python -m pytest -m "private or long" --durations=15
 
-fuzz: ## throw random input at extraction, policy, spec loader and proxy, SECONDS=60 for each
+fuzz: ## throw random input at submissions, policy, spec loader and proxy, SECONDS=60 for each
 	@scripts/setup.sh
-	@for one in submissions policy spec proxy; do \
-	    echo "fuzz_$$one"; .venv/bin/python -m tests.fuzz.fuzz_$$one --seconds $(or $(SECONDS),60) || exit 1; done
+	@for one in tests/fuzz/fuzz_*.py; do one=$$(basename $$one .py); \
+	    echo "$$one"; .venv/bin/python -m tests.fuzz.$$one --seconds $(or $(SECONDS),60) || exit 1; done
 
 selftest: ## grade every right and every wrong solution of the course for real
 	@scripts/selftest.sh
