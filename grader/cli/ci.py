@@ -23,12 +23,12 @@ from grader.cli.common import (
 )
 from grader.cli.console import Console
 from grader.files import write_whole
-from grader.models import Report
 from grader.reports.github import escaped_log, job_summary, workflow_commands
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
 from grader.reports.lines import plain
 from grader.reports.text import report_lines
+from grader.submissions.models import Submission
 
 
 @click.command(epilog=examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"))
@@ -50,11 +50,11 @@ def command(course: Path | None, /, out: Path, **given: Any) -> int:
     report = graded.report
     write_whole(out / "results.json", to_json(report))
     write_whole(out / "junit.xml", to_junit([report]))
-    _show(console, graded, options.path or Path())
+    _show(console, graded)
     return exit_code(report, exit_zero=options.exit_zero)
 
 
-def _show(console: Console, graded: Graded, path: Path) -> None:
+def _show(console: Console, graded: Graded) -> None:
     """The report, with workflow commands and a job summary where the platform is GitHub's.
 
     What students wrote stands between `::stop-commands::` and its token, so that it cannot
@@ -66,19 +66,18 @@ def _show(console: Console, graded: Graded, path: Path) -> None:
         console.data(text)
         return
     console.data(escaped_log(text, secrets.token_hex(16)))
-    console.data("".join(f"{line}\n" for line in workflow_commands(report, _folders(report, path))))
+    console.data("".join(f"{line}\n" for line in workflow_commands(report, _folders(graded.target.submission))))
     summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if summary:
         with Path(summary).open("a", encoding="utf-8") as file:
             file.write(job_summary(report))
 
 
-def _folders(report: Report, path: Path) -> dict[str, str]:
-    """Each exercise's folder as the repository names it: relative to the working directory."""
-    root = path.resolve()
-    here = Path.cwd().resolve()
-    found = {}
-    for exercise in report.exercises:
-        folder = root if root.name.lower() == exercise.id.lower() else root / exercise.id
-        found[exercise.id] = folder.relative_to(here).as_posix() if folder.is_relative_to(here) else folder.as_posix()
-    return found
+def _folders(submission: Submission) -> dict[str, str]:
+    """The folder of each exercise as the repository names it: relative to its root, where GitHub says which that is."""
+    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
+    folders = {one.exercise: Path(one.folder).resolve() for one in submission.exercises}
+    return {
+        name: folder.relative_to(root).as_posix().removeprefix(".") if folder.is_relative_to(root) else str(folder)
+        for name, folder in folders.items()
+    }

@@ -28,12 +28,13 @@ def workflow_commands(report: Report, folders: Mapping[str, str] | None = None) 
     """Annotations, one a line without its newline: errors for the student, warnings for faults of ours.
 
     `folders` gives, for an exercise's id, its folder in the repository (`week-3/3.1.4`), so that
-    GitHub finds the file; an exercise without one is taken to be in the repository's root.
+    GitHub finds the file; an exercise without one is taken to be in the repository's root. As GitHub shows only ten,
+    what was handed in comes first.
     """
     folders = folders or {}
     errors: list[str] = []
     warnings: list[str] = []
-    for exercise in report.exercises:
+    for exercise in sorted(report.exercises, key=lambda one: one.status is ExerciseStatus.NOT_SUBMITTED):
         for check in words.checks_or_reason(exercise):
             command = _command(exercise, check, folders.get(exercise.id, ""))
             if check.status is CheckStatus.FAILED:

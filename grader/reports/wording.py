@@ -57,7 +57,9 @@ def bonus_note(exercise: ExerciseReport) -> str:
 
 
 def exercise_note(exercise: ExerciseReport) -> str:
-    """What an exercise's status means to its student, where the checks do not say it; may be empty."""
+    """What an exercise's status means to its student, where its message and its checks do not say it; may be empty."""
+    if exercise.status is ExerciseStatus.NOT_SUBMITTED and exercise.message:
+        return ""
     return _NOTES.get(exercise.status, "")
 
 

@@ -11,16 +11,22 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
 from grader.batch.journal import _FORMATS, Journal
+from grader.batch.roster import Plan
+from grader.cli.batch import _doubts
+from grader.cli.wiring import NOT_RUN, GradingSettings
+from grader.course.folder import CourseFolder
 from grader.errors import UsageError
-from grader.models import RunOutcome, RunRequest
+from grader.models import ExerciseReport, RunOutcome, RunRequest
+from tests import reports
 from tests.faultengine import FaultEngine, Reply, SmallDocker
-from tests.worlds import ROOT, predictor
+from tests.worlds import COURSE, ROOT, predictor
 
 STUDENTS = ("ada", "grace", "linus", "zoe")
 DOCKERFILE = 'FROM python:3.9-slim\nCOPY sales_predictor.py /app/\nENTRYPOINT ["python", "/app/sales_predictor.py"]\n'
@@ -120,6 +126,31 @@ def goes_on(batch: Batch, out: Path) -> None:
     assert {name: after[name] for name in before} == before
     assert (out / "report.html").is_file()
     assert list(out.rglob(".writing-*")) == []
+
+
+# ── what makes results doubtful ──────────────────────────────────────────────────────────
+
+PLAN = Plan({"amira": Path("amira"), "zoe": None}, [COURSE.exercise(name) for name in ("3.1.1", "3.2.1", "3.2.2")])
+ABSENT = reports.missing_exercise()
+COMMANDS = replace(reports.ungraded_exercise(), message=NOT_RUN)
+
+
+@pytest.mark.parametrize(
+    ("exercises", "whose", "doubts"),
+    [
+        ([reports.passed_exercise(), ABSENT], "known", []),
+        ([ABSENT, ABSENT, reports.passed_exercise()], "known", ["Mostly not submitted: 2 of 3 exercises"]),
+        ([COMMANDS, reports.passed_exercise()], "strangers", ["With --engine host, no commands of other people"]),
+        ([COMMANDS, reports.passed_exercise()], "known", []),
+    ],
+)
+def test_an_instructor_reads_what_makes_results_doubtful(
+    exercises: list[ExerciseReport], whose: Literal["known", "strangers"], doubts: list[str]
+) -> None:
+    settings = GradingSettings(folder=CourseFolder(ROOT, COURSE), exercises=PLAN.exercises, seed=1, whose=whose)
+    graded = [reports.report_of("amira", *exercises), reports.report_of("zoe", *[ABSENT] * 9)]
+    found = list(_doubts(graded, PLAN, settings))
+    assert [note[: len(doubt)] for note, doubt in zip(found, doubts, strict=True)] == doubts
 
 
 # ── before anything is graded ───────────────────────────────────────────────────────────

@@ -38,6 +38,12 @@ def test_a_refusal_is_an_error_and_a_fault_of_ours_a_warning() -> None:
     assert [command.split()[0] for command in workflow_commands(report)] == ["::error", "::warning", "::warning"]
 
 
+def test_what_was_handed_in_is_marked_before_what_was_not() -> None:
+    absent = [replace(reports.missing_exercise(), id=f"3.{index}") for index in range(12)]
+    commands = workflow_commands(reports.report_of("a", *absent, reports.failed_exercise()))
+    assert "title=3.1.4 Pass the weeks" in commands[0]
+
+
 def test_at_most_ten_errors_and_the_summary_says_that_there_are_more() -> None:
     report = reports.report_of("a", *[replace(reports.failed_exercise(), id=f"3.{index}") for index in range(12)])
     assert len(workflow_commands(report)) == 10
