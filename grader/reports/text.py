@@ -5,6 +5,7 @@ Nothing wider than the terminal is written, except commands to paste, which are 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -167,9 +168,10 @@ def _quoted(exercise: ExerciseReport, check: CheckVerdict, source: Source, width
 
 
 def _meant(line: str, check: CheckVerdict) -> tuple[int, int]:
-    """Where in the line the failure is, and how long: the longest word that the message quotes, else the start."""
+    """Where in the line the failure is, and how long: what the message quotes or a path it met, else the start."""
     parts = "\n".join((check.message, check.actual)).replace("“", "`").replace("”", "`").replace('"', "`").split("`")
-    word = max((part for part in parts[1::2] if part and part in line and part != line.strip()), key=len, default="")
+    seen = [*parts[1::2], *(part for part in re.split(r"[\s'\"\[\],:]+", check.actual) if "/" in part)]
+    word = max((part for part in seen if part and part in line and part != line.strip()), key=len, default="")
     start = line.index(word) if word else len(line) - len(line.lstrip())
     return start, max(cells(word), 1)
 
@@ -213,13 +215,13 @@ def _hint(check: CheckVerdict) -> str:
 
 
 def _try_it(check: CheckVerdict) -> Iterator[Line]:
-    """The command, unwrapped. One of several lines is not indented: that could change what it means."""
+    """The commands, unwrapped. Where a text goes on over lines they are not indented: that would change the text."""
     # a tab typed into a shell asks it to complete a name
     command = sanitize(check.reproduce).strip("\n").replace("\t", "\\t")
     if not command:
         return
     yield (("label", f"{_BODY}Try it:"),)
-    indent = "" if "\n" in command else _BODY
+    indent = "" if "<<" in command or any(line.count('"') % 2 for line in command.split("\n")) else _BODY
     for line in command.split("\n"):
         yield (("plain", indent), ("command", line))
 

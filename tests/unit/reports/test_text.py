@@ -134,9 +134,17 @@ def test_a_command_to_paste_is_never_broken(width: int) -> None:
     assert f"\n  {command}\n" in shown(reports.failed_exercise(), width=width)
 
 
-def test_a_command_of_several_lines_is_not_indented() -> None:
-    command = "docker run -i image <<EOF\n100\nEOF"
-    assert f"\n{command}\n" in shown(with_check(reproduce=command))
+@pytest.mark.parametrize(
+    ("command", "indent"),
+    [
+        ("docker build .\ndocker run x", "  "),
+        ("docker run -i image <<EOF\n100\nEOF", ""),
+        ('echo "100\n120" > x', ""),
+    ],
+)
+def test_a_command_is_indented_where_that_changes_nothing(command: str, indent: str) -> None:
+    text = "\n".join(indent + line for line in command.split("\n"))
+    assert f"\n{text}\n" in shown(with_check(reproduce=command))
 
 
 def test_what_goes_on_from_an_indented_line_of_a_log_stays_under_it() -> None:
