@@ -1,4 +1,5 @@
-# The grader as an image, for machines that have an engine and nothing else. It grades through the mounted socket:
+# The grader as an image, for machines that have an engine and nothing else. It grades through the mounted socket, or
+# wherever DOCKER_HOST says that the engine is:
 #   docker build -t grader .
 #   docker run --rm -v /var/run/docker.sock:/var/run/docker.sock -v "$PWD:/submission" grader check /submission
 # With no image registry at hand, `grader images` has made python:3.11-slim from Debian packages.
@@ -28,6 +29,9 @@ RUN pip install --no-cache-dir --disable-pip-version-check --require-hashes -r /
 COPY --from=wheel /wheel /tmp/wheel
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps /tmp/wheel/*.whl \
  && rm -r /tmp/wheel
+# For whatever user the container is given (`--user`).
+ENV XDG_CACHE_HOME=/var/cache/grader
+RUN mkdir --mode 1777 "$XDG_CACHE_HOME"
 WORKDIR /submission
 ENTRYPOINT ["grader"]
 CMD ["--help"]

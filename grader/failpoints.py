@@ -43,19 +43,17 @@ POINTS = (
     "container-ended",
     "container-removed",
     # a private engine
-    "private-folder-made",
-    "private-volume-made",
     "private-created",
     "private-started",
     "private-up",
     "private-removed",
     # a sandbox, and commands in it
     "sandbox-taken",
-    "workshop-made",
+    "workspace-made",
     "script-created",
     "script-ended",
     "compose-up",
-    "workshop-removed",
+    "workspace-removed",
     "sandbox-cleaned",
     # result files
     "file-written",

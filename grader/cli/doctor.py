@@ -139,7 +139,7 @@ class _Examination:
         self.doing("a private engine")
         with trial_engine(self.folder, self.host, self.say) as trial:
             seconds = time.monotonic() - began
-            version = f"Docker {trial.private.version}, up in {seconds:.1f} s, preparing included"
+            version = f"Docker {trial.engine.info().version}, up in {seconds:.1f} s, preparing included"
             yield Finding("private engine", "ok", version)
             yield _compose(trial.engines)
             yield self._packages("private", trial.engine, "pip")

@@ -5,8 +5,7 @@ from __future__ import annotations
 import click
 
 from grader.cli.common import examples, terminal
-from grader.cli.wiring import cache_folder, open_engine
-from grader.sandbox.nested_engine import remove_dead_folders
+from grader.cli.wiring import open_engine
 
 
 @click.command(epilog=examples("grader prune", "grader prune --all"))
@@ -19,7 +18,6 @@ def command(*, everything: bool) -> int:
     console = terminal()
     with open_engine() as engine:
         removed = engine.prune(everything=everything)
-    remove_dead_folders(cache_folder())
     for leftover in removed:
         console.note(f"removed {leftover.kind} {', '.join(leftover.names) or leftover.id[:19]}")
     console.note(f"{len(removed)} leftovers removed." if removed else "Nothing of ours was left in the engine.")

@@ -106,9 +106,9 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
 
 def _look_at(engine: DockerEngine) -> ScriptSeen:
     """What is in the student's own engine."""
-    from grader.sandbox.pool import OwnEngine
+    from grader.sandbox.engine_state import own_engine_seen
 
-    return OwnEngine(engine).look()
+    return own_engine_seen(engine.connection)
 
 
 def _stop(host: DockerEngine, engine: DockerEngine, stack: ExitStack) -> None:
@@ -168,8 +168,8 @@ class _RenewableEngine:
     def _start(self) -> DockerEngine:
         from grader.sandbox.nested_engine import start_private_engine
 
-        host = self._source.host.connection
-        return _connected(self._private.enter_context(start_private_engine(host, self._settings, self._source.say)))
+        source = self._source
+        return self._private.enter_context(start_private_engine(source.host, self._settings, source.say)).engine
 
 
 # ── private engines ─────────────────────────────────────────────────────────────────────
@@ -196,10 +196,6 @@ class PrivateSource:
         return PrivateSettings(tuple(names), cache_folder(), os.environ)
 
 
-def _connected(private: PrivateEngine) -> DockerEngine:
-    return connect(endpoint=private.endpoint, tier="private", cpus=private.cpus)
-
-
 class TrialEngine(NamedTuple):
     """A private engine to try things in: `engines` to grade in, and how to leave it few cores for a while."""
 
@@ -219,12 +215,12 @@ def trial_engine(folder: CourseFolder, host: DockerEngine, say: Say) -> Iterator
 
     source = PrivateSource(folder, host, BaseImageSupply(folder, host, say), say)
     settings = replace(source.settings(), **SMALL_ENGINE._asdict())
-    with start_private_engine(host.connection, settings, say) as private, _connected(private) as engine:
-        sandbox = PrivateSandbox(
-            host.connection, private, engine, settings.images[0], host.cancellation, folder.course.images, source.supply
-        )
+    with start_private_engine(host, settings, say) as private:
+        images = folder.course.images
+        sandbox = PrivateSandbox(private, settings.images[0], host.cancellation, images, source.supply)
         fewer = partial(few_cores, host.connection, private.container)
-        yield TrialEngine(private, engine, Engines(engine, lambda: nullcontext(sandbox)), fewer)
+        engines = Engines(private.engine, lambda: nullcontext(sandbox))
+        yield TrialEngine(private, private.engine, engines, fewer)
 
 
 class _LazySandboxes:
@@ -260,7 +256,6 @@ class _LazySandboxes:
                     source.host,
                     source.settings(),
                     source.folder.course.images,
-                    connect=_connected,
                     supply=source.supply,
                     say=source.say,
                 )

@@ -22,7 +22,7 @@ from grader.models import (
     ServiceSeen,
 )
 from grader.sandbox.compose_policy import compose_files, examine, hidden
-from grader.sandbox.script import Workshop
+from grader.sandbox.workspace import Workspace
 from grader.submissions.models import ExerciseFiles
 
 PROJECT = "exercise"
@@ -56,7 +56,7 @@ class ComposeFiles:
 
 
 def compose_up(
-    place: Workshop, engine: Connection, submitted: ComposeFiles, request: ComposeRequest, limits: Limits
+    workspace: Workspace, engine: Connection, submitted: ComposeFiles, request: ComposeRequest, limits: Limits
 ) -> ComposeSeen:
     """Read the file; with `replaced` also build, exchange those files, bring up, wait `run_seconds`, bring down.
 
@@ -65,7 +65,7 @@ def compose_up(
     """
     if refused := hidden(submitted.files):
         return ComposeSeen(RunOutcome(NotStarted("refused by the gate")), refused=refused)
-    configured = place.run(submitted.command(*_EVERY_PROFILE, "config", "--format", "json"), _CONFIG_SECONDS)
+    configured = workspace.run(submitted.command(*_EVERY_PROFILE, "config", "--format", "json"), _CONFIG_SECONDS)
     if configured.ended != Exited(0):
         return ComposeSeen(configured)
     judged = examine(submitted.files, configured.stdout, submitted.images)
@@ -74,11 +74,11 @@ def compose_up(
     if judged.unreadable:
         return ComposeSeen(configured, RunOutcome(Exited(1), stderr=f"{judged.unreadable}\n".encode()))
     submitted.supply(judged.bases)
-    return _brought_up(place, engine, submitted, request, limits, configured=configured)
+    return _brought_up(workspace, engine, submitted, request, limits, configured=configured)
 
 
 def _brought_up(
-    place: Workshop,
+    workspace: Workspace,
     engine: Connection,
     submitted: ComposeFiles,
     request: ComposeRequest,
@@ -86,16 +86,16 @@ def _brought_up(
     *,
     configured: RunOutcome,
 ) -> ComposeSeen:
-    built = place.run(submitted.command("build"), limits.build_seconds)
+    built = workspace.run(submitted.command("build"), limits.build_seconds)
     if built.ended != Exited(0):
         return ComposeSeen(configured, built)
-    place.put(request.replaced)
+    workspace.put(request.replaced)
     began = time.monotonic()
-    up = place.run(submitted.command("up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
+    up = workspace.run(submitted.command("up", "--detach", "--no-build"), _UP_SECONDS + limits.run_seconds)
     failpoint("compose-up")
     services = _watched(engine, began + limits.run_seconds, limits)
     seconds = time.monotonic() - began
-    down = place.run(
+    down = workspace.run(
         submitted.command(*_EVERY_PROFILE, "down", "--volumes", "--remove-orphans", "--timeout", "1"), _DOWN_SECONDS
     )
     return ComposeSeen(configured, built, up, services, down, _left(engine), seconds)

@@ -9,10 +9,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from grader.dockerfile.image_names import is_called
 from grader.engine.http import Connection, Refused
 from grader.engine.images import image_config
 from grader.errors import EngineError
-from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen
+from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen, ScriptSeen
+
+PREPARED_IMAGE = "sales-predictor"
+"""How the names of the images begin that exercises with commands are about."""
 
 _NOT_FOUND = 404
 _POLL_SECONDS = 0.1
@@ -59,6 +63,21 @@ def engine_state(engine: Connection, wanted: Callable[[str], bool] = lambda _: T
         _container_seen(engine, one["Id"]) for one in listed if wanted(one["Image"]) or one["ImageID"] in known
     ]
     return EngineState(images, tuple(one for one in containers if one is not None))
+
+
+def own_engine_seen(engine: Connection) -> ScriptSeen:
+    """The student's own engine, where there is no script: what exercises are about, and what of it ended lately."""
+
+    def counts(image: str) -> bool:
+        return image.startswith(PREPARED_IMAGE)
+
+    now = engine_state(engine, counts)
+    ended = [
+        one
+        for one in containers_ended(engine, 1, time.time())
+        if counts(one.image) or any(is_called(one.image, image) for image in now.images)
+    ]
+    return ScriptSeen("own_engine", after=now, ended=tuple(ended))
 
 
 def containers_ended(engine: Connection, since: float, until: float) -> tuple[ContainerEnded, ...]:

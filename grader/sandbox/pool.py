@@ -7,19 +7,12 @@ it is thrown away. What stays is the builder's cache, which is addressed by cont
 from __future__ import annotations
 
 import json
-import re
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Any
 
 from grader.course.models import BaseImage, Limits
-from grader.dockerfile.image_names import is_allowed, is_called, normalised
-from grader.dockerfile.parser import parse
-from grader.dockerfile.policy import examine
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Connection
 from grader.engine.images import copy_image
@@ -39,18 +32,15 @@ from grader.models import (
 from grader.sandbox.compose import ComposeFiles, compose_up
 from grader.sandbox.engine_state import Moment, containers_ended, engine_state, settled, span
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
-from grader.sandbox.script import workshop
+from grader.sandbox.script import bases_in, images_named, prepare_containers, run_script
+from grader.sandbox.workspace import Workspace, open_workspace
 from grader.submissions.models import ExerciseFiles
 
 Supply = Callable[[str], object]
 """Makes a base image present in the host engine. Raises `ImageUnavailable` and `EngineError`."""
 
-Connect = Callable[[PrivateEngine], DockerEngine]
-"""Makes an engine object for a private engine."""
-
 _GIVING_BACK_SECONDS = 30.0
 """What those at work may take to give their engines back, once they have been told to stop."""
-_PREPARED_IMAGE = "sales-predictor"
 _REFUSALS_KEPT = 20
 
 
@@ -62,9 +52,7 @@ class PrivateSandbox:
     only patterns there cannot be made present ahead: `supply` makes one present in the host engine, and it is copied.
     """
 
-    host: Connection
     private: PrivateEngine
-    engine: DockerEngine
     base: str
     cancellation: Cancellation
     images: Sequence[BaseImage]
@@ -72,18 +60,19 @@ class PrivateSandbox:
 
     def script(self, files: ExerciseFiles, request: ScriptRequest, limits: Limits) -> ScriptSeen:
         """As in `Sandbox`."""
-        if files.content(request.file) is None:
+        script = files.content(request.file)
+        if script is None:
             return ScriptSeen("nothing")
-        nested = self.engine.connection
+        nested = self.private.engine.connection
         self._provide(bases_in(files, self.images))
-        for named in images_named(files.content(request.file) or b"", self.images):
+        for named in images_named(script, self.images):
             with suppress(ImageUnavailable):  # what is not to be had is for the script to be told
                 self._provide([named])
-        prepared = _prepare(nested, self.base) if request.prepared else ()
+        prepared = prepare_containers(nested, self.base) if request.prepared else ()
         before, began = engine_state(nested), Moment.now()
-        with workshop(self.host, self.private, files.files, limits, self.cancellation, images=self.images) as place:
-            outcome, failed = place.run_file(request.file, limits.script_seconds)
-            record = place.record()
+        with self._workspace(files, limits) as workspace:
+            outcome, failed = run_script(workspace, request.file, limits.script_seconds)
+            record = workspace.record()
         refused = tuple(dict.fromkeys(record.refusals))[:_REFUSALS_KEPT]
         settled(nested, limits.run_seconds, besides=prepared)
         ended = containers_ended(nested, *span(began, Moment.now()))
@@ -91,65 +80,26 @@ class PrivateSandbox:
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
         """As in `Sandbox`."""
-        submitted = ComposeFiles(files, self.images, self._provide)
-        with workshop(self.host, self.private, files.files, limits, self.cancellation, images=self.images) as place:
-            seen = compose_up(place, self.engine.connection, submitted, request, limits)
+        nested = self.private.engine.connection
+        with self._workspace(files, limits) as workspace:
+            seen = compose_up(workspace, nested, ComposeFiles(files, self.images, self._provide), request, limits)
         # Compose fails also where the engine has gone away, which is not the file's doing, and is told here.
-        self.engine.connection.call("GET", "/_ping", seconds=10)
+        nested.call("GET", "/_ping", seconds=10)
         return seen
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         """As in `Sandbox`."""
-        return self.engine.run(image, request, limits)
+        return self.private.engine.run(image, request, limits)
+
+    def _workspace(self, files: ExerciseFiles, limits: Limits) -> AbstractContextManager[Workspace]:
+        return open_workspace(self.private, files.files, limits, self.cancellation, images=self.images)
 
     def _provide(self, references: Sequence[str]) -> None:
+        engine = self.private.engine
         for reference in references:
-            if self.engine.image_labels(reference) is None:
+            if engine.image_labels(reference) is None:
                 self.supply(reference)
-                copy_image(self.host, self.engine.connection, reference)
-
-
-def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ...]:
-    """The base images that the folder's Dockerfiles need, whatever these are called."""
-    dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
-    allowed = [name for image in images for name in image.names]
-    return tuple(dict.fromkeys(base for file in dockerfiles for base in examine(parse(file.content), allowed).bases))
-
-
-def images_named(script: bytes, images: Sequence[BaseImage]) -> tuple[str, ...]:
-    """What a script may mean to run or pull without a Dockerfile: words that name base images of the course.
-
-    Only the first few, since each may have to be made: nobody works with more.
-    """
-    allowed = tuple(name for image in images for name in image.names)
-    words = dict.fromkeys(word.decode("ascii", "replace") for word in _WORD.findall(script))
-    return tuple(normalised(word) for word in words if is_allowed(word, allowed))[:_IMAGES_NAMED]
-
-
-_WORD = re.compile(rb"""[^\s"'`;&|()<>$=]{1,200}:[A-Za-z0-9_.-]{1,128}(?=[\s"'`;&|()<>]|$)""")
-_IMAGES_NAMED = 3
-
-
-@dataclass(frozen=True, slots=True)
-class OwnEngine:
-    """The student's own engine, looked at where there is no script; nothing but images named `prefix*` counts."""
-
-    engine: DockerEngine
-    prefix: str = _PREPARED_IMAGE
-
-    def look(self) -> ScriptSeen:
-        """What is there now, and which containers of those images ended lately."""
-        connection = self.engine.connection
-        now = engine_state(connection, self._counts)
-        ended = [
-            one
-            for one in containers_ended(connection, 1, time.time())
-            if self._counts(one.image) or any(is_called(one.image, image) for image in now.images)
-        ]
-        return ScriptSeen("own_engine", after=now, ended=tuple(ended))
-
-    def _counts(self, image: str) -> bool:
-        return image.startswith(self.prefix)
+                copy_image(self.private.host, engine.connection, reference)
 
 
 class PrivateSandboxes:
@@ -161,14 +111,12 @@ class PrivateSandboxes:
         settings: PrivateSettings,
         images: Sequence[BaseImage],
         *,
-        connect: Connect,
         supply: Supply,
         say: Callable[[str], None],
     ) -> None:
         self._host = host
         self._settings = settings
         self._images = images
-        self._connect = connect
         self._supply = supply
         self._say = say
         self._lock = threading.Condition()
@@ -185,7 +133,7 @@ class PrivateSandboxes:
             failpoint("sandbox-taken")
             yield sandbox
             with suppress(EngineError):  # an engine that cannot be cleaned is thrown away
-                clean = _reset(sandbox.engine.connection, pristine)
+                clean = _reset(sandbox.private.engine.connection, pristine)
             failpoint("sandbox-cleaned")
         finally:
             try:
@@ -193,7 +141,7 @@ class PrivateSandboxes:
                     stack.close()
             finally:  # an engine that cannot be removed is told of, and is nobody's any more
                 with self._lock:
-                    self._busy.remove(sandbox.engine)
+                    self._busy.remove(sandbox.private.engine)
                     if clean:
                         self._idle.append((sandbox, pristine, stack))
                     self._lock.notify_all()
@@ -216,54 +164,15 @@ class PrivateSandboxes:
         if taken is None:
             taken = self._new()
         with self._lock:
-            self._busy.append(taken[0].engine)
+            self._busy.append(taken[0].private.engine)
         return taken
 
     def _new(self) -> tuple[PrivateSandbox, EngineState, ExitStack]:
         with ExitStack() as stack:
-            private = stack.enter_context(start_private_engine(self._host.connection, self._settings, self._say))
-            engine = self._connect(private)
-            sandbox = PrivateSandbox(
-                self._host.connection,
-                private,
-                engine,
-                self._settings.images[0],
-                self._cancellation,
-                self._images,
-                self._supply,
-            )
-            return sandbox, engine_state(engine.connection), stack.pop_all()
-
-
-def _prepare(engine: Connection, base: str) -> tuple[str, ...]:
-    """An image `sales-predictor` and four containers of it: ended well, ended with an error, never started, running."""
-    command = json.dumps(["python3", "-c", "print('Predicted sales for next week: 110.0')"])
-    first = _create(engine, base, ["true"])
-    repository = {"container": first, "repo": _PREPARED_IMAGE, "tag": "latest", "changes": f"CMD {command}"}
-    engine.call("POST", "/commit", parameters=repository, json={})
-    engine.call("DELETE", f"/containers/{first}", parameters={"force": 1})
-    good, bad, created, running = (
-        _create(engine, _PREPARED_IMAGE, command) for command in ([], ["false"], [], ["sleep", "100000"])
-    )
-    for container in (good, bad):
-        waiting = engine.stream(
-            "POST", f"/containers/{container}/wait", parameters={"condition": "next-exit"}, silence=60
-        )
-        engine.call("POST", f"/containers/{container}/start")
-        list(waiting)
-        waiting.close()
-    engine.call("POST", f"/containers/{running}/start")
-    return good, bad, created, running
-
-
-def _create(engine: Connection, image: str, command: list[str]) -> str:
-    # Stopped at once: `sleep` as first process does not heed the signal that `docker stop` sends first.
-    # Without a network that has to be set up they start in half the time.
-    alone = {"NetworkDisabled": True, "HostConfig": {"NetworkMode": "none"}}
-    body: dict[str, Any] = {"Image": image, "StopSignal": "SIGKILL", **alone}
-    if command:
-        body["Cmd"] = command
-    return str(engine.call("POST", "/containers/create", json=body).json["Id"])
+            private = stack.enter_context(start_private_engine(self._host, self._settings, self._say))
+            base = self._settings.images[0]
+            sandbox = PrivateSandbox(private, base, self._cancellation, self._images, self._supply)
+            return sandbox, engine_state(private.engine.connection), stack.pop_all()
 
 
 def _reset(engine: Connection, pristine: EngineState) -> bool:

@@ -1,232 +1,105 @@
-"""Running what a student typed against a private engine, in a container with nothing but that engine's socket.
-
-The script container runs in the host engine, beside the private engine and not inside it: there, the script's own
-`docker rm -f $(docker ps -aq)` would end it. It has no network, no capabilities, a read-only root file system, and a
-copy of the submission's folder, at a path that means the same in the private engine: `-v "$PWD/data:/data"` works.
-"""
+"""Running a submission's script of docker commands in its workspace, and seeing what it does to the nested engine."""
 
 from __future__ import annotations
 
-import os
+import json
 import re
 import secrets
-import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import PurePosixPath
 from typing import Any
 
-from grader.course.models import BaseImage, Limits
+from grader.course.models import BaseImage
+from grader.dockerfile.image_names import is_allowed, normalised
+from grader.dockerfile.parser import parse
+from grader.dockerfile.policy import examine
 from grader.engine.http import Connection
-from grader.engine.ownership import labels, this_process
-from grader.engine.run import ContainerRun, container_settings, observe, remove_container
-from grader.engine.watchdog import Cancellation
-from grader.failpoints import failpoint
-from grader.models import EngineRequest, FailedCommand, MemoryFile, RunOutcome, RunRequest
-from grader.sandbox.engine_image import image_name
-from grader.sandbox.nested_engine import PrivateEngine
-from grader.sandbox.proxy.record import Record, read_record
-from grader.sandbox.proxy.server import running
-from grader.sandbox.proxy.settings import ProxySettings, Workspace
-from grader.sandbox.workspace import WorkArea, work_area
+from grader.models import FailedCommand, RunOutcome
+from grader.sandbox.engine_state import PREPARED_IMAGE
+from grader.sandbox.workspace import Workspace
+from grader.submissions.models import ExerciseFiles
 
-_SOCKET = "/var/run/docker.sock"
-_TRACED_AT = "/etc/script-trace"
-_ENVIRONMENT = (
-    ("BASH_ENV", _TRACED_AT),
-    ("COMPOSE_BAKE", "false"),
-    ("DOCKER_BUILDKIT", "0"),
-    ("DOCKER_HOST", f"unix://{_SOCKET}"),
-    ("HOME", "/tmp"),
-    ("TERM", "xterm"),  # for `clear`, which is in many a history
-)
-_TOOLS = ("docker", "sudo")
-"""Programs of ours that stand before those of the image: for commands that were typed at a terminal, as root or not."""
-
-
-@dataclass(frozen=True, slots=True)
-class ScriptOutcome:
-    """How the script ended, and the requests that it made to the private engine, in order."""
-
-    outcome: RunOutcome
-    requests: tuple[EngineRequest, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """A copy of a submission's folder, in `area`, in which commands run; and the record of what they ask the engine.
-
-    `folder` is this machine's, for the socket.
-    """
-
-    host: Connection
-    folder: Path
-    area: WorkArea
-    limits: Limits
-    cancellation: Cancellation
-
-    def record(self) -> Record:
-        """What commands have asked the engine for so far."""
-        return read_record((self.folder / "record").read_bytes())
-
-    def run(self, command: tuple[str, ...], seconds: float) -> RunOutcome:
-        """Run one command, for at most `seconds`. What it prints names the folder as `.`, wherever it is.
-
-        Raises `EngineError` also where the private engine has ended by then.
-        """
-        order = _order(secrets.token_hex(6), command, replace(self.limits, run_seconds=seconds))
-        outcome = _run(self.host, order, self._settings(order), self.cancellation)
-        self.area.check()
-        return replace(outcome, stdout=self._anywhere(outcome.stdout), stderr=self._anywhere(outcome.stderr))
-
-    def run_file(self, name: str, seconds: float) -> tuple[RunOutcome, tuple[FailedCommand, ...]]:
-        """Run a shell script, as `run` does, and learn from the shell which of its commands failed, the first 20."""
-        mark = secrets.token_hex(16)
-        (self.folder / "trace").write_text(_TRACE.replace("@MARK@", mark), encoding="ascii")
-        outcome = self.run(("bash", name), seconds)
-        stderr, failed = failed_commands(outcome.stderr, mark)
-        return replace(outcome, stderr=stderr), failed
-
-    def put(self, files: tuple[MemoryFile, ...]) -> None:
-        """Write vetted files into the folder, where they replace what is there."""
-        self.area.put(files)
-
-    def _anywhere(self, printed: bytes) -> bytes:
-        return printed.replace(os.fsencode(self.area.work), b".").replace(os.fsencode(self.area.root), b"..")
-
-    def _settings(self, order: ContainerRun) -> dict[str, Any]:
-        """The settings of a hardened run, and what a script needs besides."""
-        settings = container_settings(order)
-        settings["WorkingDir"] = str(self.area.work)
-        settings["User"] = f"{os.getuid()}:{os.getgid()}"  # without capabilities, only the owner can use the socket
-        tools = [f"{self.folder / f'tool-{name}'}:/usr/local/bin/{name}:ro" for name in _TOOLS]
-        settings["HostConfig"] |= {
-            "Binds": [f"{self.folder / 's'}:{_SOCKET}", f"{self.folder / 'trace'}:{_TRACED_AT}:ro", *tools],
-            "Mounts": [self.area.mount],
-            "ReadonlyRootfs": True,
-            "Init": True,  # a shell does not pass on signals, and leaves zombies
-        }
-        return settings
-
+# ── the script ──────────────────────────────────────────────────────────────────────────
 
 _TRACE = """\
 unset BASH_ENV
 trap 'printf "@MARK@ %d %d %s\\n" "$?" "$LINENO" "${BASH_COMMAND%%$'"'\\n'"'*}" >&2' ERR
 """
 """What bash reads before a script: to say each command that fails. For feedback only, since a script can undo it."""
-_KEPT = 20
+_FAILURES_KEPT = 20
+
+
+def run_script(workspace: Workspace, name: str, seconds: float) -> tuple[RunOutcome, tuple[FailedCommand, ...]]:
+    """Run a shell script of the workspace, and learn from the shell which of its commands failed, the first 20."""
+    mark = secrets.token_hex(16)
+    outcome = workspace.run(("bash", name), seconds, preamble=_TRACE.replace("@MARK@", mark))
+    stderr, failed = failed_commands(outcome.stderr, mark)
+    return replace(outcome, stderr=stderr), failed
 
 
 def failed_commands(stderr: bytes, mark: str) -> tuple[bytes, tuple[FailedCommand, ...]]:
     """Take the shell's news of failed commands out of what a script printed. Pure."""
-    told = re.compile(rb"%b (\d{1,3}) (\d{1,6}) (.*)\n" % mark.encode())
+    news = re.compile(rb"%b (\d{1,3}) (\d{1,6}) (.*)\n" % mark.encode())
     found = [
         FailedCommand(int(line), int(code), command.decode("utf-8", "replace"))
-        for code, line, command in told.findall(stderr)
+        for code, line, command in news.findall(stderr)
     ]
-    return told.sub(b"", stderr), tuple(found[:_KEPT])
+    return news.sub(b"", stderr), tuple(found[:_FAILURES_KEPT])
 
 
-@contextmanager
-def workshop(
-    host: Connection,
-    engine: PrivateEngine,
-    files: tuple[MemoryFile, ...],
-    limits: Limits,
-    cancellation: Cancellation | None = None,
-    *,
-    images: Sequence[BaseImage] = (),
-) -> Iterator[Workshop]:
-    """An empty folder with `files`, and a socket to the engine. One at a time for an engine.
+# ── what it needs ───────────────────────────────────────────────────────────────────────
 
-    `images` are what may be built from, besides what commands build themselves.
+_WORD = re.compile(rb"""[^\s"'`;&|()<>$=]{1,200}:[A-Za-z0-9_.-]{1,128}(?=[\s"'`;&|()<>]|$)""")
+_IMAGES_NAMED = 3
 
-    The folder is of limited size, and in memory: who writes more than the area holds is told that no space is left.
-    What commands make in the private engine stays there. Of `limits`, `output_kb`, `memory_mb`, `processes` and `cpus`
-    bound a command itself; what it starts is bounded by the private engine.
+
+def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ...]:
+    """The base images that the folder's Dockerfiles need, whatever these are called."""
+    dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
+    allowed = [name for image in images for name in image.names]
+    return tuple(dict.fromkeys(base for file in dockerfiles for base in examine(parse(file.content), allowed).bases))
+
+
+def images_named(script: bytes, images: Sequence[BaseImage]) -> tuple[str, ...]:
+    """What a script may mean to run or pull without a Dockerfile: words that name base images of the course.
+
+    Only the first few, since each may have to be made: nobody works with more.
     """
-    folder = engine.folder / f"script-{secrets.token_hex(6)}"
-    try:
-        folder.mkdir()
-        (folder / "trace").touch()
-        _put_tools(folder)
-        with (
-            work_area(host, engine) as area,
-            running(_settings(engine, folder, str(area.work), images, limits), area.make_folder),
-        ):
-            area.put(files)
-            failpoint("workshop-made")
-            yield Workshop(host, folder, area, limits, cancellation or Cancellation())
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        failpoint("workshop-removed")
+    allowed = tuple(name for image in images for name in image.names)
+    words = dict.fromkeys(word.decode("ascii", "replace") for word in _WORD.findall(script))
+    return tuple(normalised(word) for word in words if is_allowed(word, allowed))[:_IMAGES_NAMED]
 
 
-def _settings(
-    engine: PrivateEngine, folder: Path, work: str, images: Sequence[BaseImage], limits: Limits
-) -> ProxySettings:
-    return ProxySettings(
-        listen=str(folder / "s"),
-        engine=engine.endpoint.removeprefix("unix://"),
-        record=str(folder / "record"),
-        workspace=Workspace(work, work),
-        images=tuple(name for image in images for name in image.names),
-        context_mb=limits.context_mb,
-        context_files=limits.context_files,
-        cpus=engine.cpus,
+# ── what is there before it ─────────────────────────────────────────────────────────────
+
+
+def prepare_containers(engine: Connection, base: str) -> tuple[str, ...]:
+    """Make an image and four containers of it: ended well, ended with an error, never started, running; their ids."""
+    command = json.dumps(["python3", "-c", "print('Predicted sales for next week: 110.0')"])
+    first = _create(engine, base, ["true"])
+    repository = {"container": first, "repo": PREPARED_IMAGE, "tag": "latest", "changes": f"CMD {command}"}
+    engine.call("POST", "/commit", parameters=repository, json={})
+    engine.call("DELETE", f"/containers/{first}", parameters={"force": 1})
+    good, bad, created, running = (
+        _create(engine, PREPARED_IMAGE, command) for command in ([], ["false"], [], ["sleep", "100000"])
     )
+    for container in (good, bad):
+        waiting = engine.stream(
+            "POST", f"/containers/{container}/wait", parameters={"condition": "next-exit"}, silence=60
+        )
+        engine.call("POST", f"/containers/{container}/start")
+        list(waiting)
+        waiting.close()
+    engine.call("POST", f"/containers/{running}/start")
+    return good, bad, created, running
 
 
-def _put_tools(folder: Path) -> None:
-    for name in _TOOLS:
-        target = folder / f"tool-{name}"
-        target.write_bytes((resources.files("grader.sandbox") / "tools" / name).read_bytes())
-        target.chmod(0o755)
-
-
-def run_script(
-    host: Connection,
-    engine: PrivateEngine,
-    files: tuple[MemoryFile, ...],
-    limits: Limits,
-    *,
-    command: tuple[str, ...] = ("bash", "commands.sh"),
-    images: Sequence[BaseImage] = (),
-    cancellation: Cancellation | None = None,
-) -> ScriptOutcome:
-    """Run `command` in a new folder with `files`, for at most `limits.script_seconds`.
-
-    Raises `EngineError` for faults that are not the script's, `Cancelled` when told to stop.
-    """
-    with workshop(host, engine, files, limits, cancellation, images=images) as place:
-        outcome = place.run(command, limits.script_seconds)
-        return ScriptOutcome(outcome, place.record().requests)
-
-
-def _order(run: str, command: tuple[str, ...], limits: Limits) -> ContainerRun:
-    ours = this_process()
-    return ContainerRun(
-        image=image_name(),
-        name=f"grader-script-{run}",
-        request=RunRequest(args=command, environment=_ENVIRONMENT),
-        limits=limits,
-        labels=labels(run, ours, "container"),
-        volume_labels=labels(run, ours, "volume"),
-        cpus=float(os.cpu_count() or 1),
-        capabilities=(),
-        names_localhost=False,  # its one way out is a socket, and the image has no program that would look a name up
-    )
-
-
-def _run(host: Connection, order: ContainerRun, settings: dict[str, Any], cancellation: Cancellation) -> RunOutcome:
-    cancellation.check()
-    created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=settings)
-    container = created.json["Id"]
-    failpoint("script-created")
-    try:
-        return observe(host, container, order, cancellation)
-    finally:
-        failpoint("script-ended")
-        remove_container(host, container)
+def _create(engine: Connection, image: str, command: list[str]) -> str:
+    # Stopped at once: `sleep` as first process does not heed the signal that `docker stop` sends first.
+    # Without a network that has to be set up they start in half the time.
+    alone = {"NetworkDisabled": True, "HostConfig": {"NetworkMode": "none"}}
+    body: dict[str, Any] = {"Image": image, "StopSignal": "SIGKILL", **alone}
+    if command:
+        body["Cmd"] = command
+    return str(engine.call("POST", "/containers/create", json=body).json["Id"])

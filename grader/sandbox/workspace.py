@@ -1,161 +1,199 @@
-"""The folder that scripts work in, on the area of a private engine: a file system of limited size.
+"""The workspace: a copy of a submission's folder in which its commands run, with the proxy before the nested engine.
 
-The area is a volume of the host engine, mounted at the same path in the private engine and in script containers. It is
-none of this machine's folders, so files are put into it through the engine's archive API, by way of a container that is
-there for nothing else: what a link in the folder leads to is at most a file of that container's own.
+Commands run in script containers beside the nested engine and not inside it: there, a script's own
+`docker rm -f $(docker ps -aq)` would end them. A script container has no network, no capabilities, a read-only root
+file system, the folder at the path that it has in the nested engine, so that `-v "$PWD/data:/data"` works, and the
+socket that the proxy listens at.
+
+The folder is a volume of limited size, mounted in the script containers, the nested engine, and the helper container,
+by way of which files are put into it: what a link in it leads to is at most a file of that container's own. Since it is
+a mount, no script can put a link in its place.
 """
 
 from __future__ import annotations
 
-import io
 import os
 import secrets
-import tarfile
-import time
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Any
 
-from grader.engine.files import has_path
-from grader.engine.http import Connection
+from grader.course.models import BaseImage, Limits
 from grader.engine.ownership import labels, this_process
-from grader.engine.run import remove_container
+from grader.engine.run import ContainerRun, container_settings, observe, remove_container
+from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError
-from grader.models import MemoryFile
+from grader.failpoints import failpoint
+from grader.models import MemoryFile, RunOutcome, RunRequest
 from grader.sandbox.engine_image import image_name
-from grader.sandbox.nested_engine import AREA, PrivateEngine
+from grader.sandbox.helper import output_of, put_files, read_file, run_program, start_program
+from grader.sandbox.nested_engine import ENGINE_SOCKET, PROXY_FILES, SCRIPT_FILES, PrivateEngine
+from grader.sandbox.proxy.record import Record, read_record
+from grader.sandbox.proxy.settings import ProxySettings
+from grader.sandbox.proxy.settings import Workspace as SharedFolder
 
-_WORK = "work"
-_CLEARING_SECONDS = 60.0
-_MEBIBYTE = 2**20
+_SCRIPT_AT = "/run"
+"""Where script containers have the folder of their socket. `/var/run`, where Docker's own is, leads there."""
+_PREAMBLE = "preamble"
+_ENVIRONMENT: tuple[tuple[str, str], ...] = (
+    ("COMPOSE_BAKE", "false"),
+    ("DOCKER_BUILDKIT", "0"),
+    ("DOCKER_HOST", "unix:///var/run/docker.sock"),
+    ("HOME", "/tmp"),
+    ("PATH", f"{_SCRIPT_AT}/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
+    ("TERM", "xterm"),  # for `clear`, which is in many a history
+)
+_RECORD, _SETTINGS = "record", "settings.json"
+_START = f"python3 -IS {PROXY_FILES}/main.py {PROXY_FILES}/{_SETTINGS} </dev/null & read _; kill $!; wait $!"
+"""The proxy runs until a line comes, or the end of input."""
+_PROXY_SECONDS = 30.0
+"""The longest wait for the proxy to listen, or to end; either takes a fifth of a second."""
 
 
 @dataclass(frozen=True, slots=True)
-class WorkArea:
-    """The area at `root`, and the container by way of which it is written to.
+class Workspace:
+    """A folder in which commands run, and the record of what they ask the engine. See `open_workspace`."""
 
-    `mount` is the area as an entry of `HostConfig.Mounts`, for containers in which commands run in `work`; `engine` the
-    container of the private engine, which keeps the area mounted.
-    """
+    private: PrivateEngine
+    limits: Limits
+    cancellation: Cancellation
 
-    host: Connection
-    keeper: str
-    root: Path
-    mount: Mapping[str, object]
-    engine: str
+    def run(self, command: Sequence[str], seconds: float, *, preamble: str = "") -> RunOutcome:
+        """Run one command, for at most `seconds`. What it prints names the folder as `.`.
 
-    @property
-    def work(self) -> Path:
-        """The folder, by its path in the private engine and in script containers; this machine has none there."""
-        return self.root / _WORK
+        If it is bash, it runs the `preamble` first. Raises `EngineError` also where the private engine has ended.
+        """
+        environment = _ENVIRONMENT
+        if preamble:
+            environment = (*environment, ("BASH_ENV", f"{_SCRIPT_AT}/{_PREAMBLE}"))
+            file = MemoryFile(_PREAMBLE, preamble.encode())
+            put_files(self.private.host, self.private.helper, SCRIPT_FILES, [file])
+        run, ours = secrets.token_hex(6), this_process()
+        order = ContainerRun(
+            image=image_name(),
+            name=f"grader-script-{run}",
+            request=RunRequest(args=tuple(command), environment=environment),
+            limits=replace(self.limits, run_seconds=seconds),
+            labels=labels(run, ours, "container"),
+            volume_labels=labels(run, ours, "volume"),
+            cpus=self.private.cpus,
+            capabilities=(),
+            names_localhost=False,  # its one way out is a socket, and the image has nothing that would look a name up
+        )
+        outcome = self._observed(order)
+        self.private.check()
+        return replace(outcome, stdout=self._relative(outcome.stdout), stderr=self._relative(outcome.stderr))
 
-    def put(self, files: Iterable[MemoryFile]) -> None:
-        """Write vetted files, whose paths are relative, into `work`. They replace what is there, also a link.
+    def put(self, files: Sequence[MemoryFile]) -> None:
+        """Write vetted files into the folder. They replace what is there, also a link.
 
         Scripts get the line ends of Unix: to bash, the other half of an editor's CRLF is part of the last word.
         """
-        written = [
-            MemoryFile(file.path, _unix(file) if file.path.endswith(".sh") else file.content, file.mode)
-            for file in files
-        ]
-        folders = {PurePosixPath(), *(parent for file in written for parent in PurePosixPath(file.path).parents)}
-        self._unpack(_archive(sorted(folders), written))
+        written = [_with_unix_line_ends(file) for file in files]
+        put_files(self.private.host, self.private.helper, self.private.workspace, written)
 
-    def make_folder(self, path: PurePosixPath) -> None:
-        """Make a folder below `work`, as the engine does for a bind mount, unless something is there.
+    def record(self) -> Record:
+        """What commands have asked the engine for so far."""
+        return read_record(read_file(self.private.host, self.private.helper, f"{PROXY_FILES}/{_RECORD}"))
 
-        What stands in the way is for the engine to complain about, in words that students find elsewhere too.
-        """
-        parts = [path, *path.parents][:-1]  # without the work folder itself
-        with suppress(EngineError):
-            missing = [part for part in parts if not has_path(self.host, self.keeper, str(self.work / part))]
-            if missing:
-                self._unpack(_archive(sorted(missing), ()))
+    def _observed(self, order: ContainerRun) -> RunOutcome:
+        host = self.private.host
+        self.cancellation.check()
+        created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=self._settings(order))
+        container = created.json["Id"]
+        failpoint("script-created")
+        try:
+            return observe(host, container, order, self.cancellation)
+        finally:
+            failpoint("script-ended")
+            remove_container(host, container)
 
-    def check(self) -> None:
-        """Raise `EngineError` if the private engine has ended: its area is empty then, and no command is to blame."""
-        state = self.host.call("GET", f"/containers/{self.engine}/json").json["State"]
-        if not state.get("Running"):
-            raise EngineError(
-                f"The private engine ended while commands were run (exit code {state.get('ExitCode')}), so what they "
-                "came to says nothing."
-            )
+    def _settings(self, order: ContainerRun) -> dict[str, Any]:
+        """The settings of a hardened run, and what a script needs besides."""
+        settings = container_settings(order)
+        settings["WorkingDir"] = self.private.workspace
+        settings["HostConfig"] |= {
+            "Mounts": [
+                self.private.mount("workspace", self.private.workspace),
+                self.private.mount("script", _SCRIPT_AT, read_only=True),
+            ],
+            "ReadonlyRootfs": True,
+            "Init": True,  # a shell does not pass on signals, and leaves zombies
+        }
+        return settings
 
-    def _unpack(self, archive: bytes) -> None:
-        self.host.call("PUT", f"/containers/{self.keeper}/archive", parameters={"path": str(self.root)}, data=archive)
+    def _relative(self, printed: bytes) -> bytes:
+        return printed.replace(os.fsencode(self.private.workspace), b".")
 
 
 @contextmanager
-def work_area(host: Connection, engine: PrivateEngine) -> Iterator[WorkArea]:
-    """The area of a private engine, with nothing in it. Only one may be open for an engine.
+def open_workspace(
+    private: PrivateEngine,
+    files: Sequence[MemoryFile],
+    limits: Limits,
+    cancellation: Cancellation | None = None,
+    *,
+    images: Sequence[BaseImage] = (),
+) -> Iterator[Workspace]:
+    """A workspace with `files` and nothing else in it. One at a time for an engine.
 
-    What is left there at the end goes when it is next opened, or with the engine. Raises `EngineError`.
+    `images` are what may be built from, besides what commands build themselves. The folder is of limited size, and in
+    memory: who writes more than it holds is told that no space is left. What commands make in the private engine stays
+    there. Of `limits`, `output_kb`, `memory_mb`, `processes` and `cpus` bound a command itself; what it starts is
+    bounded by the private engine.
     """
-    root = engine.folder / AREA
-    mount = {"Type": "volume", "Source": engine.area, "Target": str(root), "VolumeOptions": {"NoCopy": True}}
-    run = secrets.token_hex(6)
-    created = host.call(
-        "POST", "/containers/create", parameters={"name": f"grader-script-{run}-area"}, json=_keeper(run, root, mount)
+    workspace = Workspace(private, limits, cancellation or Cancellation())
+    settings = MemoryFile(_SETTINGS, _proxy_settings(private, limits, images).to_json())
+    put_files(private.host, private.helper, PROXY_FILES, [settings, MemoryFile(_RECORD, b"")])
+    with ExitStack() as stack:
+        stack.callback(failpoint, "workspace-removed")
+        wait_until_listening = stack.enter_context(_proxy(private))
+        # By the nested engine's container, whose root may remove what others wrote.
+        run_program(private.host, private.container, ("find", private.workspace, "-mindepth", "1", "-delete"))
+        workspace.put(files)
+        wait_until_listening()
+        failpoint("workspace-made")
+        yield workspace
+
+
+def _proxy_settings(private: PrivateEngine, limits: Limits, images: Sequence[BaseImage]) -> ProxySettings:
+    folder = private.workspace
+    return ProxySettings(
+        listen=f"{SCRIPT_FILES}/docker.sock",
+        engine=ENGINE_SOCKET,
+        record=f"{PROXY_FILES}/{_RECORD}",
+        workspace=SharedFolder(folder, folder, folder),
+        images=tuple(name for image in images for name in image.names),
+        context_mb=limits.context_mb,
+        context_files=limits.context_files,
+        cpus=private.cpus,
     )
-    area = WorkArea(host, str(created.json["Id"]), root, mount, engine.container)
-    try:
-        if has_path(host, area.keeper, str(area.work)):
-            _clear(host, area.keeper)
-        yield area
-    finally:
-        remove_container(host, area.keeper)
 
 
-def _keeper(run: str, root: Path, mount: Mapping[str, object]) -> dict[str, Any]:
-    """A container that, when it is started, empties the area: root's files too, following no link."""
-    return {
-        "Image": image_name(),
-        "Entrypoint": [],
-        "Cmd": ["find", str(root), "-mindepth", "1", "-delete"],
-        "Labels": dict(labels(run, this_process(), "container")),
-        "NetworkDisabled": True,  # as in `runner.container_settings`
-        "HostConfig": {
-            "NetworkMode": "none",
-            "ReadonlyRootfs": True,
-            "CapDrop": ["ALL"],
-            "CapAdd": ["DAC_OVERRIDE", "FOWNER"],
-            "SecurityOpt": ["no-new-privileges:true"],
-            "Memory": 64 * _MEBIBYTE,
-            "PidsLimit": 16,
-            "LogConfig": {"Type": "none"},
-            "Mounts": [mount],
-        },
-    }
+@contextmanager
+def _proxy(private: PrivateEngine) -> Iterator[Callable[[], None]]:
+    """Have the proxy run in the helper container until the block ends. Gives what waits until it listens."""
+    with start_program(private.host, private.helper, ("sh", "-c", _START)) as stream:
+        stream.settimeout(_PROXY_SECONDS)
+        printed = output_of(stream)
+
+        def wait_until_listening() -> None:
+            said = b""
+            while not said.endswith(b"listening\n"):
+                piece = next(printed, b"")
+                said += piece
+                if not piece:
+                    raise EngineError(f"The proxy before the private engine did not start: {said.decode()}")
+
+        try:
+            yield wait_until_listening
+        finally:
+            with suppress(OSError, EngineError):  # the containers may have ended, and the proxy with them
+                stream.sendall(b"\n")
+                for _ in printed:
+                    pass
 
 
-def _clear(host: Connection, keeper: str) -> None:
-    host.call("POST", f"/containers/{keeper}/start")
-    ended = host.call("POST", f"/containers/{keeper}/wait", seconds=_CLEARING_SECONDS).json
-    if ended.get("StatusCode") != 0:
-        raise EngineError("The folder of the script before could not be emptied, so no script can be run there.")
-
-
-def _unix(file: MemoryFile) -> bytes:
-    return file.content.replace(b"\r\n", b"\n")
-
-
-def _archive(folders: Iterable[PurePosixPath], files: Iterable[MemoryFile]) -> bytes:
-    """A tar of folders and files in `work`, which belong to the user who grades, as whom scripts run."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for folder in folders:
-            archive.addfile(_entry(folder, tarfile.DIRTYPE, 0o755))
-        for file in files:
-            entry = _entry(PurePosixPath(file.path), tarfile.REGTYPE, file.mode)
-            entry.size = len(file.content)
-            archive.addfile(entry, io.BytesIO(file.content))
-    return buffer.getvalue()
-
-
-def _entry(path: PurePosixPath, kind: bytes, mode: int) -> tarfile.TarInfo:
-    entry = tarfile.TarInfo(str(_WORK / path))
-    entry.type, entry.mode, entry.mtime = kind, mode, int(time.time())
-    entry.uid, entry.gid = os.getuid(), os.getgid()
-    return entry
+def _with_unix_line_ends(file: MemoryFile) -> MemoryFile:
+    return replace(file, content=file.content.replace(b"\r\n", b"\n")) if file.path.endswith(".sh") else file

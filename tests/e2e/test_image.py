@@ -1,55 +1,144 @@
-"""The grader as an image, for CI: built from the top-level Dockerfile, it grades through a mounted engine socket."""
+"""The grader as an image: it grades where nothing is shared with the engine but the engine's API.
+
+Built from the top-level Dockerfile, it reaches the engine through the mounted socket, or over TCP as it would a remote
+one. The submission is copied into its container, so no folder is shared either.
+"""
 
 from __future__ import annotations
 
 import io
+import json
+import os
 import shutil
+import socket
+import subprocess
 import tarfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from grader.base_images.provider import BaseImages, base_of
+from grader.checks import REASONS
+from grader.course.folder import open_course
 from grader.course.models import Limits
+from grader.dockerfile.models import Dockerfile
+from grader.dockerfile.parser import parse
 from grader.engine.client import connect
 from grader.engine.protocol import BuildJob
 from grader.models import Built
-from tests.dockerfiles import dockerfile
 from tests.e2e.conftest import ROOT, docker
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(900)]  # its build downloads NumPy and pandas
 SOCKET = Path("/var/run/docker.sock")
+BASE = "python:3.11-slim"
+
+RIGHT = {
+    "3.1.2": "two-commands",
+    "3.1.4": "entrypoint-with-the-script",
+    "3.3.1": "tagged-afterwards",
+    "3.3.3": "short-notation",
+    "3.3.5": "one-by-one-in-a-loop",
+}
+WRONG = {
+    "3.1.2": "another-folder-built",
+    "3.1.4": "command-instead-of-entrypoint",
+    "3.3.1": "tag-failed-and-nobody-noticed",
+    "3.3.3": "mounted-where-nobody-reads",
+    "3.3.5": "only-the-exited-ones",
+}
 
 
 def context() -> bytes:
     """The repository as a build context: what the Dockerfile copies, and nothing else."""
-    parts = ("Dockerfile", "LICENSE", "README.md", "exercises.yaml", "docs/handbook", "pyproject.toml", "requirements")
+    copied = ("Dockerfile", "LICENSE", "README.md", "exercises.yaml", "pyproject.toml", "requirements", "docs/handbook")
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for part in (*parts, "scripts", "starter", "reference", "grader"):
+        for part in (*copied, "scripts", "starter", "reference", "grader"):
             archive.add(ROOT / part, part, filter=lambda entry: None if "__pycache__" in entry.name else entry)
     return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
-def grader_image() -> Iterator[str]:
+def grader_image(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Built through our own engine object, which removes it with everything of it at the end."""
+    course = open_course(ROOT, os.environ, ROOT, REASONS).course
     with connect() as engine:
-        job = BuildJob(context(), dockerfile((ROOT / "Dockerfile").read_bytes()), "grader")
+        images = BaseImages(engine, say=print, cache=tmp_path_factory.mktemp("cache"), environment=os.environ)
+        base = base_of(BASE, course.images)
+        assert base
+        images.ensure(base, BASE)
+        dockerfile = parse((ROOT / "Dockerfile").read_bytes())
+        assert isinstance(dockerfile, Dockerfile)
+        job = BuildJob(context(), dockerfile, "grader")
         built = engine.build(job, Limits(build_seconds=800), lambda _step: None)
         assert isinstance(built, Built), built
         yield built.image
 
 
-@pytest.mark.skipif(not SOCKET.is_socket(), reason="the engine has no local socket to mount")
-def test_it_grades_through_the_mounted_socket(grader_image: str, tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "reference/solutions/3.1.4/entrypoint-with-the-script", tmp_path / "3.1.4")
-    run = ("run", "--rm", "-v", f"{SOCKET}:{SOCKET}", "-v", f"{tmp_path}:/submission:ro", grader_image)
-    done = docker(*run, "check", "/submission/3.1.4")
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "10 / 10" in done.stdout
-    wrong = ROOT / "reference/wrong/3.1.4/command-instead-of-entrypoint"
-    shutil.copytree(wrong, tmp_path / "other/3.1.4")
-    done = docker(*run, "check", "/submission/other")
-    assert done.returncode == 1, done.stdout + done.stderr
-    assert "no ENTRYPOINT" in done.stdout
+@pytest.fixture
+def relay() -> Iterator[str]:
+    """The engine of this machine at a TCP address of it, as in DOCKER_HOST."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        threading.Thread(target=accept, args=(server,), daemon=True).start()
+        yield f"tcp://127.0.0.1:{server.getsockname()[1]}"
+        server.shutdown(socket.SHUT_RDWR)
+
+
+def accept(server: socket.socket) -> None:
+    with suppress(OSError):
+        while True:
+            threading.Thread(target=carry, args=(server.accept()[0],), daemon=True).start()
+
+
+def carry(client: socket.socket) -> None:
+    with client, socket.socket(socket.AF_UNIX) as engine:
+        engine.connect(str(SOCKET))
+        answers = threading.Thread(target=pump, args=(engine, client), daemon=True)
+        answers.start()
+        pump(client, engine)
+        answers.join()
+
+
+def pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def grade(image: str, submission: Path, *options: str) -> tuple[int, dict[str, str]]:
+    """Grade a folder that is copied into a container of the image: the exit code, and each exercise's status."""
+    created = docker("create", *options, image, "check", "/submission", "--format", "json")
+    assert created.returncode == 0, created.stderr
+    container = created.stdout.strip()
+    try:
+        assert docker("cp", f"{submission}/.", f"{container}:/submission").returncode == 0
+        command = ["docker", "start", "--attach", container]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
+        report: dict[str, Any] = json.loads(done.stdout) if done.stdout else pytest.fail(done.stderr)
+    finally:
+        docker("rm", "--force", container)
+    statuses = {one["id"]: one["status"] for one in report["exercises"] if one["id"] in RIGHT}
+    messages = [check["message"] for one in report["exercises"] for check in one["checks"]]
+    return done.returncode, statuses if "not_graded" not in statuses.values() else pytest.fail("\n".join(messages))
+
+
+SOCKET_MOUNTED = ("--volume", f"{SOCKET}:{SOCKET}")
+OVER_TCP = ("--network", "host", "--user", "1000:1000", "--env")
+
+
+@pytest.mark.parametrize("way", [SOCKET_MOUNTED, OVER_TCP], ids=["mounted socket", "TCP, as a user"])
+@pytest.mark.parametrize(("kind", "code", "status"), [("solutions", 0, "passed"), ("wrong", 1, "failed")])
+def test_it_grades_wherever_the_engine_is(
+    grader_image: str, relay: str, tmp_path: Path, *, way: tuple[str, ...], kind: str, code: int, status: str
+) -> None:
+    names = RIGHT if kind == "solutions" else WRONG
+    for exercise, name in names.items():
+        shutil.copytree(ROOT / "reference" / kind / exercise / name, tmp_path / exercise)
+    options = (*way, f"DOCKER_HOST={relay}") if way is OVER_TCP else way
+    assert grade(grader_image, tmp_path, *options) == (code, dict.fromkeys(names, status))

@@ -59,7 +59,7 @@ WORLDS = {
     "private": World(commands, ("--exercise", "3.3.5")),
     "compose": World(compose, ("--exercise", "3.3.3")),
 }
-NEEDS_PRIVATE = ("private-", "sandbox-", "workshop-", "script-")
+NEEDS_PRIVATE = ("private-", "sandbox-", "workspace-", "script-")
 AGAIN = ("attempt-recorded:3", "verdict-committed:2", "build-progress:7", "container-created:5", "image-untagged:3")
 """Later times of points that are passed often: in the middle of the class, with verdicts in the journal already."""
 FAST = ("image-made:2", "container-started:3", "verdict-uncommitted", "file-written:2")

@@ -10,7 +10,7 @@ import pytest
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
 from grader.models import BuildFailed, Built
-from grader.sandbox.nested_engine import PrivateSettings, start_private_engine
+from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from tests.engine.contexts import BASE, LIMITS, ignore, make_job
 from tests.engine.test_private import why_not_nested
 
@@ -22,19 +22,19 @@ ON_A_STAGE = f"FROM {BASE} AS below\nONBUILD RUN echo one\nFROM below\nARG WORD=
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
     with connect(builder="buildkit") as host:
         if reason := why_not_nested(host.connection):
             pytest.skip(f"no engine can run in a container here: {reason}")
         settings = PrivateSettings((BASE,), tmp_path_factory.mktemp("cache"), os.environ)
-        with start_private_engine(host.connection, settings, print) as private:
-            yield private.endpoint
+        with start_private_engine(host, settings, print) as private:
+            yield private
 
 
 @pytest.mark.parametrize("builder", ["buildkit", "classic"])
 @pytest.mark.parametrize(("dockerfile", "own"), [(ON_AN_IMAGE, (3, 4)), (ON_A_STAGE, (5, 6))], ids=["image", "stage"])
-def test_a_step_has_its_own_line(endpoint: str, builder: str, dockerfile: str, own: tuple[int, int]) -> None:
-    with connect(endpoint=endpoint, tier="private", builder=builder) as engine:
+def test_a_step_has_its_own_line(private: PrivateEngine, builder: str, dockerfile: str, own: tuple[int, int]) -> None:
+    with connect(endpoint="nested", open_stream=private.open_stream, tier="private", builder=builder) as engine:
         _make_base(engine)
         failed = engine.build(make_job(dockerfile), LIMITS, ignore)
         assert isinstance(failed, BuildFailed)

@@ -21,7 +21,7 @@ import pytest
 
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.http import Answer, Connection, Refused, Stream
+from grader.engine.http import Connection, Refused
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.engine.run import remove_container
 from grader.errors import EngineError
@@ -48,12 +48,12 @@ def settings(cache: Path) -> PrivateSettings:
 
 
 @pytest.fixture(scope="module")
-def host() -> Iterator[Connection]:
+def host() -> Iterator[DockerEngine]:
     """The engine of this machine, if containers in it may be given what a nested engine needs."""
     with connect(builder="buildkit") as engine:
         if reason := why_not_nested(engine._connection):
             pytest.skip(f"no engine can run in a container here: {reason}")
-        yield engine._connection
+        yield engine
         ours = str(this_process())
         assert [one for one in our_objects(engine._connection) if dict(one.labels).get(OWNER_LABEL) == ours] == []
 
@@ -87,15 +87,20 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def private(host: Connection, cache: Path) -> Iterator[PrivateEngine]:
+def private(host: DockerEngine, cache: Path) -> Iterator[PrivateEngine]:
     with start_private_engine(host, settings(cache), print) as engine:
         yield engine
 
 
 @pytest.fixture
-def engine(private: PrivateEngine) -> Iterator[DockerEngine]:
-    with connect(endpoint=private.endpoint, tier="private") as engine:
-        yield engine
+def engine(private: PrivateEngine) -> DockerEngine:
+    return private.engine
+
+
+def gateway(private: PrivateEngine) -> str:
+    """The address of this machine on the network of the private engine's container."""
+    details = private.host.call("GET", f"/containers/{private.container}/json").json
+    return str(details["NetworkSettings"]["Networks"]["bridge"]["Gateway"])
 
 
 # ── what it is for ──────────────────────────────────────────────────────────────────────
@@ -138,22 +143,18 @@ except OSError as error:
 
 def reach(private: PrivateEngine, network: str, address: str, port: int) -> str:
     """What a container in this network of the private engine sees when it connects."""
-    with connect(endpoint=private.endpoint, tier="private") as engine:
-        connection = engine._connection
-        body = {
-            "Image": BASE,
-            "Cmd": ["python", "-c", REACH, address, str(port)],
-            "HostConfig": {"NetworkMode": network},
-        }
-        container = connection.call("POST", "/containers/create", json={**body, "Tty": True}).json["Id"]
-        try:
-            connection.call("POST", f"/containers/{container}/start")
-            connection.call("POST", f"/containers/{container}/wait")
-            log = connection.stream("GET", f"/containers/{container}/logs", parameters={"stdout": 1}, silence=10)
-            with closing(log):
-                return b"".join(log).decode().strip()
-        finally:
-            remove_container(connection, container)
+    connection = private.engine.connection
+    command = ["python", "-c", REACH, address, str(port)]
+    body = {"Image": BASE, "Cmd": command, "HostConfig": {"NetworkMode": network}, "Tty": True}
+    container = connection.call("POST", "/containers/create", json=body).json["Id"]
+    try:
+        connection.call("POST", f"/containers/{container}/start")
+        connection.call("POST", f"/containers/{container}/wait")
+        log = connection.stream("GET", f"/containers/{container}/logs", parameters={"stdout": 1}, silence=10)
+        with closing(log):
+            return b"".join(log).decode().strip()
+    finally:
+        remove_container(connection, container)
 
 
 def test_what_a_cloud_tells_its_machines_is_not_told_here(private: PrivateEngine) -> None:
@@ -174,12 +175,11 @@ class _Asked(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def test_the_engine_itself_fetches_nothing(host: Connection, engine: DockerEngine) -> None:
+def test_the_engine_itself_fetches_nothing(private: PrivateEngine, engine: DockerEngine) -> None:
     """No gate stands before the Dockerfiles that a script writes. What their RUN does is another thing."""
-    gateway = host.call("GET", "/networks/bridge").json["IPAM"]["Config"][0]["Gateway"]
     with http.server.ThreadingHTTPServer(("", 0), _Asked) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        place = f"{gateway}:{server.server_port}"
+        place = f"{gateway(private)}:{server.server_port}"
         try:
             fetch = f"import urllib.request; urllib.request.urlopen('http://{place}/by-run')"
             assert isinstance(engine.build(make_job(f'RUN python -c "{fetch}"\n'), LIMITS, ignore), Built)
@@ -192,27 +192,23 @@ def test_the_engine_itself_fetches_nothing(host: Connection, engine: DockerEngin
     assert _Asked.paths == ["/by-run"]
 
 
-def test_a_network_of_a_scripts_own_has_no_way_out(host: Connection, private: PrivateEngine) -> None:
-    gateway = host.call("GET", "/networks/bridge").json["IPAM"]["Config"][0]["Gateway"]
-    with connect(endpoint=private.endpoint, tier="private") as engine, socket.create_server(("", 0)) as server:
+def test_a_network_of_a_scripts_own_has_no_way_out(private: PrivateEngine, engine: DockerEngine) -> None:
+    with socket.create_server(("", 0)) as server:
         port = server.getsockname()[1]
-        network = engine._connection.call("POST", "/networks/create", json={"Name": "own"}).json["Id"]
+        network = engine.connection.call("POST", "/networks/create", json={"Name": "own"}).json["Id"]
         try:
-            assert reach(private, "bridge", gateway, port) == "reached"
-            assert reach(private, network, gateway, port) == "refused"
+            assert reach(private, "bridge", gateway(private), port) == "reached"
+            assert reach(private, network, gateway(private), port) == "refused"
         finally:
-            engine._connection.call("DELETE", f"/networks/{network}")
+            engine.connection.call("DELETE", f"/networks/{network}")
 
 
-def test_two_private_engines_do_not_meet(host: Connection, cache: Path, engine: DockerEngine) -> None:
+def test_two_private_engines_do_not_meet(host: DockerEngine, cache: Path, engine: DockerEngine) -> None:
     built = engine.build(make_job("RUN echo first > /first\n"), LIMITS, ignore)
     assert isinstance(built, Built)
-    with (
-        start_private_engine(host, settings(cache), print) as other,
-        connect(endpoint=other.endpoint, tier="private") as second,
-    ):
-        assert second.image_labels(built.image) is None
-        assert second.image_labels(BASE) is not None
+    with start_private_engine(host, settings(cache), print) as other:
+        assert other.engine.image_labels(built.image) is None
+        assert other.engine.image_labels(BASE) is not None
     assert engine.image_labels(built.image) is not None
 
 
@@ -267,15 +263,13 @@ def test_a_build_that_fills_the_disk_fails_and_the_next_one_has_room(
 # ── nothing is left ─────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_done_to_base_images_ends_with_the_engine(host: Connection, cache: Path) -> None:
+def test_what_is_done_to_base_images_ends_with_the_engine(host: DockerEngine, cache: Path) -> None:
     with start_private_engine(host, settings(cache), print) as first:
-        connection = connect(endpoint=first.endpoint)._connection
+        connection = first.engine.connection
         connection.call("DELETE", f"/images/{BASE}", parameters={"force": 1})
         assert connection.call("GET", "/images/json").json == []
-    with (
-        start_private_engine(host, settings(cache), print) as second,
-        connect(endpoint=second.endpoint, builder="buildkit") as engine,
-    ):
+    with start_private_engine(host, settings(cache), print) as second:
+        engine = second.engine
         built = engine.build(make_job('ENTRYPOINT ["python", "-c", "import json; print(1)"]\n'), LIMITS, ignore)
         assert isinstance(built, Built)
         assert engine.run(built.image, RunRequest(), LIMITS).ended == Exited(0)
@@ -291,7 +285,7 @@ from grader.engine.client import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
 print(this_process(), flush=True)
-host = connect(builder="buildkit")._connection
+host = connect(builder="buildkit")
 with start_private_engine(host, other_settings(Path(sys.argv[2])), lambda line: None):
     pass
 """
@@ -302,91 +296,69 @@ def other_settings(cache: Path) -> PrivateSettings:
 
 
 @contextmanager
-def making_the_template(host: Connection, cache: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def making_the_template(host: DockerEngine, cache: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Another grader, which is about to fill the template: its process, and its owner label."""
-    remove_volume(host, _template_name(_image_ids(host, other_settings(cache).images)))
+    remove_volume(host, _template_name(_image_ids(host.connection, other_settings(cache).images)))
     with subprocess.Popen(
         [sys.executable, "-c", ANOTHER_GRADER, ROOT, str(cache)], stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         owner = process.stdout.readline().strip()
-        while of(owner, host) != ["container"] and process.poll() is None:
+        while "container" not in of(owner, host) and process.poll() is None:
             time.sleep(0.05)
         yield process, owner
 
 
-def has_the_other_image(host: Connection, cache: Path) -> bool:
-    """Whether a private engine with the template has what must be in it. The template is removed."""
+@contextmanager
+def other_template_removed(host: DockerEngine, cache: Path) -> Iterator[None]:
     try:
-        with (
-            start_private_engine(host, other_settings(cache), print) as engine,
-            connect(endpoint=engine.endpoint) as connected,
-        ):
-            return connected.image_labels("python:3.11-slim") is not None
+        yield
     finally:
-        remove_volume(host, _template_name(_image_ids(host, other_settings(cache).images)))
+        remove_volume(host, _template_name(_image_ids(host.connection, other_settings(cache).images)))
 
 
-def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: Connection, cache: Path) -> None:
-    with making_the_template(host, cache) as (process, owner):
-        os.kill(process.pid, signal.SIGKILL)
-    assert of(owner, host) == ["container"]
-    assert has_the_other_image(host, cache)
-    assert of(owner, host) == []
+def has_the_other_image(host: DockerEngine, cache: Path) -> bool:
+    """Whether a private engine with the template has what must be in it."""
+    with start_private_engine(host, other_settings(cache), print) as private:
+        return private.engine.image_labels("python:3.11-slim") is not None
+
+
+def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: DockerEngine, cache: Path) -> None:
+    with other_template_removed(host, cache):
+        with making_the_template(host, cache) as (process, owner):
+            os.kill(process.pid, signal.SIGKILL)
+        assert set(of(owner, host)) == {"container", "volume"}
+        assert has_the_other_image(host, cache)
+        assert of(owner, host) == []
 
 
 def test_a_template_that_a_grader_with_another_cache_makes_is_waited_for(
-    host: Connection, cache: Path, tmp_path: Path
+    host: DockerEngine, cache: Path, tmp_path: Path
 ) -> None:
-    with making_the_template(host, tmp_path) as (process, owner):
-        assert has_the_other_image(host, cache)
-        assert process.wait(timeout=120) == 0
-    assert of(owner, host) == []
+    with other_template_removed(host, cache):
+        with making_the_template(host, tmp_path) as (process, owner):
+            assert has_the_other_image(host, cache)
+            assert process.wait(timeout=120) == 0
+        assert of(owner, host) == []
 
 
-def remove_volume(host: Connection, name: str) -> None:
-    with suppress(Refused):
-        host.call("DELETE", f"/volumes/{name}")
+def remove_volume(host: DockerEngine, name: str) -> None:
+    for volume in (f"{name}-complete", name):
+        with suppress(Refused):
+            host.connection.call("DELETE", f"/volumes/{volume}")
 
 
-def test_an_engine_on_another_machine_is_told_at_once(tmp_path: Path) -> None:
-    away = Away()
-    with (
-        pytest.raises(EngineError, match="must be on this machine"),
-        start_private_engine(away, settings(tmp_path), print),
-    ):
-        pass
-
-
-class Away:
-    """An engine elsewhere, of which nothing is asked."""
-
-    endpoint = "tcp://192.0.2.1:2375"
-
-    def call(self, method: str, path: str, **details: object) -> Answer:
-        raise AssertionError(path)
-
-    def stream(self, method: str, path: str, **details: object) -> Stream:
-        raise AssertionError(path)
-
-    def hijack(self, path: str, json: object) -> socket.socket:
-        raise AssertionError(path)
-
-
-def test_after_an_interrupt_container_volume_and_folder_are_gone(host: Connection, cache: Path) -> None:
+def test_after_an_interrupt_containers_and_volumes_are_gone(host: DockerEngine, cache: Path) -> None:
     seen: list[PrivateEngine] = []
     with pytest.raises(KeyboardInterrupt):
         interrupt_one(host, cache, seen)
-    (engine,) = seen
-    assert not engine.folder.exists()
-    assert our_objects(host, engine.folder.name) == []
+    assert our_objects(host.connection, seen[0].run) == []
 
 
-def interrupt_one(host: Connection, cache: Path, seen: list[PrivateEngine]) -> None:
-    with start_private_engine(host, settings(cache), print) as engine:
-        assert engine.folder.stat().st_mode & 0o777 == 0o700
-        assert of(str(this_process()), host)
-        seen.append(engine)
+def interrupt_one(host: DockerEngine, cache: Path, seen: list[PrivateEngine]) -> None:
+    with start_private_engine(host, settings(cache), print) as private:
+        assert our_objects(host.connection, private.run)
+        seen.append(private)
         raise KeyboardInterrupt
 
 
@@ -398,28 +370,23 @@ from tests.engine.test_private import settings
 from grader.engine.client import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
-with start_private_engine(connect(builder="buildkit")._connection, settings(Path(sys.argv[2])), lambda line: None):
+with start_private_engine(connect(builder="buildkit"), settings(Path(sys.argv[2])), lambda line: None):
     print(this_process(), flush=True)
     sys.stdin.read()
 """
 
 
-def test_what_a_killed_grader_leaves_is_removed(host: Connection, cache: Path) -> None:
+def test_what_a_killed_grader_leaves_is_removed(host: DockerEngine, cache: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, ROOT, str(cache)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         owner = process.stdout.readline().strip()
-        assert of(owner, host) == ["container", "volume", "volume"]
-        folders = set((cache / "engines").iterdir())
+        assert set(of(owner, host)) == {"container", "volume"}
         os.kill(process.pid, signal.SIGKILL)
-    with connect(builder="buildkit") as engine:
-        engine.prune()
+    host.prune()
     assert of(owner, host) == []
-    with start_private_engine(host, settings(cache), print) as later:
-        assert len(folders & set((cache / "engines").iterdir())) < len(folders)
-        assert later.folder.is_dir()
 
 
-def of(owner: str, host: Connection) -> list[str]:
-    return sorted(one.kind for one in our_objects(host) if dict(one.labels).get(OWNER_LABEL) == owner)
+def of(owner: str, host: DockerEngine) -> list[str]:
+    return sorted(one.kind for one in our_objects(host.connection) if dict(one.labels).get(OWNER_LABEL) == owner)

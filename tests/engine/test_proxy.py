@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import pytest
 
 from grader.course.models import BaseImage, Limits
-from grader.engine.client import connect
-from grader.engine.http import Connection
-from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
-from grader.models import MemoryFile
-from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
-from grader.sandbox.script import ScriptOutcome, run_script
+from grader.models import MemoryFile, RunOutcome
+from grader.sandbox.nested_engine import PrivateEngine
+from grader.sandbox.proxy.record import Record
+from grader.sandbox.workspace import open_workspace
 from tests.engine.contexts import BASE
-from tests.engine.test_private import why_not_nested
+from tests.engine.test_workspace import host, private
+
+__all__ = ["host", "private"]  # fixtures
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
 
@@ -49,37 +49,21 @@ volumes: {{cache: {{}}}}
 CLEAN = "docker rm -fv $(docker ps -aq); docker network prune -f; docker volume prune -af"
 
 
-@pytest.fixture(scope="module")
-def host() -> Iterator[Connection]:
-    with connect(builder="buildkit") as engine:
-        if reason := why_not_nested(engine._connection):
-            pytest.skip(f"no engine can run in a container here: {reason}")
-        yield engine._connection
-        ours = str(this_process())
-        assert [one for one in our_objects(engine._connection) if dict(one.labels).get(OWNER_LABEL) == ours] == []
-
-
-@pytest.fixture(scope="module")
-def private(host: Connection, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    settings = PrivateSettings((BASE,), tmp_path_factory.mktemp("cache"), os.environ, memory_mb=1000, processes=400)
-    with start_private_engine(host, settings, print) as engine:
-        yield engine
-
-
+@dataclass(frozen=True)
 class Shell:
     """Runs scripts in the folder of `FILES`, each with a proxy of its own before the same engine."""
 
-    def __init__(self, host: Connection, engine: PrivateEngine) -> None:
-        self._host, self._engine = host, engine
+    private: PrivateEngine
 
-    def run(self, script: str, **files: str) -> ScriptOutcome:
+    def run(self, script: str, **files: str) -> tuple[RunOutcome, Record]:
         texts = {**FILES, "commands.sh": script.replace("BASE", BASE), **files}
-        vetted = tuple(MemoryFile(name, text.encode()) for name, text in texts.items())
+        vetted = [MemoryFile(name, text.encode()) for name, text in texts.items()]
         images = (BaseImage(names=(BASE, "python:3.9"), python="3.9", release="bullseye"),)
-        return run_script(self._host, self._engine, vetted, LIMITS, images=images)
+        with open_workspace(self.private, vetted, LIMITS, images=images) as workspace:
+            return workspace.run(("bash", "commands.sh"), LIMITS.script_seconds), workspace.record()
 
     def said(self, script: str, **files: str) -> str:
-        outcome = self.run(script, **files).outcome
+        outcome, _ = self.run(script, **files)
         return (outcome.stdout + outcome.stderr).decode()
 
     def answers(self, commands: Sequence[str]) -> list[str]:
@@ -89,8 +73,8 @@ class Shell:
 
 
 @pytest.fixture
-def shell(host: Connection, private: PrivateEngine) -> Iterator[Shell]:
-    made = Shell(host, private)
+def shell(private: PrivateEngine) -> Iterator[Shell]:
+    made = Shell(private)
     yield made
     made.run(CLEAN)
 
@@ -149,9 +133,9 @@ c docker compose down -v -t 0
 
 @pytest.mark.parametrize("script", COMMANDS.values(), ids=COMMANDS)
 def test_what_exercises_need_works(shell: Shell, script: str) -> None:
-    outcome = shell.run(EACH + script)
-    assert (outcome.outcome.stdout + outcome.outcome.stderr).decode() == ""
-    assert [one for one in outcome.requests if one.status == 403] == []
+    outcome, record = shell.run(EACH + script)
+    assert (outcome.stdout + outcome.stderr).decode() == ""
+    assert [one for one in record.requests if one.status == 403] == []
 
 
 PRINTED = [
@@ -214,14 +198,14 @@ docker run --rm --mount "type=bind,source=$PWD/data,target=/data,readonly" BASE 
 docker run --rm --mount "type=bind,source=$PWD/nothing,target=/data" BASE true || echo refused
 docker run -d --name keeps -v "$PWD/data:/data" BASE sleep 100 >/dev/null; docker exec keeps cat /data/weeks.txt
 """
-    outcome = shell.run(script).outcome
+    outcome, _ = shell.run(script)
     assert outcome.stdout.decode().split() == ["weeks.txt", *("100", "120", "made", "kept", "refused", "100", "120")]
 
 
 def test_the_record_tells_what_was_built_from_what(shell: Shell) -> None:
-    outcome = shell.run("docker build -qt app . && docker inspect -f '{{.Id}}' app")
-    build = next(one for one in outcome.requests if one.path == "/build")
-    assert build.made in outcome.outcome.stdout.decode()
+    outcome, record = shell.run("docker build -qt app . && docker inspect -f '{{.Id}}' app")
+    build = next(one for one in record.requests if one.path == "/build")
+    assert build.made in outcome.stdout.decode()
     assert (build.dockerfile, [path for path, _ in build.context]) == (
         "Dockerfile", ["Dockerfile", "commands.sh", "compose.yaml", "data/weeks.txt"],
     )  # fmt: skip
@@ -320,9 +304,8 @@ def test_what_reaches_the_machine_is_refused(shell: Shell, private: PrivateEngin
         if words not in answer or answer.endswith("code 0\n")
     ]
     assert wrong == []
-    with connect(endpoint=private.endpoint) as connected:
-        containers = connected._connection.call("GET", "/containers/json", parameters={"all": 1}).json
-        assert [one["Names"] for one in containers] == [["/cc"]]
+    containers = private.engine.connection.call("GET", "/containers/json", parameters={"all": 1}).json
+    assert [one["Names"] for one in containers] == [["/cc"]]
 
 
 def test_who_used_the_engine_before_is_not_told(shell: Shell) -> None:
@@ -349,7 +332,7 @@ def test_compose_is_held_to_the_same(shell: Shell) -> None:
         "logging: {driver: syslog}": "other drivers send what is logged elsewhere",
         "build: {dockerfile: D}": "FROM alpine: this image is not allowed here",
     }
-    up = "echo 'FROM alpine' >D; docker compose up --build; docker compose down 2>/dev/null"
+    up = "echo 'FROM alpine' >D; docker compose up; docker compose down 2>/dev/null"
     for setting, words in settings.items():
         compose = f"services: {{x: {{image: '{BASE}', {setting}}}}}"
         assert words in shell.said(up, **{"compose.yaml": compose}), setting

@@ -1,11 +1,11 @@
 #!/bin/sh
-# Starts the private engine inside its container, as grader/private.py asks by variables:
+# Starts the private engine inside its container, as grader/sandbox/nested_engine.py asks by variables:
 #
-#   SOCKET     path that the engine listens at; its folder is mounted from the host
+#   SOCKET     path that the engine listens at, in a folder that it shares with the helper container
+#   BOUNDED    path of a file that says, if it is there, that the disk is of limited size
 #   DISK_MB    MiB of disk that everything in the engine may take together
-#   GROUP      number of the group that may use the socket
-#   TEMPLATE   `use`: begin with the base images of the template volume at /template, exit code 3 if it is not complete;
-#              `make`: /var/lib/docker is the new, empty template; signal USR1 says that all base images are loaded
+#   TEMPLATE   `use`: begin with the base images of the template volume at /template;
+#              `make`: /var/lib/docker is the new template
 set -eu
 data=/var/lib/docker
 mkdir -p "$data"
@@ -38,25 +38,14 @@ cat >$settings <<END
 END
 
 engine() {
-    exec dockerd --config-file $settings --host "unix://$SOCKET" --group "$GROUP" --cgroup-parent "$parent" \
+    exec dockerd --config-file $settings --host "unix://$SOCKET" --group root --cgroup-parent "$parent" \
         --exec-opt native.cgroupdriver=cgroupfs --storage-driver overlay2 --data-root "$data" --log-level warn
 }
 
 if [ "$TEMPLATE" = make ]; then
-    engine &
-    running=$!
-    trap 'kill -TERM $running; loaded=yes' USR1
-    loaded=no
-    while kill -0 $running 2>/dev/null; do
-        wait $running || true
-    done
-    [ $loaded = yes ]
-    sync
-    touch "$data/complete"
-    exit 0
+    find "$data" -mindepth 1 -delete # of a grader that was killed while it made it
+    engine
 fi
-
-[ -f /template/complete ] || exit 3
 
 # A file system of limited size in a file of the engine's volume. No journal: it does not outlive its first mount. The
 # kernel gives the loop device back when this container is gone. Where there are none, the disk has no limit.
@@ -74,7 +63,7 @@ bounded() {
         mount -o loop,noatime,discard /volume/disk "$data"
 }
 if bounded; then
-    : >"$(dirname "$SOCKET")/disk-is-bounded"
+    : >"$BOUNDED"
 else
     mkdir -p /volume/data
     mount --bind /volume/data "$data"

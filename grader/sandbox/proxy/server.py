@@ -151,9 +151,10 @@ class _Handler(socketserver.BaseRequestHandler):
         printer = None
         if planned.endpoint.name == "build":
             planned, printer = self._read_build(planned)
+        elif planned.endpoint.body == "json":
+            planned = planned.with_json(self.client.read_body(BODY_LIMIT), self.server.settings)
         else:
-            body = self.client.read_body(BODY_LIMIT if planned.endpoint.check else 0)
-            planned = planned.with_json(body, self.server.settings)
+            self.client.read_body(0)
         if planned.endpoint.name == "image pull":
             self._pull(pulled(planned.request.query))
             return
@@ -165,7 +166,6 @@ class _Handler(socketserver.BaseRequestHandler):
         engine = Engine(self.server.settings.engine)
         with engine.socket, self.server.holding(engine.socket):
             engine.send(planned.request, planned.body)
-            planned = replace(planned, body=b"")  # a context is large, and a build may be long
             self._pass_on(engine, planned, printer)
 
     def _read_build(self, planned: Plan) -> tuple[Plan, Printer]:

@@ -13,7 +13,6 @@ import pytest
 
 from grader.checks.base import NotChecked
 from grader.course.models import BaseImage, Limits
-from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Answer
 from grader.engine.protocol import Sandbox
 from grader.errors import EngineError
@@ -36,7 +35,8 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
-from grader.sandbox.pool import OwnEngine, images_named
+from grader.sandbox.engine_state import own_engine_seen
+from grader.sandbox.script import images_named
 from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.unit.checks.test_commands import COMMAND, LATEST, OUR_ID, PYTHON, ours
@@ -347,7 +347,7 @@ def own_engine(*containers: tuple[str, ImageSeen, str], news: tuple[str, ...] = 
     }
     answers |= {f"/images/{one.id}/json": {"Config": {"Cmd": list(one.config.command or ())}} for one in images}
     answers |= {f"/containers/{name}/json": details(name, image, asked) for name, image, asked in containers}
-    return OwnEngine(DockerEngine(Table(answers), {}, "buildkit", "plain")).look()
+    return own_engine_seen(Table(answers))
 
 
 def test_only_what_is_named_sales_predictor_counts_in_an_own_engine() -> None:

@@ -27,7 +27,7 @@ from grader.models import (
     ScriptRequest,
     ScriptSeen,
 )
-from grader.sandbox.nested_engine import AREA_MB, PrivateSettings
+from grader.sandbox.nested_engine import WORKSPACE_MB, PrivateSettings
 from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.worlds import printed
@@ -39,7 +39,8 @@ memory killed
 processes stopped at 15
 /tmp stopped at 8
 disk stopped at 120
-CPU 0.20 s in 4.10 s, throttled: yes
+CPU 0.05 cores, throttled: yes
+engine-CPU 0.40 s
 network lo
 privileges 0x5fb, no new ones: 1
 """
@@ -48,7 +49,8 @@ memory got all 256
 processes got all 100
 /tmp stopped at 90
 disk got all 800
-CPU 7.60 s in 4.10 s, throttled: never
+CPU 0.04 cores, throttled: never
+engine-CPU 7.60 s
 network eth0 lo
 privileges 0xa80425fb, no new ones: 0
 """
@@ -98,7 +100,7 @@ def test_where_nobody_gets_too_much_every_limit_holds(tier: Tier) -> None:
     assert [one.probe.name for one in tried(World(), tier) if not one.holds] == []
 
 
-@pytest.mark.parametrize("got", [FREE, "", "processes stopped at 0\n/tmp\nmemory refused\nCPU 0.01 s\n", "\x00é"])
+@pytest.mark.parametrize("got", [FREE, "", "processes stopped at 0\n/tmp\nmemory refused\nCPU 0.01 cores\n", "\x00é"])
 @pytest.mark.parametrize("tier", ["host", "private"])
 def test_where_programs_get_what_they_ask_for_or_do_not_come_to_ask_no_limit_holds(got: str, tier: Tier) -> None:
     results = tried(World(got, CpuUse(4.0, 7.7, 0)), tier)
@@ -109,9 +111,9 @@ def test_where_programs_get_what_they_ask_for_or_do_not_come_to_ask_no_limit_hol
 @pytest.mark.parametrize(
     ("use", "seen"),
     [
-        (CpuUse(4.0, 0.45, 0), "0.45 s in 4.00 s, throttled: never"),
-        (CpuUse(4.0, 7.7, 6), "7.70 s in 4.00 s, throttled: yes"),
-        (CpuUse(4.0, 0.1, 50), "0.20 s, of which the engine's own group has 0.10"),
+        (CpuUse(4.0, 0.45, 0), "0.11 cores, throttled: never"),
+        (CpuUse(4.0, 7.7, 6), "1.93 cores, throttled: yes"),
+        (CpuUse(4.0, 0.1, 50), "0.40 s, of which the engine's own group has 0.10"),
     ],
     ids=["nobody held it back", "it got many all the same", "it works outside of the engine's group"],
 )
@@ -151,5 +153,5 @@ def test_the_page_names_every_probe_and_the_sizes_of_a_private_engine() -> None:
     assert tried == {"kept by the grader itself", *names()}
     settings = PrivateSettings((), Path(), os.environ)
     sizes = (f"{settings.memory_mb / 1024:g} GiB", f"{settings.disk_mb / 1024:g} GiB", f"{settings.processes}")
-    for size in (*sizes, f"{AREA_MB} MiB"):
+    for size in (*sizes, f"{WORKSPACE_MB} MiB"):
         assert re.search(rf"\b{size}\b", table), size
