@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import yaml
 
@@ -156,6 +156,7 @@ class _Reader:
         self.written: dict[Path, str] = {}
         self.problems: list[Problem] = []
         self._events: list[yaml.Event] = []
+        self._next = 0
         self._targets: dict[int, int] = {}
         self._open: set[int] = set()
         self._scan(text)
@@ -181,72 +182,74 @@ class _Reader:
         if isinstance(self._events[1], yaml.StreamEndEvent):
             self.values[()] = Position(1, 1)
             return None
-        data, end = self._value(2, ())
-        if not isinstance(following := self._events[end + 1], yaml.StreamEndEvent):
+        self._next = 2
+        data = self._value(())
+        if not isinstance(following := self._events[self._next + 1], yaml.StreamEndEvent):
             message = "a second document begins here; expected one document, with no line --- after its beginning"
             raise YamlError(Problem(_at(following), message))
         return data
 
-    def _value(self, index: int, path: Path) -> tuple[object, int]:
-        """The data of the node that begins with an event, and the index of the event after it.
-
-        Nodes are counted again: with aliases written out, they are more and deeper than in the text.
-        """
-        event = self._events[index]
+    def _value(self, path: Path) -> object:
+        """The data of the next node. Counted again: with aliases written out, it is more and deeper than the text."""
+        index, event = self._next, self._events[self._next]
+        self._next += 1
+        self.values[path] = _at(event)
         if isinstance(event, yaml.AliasEvent):
-            return self._aliased(index, event, path), index + 1
-        # By the grammar of events, nothing else begins a node.
-        begins = cast("yaml.ScalarEvent | yaml.CollectionStartEvent", event)
-        self.values[path] = _at(begins)
+            return self._aliased(index, event, path)
         _refuse_many(len(self.values), len(path) + 1, self.values[path])
-        data: object
         self._open.add(index)
-        if isinstance(begins, yaml.ScalarEvent):
-            data, end = self._scalar(begins, path), index + 1
-        elif isinstance(begins, yaml.SequenceStartEvent):
-            data, end = self._sequence(index + 1, path)
+        data: object
+        if isinstance(event, yaml.ScalarEvent):
+            data = self._scalar(event, path)
+        elif isinstance(event, yaml.SequenceStartEvent):
+            items: list[object] = []
+            while not self._ends():
+                items.append(self._value((*path, len(items))))
+            data = items
         else:
-            data, end = self._mapping(index + 1, path)
+            data = self._mapping(path)
         self._open.discard(index)
-        if begins.tag:
-            tag = quoted(begins.tag.replace("tag:yaml.org,2002:", "!!"))
-            self._note(begins, f"the tag {tag} is not allowed; expected the plain value")
-            data = None
-        return data, end
+        if tag := getattr(event, "tag", None):
+            written = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
+            self._note(event, f"the tag {written} is not allowed; expected the plain value")
+            return None
+        return data
 
-    def _sequence(self, index: int, path: Path) -> tuple[list[object], int]:
-        data: list[object] = []
-        while not isinstance(self._events[index], yaml.CollectionEndEvent):
-            item, index = self._value(index, (*path, len(data)))
-            data.append(item)
-        return data, index + 1
+    def _ends(self) -> bool:
+        """Whether a list or a mapping ends here; its end is passed over."""
+        ends = isinstance(self._events[self._next], yaml.CollectionEndEvent)
+        self._next += ends
+        return ends
 
-    def _mapping(self, index: int, path: Path) -> tuple[dict[str, object], int]:
+    def _mapping(self, path: Path) -> dict[str, object]:
         data: dict[str, object] = {}
-        while not isinstance(self._events[index], yaml.CollectionEndEvent):
-            key = self._key(index, path)
-            value, index = self._value(index + 1, (*path, index if key is None else key))
+        while not self._ends():
+            key = self._key(path)
+            value = self._value((*path, self._next if key is None else key))
             if key is not None:
                 data[key] = value
-        return data, index + 1
+        return data
 
     def _aliased(self, index: int, event: yaml.AliasEvent, path: Path) -> object:
-        self.values[path] = _at(event)
         target, name = self._targets[index], _short(event.anchor or "")
         if target < 0:
             self._note(event, f"no anchor &{name} stands before this alias; expected one of that name, or no alias")
-        elif target in self._open:
+            return None
+        if target in self._open:
             self._note(event, f"*{name} stands inside what it names; expected no value to hold itself")
-        else:
-            return self._value(target, path)[0]
-        return None
+            return None
+        after, self._next = self._next, target
+        data = self._value(path)
+        self._next = after
+        return data
 
-    def _key(self, index: int, path: Path) -> str | None:
-        """The key's text as written (`5` and `no` are texts as keys), or None if it is refused."""
-        event = self._events[self._targets.get(index, index)]
+    def _key(self, path: Path) -> str | None:
+        """The next key's text as written (`5` and `no` are texts as keys), or None if it is refused."""
+        event = self._events[self._targets.get(self._next, self._next)]
         if not isinstance(event, yaml.ScalarEvent):
             message = "a list or a mapping stands where a key must; expected a text as the key"
-            raise YamlError(Problem(_at(self._events[index]), message))
+            raise YamlError(Problem(_at(self._events[self._next]), message))
+        self._next += 1
         if event.tag or (not event.style and event.value == "<<" and not self.as_written):
             self._note(event, "tags and the merge key << are not allowed; expected the keys to be written out")
         elif first := self.keys.get((*path, event.value)):
