@@ -237,6 +237,8 @@ def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images
             return Judged(tuple(f"{where}: {refusal.message}" for refusal in found.refusals)[:_TOLD])
         if isinstance(dockerfile, Unparsable):
             return Judged(unreadable=f"{where}: {dockerfile.message}")
+        if build.get("dockerfile_inline"):  # which Compose does not know without BuildKit: it would build another file
+            return Judged(unreadable=f"{where}.dockerfile_inline is not built here. Write it to a file: dockerfile.")
         bases += found.bases
     return Judged(bases=tuple(dict.fromkeys(bases)))
 

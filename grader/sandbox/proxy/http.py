@@ -216,12 +216,11 @@ def passed_on(event: h11.Response | h11.InformationalResponse) -> h11.Event:
 def call(engine: str, method: str, path: str, document: Mapping[str, object] | None = None) -> tuple[int, bytes]:
     """A request of the proxy's own to the engine's socket: the answer's status (0: none) and body."""
     body = json.dumps(document).encode() if document else b""
-    target, _, query = path.partition("?")
     status, parts = 0, []
     upstream = Engine(engine)
     with upstream.socket, contextlib.suppress(OSError, h11.ProtocolError):
         upstream.socket.settimeout(_CALL_SECONDS)
-        upstream.send(Request(method, f"/v1.45{target}", _query(query), "application/json"), body)
+        upstream.send(Request(method, f"/v1.45{path}", (), "application/json"), body)
         for event in upstream.events():
             if isinstance(event, h11.Response):
                 status = event.status_code

@@ -131,7 +131,7 @@ class _Handler(socketserver.BaseRequestHandler):
         self.client = Client(self.request)
         self.entry = Entry()
         self.is_recorded = False
-        with contextlib.suppress(OSError), self.server.holding(self.request):
+        with contextlib.suppress(OSError, h11.ProtocolError), self.server.holding(self.request):
             try:
                 self._serve()
             except Refusal as refusal:
