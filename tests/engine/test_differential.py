@@ -12,7 +12,7 @@ from tests.engine.test_private import cache, host, private
 
 __all__ = ["cache", "host", "private"]  # fixtures
 
-pytestmark = pytest.mark.engine
+pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]  # hundreds of builds, beside others that build
 
 
 def test_what_the_policy_lets_pass_is_what_this_machines_engine_reads() -> None:
