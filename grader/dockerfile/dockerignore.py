@@ -38,11 +38,11 @@ class BadPattern:
 class _Token:
     """One piece of a pattern.
 
-    `one`: a character that the regular expression `text` matches. `star`: any number of characters but `/`. `any`: any
-    number of characters. `folders`: nothing, or anything up to a `/`.
+    `one`: the character `text`. `class`: a character that the regular expression `text` matches. `star`: any number of
+    characters but `/`. `any`: any number of characters. `folders`: nothing, or anything up to a `/`.
     """
 
-    kind: Literal["one", "star", "any", "folders"]
+    kind: Literal["one", "class", "star", "any", "folders"]
     text: str = ""
 
 
@@ -117,12 +117,12 @@ def _tokens(pattern: str) -> Iterator[_Token]:
         elif piece == "*":
             yield _Token("star")
         elif piece == "?":
-            yield _Token("one", "[^/]")
+            yield _Token("class", "[^/]")
         elif piece.startswith("["):
             re.compile(piece)
-            yield _Token("one", piece)
+            yield _Token("class", piece)
         else:
-            yield _Token("one", re.escape(piece[-1]))
+            yield _Token("one", piece[-1])
 
 
 # ── the automaton ───────────────────────────────────────────────────────────────────────
@@ -141,6 +141,7 @@ class _Automaton:
 
     def __init__(self, patterns: Patterns) -> None:
         self._ones: dict[str, int] = {}
+        self._classes: dict[re.Pattern[str], int] = {}
         self._masks: dict[str, int] = {}
         kinds = {"star": 0, "any": 0, "folders": 0}
         self._inclusive = self._exclusive = 0
@@ -150,6 +151,9 @@ class _Automaton:
             for token in tokens:
                 if token.kind == "one":
                     self._ones[token.text] = self._ones.get(token.text, 0) | bit
+                elif token.kind == "class":
+                    members = re.compile(token.text, re.DOTALL)
+                    self._classes[members] = self._classes.get(members, 0) | bit
                 else:
                     kinds[token.kind] |= bit
                 bit <<= 1
@@ -187,10 +191,9 @@ class _Automaton:
     def _mask(self, character: str) -> int:
         """The tokens that accept a character."""
         if character not in self._masks:
-            accepting = (bits for text, bits in self._ones.items() if re.fullmatch(text, character, re.DOTALL))
-            mask = 0
-            for bits in accepting:
-                mask |= bits
+            mask = self._ones.get(character, 0)
+            for members, bits in self._classes.items():
+                mask |= bits if members.fullmatch(character) else 0
             self._masks[character] = mask
         return self._masks[character]
 

@@ -93,6 +93,8 @@ def test_the_time_does_not_depend_on_the_stars() -> None:
     # A backtracking matcher does not end on this one (and this test not within its time limit).
     assert left_out("*a" * 30 + "b", ["a" * 60]) == set()
     assert left_out("\n".join(f"**/{'*a' * 12}{n}" for n in range(300)), ["a" * 100 + "/" + "a" * 100] * 20) == set()
+    letters = [chr(0x4E00 + number) for number in range(5000)]
+    assert left_out("".join(letters) + "*", ["".join(letters[at : at + 50]) for at in range(0, 5000, 50)]) == set()
 
 
 @pytest.mark.parametrize(
