@@ -1,20 +1,17 @@
-"""The guard before a private engine: a proxy that passes on only requests that it knows, each written anew.
+"""The proxy before a private engine: it passes on only requests that it knows, each written anew, and records them all.
 
 ::
 
-    http, strictjson   bytes to a request that has one meaning          pure
-    shape              small checks that larger ones are made of        pure
-    container, mounts  the settings of a container                      pure
-    endpoints, rules   which requests there are, and how they go on     pure
-    past               what of the engine's memory a script may see     pure
-    grpc, messages     frames to a message that has one meaning         pure
-    buildkit           which calls of BuildKit there are, likewise      pure
-    session            what a client may answer to BuildKit             pure
-    http2              both sides of a connection, as bytes             no sockets
-    relay              calls of BuildKit over it                        no sockets
-    sessionrelay       calls by BuildKit over it                        no sockets
-    proxy, takeover    sockets
+    settings              what it is started with
+    http                  bytes to a request that has one meaning (h11)
+    shape                 JSON read in one way, and checks that larger ones are made of     pure
+    endpoints, rules      which requests there are, and how they go on                      pure
+    containers, build     the settings of a container; the context of a build               pure
+    record                a line of JSON for each request, and read back                    pure
+    server                sockets
+    program               the files of which it is made up where it runs
 
-Why it writes anew instead of looking for what is forbidden: see `strictjson`, `http` and `mounts`. What it cannot do:
-see `rules`.
+It is a program (`python3 -m grader.sandbox.proxy SETTINGS.json`) that imports the standard library, h11, the parser of
+Dockerfiles and pure modules of ours, so it runs in a container without the rest. Why it writes anew instead of looking
+for what is forbidden: see `shape` and `http`.
 """
