@@ -52,9 +52,9 @@ class FolderMount:
 class RunRequest:
     """`docker run --rm IMAGE args…`, on the image that `build` makes.
 
-    `environment` is what `-e` adds, as (name, value) pairs. `files` are put over the container's
-    own file system before it starts, `replaced` only in the place of files that the image has: if
-    one of these is missing, the container is not started. `folders` are mounted, writable, and read
+    `environment` is what `-e` adds, as (name, value) pairs. `files` are mounted read-only
+    (`-v FILE:PATH:ro`); `replaced` are put in the place of files that the image has: if one of these is missing, the
+    container is not started. `folders` are mounted, writable, and read
     back after the run. `base` names a base image to run instead of the one that `build` makes.
     `entrypoint`, if given, replaces the image's (used to look around, never to prove what the image does).
     `existing_image` names an image that the student's commands left in the engine they worked in, to run there instead.

@@ -18,6 +18,7 @@ from grader.course.models import Limits
 from grader.engine import images, ownership
 from grader.engine.build import BUILDERS, BuilderName, find_builder, probe_order, unsupported
 from grader.engine.build.builder import BuildOrder
+from grader.engine.files import MountedFiles
 from grader.engine.http import Connection
 from grader.engine.images import ImageFacts
 from grader.engine.ownership import TAG_PREFIX
@@ -30,6 +31,8 @@ from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, Ru
 
 BUILD_MEMORY = 8
 """How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
+_MOUNTS_PARTS = (1, 45)
+"""The version of the API from which on parts of a volume can be mounted (Docker 26)."""
 _DISK_RESERVE = 64 * 2**20
 """Bytes; with less than that free on the engine's disk, a failed build is nobody's fault."""
 
@@ -80,6 +83,7 @@ class DockerEngine:
         self._tags: dict[str, list[str]] = {}
         self._facts: dict[str, ImageFacts] = {}
         self._warnings: dict[str, None] = {}
+        self._files: MountedFiles | None = None
         self._cancellation = Cancellation()
         self._version = version
         self._cpus = min(cpus, float(self._get("/info").get("NCPU") or 1))
@@ -197,8 +201,22 @@ class DockerEngine:
             cpus=self._cpus,
             tmp_is_empty=facts.tmp_is_empty,
             names_localhost=facts.names_localhost,
+            mounted=self._mounted_files().mounts(request.files),
         )
         return run_container(self._connection, order, self._cancellation, self._warn)
+
+    def _mounted_files(self) -> MountedFiles:
+        with self._lock:
+            if self._files is None:
+                name = f"grader-{self._run_id}-files-{next(self._numbers)}"
+                self._files = MountedFiles(
+                    self._connection,
+                    name,
+                    f"{TAG_PREFIX}{name}:1",
+                    {kind: dict(self._labels(kind)) for kind in ("image", "volume", "container")},
+                    mounts_parts=_api(self._version) >= _MOUNTS_PARTS,
+                )
+            return self._files
 
     def cancel(self) -> None:
         """End all builds and runs of this object at once; they, and all later ones, raise `Cancelled`."""
@@ -221,6 +239,7 @@ class DockerEngine:
         """Use another engine from now on; the old one is gone, with everything built in it."""
         with self._lock:
             self._connection = other.connection
+            self._files = None
             self._tags.clear()
             self._facts.clear()
 
@@ -364,3 +383,7 @@ def _free_bytes(endpoint: str, root: str) -> int | None:
     except (OSError, AttributeError):  # in a virtual machine (Docker Desktop), or on Windows
         return None
     return disk.f_bavail * disk.f_frsize
+
+
+def _api(version: Mapping[str, Any]) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(version.get("ApiVersion") or "0").split(".") if part.isdecimal())

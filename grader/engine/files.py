@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
 import io
 import json
 import posixpath
 import tarfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from grader.engine.http import Connection, Refused, if_there
+from grader.engine.http import Connection, Parameters, Refused
 from grader.engine.tar import write_tar
 from grader.engine.wording import is_blocked_path
-from grader.errors import EngineError
 from grader.models import FolderMount, MemoryFile
 
 FILE_LIMIT = 1024 * 1024
@@ -118,66 +121,72 @@ def _regular_files(archive: bytes) -> Iterator[MemoryFile]:
         return
 
 
-# ── files in the place of a VOLUME ──────────────────────────────────────────────────────
-# The engine has a volume there already, so no file can be put in. `docker run -v FILE:PATH` mounts the file in the
-# volume's place. That takes a file of the engine's machine, and the only place there that we can fill over the API is
-# a volume of our own.
-
-_BOUND_AT = "/grader-files"
+# ── mounted read-only ───────────────────────────────────────────────────────────────────
 
 
-def files_at_volumes(files: Iterable[MemoryFile], volumes: Iterable[str]) -> tuple[MemoryFile, ...]:
-    """Those of the files whose very path is one of an image's volumes. One below a volume can be put in as it is."""
-    declared = {posixpath.normpath(path) for path in volumes}
-    return tuple(file for file in files if file.path in declared)
+class MountedFiles:
+    """Files that runs find mounted read-only, as with `docker run -v FILE:PATH:ro`. Thread-safe.
 
-
-def bind_files(
-    connection: Connection, files: Sequence[MemoryFile], container: Mapping[str, Any], name: str, labels: dict[str, str]
-) -> tuple[dict[str, Any], ...]:
-    """Put the files into a new volume; the mounts that show each of them, read-only, at its path.
-
-    `container` is the body of a container's creation, of which one is made, not started, and removed again; `name` the
-    name of the run. `EngineError` if the engine does not do it.
+    They stand in one volume, each content once; the way into it is a container that is never started, of an empty
+    image. An engine that mounts parts of volumes (API 1.45) does so; an older one binds the file from where the volume
+    is on the engine's own machine. All of it is made with the first file, and goes with the labels that it carries.
     """
-    volume = connection.call("POST", "/volumes/create", json={"Name": _volume(name), "Labels": labels}).json
-    try:
-        _fill_volume(connection, files, container, name)
-    except BaseException:
-        with contextlib.suppress(EngineError):  # what went wrong first is what is reported
-            unbind_files(connection, name)
-        raise
-    return tuple(
-        {"Type": "bind", "Source": f"{volume['Mountpoint']}/{index}", "Target": file.path, "ReadOnly": True}
-        for index, file in enumerate(files)
-    )
+
+    def __init__(
+        self, connection: Connection, name: str, tag: str, labels: Mapping[str, dict[str, str]], *, mounts_parts: bool
+    ) -> None:
+        self._connection = connection
+        self._volume = name
+        self._tag = tag
+        self._labels = labels
+        self._mounts_parts = mounts_parts
+        self._lock = threading.Lock()
+        self._present: set[str] = set()
+        self._holder = ""
+        self._place = ""
+
+    def mounts(self, files: Sequence[MemoryFile]) -> tuple[dict[str, Any], ...]:
+        """Put in what is not there yet; the mount of each file, for a container's creation. `EngineError`."""
+        named = [replace(file, path=hashlib.sha256(b"%o:%b" % (file.mode, file.content)).hexdigest()) for file in files]
+        with self._lock:
+            if named and not (self._holder and has_path(self._connection, self._holder, _HELD_AT)):
+                self._open()
+            if new := {file.path: file for file in named if file.path not in self._present}:
+                put_in(self._connection, self._holder, write_tar(new.values(), modified=int(time.time())), _HELD_AT)
+                self._present |= new.keys()
+        return tuple(self._mount(held.path, file.path) for held, file in zip(named, files, strict=True))
+
+    def _mount(self, name: str, path: str) -> dict[str, Any]:
+        mount = {"Target": path, "ReadOnly": True}
+        if self._mounts_parts:
+            options = {"NoCopy": True, "Subpath": name}
+            return {"Type": "volume", "Source": self._volume, "VolumeOptions": options, **mount}
+        return {"Type": "bind", "Source": f"{self._place}/{name}", **mount}
+
+    def _open(self) -> None:
+        """Make the volume and the way into it, also where somebody has removed them."""
+        self._present.clear()
+        repository, _, number = self._tag.rpartition(":")
+        image: Parameters = {
+            "fromSrc": "-",
+            "repo": repository,
+            "tag": number,
+            "changes": [f"LABEL {name}={json.dumps(value)}" for name, value in self._labels["image"].items()],
+        }
+        self._connection.call("POST", "/images/create", parameters=image, data=write_tar((), modified=0))
+        body = {"Name": self._volume, "Labels": self._labels["volume"]}
+        self._place = str(self._connection.call("POST", "/volumes/create", json=body).json["Mountpoint"])
+        holder = {
+            "Image": self._tag,
+            "Cmd": ["-"],
+            "Labels": self._labels["container"],
+            "NetworkDisabled": True,
+            "HostConfig": {"Mounts": [{"Type": "volume", "Source": self._volume, "Target": _HELD_AT}]},
+        }
+        self._holder = str(self._connection.call("POST", "/containers/create", json=holder).json["Id"])
 
 
-def _fill_volume(connection: Connection, files: Sequence[MemoryFile], container: Mapping[str, Any], name: str) -> None:
-    host = container["HostConfig"]
-    mount = {"Type": "volume", "Source": _volume(name), "Target": _BOUND_AT, "VolumeOptions": {"NoCopy": True}}
-    body = {**container, "HostConfig": {**host, "Mounts": [*host["Mounts"], mount]}}
-    holder = connection.call("POST", "/containers/create", parameters={"name": f"{name}-files"}, json=body).json["Id"]
-    try:
-        numbered = [MemoryFile(str(index), file.content, file.mode) for index, file in enumerate(files)]
-        put_in(connection, holder, write_tar(numbered, modified=0), _BOUND_AT)
-    finally:
-        connection.call("DELETE", f"/containers/{holder}", parameters={"v": 1, "force": 1})
-
-
-def unbind_files(connection: Connection, name: str) -> None:
-    """Remove a run's volume with files; nothing happens if it is gone."""
-    remove_volume(connection, _volume(name))
-
-
-def remove_volume(connection: Connection, name: str) -> None:
-    """Remove a volume; nothing happens if it is gone."""
-    with if_there():
-        connection.call("DELETE", f"/volumes/{name}", parameters={"force": 1})
-
-
-def _volume(name: str) -> str:
-    return f"{name}-files"
+_HELD_AT = "/files"
 
 
 # ── the files in which the engine looks up users ────────────────────────────────────────

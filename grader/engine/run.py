@@ -18,17 +18,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from grader.course.models import Limits
-from grader.engine.files import (
-    bind_files,
-    files_at_volumes,
-    files_tar,
-    has_path,
-    put_in,
-    read_folder,
-    remove_volume,
-    unbind_files,
-    unreadable_users,
-)
+from grader.engine.files import files_tar, has_path, put_in, read_folder, unreadable_users
 from grader.engine.http import Connection, Refused, Stream, if_there, parse_time
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
 from grader.engine.wording import is_blocked_path, is_image_fault
@@ -36,7 +26,6 @@ from grader.errors import EngineError
 from grader.failpoints import failpoint
 from grader.models import (
     Exited,
-    MemoryFile,
     NotStarted,
     OutOfMemory,
     OutputLimit,
@@ -97,8 +86,8 @@ class ContainerRun:
     """One container to run. `volumes` are the paths that the image declares with VOLUME.
 
     `cpus` is what the engine has: asking for more is refused. `tmp_is_empty` says whether the image has nothing in
-    /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up. `bound` are mounts
-    of files in the place of such a volume.
+    /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up. `mounted` are the
+    mounts of the request's files.
     """
 
     image: str
@@ -112,7 +101,7 @@ class ContainerRun:
     tmp_is_empty: bool = True
     names_localhost: bool = True
     capabilities: tuple[str, ...] = CAPABILITIES
-    bound: tuple[Mapping[str, Any], ...] = ()
+    mounted: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def folder_volumes(self) -> tuple[str, ...]:
@@ -174,8 +163,8 @@ def _tmpfs(run: ContainerRun) -> dict[str, str]:
 
 
 def _mounts(run: ContainerRun) -> list[Mapping[str, Any]]:
-    """The image's VOLUMEs, files in the place of such, and the request's folders."""
-    mounted = {folder.path for folder in run.request.folders} | {str(mount["Target"]) for mount in run.bound}
+    """The image's VOLUMEs, and the request's files and folders."""
+    mounted = {folder.path for folder in run.request.folders} | {str(mount["Target"]) for mount in run.mounted}
     # A volume of a relative path (`VOLUME data`), which the engine has at /data, it takes from the image only.
     declared = dict.fromkeys(f"/{posixpath.normpath(path).lstrip('/')}" for path in run.volumes if path.startswith("/"))
     labels = dict(run.volume_labels)
@@ -189,7 +178,7 @@ def _mounts(run: ContainerRun) -> list[Mapping[str, Any]]:
         {"Type": "volume", "Source": name, "Target": folder.path, "VolumeOptions": {"Labels": labels, "NoCopy": True}}
         for name, folder in zip(run.folder_volumes, run.request.folders, strict=True)
     ]
-    return [*volumes, *run.bound, *folders]
+    return [*volumes, *run.mounted, *folders]
 
 
 # ── the run ─────────────────────────────────────────────────────────────────────────────
@@ -206,13 +195,8 @@ def run_container(
     cancellation.check()
     failpoint("container-wanted")
     try:
-        if bound := files_at_volumes(run.request.files, run.volumes):
-            labels = dict(run.volume_labels)
-            run = replace(run, bound=bind_files(connection, bound, container_settings(run), run.name, labels))
         container = _create(connection, run, warn)
     except Refused as refused:
-        if run.bound:
-            unbind_files(connection, run.name)
         if is_image_fault(refused.reason):
             return RunOutcome(NotStarted(refused.reason))
         raise
@@ -244,11 +228,9 @@ def _run_created(connection: Connection, container: str, run: ContainerRun, canc
     for file in run.request.replaced:
         if not has_path(connection, container, file.path):
             return RunOutcome(NotStarted(f"The image has no file {file.path}."))
-    bound = {mount["Target"] for mount in run.bound}
-    files: list[MemoryFile] = [file for file in run.request.files if file.path not in bound]
     try:
-        if files or run.request.replaced or run.request.folders:
-            archive = files_tar([*files, *run.request.replaced], run.request.folders, int(time.time()))
+        if run.request.replaced or run.request.folders:
+            archive = files_tar(run.request.replaced, run.request.folders, int(time.time()))
             put_in(connection, container, archive)
     except Refused as refused:
         if is_blocked_path(refused.reason):
@@ -262,9 +244,8 @@ def _run_created(connection: Connection, container: str, run: ContainerRun, canc
 def _remove(connection: Connection, container: str, run: ContainerRun) -> None:
     remove_container(connection, container)
     for name in run.folder_volumes:
-        remove_volume(connection, name)
-    if run.bound:
-        unbind_files(connection, run.name)
+        with if_there():
+            connection.call("DELETE", f"/volumes/{name}", parameters={"force": 1})
 
 
 def remove_container(connection: Connection, container: str) -> None:

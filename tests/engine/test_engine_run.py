@@ -267,8 +267,7 @@ def test_an_image_that_is_gone_is_not_the_students_fault(engine: DockerEngine) -
 )
 def test_files_are_there_before_the_start(engine: DockerEngine, build: Build, path: str) -> None:
     built = build(
-        "WORKDIR /app\nCOPY old script.py\nRUN ln -s /app /link && ln -s /etc/hostname link.py\n"
-        'ENTRYPOINT ["python"]\n',
+        'WORKDIR /app\nCOPY old script.py\nRUN ln -s /app /link && ln -s /etc/issue link.py\nENTRYPOINT ["python"]\n',
         {"old": b"print('old')\n"},
     )
     assert isinstance(built, Built), built
@@ -276,6 +275,15 @@ def test_files_are_there_before_the_start(engine: DockerEngine, build: Build, pa
     outcome = engine.run(built.image, RunRequest(args=(path,), files=files), LIMITS)
     assert (outcome.ended, outcome.stdout) == (Exited(0), b"new\n"), outcome
     assert engine.run(built.image, RunRequest(args=("script.py",)), LIMITS).stdout == b"old\n"
+
+
+def test_files_are_mounted_read_only_each_content_once(engine: DockerEngine, image: str) -> None:
+    code = "print(open('/app/b').read()); open('/app/a', 'r+')"
+    files = (MemoryFile("/app/a", b"weeks", 0o444), MemoryFile("/app/b", b"weeks", 0o444))
+    for _ in range(2):
+        outcome = engine.run(image, RunRequest(args=("-c", code), files=files), LIMITS)
+        assert outcome.stdout == b"weeks\n"
+        assert b"Read-only file system: '/app/a'" in outcome.stderr
 
 
 def test_what_the_image_has_in_tmp_and_in_volumes_is_seen(engine: DockerEngine, build: Build) -> None:
@@ -287,9 +295,9 @@ def test_what_the_image_has_in_tmp_and_in_volumes_is_seen(engine: DockerEngine, 
 
 
 def _volumes(engine: DockerEngine) -> set[str]:
-    """All volumes, but for those of private engines, which others may have started meanwhile."""
+    """All volumes, but for those of private engines and of mounted files, which last as long as their engine object."""
     names = (one["Name"] for one in engine._connection.call("GET", "/volumes").json["Volumes"] or ())
-    return {name for name in names if not name.startswith("grader-private-")}
+    return {name for name in names if not name.startswith("grader-private-") and "-files-" not in name}
 
 
 def _stay(engine: DockerEngine, before: set[str]) -> set[str]:
