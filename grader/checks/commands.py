@@ -131,12 +131,16 @@ def _near(context: CheckContext) -> str:
 
 
 def _without_progress(stderr: bytes) -> bytes:
-    """Without the builder's progress and the help that the docker command adds to its errors."""
-    kept = [line for line in stderr.splitlines() if not _PROGRESS.match(line)]
+    """Without builds that went well, and without the help that the docker command adds to its errors."""
+    kept = [line for line in _BUILT_WELL.sub(b"", stderr).splitlines() if not _PROGRESS.match(line)]
     return b"\n".join(kept)
 
 
-_PROGRESS = re.compile(rb"#\d+ |\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
+_BUILT_WELL = re.compile(
+    rb"Sending build context (?:(?!Sending build context )[\s\S])*?\nSuccessfully built [^\n]*\n"
+    rb"(?:Successfully tagged [^\n]*\n)*"
+)
+_PROGRESS = re.compile(rb"\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
 def _what_failed(seen: ScriptSeen, unreadable: int | None) -> str:

@@ -51,7 +51,7 @@ def passed_on(tool: str, words: str, program: str, folder: Path) -> str:
     assert program in source
     (folder / tool).write_text(source.replace(program, str(shown)), encoding="utf-8")
     done = subprocess.run(["bash", folder / tool, *words.split()], capture_output=True, text=True, check=True)
-    return done.stdout.strip()
+    return (done.stdout + done.stderr).strip()
 
 
 @pytest.mark.parametrize(("typed", "passed"), DOCKER)
