@@ -30,8 +30,7 @@ from grader.sandbox.engine_image import image_name
 from grader.sandbox.helper import output_of, put_files, read_file, run_program, start_program
 from grader.sandbox.nested_engine import ENGINE_SOCKET, PROXY_FILES, SCRIPT_FILES, PrivateEngine
 from grader.sandbox.proxy.record import Record, read_record
-from grader.sandbox.proxy.settings import ProxySettings
-from grader.sandbox.proxy.settings import Workspace as SharedFolder
+from grader.sandbox.proxy.settings import ProxySettings, SharedFolder
 
 _SCRIPT_AT = "/run"
 """Where script containers have the folder of their socket. `/var/run`, where Docker's own is, leads there."""

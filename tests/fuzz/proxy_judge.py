@@ -18,11 +18,11 @@ from urllib.parse import parse_qsl
 from grader.sandbox.proxy.containers import workspace_volume
 from grader.sandbox.proxy.http import Engine
 from grader.sandbox.proxy.rules import Plan, plan
-from grader.sandbox.proxy.settings import ProxySettings, Workspace
+from grader.sandbox.proxy.settings import ProxySettings, SharedFolder
 from grader.sandbox.proxy.shape import Refusal
 from tests.fuzz.harness import Found
 
-SETTINGS = ProxySettings("", "", "", Workspace("/submission", "/submission"))
+SETTINGS = ProxySettings("", "", "", SharedFolder("/submission", "/submission", ""))
 VOLUME = str(workspace_volume(SETTINGS.workspace)["Name"])
 
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 
-from grader.sandbox.proxy.settings import Workspace
+from grader.sandbox.proxy.settings import SharedFolder
 from grader.sandbox.proxy.shape import (
     Check,
     Json,
@@ -279,13 +279,13 @@ class Placed:
     folders: tuple[str, ...]
 
 
-def workspace_volume(workspace: Workspace) -> dict[str, Any]:
+def workspace_volume(workspace: SharedFolder) -> dict[str, Any]:
     """The body of `POST /volumes/create` for the workspace. Asking again for the same one changes nothing."""
     name = RESERVED + hashlib.sha256(workspace.engine.encode()).hexdigest()[:12]
     return {"Name": name, "Driver": "local", "DriverOpts": {"type": "none", "o": "bind", "device": workspace.engine}}
 
 
-def place(settings: dict[str, Any], workspace: Workspace) -> Placed:
+def place(settings: dict[str, Any], workspace: SharedFolder) -> Placed:
     """Put mounts of the workspace's volume in the place of bind mounts. Raises `Refusal` for folders outside of it."""
     host: dict[str, Any] = settings.get("HostConfig") or {}
     volumes: list[str] = []

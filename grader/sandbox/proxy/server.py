@@ -11,7 +11,7 @@ import socket
 import socketserver
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
@@ -27,9 +27,6 @@ from grader.sandbox.proxy.rules import Account, Plan, not_here, plan, pulled, wi
 from grader.sandbox.proxy.settings import ProxySettings
 from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
 
-MakeFolder = Callable[[PurePosixPath], None]
-"""Makes a folder in the workspace unless something is there. It follows no links, and raises nothing."""
-
 REFUSED = 403
 """The status of every refusal, so that one number in the record tells them from the engine's own errors."""
 _CONNECTIONS = 128
@@ -39,15 +36,13 @@ _SILENCE_SECONDS = 30.0
 
 
 @contextmanager
-def running(settings: ProxySettings, make_folder: MakeFolder | None = None) -> Iterator[None]:
+def running(settings: ProxySettings) -> Iterator[None]:
     """Listen and serve until the block ends; then all connections are cut.
 
     The folder of the workspace, by each of its paths, must not be replaceable by a script. What containers were given
     of it stays with them; the volume that stands for it is removed if none has it any more.
     """
-    here = settings.workspace.here
-    make = make_folder or (lambda path: _make_folder(Path(here), path) if here else None)
-    with Path(settings.record).open("ab") as file, _Server(settings, Recorder(file), make) as server:
+    with Path(settings.record).open("ab") as file, _Server(settings, Recorder(file)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
         try:
@@ -63,7 +58,7 @@ def running(settings: ProxySettings, make_folder: MakeFolder | None = None) -> I
 class _Server(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 128
 
-    def __init__(self, settings: ProxySettings, recorder: Recorder, make_folder: MakeFolder) -> None:
+    def __init__(self, settings: ProxySettings, recorder: Recorder) -> None:
         self.settings = settings
         self.recorder = recorder
         self.account = Account(settings.quota)
@@ -71,7 +66,6 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.caches = secrets.token_hex(16)
         self.used_workspace = False
         self.reading = threading.Lock()
-        self._make_folder = make_folder
         self._is_over = False
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         self._open: set[socket.socket] = set()
@@ -115,7 +109,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
             return
         self.used_workspace = True
         for folder in planned.folders:
-            self._make_folder(PurePosixPath(folder))
+            _make_folder(Path(self.settings.workspace.here), PurePosixPath(folder))
         status, said = call(self.settings.engine, "POST", "/volumes/create", workspace_volume(self.settings.workspace))
         if status != HTTPStatus.CREATED:
             raise Refusal(f"the folder of the submission could not be mounted: {said.decode(errors='replace')}")

@@ -9,17 +9,17 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Workspace:
+class SharedFolder:
     """The submission's folder, by the path that each of three file systems knows it by. All are absolute.
 
     `path` is what commands see, so what a bind mount begins with (`-v "$PWD/data:/data"`). `engine` is in the file
     system of the nested engine, which mounts it. `here` is in the proxy's own, where it makes the folders that a bind
-    mount names and that are missing, as Docker does; "" where it cannot, then they stay missing.
+    mount names and that are missing, as Docker does.
     """
 
     path: str
     engine: str
-    here: str = ""
+    here: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class ProxySettings:
     listen: str
     engine: str
     record: str
-    workspace: Workspace
+    workspace: SharedFolder
     images: tuple[str, ...] = ()
     context_mb: int = 32
     context_files: int = 2000
@@ -70,7 +70,7 @@ class ProxySettings:
         return cls(
             **values
             | {
-                "workspace": Workspace(**values["workspace"]),
+                "workspace": SharedFolder(**values["workspace"]),
                 "images": tuple(values["images"]),
                 "quota": Quota(**values["quota"]),
             }

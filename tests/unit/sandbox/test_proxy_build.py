@@ -11,7 +11,7 @@ import pytest
 
 from grader.sandbox.proxy.build import Printer
 from grader.sandbox.proxy.program import program_files
-from grader.sandbox.proxy.settings import ProxySettings, Workspace
+from grader.sandbox.proxy.settings import ProxySettings, SharedFolder
 
 RUN = "Step made 2/2 : RUN echo ready > /ready"
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -62,7 +62,7 @@ def test_the_program_brings_all_that_it_imports(tmp_path: Path) -> None:
 
 
 def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
-    settings = ProxySettings("s", "engine", "record", Workspace("/work", "/work"))
+    settings = ProxySettings("s", "engine", "record", SharedFolder("/work", "/work", "/work"))
     (tmp_path / "settings.json").write_bytes(settings.to_json())
     assert ProxySettings.from_json(settings.to_json()) == settings
     command = [sys.executable, "-m", "grader.sandbox.proxy", "settings.json"]

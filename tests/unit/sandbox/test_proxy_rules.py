@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from grader.sandbox.proxy.containers import workspace_volume
 from grader.sandbox.proxy.http import Client, Request
 from grader.sandbox.proxy.rules import Account, Plan, plan
-from grader.sandbox.proxy.settings import ProxySettings, Quota, Workspace
+from grader.sandbox.proxy.settings import ProxySettings, Quota, SharedFolder
 from grader.sandbox.proxy.shape import Refusal
 
-SETTINGS = ProxySettings("", "", "", Workspace("/submission", "/engine/submission"))
+SETTINGS = ProxySettings("", "", "", SharedFolder("/submission", "/engine/submission", ""))
 VOLUME = workspace_volume(SETTINGS.workspace)["Name"]
 RECORDED = Path(__file__).parents[1] / "recorded" / "docker-26.1-requests.jsonl"
 """What Docker 26.1 and Compose 2.26 sent to an engine, command by command, in the folder /submission."""

@@ -18,7 +18,7 @@ import pytest
 
 from grader.sandbox.proxy.record import Record, read_record
 from grader.sandbox.proxy.server import running
-from grader.sandbox.proxy.settings import ProxySettings, Quota, Workspace
+from grader.sandbox.proxy.settings import ProxySettings, Quota, SharedFolder
 
 
 @dataclass
@@ -110,7 +110,7 @@ def world() -> Iterator[World]:
         work = folder / "submission"
         work.mkdir()
         engine = Engine()
-        workspace = Workspace("/work", "/engine/work", str(work))
+        workspace = SharedFolder("/work", "/engine/work", str(work))
         settings = ProxySettings(
             str(folder / "proxy"), str(folder / "engine"), str(folder / "record"), workspace, ("python:*",)
         )
@@ -315,7 +315,7 @@ def test_folders_for_mounts_are_made_inside_the_workspace_only(world: World, tmp
 def test_an_engine_that_is_away_is_no_refusal() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        workspace = Workspace("/work", "/work")
+        workspace = SharedFolder("/work", "/work", "/work")
         settings = ProxySettings(str(folder / "s"), str(folder / "engine"), str(folder / "record"), workspace)
         with running(settings):
             world = World(Engine(), settings)
