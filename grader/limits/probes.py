@@ -154,7 +154,7 @@ def _engine(base: str) -> Iterator[Probe]:
     yield Probe("build memory", f"takes 1000 MiB, may have {SMALL_ENGINE.memory_mb}", at_once, _is_killed)
     yield Probe("build processes", f"starts 400 processes, may have {most}", at_once, _stops_at(most))
     yield Probe("build disk", _FILLS, at_once, _stops_at(SMALL_ENGINE.disk_mb))
-    busy = replace(_build(base, "engine-CPU=8"), engine_cores=_ENGINE_CORES)
+    busy = replace(_build(base, "CPU=8"), engine_cores=_ENGINE_CORES)
     yield Probe(
         "build CPU", f"keeps 8 processes busy, the engine may have {_ENGINE_CORES:g} cores", busy, _is_throttled
     )
@@ -206,27 +206,32 @@ def _is_unprivileged(got: str) -> bool:
     return found is not None and int(found[1], 16) & ~_KEPT_CAPABILITIES == 0
 
 
+_CPU = re.compile(r"(\d{1,4}\.\d\d) s in (\d{1,4}\.\d\d) s, throttled: (\w+)")
+
+
 def _is_throttled(got: str) -> bool:
-    """Few cores, and the kernel does not say that it held nobody back: a busy machine gives few to anybody."""
-    found = re.fullmatch(r"(\d\.\d\d) cores, throttled: (yes|unknown)", got)
-    return found is not None and float(found[1]) < 2.5 * _ENGINE_CORES
+    """Few cores, and not because a busy machine gives few to anybody: where it says so, the kernel held them back."""
+    found = _CPU.fullmatch(got)
+    return found is not None and float(found[1]) < _FEWEST * float(found[2]) and found[3] in {"yes", "unknown"}
 
 
+_FEWEST = 2.5 * _ENGINE_CORES
+"""More cores than a container should be seen to take, since the kernel counts by tenths of a second."""
 _COUNTED = 0.8
 """The least part of a program's own CPU time that is found in the engine's, if it is below the engine's limit."""
 
 
 def _engine_cpu(got: str, use: CpuUse) -> str:
-    """What a build got of the engine's cores, as the kernel counts it, in the words of `resource_hogs.take_cores`.
+    """What a build got, with the engine's own count: its limit is that of a group that the program cannot see.
 
     What the kernel counts for the engine must have in it what the program says it took; else it has escaped.
     """
-    found = re.fullmatch(r"(\d{1,4}\.\d\d) s", got)
+    found = _CPU.fullmatch(got)
     if found is None:
         return got
     if use.cpu_seconds < float(found[1]) * _COUNTED:
-        return f"{got}, of which the engine's own group has {use.cpu_seconds:.2f}"
-    return f"{use.cpu_seconds / use.seconds:.2f} cores, throttled: {'yes' if use.throttled else 'never'}"
+        return f"{found[1]} s, of which the engine's own group has {use.cpu_seconds:.2f}"
+    return f"{use.cpu_seconds:.2f} s in {use.seconds:.2f} s, throttled: {'yes' if use.throttled else 'never'}"
 
 
 # ── carrying out ────────────────────────────────────────────────────────────────────────
@@ -269,7 +274,7 @@ def _carried_out(engines: Engines, trial: Trial, few_cores: FewCores | None) -> 
         text, ending = _printed(executor(trial.request))
         printed = {name: got.strip() for name, _, got in (line.partition(" ") for line in text.splitlines())}
         if trial.engine_cores:
-            printed["CPU"] = _engine_cpu(printed.get("engine-CPU", ""), use())
+            printed["CPU"] = _engine_cpu(printed.get("CPU", ""), use())
     return printed, ending
 
 

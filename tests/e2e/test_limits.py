@@ -16,7 +16,7 @@ pytestmark = pytest.mark.engine
 
 IMAGE = "grader-test-unbounded:1"
 ALL = (
-    "memory got all 256\\nprocesses got all 100\\nCPU 0.05 cores, throttled: yes\\n/tmp stopped at 8\\n"
+    "memory got all 256\\nprocesses got all 100\\nCPU 0.20 s in 4.10 s, throttled: yes\\n/tmp stopped at 8\\n"
     "network lo\\nprivileges 0x0, no new ones: 1\\n"
 )
 

@@ -39,8 +39,7 @@ memory killed
 processes stopped at 15
 /tmp stopped at 8
 disk stopped at 120
-CPU 0.05 cores, throttled: yes
-engine-CPU 0.40 s
+CPU 0.20 s in 4.10 s, throttled: yes
 network lo
 privileges 0x5fb, no new ones: 1
 """
@@ -49,8 +48,7 @@ memory got all 256
 processes got all 100
 /tmp stopped at 90
 disk got all 800
-CPU 0.04 cores, throttled: never
-engine-CPU 7.60 s
+CPU 7.60 s in 4.10 s, throttled: never
 network eth0 lo
 privileges 0xa80425fb, no new ones: 0
 """
@@ -100,7 +98,7 @@ def test_where_nobody_gets_too_much_every_limit_holds(tier: Tier) -> None:
     assert [one.probe.name for one in tried(World(), tier) if not one.holds] == []
 
 
-@pytest.mark.parametrize("got", [FREE, "", "processes stopped at 0\n/tmp\nmemory refused\nCPU 0.01 cores\n", "\x00é"])
+@pytest.mark.parametrize("got", [FREE, "", "processes stopped at 0\n/tmp\nmemory refused\nCPU 0.01 s\n", "\x00é"])
 @pytest.mark.parametrize("tier", ["host", "private"])
 def test_where_programs_get_what_they_ask_for_or_do_not_come_to_ask_no_limit_holds(got: str, tier: Tier) -> None:
     results = tried(World(got, CpuUse(4.0, 7.7, 0)), tier)
@@ -111,9 +109,9 @@ def test_where_programs_get_what_they_ask_for_or_do_not_come_to_ask_no_limit_hol
 @pytest.mark.parametrize(
     ("use", "seen"),
     [
-        (CpuUse(4.0, 0.45, 0), "0.11 cores, throttled: never"),
-        (CpuUse(4.0, 7.7, 6), "1.93 cores, throttled: yes"),
-        (CpuUse(4.0, 0.1, 50), "0.40 s, of which the engine's own group has 0.10"),
+        (CpuUse(4.0, 0.45, 0), "0.45 s in 4.00 s, throttled: never"),
+        (CpuUse(4.0, 7.7, 6), "7.70 s in 4.00 s, throttled: yes"),
+        (CpuUse(4.0, 0.1, 50), "0.20 s, of which the engine's own group has 0.10"),
     ],
     ids=["nobody held it back", "it got many all the same", "it works outside of the engine's group"],
 )
