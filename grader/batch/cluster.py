@@ -146,6 +146,8 @@ def _opened_workers(client: Client, batch: ClusterBatch) -> Iterator[EngineInfo]
         for worker, engine in engines.items():
             if isinstance(engine, str):
                 raise EnvironmentProblem(f"The worker {worker} cannot grade: {engine}")
+        if not engines:
+            raise EnvironmentProblem("All workers went away while their engines were opened. See what they say.")
         yield next(iter(engines.values()))
     finally:
         with suppress(OSError, TimeoutError):
@@ -201,8 +203,12 @@ def _results(future: Future[tuple[Result, ...]], task: _Task) -> Sequence[Result
 
 
 def _on_all(client: Client, function: Callable[..., Any], *arguments: object) -> dict[str, Any]:
-    """What the function gives on each worker, by the worker's address."""
-    return dict(client.run(function, *arguments))
+    """What the function gives on each worker, by the worker's address. Workers that die meanwhile are left out."""
+    found = dict(client.run(function, *arguments, on_error="return"))
+    faults = [answer for answer in found.values() if isinstance(answer, Exception) and not isinstance(answer, OSError)]
+    if faults:
+        raise faults[0]
+    return {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}
 
 
 # ── on a worker ─────────────────────────────────────────────────────────────────────────
