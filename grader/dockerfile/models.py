@@ -93,7 +93,7 @@ class Dockerfile:
     path: str = "Dockerfile"
 
 
-class Unreadable(Exception):  # noqa: N818 - never seen outside: `parse` returns the value that it holds
+class CannotParse(Exception):  # noqa: N818 - never seen outside: `parse` returns the value that it holds
     """Ends the reading of a Dockerfile."""
 
     def __init__(self, message: str, line: int | None = None, *, unsafe: bool = False) -> None:

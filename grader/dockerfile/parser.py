@@ -20,6 +20,7 @@ from difflib import get_close_matches
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
 
 from grader.dockerfile.models import (
+    CannotParse,
     Dockerfile,
     Feature,
     FeatureName,
@@ -28,7 +29,6 @@ from grader.dockerfile.models import (
     Instruction,
     Stage,
     Unparsable,
-    Unreadable,
 )
 from grader.dockerfile.stages import Defaults, note_default, read_stage
 
@@ -64,7 +64,7 @@ def parse(
     """
     try:
         return _read(content, Defaults(arguments or {}), path)
-    except Unreadable as error:
+    except CannotParse as error:
         return replace(error.problem, path=path)
 
 
@@ -85,32 +85,32 @@ def _read(content: bytes, defaults: Defaults, path: str) -> Dockerfile:
             note_default(instruction, defaults, escape)
         instructions.append(replace(instruction, stage=len(stages) - 1))
     if not stages:
-        raise Unreadable("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
+        raise CannotParse("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
     return Dockerfile(tuple(instructions), tuple(stages), tuple(_features(instructions)), escape, _built(content), path)
 
 
 def _refuse_size(content: bytes) -> None:
     if len(content) > MAX_BYTES:
         message = f"The Dockerfile has {len(content)} bytes; at most {MAX_BYTES} are read."
-        raise Unreadable(message, unsafe=True)
+        raise CannotParse(message, unsafe=True)
     for number, line in enumerate(content.split(b"\n"), start=1):
         if len(line) > MAX_LINE:
-            raise Unreadable(f"the line has {len(line)} bytes; at most {MAX_LINE} are read.", number, unsafe=True)
+            raise CannotParse(f"the line has {len(line)} bytes; at most {MAX_LINE} are read.", number, unsafe=True)
 
 
 def _refuse_encodings(content: bytes) -> None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         message = "the file is saved as UTF-16 (PowerShell's `>` does that). Save it as UTF-8 in the editor."
-        raise Unreadable(message, 1)
+        raise CannotParse(message, 1)
     if content.startswith(2 * codecs.BOM_UTF8):
-        raise Unreadable("the file begins with two byte order marks. Save it as UTF-8 without one in the editor.", 1)
+        raise CannotParse("the file begins with two byte order marks. Save it as UTF-8 without one in the editor.", 1)
 
 
 def _refuse_substitutions(text: str) -> None:
     count = text.count("${")
     if "<<" in text and (count > _MAX_SUBSTITUTIONS or count * len(text) > _MAX_WORK):
         message = "The Dockerfile is long, and has heredocs and too many `${`. Put scripts in files of their own."
-        raise Unreadable(message)
+        raise CannotParse(message)
 
 
 def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
@@ -122,13 +122,13 @@ def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
         head, _, word = message.partition("unknown instruction: ")
         if not head and word:
             message = _unknown_instruction(word)
-        raise Unreadable(message if message.endswith((".", "?")) else f"{message}.", error.line) from None
+        raise CannotParse(message if message.endswith((".", "?")) else f"{message}.", error.line) from None
     except (RecursionError, ValueError) as error:  # a JSON array of 10,000 brackets; a number of 5,000 digits
-        raise Unreadable(f"The Dockerfile cannot be read: {type(error).__name__}.") from None
+        raise CannotParse(f"The Dockerfile cannot be read: {type(error).__name__}.") from None
     if tree.escape_token != escape:
-        raise Unreadable("The line `# escape=` is not read in one way by all builders. Remove it.")
+        raise CannotParse("The line `# escape=` is not read in one way by all builders. Remove it.")
     if not tree.instructions:
-        raise Unreadable("The Dockerfile is empty. It begins with FROM and the name of an image.")
+        raise CannotParse("The Dockerfile is empty. It begins with FROM and the name of an image.")
     return tree.instructions
 
 
@@ -198,15 +198,15 @@ def _refuse_other_frontends(text: str) -> None:
     for number, (_, name, value) in enumerate(_leading(text), start=1):
         if name == "syntax" and not _KNOWN_SYNTAX.fullmatch(value):
             message = f"# syntax={value[:120]}: this is not allowed here. Remove the line, or write "
-            raise Unreadable(f"{message}# syntax=docker/dockerfile:1", number, unsafe=True)
+            raise CannotParse(f"{message}# syntax=docker/dockerfile:1", number, unsafe=True)
     message = "another program is to read this Dockerfile (syntax). This is not allowed here. Remove the line."
     lines = text.split("\n")
     first = 1 if lines[0].startswith("#!") else 0
     if "".join(lines[first:])[:1000].lstrip().startswith("{") and '"syntax"' in text.lower():
-        raise Unreadable(message, first + 1, unsafe=True)
+        raise CannotParse(message, first + 1, unsafe=True)
     for number, line in enumerate(lines[first:], start=first + 1):
         if _SLASHES.match(line):
-            raise Unreadable(message, number, unsafe=True)
+            raise CannotParse(message, number, unsafe=True)
         if line.strip() and not line.lstrip().startswith("//"):
             break
 
@@ -223,7 +223,7 @@ def _escape(text: str) -> str:
         if name == "escape":
             if heeded and _STRICT.match(line) and value in ("\\", "`"):
                 return value
-            raise Unreadable("`# escape=` is not written as all builders read it.", number)
+            raise CannotParse("`# escape=` is not written as all builders read it.", number)
         heeded = heeded and name == "syntax" and bool(_STRICT.match(line))
     return "\\"
 
@@ -252,11 +252,11 @@ def _instruction(node: DockerfileInstruction) -> Instruction:
     keyword, rest = _split(node.original)
     problem = _line_problem(node, keyword)
     if problem:
-        raise Unreadable(problem, node.start_line)
+        raise CannotParse(problem, node.start_line)
     flags, value = _flags(rest, node.start_line)
     problem = _flag_problem(node, flags) or _json_problem(node, value) or _heredoc_problem(node)
     if problem:
-        raise Unreadable(problem, node.start_line)
+        raise CannotParse(problem, node.start_line)
     return Instruction(
         keyword=node.name,
         first_line=node.start_line,
@@ -298,7 +298,7 @@ def _flags(text: str, line: int) -> tuple[list[Flag], str]:
             message = (
                 f"the option {written[:60]!r} has a \\, a `, an open quote or a letter beyond ASCII. Write it without."
             )
-            raise Unreadable(message, line)
+            raise CannotParse(message, line)
         rest = after.lstrip(_SPACES)
         if written == "--":
             break
@@ -359,7 +359,7 @@ def _stops_other_builders(body: str, name: str) -> bool:
 
 def _trigger(value: str, flags: list[Flag], node: DockerfileInstruction) -> Instruction:
     """What an ONBUILD holds, which is read as a Dockerfile of one line."""
-    unreadable = Unreadable("ONBUILD needs an instruction after it, and not ONBUILD again.", node.start_line)
+    unreadable = CannotParse("ONBUILD needs an instruction after it, and not ONBUILD again.", node.start_line)
     if flags or "\n" in value or not value[:1].isalpha():
         raise unreadable
     try:

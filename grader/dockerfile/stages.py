@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from e2b_dockerfile_utils import ShellLex
 
 from grader.dockerfile.image_names import reference_problem
-from grader.dockerfile.models import Instruction, Stage, Unreadable
+from grader.dockerfile.models import CannotParse, Instruction, Stage
 
 _BUILDERS_OWN = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT|STAGE)")
 """ARGs that the builder itself sets before the first FROM."""
@@ -61,11 +61,11 @@ def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> N
     line = instruction.first_line
     if instruction.keyword != "ARG":
         first = "A Dockerfile begins with FROM and the name of an image."
-        raise Unreadable(f"{instruction.keyword} stands before FROM. {first}", line)
+        raise CannotParse(f"{instruction.keyword} stands before FROM. {first}", line)
     for word in instruction.arguments:
         name, given, written = word.partition("=")
         if given and _BUILDERS_OWN.fullmatch(name):
-            raise Unreadable(f"ARG {name} is set by the builder. Take another name.", line)
+            raise CannotParse(f"ARG {name} is set by the builder. Take another name.", line)
         value = defaults.substituted(written, escape) if given else ""
         if name in defaults.given:
             given, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
@@ -86,17 +86,17 @@ def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Sta
             name = named.lower()
         case (written, tag) if tag.upper() != "AS" and ":" not in written and not reference_problem(f"{written}:{tag}"):
             message = f"a colon stands between an image's name and its tag: FROM {written}:{tag}"
-            raise Unreadable(message[:200], line)
+            raise CannotParse(message[:200], line)
         case _:
-            raise Unreadable("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
+            raise CannotParse("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
     if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
         rule = "a stage's name begins with a letter and holds only letters, digits, _ . and -"
-        raise Unreadable(f"AS {name[:60]}: {rule}.", line)
+        raise CannotParse(f"AS {name[:60]}: {rule}.", line)
     image = defaults.substituted(written, escape)
     if image is None:
-        raise Unreadable(f"FROM {written[:120]}: this cannot be worked out here. Write the image's name.", line)
+        raise CannotParse(f"FROM {written[:120]}: this cannot be worked out here. Write the image's name.", line)
     if problem := _image_problem(written, image):
-        raise Unreadable(f"FROM {written[:120]}: {problem}", line)
+        raise CannotParse(f"FROM {written[:120]}: {problem}", line)
     platform = next((flag.value for flag in instruction.flags if flag.name == "platform"), "")
     return Stage(name, image, written, platform, line)
 
