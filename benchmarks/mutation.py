@@ -31,7 +31,7 @@ from grader.dockerfile.parser import parse
 from grader.events import silent
 from grader.grading.session import Session, grade_one
 from grader.models import CheckStatus, ExerciseStatus
-from grader.submissions.budget import digest_of
+from grader.submissions.budget import files_digest
 from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import read_exercise
 
@@ -343,7 +343,7 @@ _OUTCOMES = {ExerciseStatus.PASSED: "survived", ExerciseStatus.FAILED: "failed",
 
 def _try(session: Session, exercise: Exercise, handed: ExerciseFiles, mutant: Mutant) -> tuple[str, str]:
     files = tuple(replace(file, content=mutant.files[file.path]) for file in handed.files)
-    changed = replace(handed, files=files, digest=digest_of(files))
+    changed = replace(handed, files=files, digest=files_digest(files))
     try:
         report = grade_one(session, mutant.name, exercise, changed).report
     except Exception:  # noqa: BLE001 - whatever it is, it is a fault of the grader's and what this tool looks for

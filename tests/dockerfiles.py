@@ -10,7 +10,7 @@ import yaml
 
 from grader.dockerfile.models import Dockerfile, Unparsable
 from grader.dockerfile.parser import parse
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 
 ALLOWED = ("near:latest", "near:2")
 """Patterns of the images that the corpus may build from."""
@@ -49,6 +49,6 @@ ENTRIES = [Entry(**entry) for entry in yaml.safe_load(Path(__file__).with_suffix
 def verdict(content: bytes) -> Verdict:
     """What parser and policy say together."""
     parsed = parse(content)
-    if examine(parsed, ALLOWED).refusals:
+    if judge_dockerfile(parsed, ALLOWED).refusals:
         return "refused"
     return "unparsable" if isinstance(parsed, Unparsable) else "passes"

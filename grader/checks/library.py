@@ -28,7 +28,7 @@ from grader.checks.probe import NOT_IMPORTABLE, ProbeCheck, Probed, ReadsPackage
 from grader.checks.python_source import Uses, uses_of
 from grader.course.registry import Check, reason
 from grader.course.types import Name
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 from grader.models import Exited, Finding, MemoryFile, RunOutcome, RunRequest
 
 BASE_BRINGS_IT = reason("P103", "base_brings_it", "The base image has the library already.")
@@ -217,7 +217,7 @@ def not_in_base(check: NotInBase, context: CheckContext) -> CheckGenerator[Findi
             file="Dockerfile",
         )
     program = f"import {names}"
-    for base in examine(context.files.dockerfile, context.course.image_patterns).bases:
+    for base in judge_dockerfile(context.files.dockerfile, context.course.image_patterns).bases:
         outcome = yield from run(RunRequest(base=base, entrypoint=("python3", "-c", program)))
         if outcome.ended == Exited(0):
             return judged(

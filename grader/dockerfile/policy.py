@@ -40,7 +40,7 @@ class PolicyResult:
     bases: tuple[str, ...] = ()
 
 
-def examine(
+def judge_dockerfile(
     dockerfile: Dockerfile | Unparsable | None, allowed: Sequence[str], platform: str = "linux/amd64"
 ) -> PolicyResult:
     """Judge a Dockerfile. `allowed` are patterns of images' names, `platform` is the engine's own (`linux/amd64`)."""

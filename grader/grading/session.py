@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.course.models import Course, Exercise
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
 from grader.failpoints import failpoint
@@ -114,7 +114,7 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
         return Result(not_submitted(exercise), digest)
     if isinstance(handed, RefusedFolder):
         return Result(rejected(exercise, handed), digest)
-    gated = examine(handed.dockerfile, session.course.image_patterns)
+    gated = judge_dockerfile(handed.dockerfile, session.course.image_patterns)
     if gated.refusals:
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)

@@ -232,7 +232,7 @@ def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images
             return Judged(unreadable=f"{where}: there is no {path[:120]} in the exercise's folder.")
         arguments = {key: str(value) for key, value in (build.get("args") or {}).items() if value is not None}
         dockerfile = parse(file.content, arguments, file.path)
-        found = policy.examine(dockerfile, allowed)
+        found = policy.judge_dockerfile(dockerfile, allowed)
         if found.refusals:
             return Judged(tuple(f"{where}: {refusal.message}" for refusal in found.refusals)[:_TOLD])
         if isinstance(dockerfile, Unparsable):

@@ -13,7 +13,7 @@ from typing import Any
 from grader.course.models import BaseImage
 from grader.dockerfile.image_names import is_allowed, normalised
 from grader.dockerfile.parser import parse
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.http import Connection
 from grader.models import FailedCommand, RunOutcome
 from grader.sandbox.engine_state import PREPARED_IMAGE
@@ -58,7 +58,9 @@ def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ..
     """The base images that the folder's Dockerfiles need, whatever these are called."""
     dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
     allowed = [name for image in images for name in image.names]
-    return tuple(dict.fromkeys(base for file in dockerfiles for base in examine(parse(file.content), allowed).bases))
+    return tuple(
+        dict.fromkeys(base for file in dockerfiles for base in judge_dockerfile(parse(file.content), allowed).bases)
+    )
 
 
 def images_named(script: bytes, images: Sequence[BaseImage]) -> tuple[str, ...]:

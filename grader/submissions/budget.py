@@ -150,14 +150,14 @@ def vetted(exercise: str, folder: str, members: Iterable[Member], budget: Budget
     if budget.exceeded:
         refusals.append(Refusal(f"{exercise}: {budget.exceeded}"))
     files.sort(key=lambda file: file.path)
-    accepted = ExerciseFiles(exercise, shown(folder), tuple(files), digest_of(files))
+    accepted = ExerciseFiles(exercise, shown(folder), tuple(files), files_digest(files))
     ignore = accepted.ignore_file
     if ignore and (problem := oversize(ignore.content)):
         refusals.append(Refusal(f"{ignore.path}: {problem}", ignore.path))
     return RefusedFolder(exercise, shown(folder), tuple(refusals)) if refusals else accepted
 
 
-def digest_of(files: Iterable[MemoryFile]) -> str:
+def files_digest(files: Iterable[MemoryFile]) -> str:
     """SHA-256 in hex over the paths, modes and contents of files, in that order.
 
     Every part is preceded by its length, so no two different lists of files run together into one.

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from grader.dockerfile.image_names import is_allowed, normalised
 from grader.dockerfile.models import Dockerfile
 from grader.dockerfile.parser import parse
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.build import unsupported
 from grader.engine.client import connect
 from grader.engine.http import Connection
@@ -38,7 +38,7 @@ NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
 def disagreements(connection: Connection, version: str, entry: Entry) -> Iterator[str]:
     """What one entry shows, each a line."""
     dockerfile = parse(entry.content)
-    found = examine(dockerfile, ALLOWED)
+    found = judge_dockerfile(dockerfile, ALLOWED)
     if isinstance(dockerfile, Dockerfile) and not found.refusals:
         names = [stage.name for stage in dockerfile.stages if stage.name]
         knows_all = unsupported(dockerfile, "buildkit", version) is None

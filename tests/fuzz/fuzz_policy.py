@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from grader.dockerfile.image_names import is_allowed
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.build.context import make_job
 from grader.models import MemoryFile
 from grader.submissions.models import ExerciseFiles
@@ -59,7 +59,7 @@ def once(draw: random.Random) -> str:
         MemoryFile("a" * 60 + "c", b""),
     )
     handed = ExerciseFiles("3.1.1", "3.1.1", files, "")
-    found = examine(handed.dockerfile, PATTERNS)
+    found = judge_dockerfile(handed.dockerfile, PATTERNS)
     make_job(handed, (), "fuzz")
     for refusal in found.refusals:
         if not refusal.message or "\n" in refusal.message:

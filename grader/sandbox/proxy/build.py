@@ -19,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from grader.dockerfile.image_names import normalised
 from grader.dockerfile.models import Dockerfile, Unparsable
 from grader.dockerfile.parser import parse
-from grader.dockerfile.policy import examine
+from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.build.trace import decode_status
 from grader.engine.tar import write_tar
 from grader.engine.wording import plain_error
@@ -102,7 +102,7 @@ def _read(body: bytes, settings: ProxySettings) -> tuple[Member, ...]:
 def _judge(dockerfile: Dockerfile | Unparsable, settings: ProxySettings, present: Sequence[str]) -> Dockerfile:
     """The Dockerfile, if BuildKit may be given it. Images of the script's own may be built from."""
     allowed = (*settings.images, *(name for name in present if "*" not in name))
-    found = examine(dockerfile, allowed)
+    found = judge_dockerfile(dockerfile, allowed)
     if found.refusals:
         raise Refusal(" ".join(refusal.message for refusal in found.refusals))
     if isinstance(dockerfile, Unparsable):

@@ -6,14 +6,14 @@ from hypothesis import strategies as st
 
 from grader.dockerfile.models import Unparsable
 from grader.dockerfile.parser import parse
-from grader.dockerfile.policy import PolicyResult, examine
+from grader.dockerfile.policy import PolicyResult, judge_dockerfile
 from tests.dockerfiles import ENTRIES, Entry, verdict
 
 ALLOWED = ("python:3.9", "python:3.9-slim", "python:3.9.*", "python:latest")
 
 
 def judged(text: str | bytes, platform: str = "linux/amd64") -> PolicyResult:
-    return examine(parse(text if isinstance(text, bytes) else text.encode()), ALLOWED, platform)
+    return judge_dockerfile(parse(text if isinstance(text, bytes) else text.encode()), ALLOWED, platform)
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=lambda entry: entry.name)
@@ -75,7 +75,7 @@ def test_look_alikes_pass(line: str) -> None:
 @pytest.mark.parametrize("dockerfile", ["", "FRM python\n", "FROM\n", "RUN x\n", b"\xff\xfeF\x00", "{}\nFROM x\n"])
 def test_a_dockerfile_that_is_missing_or_cannot_be_read_is_no_matter_of_safety(dockerfile: str | bytes) -> None:
     assert isinstance(parse(dockerfile if isinstance(dockerfile, bytes) else dockerfile.encode()), Unparsable)
-    assert judged(dockerfile) == examine(None, ALLOWED) == PolicyResult()
+    assert judged(dockerfile) == judge_dockerfile(None, ALLOWED) == PolicyResult()
 
 
 @pytest.mark.parametrize(
@@ -123,7 +123,7 @@ def test_each_problem_is_told_once_and_nothing_is_fetched() -> None:
 
 
 def test_a_refusal_names_the_file() -> None:
-    (refusal,) = examine(parse(b"FROM evil\n", path="dockerfile"), ALLOWED).refusals
+    (refusal,) = judge_dockerfile(parse(b"FROM evil\n", path="dockerfile"), ALLOWED).refusals
     assert (refusal.file, refusal.message[:18]) == ("dockerfile", "dockerfile line 1:")
 
 

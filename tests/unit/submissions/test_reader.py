@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from grader.course.models import Limits
 from grader.errors import UsageError
 from grader.models import MemoryFile
-from grader.submissions.budget import digest_of
+from grader.submissions.budget import files_digest
 from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import (
     Selection,
@@ -205,12 +205,12 @@ FILES = st.lists(
 
 @given(FILES, FILES)
 def test_different_files_have_different_digests(one: list[MemoryFile], other: list[MemoryFile]) -> None:
-    assert (digest_of(one) == digest_of(other)) == (one == other)
+    assert (files_digest(one) == files_digest(other)) == (one == other)
 
 
 def test_a_digest_stays_what_it_is() -> None:
     # It is stored in journals; when it changes, every submission is graded anew.
-    assert digest_of([MemoryFile("a", b"1")]) == "2c147a14f63936c952a1dfbf0a184e933bf3ddc09e36c1cb011b459edab3399e"
+    assert files_digest([MemoryFile("a", b"1")]) == "2c147a14f63936c952a1dfbf0a184e933bf3ddc09e36c1cb011b459edab3399e"
 
 
 def test_the_digest_does_not_depend_on_the_umask_or_the_order(tmp_path: Path) -> None:
