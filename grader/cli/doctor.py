@@ -31,7 +31,7 @@ from grader.grading.executor import Engines, Executor
 from grader.grading.network import probe as probe_network
 from grader.limits.cgroup_stats import FewCores
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
-from grader.limits.probes import NOT_BOUNDED, Tier, attempt, probes
+from grader.limits.probes import NOT_BOUNDED, Tier, attempt, names, probes
 from grader.models import MemoryFile, ScriptRequest, ScriptSeen
 from grader.reports.lines import Style
 from grader.sandbox.engine_image import RELEASE
@@ -62,7 +62,8 @@ def command(course: Path | None) -> int:
         failing += [found.name] if found.state == "FAILS" else []
     if failing:
         console.note(f"Not fit for grading other people's work: {', '.join(failing)}.", "failed")
-        console.note("Without limits that it needs, `grader batch` starts only if you name them by --waive.")
+        if any(name.partition(" (")[0] in names() for name in failing):
+            console.note("Without limits that it needs, `grader batch` starts only if you name them by --waive.")
         return EnvironmentProblem.exit_code
     console.note("This machine can grade.", "passed")
     return 0
@@ -78,7 +79,8 @@ def _all(folder: CourseFolder, machine: MachineFacts, console: Console) -> Itera
         if not machine.problem:  # it answered a moment ago
             raise
         yield no_engine(machine)
-        console.note(f"           ({problem})", "faint")
+        if not machine.endpoint.startswith("unix://"):  # what a network or ssh says of it is worth knowing
+            console.note(f"           {problem}", "faint")
 
 
 @contextmanager

@@ -141,6 +141,9 @@ def _restart(machine: MachineFacts) -> str:
 def engine_findings(engine: EngineFacts, builder: str, machine: MachineFacts) -> Iterator[Finding]:
     """What the engine's account of itself says of its fitness to grade. `builder` is the one that builds there."""
     yield _version(engine, machine)
+    if machine.problem == "unknown context":
+        seen = f"{machine.chosen_by} does not exist, so the docker command finds no engine"
+        yield Finding("context", "warning", seen, "docker context use default")
     yield _builder(builder)
     yield _disk(engine)
     yield from _memory(engine)

@@ -157,3 +157,11 @@ def test_doctor_says_what_is_wrong_where_no_engine_answers(
     monkeypatch.setenv("DOCKER_HOST", f"unix://{home}/lab.sock")
     assert run(["doctor"]) == 3
     assert "FAILS    engine:" in capsys.readouterr().err
+    assert run(["doctor"]) == 3
+    assert "--waive" not in capsys.readouterr().err
+
+
+def test_a_context_that_does_not_exist_is_said_also_where_an_engine_is_found() -> None:
+    machine = MachineFacts(chosen_by="lab", endpoint="", problem="unknown context")
+    found = [one for one in engine_findings(ENGINE, "buildkit", machine) if one.state != "ok"]
+    assert [(one.name, one.mend) for one in found] == [("context", "docker context use default")]
