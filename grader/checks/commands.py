@@ -400,7 +400,7 @@ def _runs_of(seen: ScriptSeen, image: ImageSeen | None, name: str) -> list[Conta
     found = {one.id: one for one in seen.after.containers}
     config = image.config if image else _NO_CONFIG
     for asked in seen.requests:
-        if asked.made and asked.made not in found:
+        if asked.path == "/containers/create" and asked.made and asked.made not in found:
             found[asked.made] = _as_asked(asked, image)
     for one in seen.ended:
         if one.container not in found:

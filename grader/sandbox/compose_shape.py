@@ -1,6 +1,6 @@
 """What an exercise's Compose file may ask for: the sections of the model that `docker compose config` prints.
 
-A table for each section; a key that is in none is refused. Most of what is refused the guard before the engine would
+A table for each section; a key that is in none is refused. Most of what is refused the proxy before the engine would
 refuse too: here it is said before anything is built, all at once, and in words of the Compose file. Settings that do
 no harm inside the private engine pass: `ports`, for one, since what is published there is reached from nowhere else.
 
@@ -26,7 +26,7 @@ from grader.sandbox.proxy.shape import (
 )
 
 MAX_REPLICAS = 4
-"""Containers of one service. Exercises have one; with eight services, that is half of what the guard lets be made."""
+"""Containers of one service. Exercises have one; with eight services, that is half of what the proxy lets be made."""
 
 _TEXT = text()
 _TEXTS = listing(_TEXT)

@@ -332,7 +332,7 @@ def test_compose_is_held_to_the_same(shell: Shell) -> None:
         "logging: {driver: syslog}": "other drivers send what is logged elsewhere",
         "build: {dockerfile: D}": "FROM alpine: this image is not allowed here",
     }
-    up = "echo 'FROM alpine' >D; docker compose up; docker compose down 2>/dev/null"
+    up = "echo 'FROM alpine' >D; docker compose up --build; docker compose down 2>/dev/null"
     for setting, words in settings.items():
         compose = f"services: {{x: {{image: '{BASE}', {setting}}}}}"
         assert words in shell.said(up, **{"compose.yaml": compose}), setting

@@ -55,12 +55,10 @@ def outcome(pieces: list[bytes]) -> Plan | str:
     client = Client(cast("Any", Pieces(pieces)))
     try:
         planned = plan(client.read_head(), 0.0)
-        if planned.endpoint.body == "json":
-            return planned.with_json(client.read_body(BODY_LIMIT), SETTINGS)
-        client.read_body(BODY_LIMIT if planned.endpoint.body == "tar" else 0)
+        has_body = planned.endpoint.check is not None or planned.endpoint.name == "build"
+        return planned.with_json(client.read_body(BODY_LIMIT if has_body else 0), SETTINGS)
     except (Refusal, ConnectionError, RecursionError) as problem:
         return type(problem).__name__
-    return planned
 
 
 DOCKERFILE = b"FROM python:3.9-slim\nCOPY a /a\nRUN --mount=type=cache,target=/c true\n"

@@ -35,7 +35,7 @@ def judge(sent: bytes, on: Plan) -> None:
         *framing_problems(headers, body),
         *place_problems(method, path),
         *query_problems(query),
-        *([] if on.endpoint.body != "json" else body_problems(path, body)),
+        *([] if on.endpoint.check is None else body_problems(path, body)),
     ):
         raise Found(problem + shown)
     again(on, shown)
@@ -194,9 +194,9 @@ def again(on: Plan, shown: str) -> None:
     if on.uses_workspace:
         return
     try:
-        kind = {"tar": "application/x-tar"}.get(on.endpoint.body, on.request.content_type)
+        kind = "application/x-tar" if on.endpoint.name == "build" else on.request.content_type
         second = plan(replace(on.request, content_type=kind), 0.0)
-        rebuilt = second.with_json(on.body, SETTINGS) if second.endpoint.body == "json" else second
+        rebuilt = second.with_json(on.body, SETTINGS)
     except Refusal as refusal:
         raise Found(f"what is sent on would be refused: {refusal}{shown}") from refusal
     if rebuilt != on:

@@ -6,7 +6,6 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
 from grader.sandbox.proxy.containers import (
     CONTAINER,
@@ -40,34 +39,26 @@ from grader.sandbox.proxy.shape import (
     unset,
 )
 
-Kind = Literal["none", "json", "tar"]
-"""What body a request has."""
-
 _ANY = text()
 _PLAIN = text(r"[A-Za-z0-9 :./_,@+-]{0,200}")
 _PLATFORM = text(r"[a-z0-9/]{0,40}", says="is not a platform (linux/amd64)")
 
 
-def _nothing(value: Json, where: str) -> Json:
-    raise Refusal(f"{where or 'the body'} is not taken here: {value!r}")
-
-
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """One endpoint. `query` has a check for each parameter it takes, `check` is that of a JSON body.
+    """One endpoint: what it is called in messages, and a pattern of its method and path, without the API's version.
 
-    `upgrades` are the protocols that the connection may be hijacked for, "" meaning that it is not; `name` is what it
-    is called in messages; `makes` is which quota a request counts against.
+    `query` has a check for each parameter it takes, of which those in `repeated` may be there several times. `check` is
+    that of its JSON body, if it has one. `upgrades` are the protocols that the connection may be hijacked for, ""
+    meaning that it is not. `makes` is which quota a request counts against.
     """
 
     name: str
-    method: str
-    path: re.Pattern[str]
+    pattern: str
     query: Mapping[str, Check] = field(default_factory=dict)
-    body: Kind = "none"
-    check: Check = _nothing
+    check: Check | None = None
     upgrades: tuple[str, ...] = ("",)
-    repeated: frozenset[str] = frozenset()
+    repeated: tuple[str, ...] = ()
     makes: str = ""
 
 
@@ -194,111 +185,106 @@ _REFERENCE = (
 )
 
 
-def _get(name: str, path: str, query: Mapping[str, Check] | None = None, *, repeated: tuple[str, ...] = ()) -> Endpoint:
-    return Endpoint(name, "GET", re.compile(path), query or {}, repeated=frozenset(repeated))
-
-
-def _post(name: str, path: str, query: Mapping[str, Check] | None = None, makes: str = "") -> Endpoint:
-    return Endpoint(name, "POST", re.compile(path), query or {}, makes=makes)
-
-
-def _json(name: str, path: str, check: Check, query: Mapping[str, Check] | None = None, makes: str = "") -> Endpoint:
-    return Endpoint(name, "POST", re.compile(path), query or {}, "json", check, makes=makes)
-
-
-def _delete(name: str, path: str, *switches: str) -> Endpoint:
-    return Endpoint(name, "DELETE", re.compile(path), dict.fromkeys(switches, switch))
+def _switches(*names: str) -> Mapping[str, Check]:
+    return dict.fromkeys(names, switch)
 
 
 _CONTAINER = f"/containers/{_ID}"
 _WINDOW = {"h": decimal(0, 10_000), "w": decimal(0, 10_000)}
-_STREAMS = dict.fromkeys(("stdin", "stdout", "stderr", "stream", "logs"), switch)
+_STREAMS = _switches("stdin", "stdout", "stderr", "stream", "logs")
 
 ENDPOINTS: tuple[Endpoint, ...] = (
-    Endpoint("ping", "HEAD", re.compile("/_ping")),
-    _get("ping", "/_ping"),
-    _get("version", "/version"),
-    _get("info", "/info"),
-    _get("disk usage", "/system/df", {"type": text("[a-z-]{0,20}")}, repeated=("type",)),
-    _get("events", "/events", {"since": _SINCE, "until": _PLAIN, "filters": _FILTERS}),
+    Endpoint("ping", "(GET|HEAD) /_ping"),
+    Endpoint("version", "GET /version"),
+    Endpoint("info", "GET /info"),
+    Endpoint("disk usage", "GET /system/df", {"type": text("[a-z-]{0,20}")}, repeated=("type",)),
+    Endpoint("events", "GET /events", {"since": _SINCE, "until": _PLAIN, "filters": _FILTERS}),
     # containers
-    _get("containers", "/containers/json", {"all": switch, "size": switch, "limit": decimal(-1), "filters": _FILTERS}),
-    _json("container create", "/containers/create", CONTAINER, {"name": NAME, "platform": _PLATFORM}, "containers"),
-    _post("container prune", "/containers/prune", {"filters": _FILTERS}),
+    Endpoint(
+        "containers", "GET /containers/json", {**_switches("all", "size"), "limit": decimal(-1), "filters": _FILTERS}
+    ),
+    Endpoint(
+        "container create",
+        "POST /containers/create",
+        {"name": NAME, "platform": _PLATFORM},
+        check=CONTAINER,
+        makes="containers",
+    ),
+    Endpoint("container prune", "POST /containers/prune", {"filters": _FILTERS}),
     # `docker inspect` asks for anything as a container first, also for `registry/name:tag`.
-    _get("container inspect", f"/containers/{_REFERENCE}/json", {"size": switch}),
-    _get("container changes", f"{_CONTAINER}/changes"),
+    Endpoint("container inspect", f"GET /containers/{_REFERENCE}/json", _switches("size")),
+    Endpoint("container changes", f"GET {_CONTAINER}/changes"),
     # The arguments go to a `ps` in the engine's own container.
-    _get("container top", f"{_CONTAINER}/top", {"ps_args": one_of("", "aux", "-ef", "-aux")}),
-    _get("container stats", f"{_CONTAINER}/stats", {"stream": switch, "one-shot": switch}),
-    _get(
+    Endpoint("container top", f"GET {_CONTAINER}/top", {"ps_args": one_of("", "aux", "-ef", "-aux")}),
+    Endpoint("container stats", f"GET {_CONTAINER}/stats", _switches("stream", "one-shot")),
+    Endpoint(
         "container logs",
-        f"{_CONTAINER}/logs",
-        {**dict.fromkeys(("follow", "stdout", "stderr", "timestamps", "details"), switch), **_LOG_TIMES},
+        f"GET {_CONTAINER}/logs",
+        {**_switches("follow", "stdout", "stderr", "timestamps", "details"), **_LOG_TIMES},
     ),
     # `docker cp` out of a container.
-    Endpoint("container files", "HEAD", re.compile(f"{_CONTAINER}/archive"), {"path": _INNER}),
-    _get("container files", f"{_CONTAINER}/archive", {"path": _INNER}),
-    _post("container start", f"{_CONTAINER}/start", {"detachKeys": _PLAIN}),
-    _post("container stop", f"{_CONTAINER}/stop", _STOP),
-    _post("container restart", f"{_CONTAINER}/restart", _STOP),
-    _post("container kill", f"{_CONTAINER}/kill", {"signal": SIGNAL}),
-    _post("container pause", f"{_CONTAINER}/pause"),
-    _post("container unpause", f"{_CONTAINER}/unpause"),
-    _post("container rename", f"{_CONTAINER}/rename", {"name": NAME}),
-    _post("container resize", f"{_CONTAINER}/resize", _WINDOW),
-    _post("container wait", f"{_CONTAINER}/wait", {"condition": one_of("", "not-running", "next-exit", "removed")}),
+    Endpoint("container files", f"(GET|HEAD) {_CONTAINER}/archive", {"path": _INNER}),
+    Endpoint("container start", f"POST {_CONTAINER}/start", {"detachKeys": _PLAIN}),
+    Endpoint("container stop", f"POST {_CONTAINER}/stop", _STOP),
+    Endpoint("container restart", f"POST {_CONTAINER}/restart", _STOP),
+    Endpoint("container kill", f"POST {_CONTAINER}/kill", {"signal": SIGNAL}),
+    Endpoint("container pause", f"POST {_CONTAINER}/pause"),
+    Endpoint("container unpause", f"POST {_CONTAINER}/unpause"),
+    Endpoint("container rename", f"POST {_CONTAINER}/rename", {"name": NAME}),
+    Endpoint("container resize", f"POST {_CONTAINER}/resize", _WINDOW),
     Endpoint(
-        "container attach",
-        "POST",
-        re.compile(f"{_CONTAINER}/attach"),
-        {**_STREAMS, "detachKeys": _PLAIN},
-        upgrades=("tcp",),
+        "container wait", f"POST {_CONTAINER}/wait", {"condition": one_of("", "not-running", "next-exit", "removed")}
     ),
-    _delete("container remove", _CONTAINER, "v", "force", "link"),
-    _json("exec create", f"{_CONTAINER}/exec", EXEC, makes="commands"),
-    Endpoint(
-        "exec start", "POST", re.compile(f"/exec/{_ID}/start"), body="json", check=EXEC_START, upgrades=("", "tcp")
-    ),
-    _post("exec resize", f"/exec/{_ID}/resize", _WINDOW),
-    _get("exec inspect", f"/exec/{_ID}/json"),
+    Endpoint("container attach", f"POST {_CONTAINER}/attach", {**_STREAMS, "detachKeys": _PLAIN}, upgrades=("tcp",)),
+    Endpoint("container remove", f"DELETE {_CONTAINER}", _switches("v", "force", "link")),
+    Endpoint("exec create", f"POST {_CONTAINER}/exec", check=EXEC, makes="commands"),
+    Endpoint("exec start", f"POST /exec/{_ID}/start", check=EXEC_START, upgrades=("", "tcp")),
+    Endpoint("exec resize", f"POST /exec/{_ID}/resize", _WINDOW),
+    Endpoint("exec inspect", f"GET /exec/{_ID}/json"),
     # images
-    _get(
-        "images",
-        "/images/json",
-        {**dict.fromkeys(("all", "digests", "shared-size"), switch), "filters": _FILTERS},
-    ),
-    _get("image inspect", f"/images/{_REFERENCE}/json"),
-    _get("image history", f"/images/{_REFERENCE}/history"),
-    # A pull is never passed on: an image that is here is up to date, and no other is to be had.
-    _post("image pull", "/images/create", {"fromImage": IMAGE, "tag": _PULLED_TAG, "platform": _PLATFORM, **_IMPORTED}),
-    _post("image prune", "/images/prune", {"filters": _FILTERS}),
-    _post("image tag", f"/images/{_REFERENCE}/tag", {"repo": IMAGE, "tag": text(r"[A-Za-z0-9_.-]{0,128}")}, "images"),
-    _delete("image remove", f"/images/{_REFERENCE}", "force", "noprune"),
-    # builds
     Endpoint(
-        "build", "POST", re.compile("/build"), _BUILD, "tar", repeated=frozenset({"t", "extrahosts"}), makes="builds"
+        "images",
+        "GET /images/json",
+        {**_switches("all", "digests", "shared-size"), "filters": _FILTERS},
     ),
-    _post("build prune", "/build/prune", {"all": switch, "keep-storage": decimal(0), "filters": _FILTERS}),
+    Endpoint("image inspect", f"GET /images/{_REFERENCE}/json"),
+    Endpoint("image history", f"GET /images/{_REFERENCE}/history"),
+    # A pull is never passed on: an image that is here is up to date, and no other is to be had.
+    Endpoint(
+        "image pull",
+        "POST /images/create",
+        {"fromImage": IMAGE, "tag": _PULLED_TAG, "platform": _PLATFORM, **_IMPORTED},
+    ),
+    Endpoint("image prune", "POST /images/prune", {"filters": _FILTERS}),
+    Endpoint(
+        "image tag",
+        f"POST /images/{_REFERENCE}/tag",
+        {"repo": IMAGE, "tag": text(r"[A-Za-z0-9_.-]{0,128}")},
+        makes="images",
+    ),
+    Endpoint("image remove", f"DELETE /images/{_REFERENCE}", _switches("force", "noprune")),
+    # builds
+    Endpoint("build", "POST /build", _BUILD, repeated=("t", "extrahosts"), makes="builds"),
+    Endpoint("build prune", "POST /build/prune", {"all": switch, "keep-storage": decimal(0), "filters": _FILTERS}),
     # networks
-    _get("networks", "/networks", {"filters": _FILTERS}),
-    _get("network inspect", f"/networks/{_REFERENCE}", {"verbose": switch, "scope": text("[a-z]{0,10}")}),
-    _json("network create", "/networks/create", _NETWORK, makes="networks"),
-    _post("network prune", "/networks/prune", {"filters": _FILTERS}),
-    _json("network connect", f"/networks/(?!host/){_ID}/connect", _CONNECT),
-    _json("network disconnect", f"/networks/{_ID}/disconnect", _DISCONNECT),
-    _delete("network remove", f"/networks/{_ID}"),
+    Endpoint("networks", "GET /networks", {"filters": _FILTERS}),
+    Endpoint("network inspect", f"GET /networks/{_REFERENCE}", {"verbose": switch, "scope": text("[a-z]{0,10}")}),
+    Endpoint("network create", "POST /networks/create", check=_NETWORK, makes="networks"),
+    Endpoint("network prune", "POST /networks/prune", {"filters": _FILTERS}),
+    Endpoint("network connect", f"POST /networks/(?!host/){_ID}/connect", check=_CONNECT),
+    Endpoint("network disconnect", f"POST /networks/{_ID}/disconnect", check=_DISCONNECT),
+    Endpoint("network remove", f"DELETE /networks/{_ID}"),
     # volumes
-    _get("volumes", "/volumes", {"filters": _FILTERS}),
-    _get("volume inspect", f"/volumes/{_REFERENCE}"),
-    _json("volume create", "/volumes/create", _VOLUME, makes="volumes"),
-    _post("volume prune", "/volumes/prune", {"filters": _FILTERS}),
-    _delete("volume remove", f"/volumes/{_ID}", "force"),
+    Endpoint("volumes", "GET /volumes", {"filters": _FILTERS}),
+    Endpoint("volume inspect", f"GET /volumes/{_REFERENCE}"),
+    Endpoint("volume create", "POST /volumes/create", check=_VOLUME, makes="volumes"),
+    Endpoint("volume prune", "POST /volumes/prune", {"filters": _FILTERS}),
+    Endpoint("volume remove", f"DELETE /volumes/{_ID}", _switches("force")),
     # The last thing that `docker inspect` asks for. There are none, so the answer is "not found".
-    _get("plugin inspect", f"/plugins/{_REFERENCE}/json"),
+    Endpoint("plugin inspect", f"GET /plugins/{_REFERENCE}/json"),
 )
 
-_SAID = (
+_REASONS = (
     (r"POST /auth", "`docker login` is not available here: there is no registry"),
     (r"POST /images/.+/push", "`docker push` is not available here: there is no registry"),
     (r"GET /images/search", "`docker search` is not available here: there is no registry"),
@@ -322,8 +308,11 @@ _SAID = (
 )
 
 
-def refusal_for(method: str, path: str) -> Refusal:
-    """What is said of a request that no endpoint takes."""
+def find_endpoint(method: str, path: str) -> Endpoint:
+    """The endpoint that takes such a request. Raises `Refusal` if there is none, which says why for those known."""
     asked = f"{method} {path}"
-    said = next((words for pattern, words in _SAID if re.fullmatch(pattern, asked)), None)
-    return Refusal(said or f"{asked[:120]} is not available in this engine")
+    for endpoint in ENDPOINTS:
+        if re.fullmatch(endpoint.pattern, asked):
+            return endpoint
+    reason = next((reason for pattern, reason in _REASONS if re.fullmatch(pattern, asked)), None)
+    raise Refusal(reason or f"{asked[:120]} is not available in this engine")

@@ -81,7 +81,7 @@ class Client:
             upgrade=headers.get("upgrade", "").lower(),
         )
         if not _PATH.fullmatch(path):
-            why = next((told for sign, told in _QUOTED.items() if sign in path.upper()), "")
+            why = next((hint for sign, hint in _QUOTED.items() if sign in path.upper()), "")
             raise Refusal(f"{path[:80]} is not a path of the engine's API in its plain form{why}")
         return self.head
 

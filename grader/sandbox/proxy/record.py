@@ -71,12 +71,12 @@ def created(body: Mapping[str, Any]) -> dict[str, object]:
     """What is noted of a request that creates a container, from the settings that were sent."""
     return {
         "image": str(body.get("Image") or ""),
-        "command": _words(body.get("Cmd")),
-        "entrypoint": _words(body.get("Entrypoint")),
+        "command": _command(body.get("Cmd")),
+        "entrypoint": _command(body.get("Entrypoint")),
     }
 
 
-def _words(value: object) -> tuple[str, ...] | None:
+def _command(value: object) -> tuple[str, ...] | None:
     return tuple(str(word) for word in value) if isinstance(value, list) and value else None
 
 

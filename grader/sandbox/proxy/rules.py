@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, cast
 
+from grader.dockerfile.image_names import normalised
 from grader.sandbox.proxy.containers import bounded, place
-from grader.sandbox.proxy.endpoints import ENDPOINTS, Endpoint, Kind, refusal_for
+from grader.sandbox.proxy.endpoints import Endpoint, find_endpoint
 from grader.sandbox.proxy.http import Request
 from grader.sandbox.proxy.settings import ProxySettings, Quota
 from grader.sandbox.proxy.shape import LEFT_OUT, Refusal, read, written
@@ -22,11 +23,9 @@ from grader.sandbox.proxy.shape import LEFT_OUT, Refusal, read, written
 API = "v1.45"
 _OLDEST, _NEWEST = (1, 24), (1, 45)
 _VERSION = re.compile(r"^/v(\d{1,3})\.(\d{1,3})(?=/)")
-_CONTENT_TYPES: Mapping[Kind, frozenset[str]] = {
-    "none": frozenset({"", "text/plain", "application/json"}),
-    "json": frozenset({"application/json"}),
-    "tar": frozenset({"application/x-tar"}),
-}
+_TAR, _JSON = frozenset({"application/x-tar"}), frozenset({"application/json"})
+_ANY_TYPE = frozenset({"", "text/plain", "application/json"})
+"""The types that a body may be of, where there is none."""
 Query = tuple[tuple[str, str], ...]
 
 
@@ -45,7 +44,9 @@ class Plan:
     folders: tuple[str, ...] = ()
 
     def with_json(self, text: bytes, settings: ProxySettings) -> Plan:
-        """The same with its body. Raises `Refusal`."""
+        """The same with its body, if the endpoint takes one. Raises `Refusal`."""
+        if self.endpoint.check is None:
+            return self
         value = cast("dict[str, Any]", self.endpoint.check(read(text), ""))
         if self.endpoint.name == "exec start" and bool(value.get("Detach")) == bool(self.request.upgrade):
             raise Refusal("an exec that is not detached hijacks its connection (`Upgrade: tcp`), and no other does")
@@ -71,20 +72,18 @@ def plan(request: Request, began: float) -> Plan:
     if version and not _OLDEST <= (int(version[1]), int(version[2])) <= _NEWEST:
         raise Refusal(f"the API version of {request.path[:40]} is not between 1.24 and 1.45, which this engine has")
     path = without_version(request.path)
-    endpoint = next((one for one in ENDPOINTS if one.method == request.method and one.path.fullmatch(path)), None)
-    if endpoint is None:
-        raise refusal_for(request.method, path)
+    endpoint = find_endpoint(request.method, path)
     if request.upgrade not in endpoint.upgrades:
         way = f"for {request.upgrade[:20]}" if request.upgrade else "without `Upgrade`"
         raise Refusal(f"{request.method} {path[:80]} is not available {way}")
-    if request.content_type not in _CONTENT_TYPES[endpoint.body]:
+    if request.content_type not in (_TAR if endpoint.name == "build" else _JSON if endpoint.check else _ANY_TYPE):
         named = request.content_type[:80] or "(none given)"
         raise Refusal(f"the body of this request cannot be of the type {named}")
     query = _of_this_script(endpoint.name, _checked(request.query, endpoint), began)
     makes = {endpoint.makes: 1} if endpoint.makes else {}
     if endpoint.name == "build":
         makes["images"] = max(1, sum(name == "t" for name, _ in query))
-    content_type = "application/json" if endpoint.body == "json" else ""
+    content_type = "application/json" if endpoint.check else ""
     onward = Request(request.method, f"/{API}{path}", query, content_type, request.upgrade)
     return Plan(endpoint, onward, makes=makes)
 
@@ -180,9 +179,8 @@ def pulled(query: Query) -> str:
     asked = dict(query)
     if not asked.get("fromImage"):
         raise Refusal("a pull names an image (fromImage)")
-    name = asked["fromImage"].removeprefix("docker.io/library/").removeprefix("docker.io/")
-    tag = asked.get("tag") or ("" if re.search(r"[:@][^/]*$", name) else "latest")
-    return f"{name}{'@' if _DIGEST.fullmatch(tag) else ':'}{tag}" if tag else name
+    name, tag = asked["fromImage"], asked.get("tag")
+    return normalised(f"{name}{'@' if _DIGEST.fullmatch(tag) else ':'}{tag}" if tag else name)
 
 
 def not_here(name: str) -> Refusal:

@@ -110,9 +110,11 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.used_workspace = True
         for folder in planned.folders:
             _make_folder(Path(self.settings.workspace.here), PurePosixPath(folder))
-        status, said = call(self.settings.engine, "POST", "/volumes/create", workspace_volume(self.settings.workspace))
+        status, answer = call(
+            self.settings.engine, "POST", "/volumes/create", workspace_volume(self.settings.workspace)
+        )
         if status != HTTPStatus.CREATED:
-            raise Refusal(f"the folder of the submission could not be mounted: {said.decode(errors='replace')}")
+            raise Refusal(f"the folder of the submission could not be mounted: {answer.decode(errors='replace')}")
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -145,10 +147,9 @@ class _Handler(socketserver.BaseRequestHandler):
         printer = None
         if planned.endpoint.name == "build":
             planned, printer = self._read_build(planned)
-        elif planned.endpoint.body == "json":
-            planned = planned.with_json(self.client.read_body(BODY_LIMIT), self.server.settings)
         else:
-            self.client.read_body(0)
+            body = self.client.read_body(BODY_LIMIT if planned.endpoint.check else 0)
+            planned = planned.with_json(body, self.server.settings)
         if planned.endpoint.name == "image pull":
             self._pull(pulled(planned.request.query))
             return
@@ -160,6 +161,7 @@ class _Handler(socketserver.BaseRequestHandler):
         engine = Engine(self.server.settings.engine)
         with engine.socket, self.server.holding(engine.socket):
             engine.send(planned.request, planned.body)
+            planned = replace(planned, body=b"")  # a context is large, and a build may be long
             self._pass_on(engine, planned, printer)
 
     def _read_build(self, planned: Plan) -> tuple[Plan, Printer]:

@@ -50,7 +50,7 @@ def passed_on(head: str, body: str = "", settings: ProxySettings = SETTINGS, beg
     """The request that goes to the engine."""
     request, received = understood(wire(head, body))
     planned = plan(request, began)
-    return planned.with_json(received, settings) if planned.endpoint.body == "json" else planned
+    return planned.with_json(received, settings)
 
 
 def create(body: object, settings: ProxySettings = SETTINGS) -> Plan:
