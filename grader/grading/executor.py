@@ -6,7 +6,7 @@ import secrets
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeVar, assert_never
 
@@ -17,6 +17,7 @@ from grader.engine.protocol import Engine, Sandbox, Sandboxes
 from grader.errors import EngineError
 from grader.failpoints import failpoint
 from grader.grading import network
+from grader.grading.build_turns import BuildTurns
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -47,6 +48,7 @@ class Engines:
     engine: Engine
     sandboxes: Sandboxes
     look: Callable[[], ScriptSeen] | None = None
+    builds: BuildTurns = field(default_factory=BuildTurns)
 
 
 class Executor:
@@ -120,7 +122,8 @@ class Executor:
         def build(seconds: float) -> Built | BuildFailed:
             return self._engine.build(job, replace(self._limits, build_seconds=seconds), self._step_ended)
 
-        return self._fetching(build, self._limits.build_seconds)
+        with self._engines.builds.turn(alone=bool(request.attempt or request.changed)):
+            return self._fetching(build, self._limits.build_seconds)
 
     def _step_ended(self, step: BuildStep) -> None:
         self._doing(f"building: {step.name[:60]}")
