@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -121,13 +122,18 @@ def _imported_names(nodes: Iterator[ast.AST] | Sequence[ast.AST]) -> Iterator[st
             yield from filter(None, [base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)])
 
 
+_PARSING = threading.Lock()
+"""Python 3.11 counts how deep its parser is for all threads together, and fails where two of them parse at a time."""
+
+
 def _parsed(content: bytes) -> ast.Module | str:
     """The tree of a module, or why it cannot be read."""
     if len(content) > _MOST_BYTES:
         return f"it has {len(content)} bytes; at most {_MOST_BYTES} are read."
     try:
-        tree = ast.parse(content)
-        ast.unparse(tree)
+        with _PARSING:
+            tree = ast.parse(content)
+            ast.unparse(tree)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"
     except RecursionError:

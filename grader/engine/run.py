@@ -21,7 +21,7 @@ from grader.course.models import Limits
 from grader.engine.files import files_tar, has_path, put_in, read_folder, unreadable_users
 from grader.engine.http import Connection, Refused, Stream, if_there, parse_time
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
-from grader.engine.wording import is_blocked_path, is_image_fault
+from grader.engine.wording import is_blocked_path, is_image_fault, plain_refusal
 from grader.errors import EngineError
 from grader.failpoints import failpoint
 from grader.models import (
@@ -198,7 +198,7 @@ def run_container(
         container = _create(connection, run, warn)
     except Refused as refused:
         if is_image_fault(refused.reason):
-            return RunOutcome(NotStarted(refused.reason))
+            return RunOutcome(NotStarted(plain_refusal(refused.reason)))
         raise
     failpoint("container-created")
     try:
@@ -234,7 +234,7 @@ def _run_created(connection: Connection, container: str, run: ContainerRun, canc
             put_in(connection, container, archive)
     except Refused as refused:
         if is_blocked_path(refused.reason):
-            return RunOutcome(NotStarted(refused.reason))
+            return RunOutcome(NotStarted(plain_refusal(refused.reason)))
         raise
     failpoint("files-put-in")
     outcome = observe(connection, container, run, cancellation)
@@ -292,7 +292,7 @@ def _start(connection: Connection, container: str) -> str:
     except Refused as refused:
         code = connection.call("GET", f"/containers/{container}/json").json["State"].get("ExitCode")
         if is_image_fault(refused.reason, code):
-            return refused.reason
+            return plain_refusal(refused.reason)
         raise
     return ""
 

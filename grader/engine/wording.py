@@ -33,6 +33,24 @@ _IMAGE_FAULT = re.compile(
 """Faults of an image's USER, VOLUMEs and folders. They come with no exit code of their own."""
 
 
+_NOT_MOUNTED = re.compile(
+    r'.*error mounting "[^"]*" to rootfs at "(?P<path>[^"]*)": .*?'
+    r"(?P<why>not a directory|is a directory|too many levels of symbolic links|no such file or directory"
+    r"|cannot be mounted because it is (?:inside /proc|not of type proc))\b.*",
+    re.DOTALL,
+)
+_ROOT_OF_CONTAINER = re.compile(r"/\S*?/[0-9a-f]{64}/merged(?=/)")
+"""Where a container's file system is on the engine's own machine."""
+
+
+def plain_refusal(reason: str) -> str:
+    """Why a container was not started, without paths of the engine's own machine."""
+    found = _NOT_MOUNTED.fullmatch(reason)
+    if found is None:
+        return _ROOT_OF_CONTAINER.sub("", reason)
+    return f"Nothing can be mounted at {found['path']}, since the image has something else there: {found['why']}."
+
+
 def is_blocked_path(reason: str) -> bool:
     """Whether files cannot be put in for what the image has in the way: a file, links in a circle or to nowhere."""
     return _BLOCKED_PATH.search(reason) is not None
