@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +30,7 @@ from grader.errors import EngineError, UsageError
 from grader.grading.scoring import Details, for_student
 from grader.grading.session import grade_submission
 from grader.models import Report
+from grader.reports import wording as words
 from grader.reports.json import to_json
 from grader.reports.text import TextOptions, report_lines
 from grader.submissions.models import ExerciseFiles, Submission
@@ -79,13 +80,17 @@ class CheckOptions:
 def command(course: Path | None, /, **given: Any) -> int:
     """Check your own work. PATH is an exercise's folder or a folder of them (default: here)."""
     options = CheckOptions(course=course, **given)
+    if options.seed is None:  # the same figures each time that it watches
+        options = replace(options, seed=fresh_seed())
     console = terminal()
-    code = _check(console, options)
-    if options.watch:
-        for _ in _changes(options.path or Path()):
-            console.note("")
-            code = _check(console, options)
-    return code
+    graded = _check(console, options)
+    for _ in _changes(console, options.path or Path()) if options.watch else ():
+        console.clear()
+        before, graded = graded, _check(console, options)
+        if graded.report.score != before.report.score:
+            points = f"{words.number(before.report.score)} → {words.number(graded.report.score)} points."
+            console.note(points, "passed" if graded.report.score > before.report.score else "failed")
+    return exit_code(graded.report, exit_zero=options.exit_zero)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,20 +151,25 @@ def _then(graded: Graded) -> str:
     return f"`grader start {after[0]}` begins the next exercise." if after else ""
 
 
-def _check(console: Console, options: CheckOptions) -> int:
+def _check(console: Console, options: CheckOptions) -> Graded:
+    """Grade once, and show the report."""
     graded = grade_path(console, options, every=bool(options.exercises))
     if options.form == "json":
         console.data(to_json(graded.report))
     else:
         shown = text_options(graded, console.width, everything=options.everything, verbose=options.verbose)
         console.write(report_lines(graded.report, shown))
-    return exit_code(graded.report, exit_zero=options.exit_zero)
+    return graded
 
 
-def _changes(path: Path) -> Iterator[object]:
-    """Something for each time that files below `path` change; ends with Ctrl-C."""
+def _changes(console: Console, path: Path) -> Iterator[object]:
+    """Something for each time that files below `path` change; says that it waits; ends with Ctrl-C."""
     try:
         from watchfiles import watch
     except ImportError as error:
         raise UsageError("--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'") from error
-    return watch(path)
+    waiting = f"Watching {path.resolve().name} for changes; Ctrl-C stops."
+    console.note(waiting, "faint")
+    for change in watch(path):
+        yield change
+        console.note(waiting, "faint")

@@ -34,7 +34,7 @@ exercises_option: Decorator = click.option(
 seed_option: Decorator = click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),
-    help="Draw the same figures as in an earlier run; the report names its seed.",
+    help="Draw the same figures as in an earlier run, whose seed `--verbose` shows.",
 )
 pages_option: Decorator = click.option(
     "--details",

@@ -74,6 +74,10 @@ class Console:
         for line in lines:
             _print(self._out, line)
 
+    def clear(self) -> None:
+        """An empty screen, if standard output is a terminal."""
+        self._out.clear()
+
     def data(self, text: str) -> None:
         """A document, such as JSON, to standard output: no style, no change, no newline added."""
         self._out.file.write(_encodable(text, self._out.file))
@@ -111,12 +115,12 @@ class Console:
     @contextmanager
     def _showing(self, work: _Work) -> Iterator[Emit]:
         if not self.live:
-            yield lambda event: self._tell(work, event)
+            yield lambda event: self._log(work, event)
             return
         with Live(work, console=self._err, refresh_per_second=8, transient=True, redirect_stdout=False):
             yield work.hear
 
-    def _tell(self, work: _Work, event: Event) -> None:
+    def _log(self, work: _Work, event: Event) -> None:
         """An event as a plain line, where there is no terminal."""
         work.hear(event)
         text = work.line_for(event)

@@ -10,7 +10,7 @@ import click
 
 from grader.batch.journal import Journal
 from grader.batch.results import reports_in
-from grader.cli.common import ANY_PATH, FOLDER, course_at, examples, exercises_option, pages_option, terminal
+from grader.cli.common import ANY_PATH, DETAILS, FOLDER, course_at, examples, exercises_option, terminal
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
 from grader.grading.scoring import Details
@@ -47,7 +47,7 @@ class ExportOptions:
 @click.option("--column", metavar="NAME", help="Canvas: the assignment to fill in; added if there is none so called.")
 @exercises_option
 @click.option("--out", type=ANY_PATH, help="The file or folder to write. Default: in the folder of results.")
-@pages_option
+@click.option("--details", type=DETAILS, help="What Gradescope tells students. Default: what the batch's pages do.")
 @click.pass_obj
 def command(course: Path | None, /, **given: Any) -> int:
     """Write a batch's scores for a gradebook, from its journal: the total, or one exercise's. Says who is not in it."""
