@@ -118,6 +118,10 @@ Problem = tuple[str, str]
 RIGHT: Problem = ("", "")
 
 
+NOTE = "Note:"
+"""How the message of a check that passes begins if it is to be read all the same."""
+
+
 class Evidence(TypedDict, total=False):
     """The fields of a `Finding` that say what was expected, what was seen, and where."""
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from grader.checks.base import (
+    NOTE,
     RIGHT,
     CheckContext,
     CheckGenerator,
@@ -100,8 +101,9 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     odd = oddity(content, _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
     what = _what_failed(seen, unreadable)
     if code == 0:
-        went_on = f"{what} (The script went on, and ended well.)" if what else ""
-        problem, note = RIGHT, " ".join(filter(None, [went_on, _WINDOWS if b"\r\n" in content else ""]))
+        went_on = f"{what} (The script went on, and ended well.)"
+        notes = [*([went_on] if what else []), *([_WINDOWS] if b"\r\n" in content else [])]
+        problem, note = RIGHT, " ".join([NOTE, *notes]) if notes else ""
     else:
         message = " ".join(filter(None, [f"{_FILE} ended with exit code {code}.", what, odd.message]))
         problem, note = (odd.reason, message), ""
@@ -118,7 +120,7 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
 
 
 _WINDOWS = (
-    f"Note: {_FILE} has the line ends of Windows (CRLF). They were put right here; elsewhere, bash stops at them. Save "
+    f"{_FILE} has the line ends of Windows (CRLF). They were put right here; elsewhere, bash stops at them. Save "
     "the file with the line ends of Linux (LF)."
 )
 
@@ -266,8 +268,8 @@ def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
     if other is None:
         return ""
     if other.id == image.id:
-        return f"{check.image} and {check.same_as} are two names of the same image."
-    return f"{check.image} and {check.same_as} are two different images."
+        return f"{NOTE} {check.image} and {check.same_as} are two names of the same image."
+    return f"{NOTE} {check.image} and {check.same_as} are two different images."
 
 
 def _named(state: EngineState, name: str) -> ImageSeen | None:

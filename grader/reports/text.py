@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
+from grader.checks.base import NOTE
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
 from grader.reports.lines import BLANK, Line, Segment, Style, cells, paragraph, spread, wrapped
@@ -129,6 +130,9 @@ def _folded_exercise(exercise: ExerciseReport, options: TextOptions, width: int)
     if of[CheckStatus.PASSED]:
         titles = " · ".join(sanitize_line(check.title) for check in of[CheckStatus.PASSED])
         yield (("passed", _cut(f"✓ {len(of[CheckStatus.PASSED])} passed: {titles}", width)),)
+    for check in of[CheckStatus.PASSED]:
+        if check.message.startswith(NOTE):
+            yield from paragraph("plain", sanitize(check.message), _BODY, width)
     more, waiting = len(failed) - 1, len(of[CheckStatus.BLOCKED]) - len(unseen)
     folded = [f"{more} more failed"] if more > 0 else []
     folded += [f"{waiting} {'check waits' if waiting == 1 else 'checks wait'} for this one"] if waiting else []

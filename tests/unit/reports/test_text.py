@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.models import ExerciseReport, ExerciseStatus
+from grader.models import CheckStatus, ExerciseReport, ExerciseStatus
 from grader.reports.lines import cells, plain, table_lines
 from grader.reports.text import TextOptions, class_lines, report_lines
 from tests import reports
@@ -74,6 +74,13 @@ def test_what_could_not_be_seen_is_not_folded_away() -> None:
     assert "· commands.sh runs\n  Not checked: there is no commands.sh. Hand one in" in text
     assert "1 check waits" in text
     assert text.endswith("Next: see above why “commands.sh runs” was not checked, then run `grader check`\nagain.\n")
+
+
+def test_a_note_of_a_check_that_passed_is_shown() -> None:
+    passed = replace(reports.blocked_check(), status=CheckStatus.PASSED, message="Note: two names of one image.")
+    text = shown(replace(reports.failed_exercise(), checks=(passed, replace(passed, message="Built in 6 steps."))))
+    assert "\n  Note: two names of one image.\n" in text
+    assert "6 steps" not in text
 
 
 def test_all_shows_each_check_in_order_and_verbose_the_engine() -> None:
