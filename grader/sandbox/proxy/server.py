@@ -30,7 +30,7 @@ from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
 REFUSED = 403
 """The status of every refusal, so that one number in the record tells them from the engine's own errors."""
 _CONNECTIONS = 128
-"""Connections that are served at once; others wait."""
+"""Connections that are served at once; others are closed, so that nobody waits who cannot be served."""
 _SILENCE_SECONDS = 30.0
 """How long a client that has begun a request may be silent."""
 
@@ -87,9 +87,11 @@ class _Server(socketserver.ThreadingUnixStreamServer):
                 self._open.discard(connection)
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # of a Unix socket
-        """Serve a connection in a thread of its own, as soon as there are not too many."""
-        self._slots.acquire()
-        super().process_request(request, client_address)
+        """Serve a connection in a thread of its own; close it at once if there are too many."""
+        if self._slots.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.close_request(request)
 
     def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override] # a Unix socket
         """Called once for each connection, when it has ended."""

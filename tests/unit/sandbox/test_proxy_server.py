@@ -346,7 +346,12 @@ def test_connections_that_say_nothing_do_not_pile_up(world: World) -> None:
     assert threading.active_count() - before <= 130
     for client in held:
         client.close()
-    assert b"done" in world.ask(request("GET /info"))
+    for _ in range(200):
+        with contextlib.suppress(ConnectionError):  # one too many is closed before it has said what it wants
+            if b"done" in world.ask(request("GET /info")):
+                return
+        threading.Event().wait(0.05)
+    pytest.fail("the proxy serves nobody any more")
 
 
 def test_long_requests_do_not_fill_the_record(world: World) -> None:
