@@ -156,6 +156,7 @@ def limits_note(engine: EngineInfo) -> str:
 
 
 def engine_note(engine: EngineInfo, seed: int) -> str:
-    """Which engine graded, with which builder, base images and seed, in one line."""
+    """Which engine graded, with which builder, base images and seed, in one line; its address is nobody's business."""
+    name = "Docker Engine" if "://" in engine.name else engine.name
     images = "".join(f" · {reference}: {origin}" for reference, origin in engine.images)
-    return f"{engine.name} {engine.version} ({engine.tier}), builder {engine.builder}{images} · seed {seed}"
+    return f"{name} {engine.version} ({engine.tier}), builder {engine.builder}{images} · seed {seed}"
