@@ -26,7 +26,7 @@ pytestmark = pytest.mark.engine
 def name(engine: DockerEngine) -> Iterator[str]:
     made = f"grader-test-{uuid.uuid4().hex[:12]}/python"
     yield f"{made}:3.9"
-    for tag in ("one", "two"):
+    for tag in ("3.9", "two"):
         untag_image(engine._connection, f"{made}:{tag}")
 
 
