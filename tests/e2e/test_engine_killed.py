@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -75,11 +76,18 @@ def until(happened: Callable[[], list[int]], seconds: float = 120) -> list[int]:
     return found
 
 
-def newest_engine(grader: int) -> str:
-    """The name of the private engine that this grader started last."""
-    created = [docker("inspect", "-f", "{{.Created}} {{.Name}}", one).stdout.split() for one in made_by(grader)]
-    name = max(words for words in created if words and "grader-private-" in words[1])[1]
-    return name.removeprefix("/grader-private-")
+def newest_engine(grader: int) -> int:
+    """The process of the private engine that this grader started last."""
+    form = "{{.Created}} {{.Name}} {{.State.Pid}}"
+    created = [docker("inspect", "-f", form, one).stdout.split() for one in made_by(grader)]
+    *_, init = max(words for words in created if words and re.fullmatch("/grader-private-[0-9a-f]+", words[1]))
+    (engine,) = (one for one in processes("dockerd") if parent(one) == int(init))
+    return engine
+
+
+def parent(process: int) -> int:
+    """Field 4 of /proc/PID/stat."""
+    return int(Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[1])
 
 
 @pytest.mark.parametrize("submit", [build, run, script, compose], ids=lambda submit: str(submit.__name__))
@@ -94,8 +102,7 @@ def test_the_engine_is_killed(submit: Callable[[Path], None], tmp_path: Path) ->
     ) as process:  # fmt: skip
         until(lambda: processes("sleep", MOMENT) or [process.pid] * (process.poll() is not None))
         assert process.poll() is None, process.communicate()
-        (engine,) = processes("dockerd", newest_engine(process.pid))
-        os.kill(engine, signal.SIGKILL)
+        os.kill(newest_engine(process.pid), signal.SIGKILL)
         _, said = process.communicate(timeout=280)
     assert process.returncode == 0, said
     assert outcome(tmp_path / "out").rows == (("ada", exercise, "passed", 10),)
