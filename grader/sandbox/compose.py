@@ -60,11 +60,10 @@ def compose_up(
 ) -> ComposeSeen:
     """Read the file; with `replaced` also build, exchange those files, bring up, wait `run_seconds`, bring down.
 
-    Nothing is built that the gate refuses. Built before the files are exchanged, so that what is copied into the image
-    is the student's own.
+    Nothing is built that the policy refuses. What is built is the student's own: files are exchanged after that.
     """
     if refused := hidden(submitted.files):
-        return ComposeSeen(RunOutcome(NotStarted("refused by the gate")), refused=refused)
+        return ComposeSeen(RunOutcome(NotStarted("refused by the policy")), refused=refused)
     configured = workspace.run(submitted.command(*_EVERY_PROFILE, "config", "--format", "json"), _CONFIG_SECONDS)
     if configured.ended != Exited(0):
         return ComposeSeen(configured)

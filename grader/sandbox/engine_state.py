@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from grader.dockerfile.image_names import is_called
-from grader.engine.http import Connection, Refused
+from grader.engine.http import Connection, Refused, parse_time
 from grader.engine.images import image_config
 from grader.errors import EngineError
 from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen, ScriptSeen
@@ -21,32 +21,41 @@ PREPARED_IMAGE = "sales-predictor"
 _NOT_FOUND = 404
 _POLL_SECONDS = 0.1
 _CLOCK_SECONDS = 1.0
-"""How far the machine's clock may be slewed against the steady one while a script runs. What sets it is more."""
+"""How far the engine's clock may be slewed against a steady one while a script runs. What sets it is more."""
 
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """A time by the machine's clock (seconds since 1970), and by one that nobody sets and that stands in a suspend."""
+    """A time by the engine's clock (seconds since 1970), and by one here that nobody sets and that stops in a suspend.
+
+    The two were read within `latency` seconds.
+    """
 
     wall: float
     steady: float
+    latency: float = 0.0
 
     @classmethod
-    def now(cls) -> Moment:
-        """This moment."""
-        return cls(time.time(), time.monotonic())
+    def now(cls, engine: Connection) -> Moment:
+        """This moment. The engine may be on another machine, whose clock is not the grader's."""
+        before = time.monotonic()
+        wall = parse_time(str(engine.call("GET", "/info").json["SystemTime"]))
+        if wall is None:
+            raise EngineError("The engine does not say what time it is, so its events cannot be asked for.")
+        return cls(wall, before, time.monotonic() - before)
 
 
 def span(began: Moment, ended: Moment) -> tuple[float, float]:
-    """The two times by the machine's clock, by which an engine is asked for its news.
+    """The two times by the engine's clock, between which it is asked for events.
 
-    `EngineError` if the clock was set between them, or the machine was suspended: news would be missed, and a container
+    `EngineError` if the clock was set between them, or a machine was suspended: events would be missed, and a container
     that did end well would not be known of.
     """
-    if abs((ended.wall - began.wall) - (ended.steady - began.steady)) > _CLOCK_SECONDS:
+    most = _CLOCK_SECONDS + began.latency + ended.latency
+    if abs((ended.wall - began.wall) - (ended.steady - began.steady)) > most:
         raise EngineError(
-            "The clock of this machine was set, or the machine was suspended, while a script ran, so what the engine "
-            "tells of that time may not be all."
+            "The clock of the engine's machine was set, or a machine was suspended, while a script ran, so events of "
+            "that time may be missing."
         )
     return began.wall, ended.wall
 
@@ -74,7 +83,7 @@ def own_engine_seen(engine: Connection) -> ScriptSeen:
     now = engine_state(engine, counts)
     ended = [
         one
-        for one in containers_ended(engine, 1, time.time())
+        for one in containers_ended(engine, 1, Moment.now(engine).wall)
         if counts(one.image) or any(is_called(one.image, image) for image in now.images)
     ]
     return ScriptSeen("own_engine", after=now, ended=tuple(ended))
@@ -89,8 +98,8 @@ def containers_ended(engine: Connection, since: float, until: float) -> tuple[Co
     }
     stream = engine.stream("GET", "/events", parameters=parameters, silence=30)
     with contextlib.closing(stream):
-        told = b"".join(stream).decode("utf-8", "replace")
-    return tuple(_ended(json.loads(line)) for line in told.splitlines() if line.strip())
+        news = b"".join(stream).decode("utf-8", "replace")
+    return tuple(_ended(json.loads(line)) for line in news.splitlines() if line.strip())
 
 
 def settled(engine: Connection, seconds: float, besides: Iterable[str] = ()) -> bool:
@@ -106,7 +115,7 @@ def settled(engine: Connection, seconds: float, besides: Iterable[str] = ()) -> 
         time.sleep(_POLL_SECONDS)
 
 
-def _words(value: object) -> tuple[str, ...] | None:
+def _command_line(value: object) -> tuple[str, ...] | None:
     if isinstance(value, str):
         return (value,)
     return tuple(str(word) for word in value) if isinstance(value, Sequence) and value else None
@@ -140,8 +149,8 @@ def _container_seen(engine: Connection, container: str) -> ContainerSeen | None:
         image_id=str(details.get("Image", "")),
         status=status,
         code=int(state.get("ExitCode") or 0) if status == "exited" else None,
-        command=_words(config.get("Cmd")) or (),
-        entrypoint=_words(config.get("Entrypoint")),
+        command=_command_line(config.get("Cmd")) or (),
+        entrypoint=_command_line(config.get("Entrypoint")),
     )
 
 

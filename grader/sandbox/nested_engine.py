@@ -82,7 +82,7 @@ _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
 _LOAD_SECONDS = 600.0
 _PATIENCE_SECONDS = 2.0
-"""Waiting that nobody needs to be told of."""
+"""A wait that is too short to be mentioned."""
 _NOT_FOUND, _CONFLICT = 404, 409
 _HELPER_MB, _HELPER_PROCESSES = 512, 1024
 """For the tunnel and the proxy, whose threads count as processes: two for each connection."""

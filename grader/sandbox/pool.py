@@ -66,16 +66,16 @@ class PrivateSandbox:
         nested = self.private.engine.connection
         self._provide(bases_in(files, self.images))
         for named in images_named(script, self.images):
-            with suppress(ImageUnavailable):  # what is not to be had is for the script to be told
+            with suppress(ImageUnavailable):  # the script is told by the proxy what cannot be had
                 self._provide([named])
         prepared = prepare_containers(nested, self.base) if request.prepared else ()
-        before, began = engine_state(nested), Moment.now()
+        before, began = engine_state(nested), Moment.now(nested)
         with self._workspace(files, limits) as workspace:
             outcome, failed = run_script(workspace, request.file, limits.script_seconds)
             record = workspace.record()
         refused = tuple(dict.fromkeys(record.refusals))[:_REFUSALS_KEPT]
         settled(nested, limits.run_seconds, besides=prepared)
-        ended = containers_ended(nested, *span(began, Moment.now()))
+        ended = containers_ended(nested, *span(began, Moment.now(nested)))
         return ScriptSeen("script", outcome, record.requests, before, engine_state(nested), ended, failed, refused)
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
@@ -83,7 +83,7 @@ class PrivateSandbox:
         nested = self.private.engine.connection
         with self._workspace(files, limits) as workspace:
             seen = compose_up(workspace, nested, ComposeFiles(files, self.images, self._provide), request, limits)
-        # Compose fails also where the engine has gone away, which is not the file's doing, and is told here.
+        # Compose fails also where the engine has gone away, which is not the file's doing, and shows here.
         nested.call("GET", "/_ping", seconds=10)
         return seen
 
@@ -139,7 +139,7 @@ class PrivateSandboxes:
             try:
                 if not clean:
                     stack.close()
-            finally:  # an engine that cannot be removed is told of, and is nobody's any more
+            finally:  # an engine that cannot be removed is reported, and is nobody's any more
                 with self._lock:
                     self._busy.remove(sandbox.private.engine)
                     if clean:

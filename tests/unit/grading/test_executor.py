@@ -340,7 +340,7 @@ def own_engine(*containers: tuple[str, ImageSeen, str], news: tuple[str, ...] = 
         b'{"Actor":{"ID":"gone","Attributes":{"image":"%b","exitCode":"0"}}}\n' % name.encode() for name in news
     )
     answers: dict[str, Any] = {
-        "/info": {},
+        "/info": {"SystemTime": "2026-11-28T12:00:00.000000001Z"},
         "/images/json": [{"Id": image.id, "RepoTags": list(image.tags) or None} for image in images],
         "/containers/json": [{"Id": name, "Image": asked, "ImageID": image.id} for name, image, asked in containers],
         "/events": [died[:30], died[30:]],
