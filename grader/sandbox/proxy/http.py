@@ -29,6 +29,8 @@ _LAST_SECONDS = 5.0
 """How long a client that is answered may still send."""
 _UNREAD_LIMIT = 2**30
 _CALL_SECONDS = 30.0
+_PARAMETERS = 200
+"""Parameters of a request. A build by the docker command has about thirty, and one more for each name of the image."""
 _PIECE = 65_536
 _SEGMENT = r"[A-Za-z0-9_:@~+][A-Za-z0-9_:@~+.-]*"
 """Between two slashes. No percent signs: what one reader decodes and another does not are two paths."""
@@ -149,9 +151,14 @@ class Client:
 
 def _query(text: str) -> tuple[tuple[str, str], ...]:
     try:
-        return tuple(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), errors="strict"))
+        pairs = parse_qsl(
+            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=_PARAMETERS
+        )
     except ValueError:
-        raise Refusal(f"the query of the request is not of the form name=value&name=value: {text[:80]}") from None
+        raise Refusal(
+            f"the query of the request is not of the form name=value, {_PARAMETERS} times at most: {text[:80]}"
+        ) from None
+    return tuple(pairs)
 
 
 class Engine:

@@ -249,6 +249,7 @@ UNUSUAL = {
     "encoded slash": b"GET /containers%2fjson HTTP/1.1\r\nHost: d\r\n\r\n",
     "path parameter": b"GET /info;x=y HTTP/1.1\r\nHost: d\r\n\r\n",
     "query not UTF-8": b"GET /info?a=%ff HTTP/1.1\r\nHost: d\r\n\r\n",
+    "query without end": b"GET /info?" + b"a=1&" * 1000 + b"a=1 HTTP/1.1\r\nHost: d\r\n\r\n",
     "query without names": b"GET /info?a HTTP/1.1\r\nHost: d\r\n\r\n",
     "too large": b"GET /info HTTP/1.1\r\nHost: d\r\nX: " + b"a" * 200_000 + b"\r\n\r\n",
 }
