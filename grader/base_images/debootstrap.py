@@ -80,9 +80,10 @@ def make_file_system(base: BaseImage, archive: IO[bytes], place: Workplace) -> s
 
 
 def digest() -> str:
-    """Return 12 hexadecimal digits that change with any file of the recipe."""
+    """Return 12 hexadecimal digits that change with any file of the recipe, and with what an image is told."""
     files = sorted(path for path in _RECIPES.iterdir() if path.is_file())
     lines = [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
+    lines += [f"{name} {setting}" for name, setting in imagehost.INSTALLER_VARIABLES.items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 

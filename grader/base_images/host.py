@@ -1,7 +1,8 @@
 """What a base image built here takes along from this host, and what this host needs to build one.
 
-Taken along: the certificates the host trusts, the parts of pip's configuration that can be true in an image, and the
-package archives, so that `RUN pip install` and `RUN apt-get install` work behind an inspecting proxy or with a mirror.
+Taken along: the certificates the host trusts, the parts of pip's configuration that can be true in an image, as a file
+and as the variables of other installers, and the package archives, so that `RUN pip install`, `uv`, `poetry` and
+`apt-get` work behind an inspecting proxy or with a mirror.
 """
 
 from __future__ import annotations
@@ -30,6 +31,16 @@ _PIP_SETTINGS = (*_URL_SETTINGS, "trusted-host", "timeout", "retries")
 _PIP_SECONDS = 15.0
 """The longest pip waits in an image for an answer (its own default is 15), and tries again, five times unless told
 otherwise. On a host it may be minutes; in a build, one connection that hangs would take all the time there is."""
+INSTALLER_VARIABLES = {
+    "SSL_CERT_FILE": "cert",
+    "REQUESTS_CA_BUNDLE": "cert",
+    "PIP_CERT": "cert",
+    "UV_DEFAULT_INDEX": "index-url",
+    "UV_INDEX": "extra-index-url",
+    "UV_INSECURE_HOST": "trusted-host",
+    "PIPENV_PYPI_MIRROR": "index-url",
+}
+"""Variables of an image from which uv, Poetry, pipenv and Python's libraries read what pip's settings say."""
 _PROXY_VARIABLES = ("http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY")
 _CERTIFICATE_VARIABLES = ("SSL_CERT_FILE", "PIP_CERT", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
 _CERTIFICATE = re.compile(r"-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----")
@@ -48,7 +59,7 @@ class HostSettings:
 
 def host_settings(environment: Mapping[str, str]) -> HostSettings:
     """Read what an image takes along from this host's files, its package manager and `environment`."""
-    pip, notes = pip_configuration(_pip_files(environment), environment)
+    settings, notes = pip_settings(_pip_files(environment), environment)
     archives = _package_archives(environment)
     variables = {
         "PATH": _search_path(environment),
@@ -56,7 +67,7 @@ def host_settings(environment: Mapping[str, str]) -> HostSettings:
         "SECURITY": archives.get("Debian-Security", ""),
         **{name: environment[name] for name in _PROXY_VARIABLES if environment.get(name)},
     }
-    return HostSettings(pip, certificates(environment), variables, notes)
+    return HostSettings(pip_conf(settings), certificates(environment), variables, notes)
 
 
 def write_settings(settings: HostSettings, folder: Path) -> None:
@@ -65,27 +76,44 @@ def write_settings(settings: HostSettings, folder: Path) -> None:
     (folder / "certificates.pem").write_text(settings.certificates, encoding="ascii")
 
 
-# ── pip ─────────────────────────────────────────────────────────────────────────────────
+def image_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables of an image from which installers other than pip read the same settings."""
+    settings, _ = pip_settings(_pip_files(environment), environment)
+    return installer_variables(settings)
 
 
-def pip_configuration(files: Iterable[Path], environment: Mapping[str, str]) -> tuple[str, tuple[str, ...]]:
-    """Return the text of a pip.conf for an image, and notes on what it leaves out of this host's configuration.
+# ── installers ──────────────────────────────────────────────────────────────────────────
+
+
+def pip_settings(files: Iterable[Path], environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
+    """Return pip's settings for an image, and notes on what they leave out of this host's.
 
     `files` are read in turn, what counts least first, then variables such as PIP_INDEX_URL. Left out are addresses
     that mean nothing in an image (folders, this very machine), and those with a password, which the build of every
-    student could read.
+    student could read. Several addresses stand in one value, with blanks between them.
     """
     settings, notes = _read_pip_files(files)
     settings |= _pip_variables(environment)
     if "timeout" in settings:
         settings["timeout"] = _bounded(settings["timeout"])
-    lines = ["[global]", f"cert = {SYSTEM_CERTIFICATES}"]
+    kept = {"cert": SYSTEM_CERTIFICATES}
     for name, value in settings.items():
         refused = {word: reason for word in value.split() if name in _URL_SETTINGS and (reason := _refusal(word))}
         notes += [f"pip's {name} is not taken along: {reason}" for reason in dict.fromkeys(refused.values())]
-        if kept := [word for word in value.split() if word not in refused]:
-            lines.append(f"{name} = " + "\n    ".join(kept))
-    return "\n".join([*lines, ""]), tuple(notes)
+        if words := [word for word in value.split() if word not in refused]:
+            kept[name] = " ".join(words)
+    return kept, tuple(notes)
+
+
+def pip_conf(settings: Mapping[str, str]) -> str:
+    """Return the text of a pip.conf with these settings."""
+    lines = [f"{name} = " + "\n    ".join(value.split()) for name, value in settings.items()]
+    return "\n".join(["[global]", *lines, ""])
+
+
+def installer_variables(settings: Mapping[str, str]) -> dict[str, str]:
+    """Return what other installers read from variables of the image, by pip's settings."""
+    return {name: settings[setting] for name, setting in INSTALLER_VARIABLES.items() if setting in settings}
 
 
 def _bounded(timeout: str) -> str:

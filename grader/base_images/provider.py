@@ -16,6 +16,7 @@ inherits the labels, and is taken as it is like any other that was here before.
 from __future__ import annotations
 
 import contextlib
+import json
 import re
 import tempfile
 import threading
@@ -35,6 +36,7 @@ from grader.base_images.debootstrap import (
     make_file_system,
     with_heartbeat,
 )
+from grader.base_images.host import image_environment
 from grader.course.models import BaseImage
 from grader.dockerfile.image_names import is_allowed, normalised
 from grader.errors import ImageUnavailable
@@ -142,8 +144,10 @@ class BaseImages:
         """
         self._stop.clear()
         groups: dict[str, dict[str, BaseImage]] = {}
-        for base, reference in (pairs := list(wanted)):
-            groups.setdefault(base.release, {})[reference] = base
+        pairs = list(wanted)
+        for base, reference in pairs:
+            if means_debian(reference):
+                groups.setdefault(base.release, {})[reference] = base
 
         def ensure_group(group: Mapping[str, BaseImage]) -> list[ImageSource]:
             first, *others = group.items()
@@ -160,6 +164,8 @@ class BaseImages:
             except BaseException:  # an interrupt too must stop the other builds: leaving the pool waits for them
                 self._stop.set()
                 raise
+        # What cannot be built comes last: that it cannot be had keeps nothing else from being made.
+        found |= {reference: self.ensure(base, reference) for base, reference in pairs if not means_debian(reference)}
         return tuple(found[reference] for _, reference in pairs)
 
     def ensure(self, base: BaseImage, reference: str, *, rebuild: bool = False) -> ImageSource:
@@ -267,7 +273,9 @@ class BaseImages:
             version = self._make(base, archive, place)
             archive.seek(0)
             self._announce(f"Debian {base.release}: handing the image to the engine")
-            self._store.import_image(archive, name, configuration(base.release, version))
+            self._store.import_image(
+                archive, name, configuration(base.release, version, image_environment(self._environment))
+            )
 
 
 def is_current(labels: Mapping[str, str]) -> bool:
@@ -275,14 +283,16 @@ def is_current(labels: Mapping[str, str]) -> bool:
     return labels.get(LABEL_RECIPE) == imagerecipe.digest()
 
 
-def configuration(release: str, version: str) -> tuple[str, ...]:
-    """Return the configuration of an image built here: that of an official Python image, and labels of ours."""
+def configuration(release: str, version: str, variables: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the configuration of an image built here: that of an official one, `variables`, our labels."""
+    quoted = {name: json.dumps(value).replace("$", "\\$") for name, value in variables.items()}
     return (
         'CMD ["python3"]',
         "WORKDIR /",
         "ENV PATH=/usr/local/bin:/usr/local/sbin:/usr/sbin:/usr/bin:/sbin:/bin",
         "ENV LANG=C.UTF-8",
         f"ENV PYTHON_VERSION={version}",
+        *(f"ENV {name}={value}" for name, value in quoted.items()),
         f"LABEL {LABEL_BASE}=debian-{release}",
         f"LABEL {LABEL_PYTHON}={version}",
         f"LABEL {LABEL_RECIPE}={imagerecipe.digest()}",

@@ -12,7 +12,7 @@ from typing import IO
 import pytest
 
 from grader.base_images.debootstrap import Make, Progress, Workplace, with_heartbeat
-from grader.base_images.host import certificates, pip_configuration
+from grader.base_images.host import certificates, installer_variables, pip_conf, pip_settings
 from grader.base_images.provider import (
     LABEL_BASE,
     LABEL_PYTHON,
@@ -196,7 +196,8 @@ def test_an_image_is_built_anew_on_request(supply: Supply) -> None:
     assert len(store.imported) == 2
 
 
-def test_two_graders_build_one_image(supply: Supply) -> None:
+def test_two_graders_build_one_image(supply: Supply, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("grader.base_images.provider.HEARTBEAT_SECONDS", 0.01)
     store = Store()
     second_waits = threading.Event()
 
@@ -345,14 +346,31 @@ def test_of_pips_configuration_goes_along_what_is_true_in_an_image(
     tmp_path: Path, text: str, variables: dict[str, str], expected: str, notes: tuple[str, ...]
 ) -> None:
     (tmp_path / "pip.conf").write_text(text, encoding="utf-8")
-    found = pip_configuration([tmp_path / "missing.conf", tmp_path / "pip.conf"], variables)
-    assert found == (f"[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n{expected}", notes)
+    settings, found = pip_settings([tmp_path / "missing.conf", tmp_path / "pip.conf"], variables)
+    assert pip_conf(settings) == f"[global]\ncert = /etc/ssl/certs/ca-certificates.crt\n{expected}"
+    assert found == notes
+
+
+def test_other_installers_read_the_same_settings_from_variables() -> None:
+    bundle = "/etc/ssl/certs/ca-certificates.crt"
+    certificates = {"SSL_CERT_FILE": bundle, "REQUESTS_CA_BUNDLE": bundle, "PIP_CERT": bundle}
+    assert installer_variables({"cert": bundle, "timeout": "15"}) == certificates
+    mirror = {
+        "cert": bundle,
+        "index-url": "https://one.invalid/simple",
+        "extra-index-url": "https://two.invalid https://three.invalid",
+    }
+    assert installer_variables(mirror) == certificates | {
+        "UV_DEFAULT_INDEX": "https://one.invalid/simple",
+        "UV_INDEX": "https://two.invalid https://three.invalid",
+        "PIPENV_PYPI_MIRROR": "https://one.invalid/simple",
+    }
 
 
 def test_a_broken_pip_configuration_is_noted_and_left_out(tmp_path: Path) -> None:
     (tmp_path / "pip.conf").write_text("index-url without a section\n", encoding="utf-8")
-    text, notes = pip_configuration([tmp_path / "pip.conf"], {})
-    assert "index-url" not in text
+    settings, notes = pip_settings([tmp_path / "pip.conf"], {})
+    assert settings.keys() == {"cert"}
     assert [note.partition(" is not taken along")[0] for note in notes] == [str(tmp_path / "pip.conf")]
 
 
