@@ -193,8 +193,8 @@ _NAMED = 5
 
 def _note_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
     """Say what was being graded when the batch was interrupted or killed; it has no verdict, so it is graded anew."""
-    wanted = {exercise.id for exercise in plan.exercises}
-    cut_off = [one for one in journal.attempts() if one.student in plan.students and one.exercise in wanted]
+    asked = {exercise.id for exercise in plan.exercises}
+    cut_off = [one for one in journal.attempts() if one.student in plan.students and one.exercise in asked]
     if cut_off:
         names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
         more = ["…"] if len(cut_off) > _NAMED else []

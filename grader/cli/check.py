@@ -108,8 +108,8 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
     With `every`, exercises that are asked for and absent count as not submitted.
     """
     folder = course_at(options.course)
-    wanted = chosen_exercises(folder, options.exercises)
-    target = find_target(options.path or Path(), folder.course, wanted, every=every)
+    selected = chosen_exercises(folder, options.exercises)
+    target = find_target(options.path or Path(), folder.course, selected, every=every)
     seed = fresh_seed() if options.seed is None else options.seed
     settings = GradingSettings(folder=folder, exercises=target.exercises, seed=seed, whose="own")
     report: Report | None = None

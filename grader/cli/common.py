@@ -77,15 +77,15 @@ def fresh_seed() -> int:
     return secrets.randbelow(_LARGEST_SEED) + 1
 
 
-def chosen_exercises(folder: CourseFolder, wanted: Sequence[str]) -> list[Exercise]:
+def chosen_exercises(folder: CourseFolder, named: Sequence[str]) -> list[Exercise]:
     """The exercises named by `--exercise`, in the course's order; all of them if none is named."""
     known = {exercise.id.lower(): exercise for exercise in folder.course.exercises}
-    unknown = [name for name in wanted if name.lower() not in known]
+    unknown = [name for name in named if name.lower() not in known]
     if unknown:
         raise UsageError(
             f"There is no exercise {', '.join(unknown)}. The course has: {', '.join(e.id for e in known.values())}"
         )
-    names = {name.lower() for name in wanted}
+    names = {name.lower() for name in named}
     return [exercise for exercise in folder.course.exercises if not names or exercise.id.lower() in names]
 
 

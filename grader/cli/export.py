@@ -52,8 +52,8 @@ class ExportOptions:
 def command(course: Path | None, /, **given: Any) -> int:
     """Write a batch's scores for a gradebook, from its journal: the total, or one exercise's. Says who is not in it."""
     options = ExportOptions(**given)
-    wanted = _FORMATS[options.to]
-    _check(options, wanted)
+    chosen = _FORMATS[options.to]
+    _check(options, chosen)
     folder = course_at(course)
     with Journal.open(options.results) as journal:
         reports = only(reports_in(journal, folder.course), options.exercises)
@@ -65,13 +65,13 @@ def command(course: Path | None, /, **given: Any) -> int:
         _sheet(options.sheet) if options.sheet else None,
         (options.column or "").strip(),
     )
-    if wanted.folder:
-        path = options.out or options.results / wanted.folder
-        exported = wanted.write(scores)
+    if chosen.folder:
+        path = options.out or options.results / chosen.folder
+        exported = chosen.write(scores)
         files = {path / name: text for name, text in exported.files.items()}
     else:
-        path = _path(options, wanted.file)
-        exported = wanted.write(scores)
+        path = _path(options, chosen.file)
+        exported = chosen.write(scores)
         files = {path: exported.text}
     for file, text in files.items():
         write_whole(file, text)
@@ -82,10 +82,10 @@ def command(course: Path | None, /, **given: Any) -> int:
     return EnvironmentProblem.exit_code if any(mark.score is None for mark in scores.marks) else 0
 
 
-def _check(options: ExportOptions, wanted: ExportFormat) -> None:
+def _check(options: ExportOptions, chosen: ExportFormat) -> None:
     """`UsageError` for options that the format does not know."""
     for option, given in (("sheet", options.sheet), ("column", options.column)):
-        if given is not None and option not in wanted.takes:
+        if given is not None and option not in chosen.takes:
             names = " and ".join(name.capitalize() for name, one in _FORMATS.items() if option in one.takes)
             raise UsageError(f"--{option} is for {names}; --to {options.to} needs none.")
 

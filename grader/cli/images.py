@@ -22,10 +22,10 @@ def command(course: Path | None, references: tuple[str, ...]) -> int:
     """Make the base images present: local, else pulled, else built here from Debian packages."""
     folder = course_at(course)
     console = terminal()
-    wanted = [(_base(folder, reference), reference) for reference in references]
+    asked_for = [(_base(folder, reference), reference) for reference in references]
     every = [(base, name) for base in folder.course.images for name in plain_names(base)]
     with open_engine() as engine:
-        sources = base_images(engine, console.note).ensure_all(wanted or every)
+        sources = base_images(engine, console.note).ensure_all(asked_for or every)
     rows = [(source.reference, source.origin, source.detail) for source in sources]
     console.write(table_lines(("Image", "Origin", "Details"), rows))
     return 0

@@ -30,7 +30,7 @@ from grader.reports.sheet import (
 from grader.sanitize import sanitize_line
 
 _COMPUTED = re.compile(r"(?:Current|Final) (?:Score|Points|Grade)|Override (?:Score|Grade|Status)")
-"""In the names of columns that Canvas computes, or in which more than a score is told to it."""
+"""In the names of columns that Canvas computes, or in which it is given more than a score."""
 
 _OF_STUDENTS = frozenset(
     {
@@ -86,23 +86,23 @@ def _check_canvas(sheet: Sheet) -> None:
         raise UsageError(message)
 
 
-def _canvas_column(sheet: Sheet, wanted: str) -> int:
+def _canvas_column(sheet: Sheet, named: str) -> int:
     """The index of the column to fill; one behind the last if it is to be added."""
     columns = {index: name for index, name in enumerate(sheet.header) if _is_assignment(name)}
     there = f"It has: {', '.join(map(sanitize_line, columns.values())) or 'no assignments yet'}."
-    if not wanted:
+    if not named:
         message = f"{sheet.name}: say by --column which assignment the scores are for. {there}"
         raise UsageError(message)
-    exact = [at for at, name in columns.items() if name == wanted]
-    found = exact or [at for at, name in columns.items() if _NUMBER.sub("", name).casefold() == wanted.casefold()]
+    exact = [at for at, name in columns.items() if name == named]
+    found = exact or [at for at, name in columns.items() if _NUMBER.sub("", name).casefold() == named.casefold()]
     if len(found) > 1:
-        message = f"{sheet.name}: {len(found)} columns are called {wanted}. Say which, with its number. {there}"
+        message = f"{sheet.name}: {len(found)} columns are called {named}. Say which, with its number. {there}"
         raise UsageError(message)
     if found and "read only" not in content(_points_row(sheet), found[0]):
         return found[0]
-    if found or not _is_assignment(wanted) or not wanted[0].isalnum() or _NUMBER.search(wanted):
+    if found or not _is_assignment(named) or not named[0].isalnum() or _NUMBER.search(named):
         message = (
-            f"{sheet.name}: {wanted} can neither be filled nor added. Name one of its assignments, or a new one, "
+            f"{sheet.name}: {named} can neither be filled nor added. Name one of its assignments, or a new one, "
             f"beginning with a letter or digit and without a number in parentheses at the end. {there}"
         )
         raise UsageError(message)

@@ -20,13 +20,13 @@ class Mark:
     missing: str = ""
 
 
-def only(reports: Sequence[Report], wanted: Sequence[str]) -> list[Report]:
+def only(reports: Sequence[Report], selected: Sequence[str]) -> list[Report]:
     """The reports with no other exercises than those named, all if none is; `UsageError` for one that is in none."""
     known = {name.lower(): name for name in _exercises(reports)}
-    unknown = [name for name in wanted if name.lower() not in known]
+    unknown = [name for name in selected if name.lower() not in known]
     if unknown:
         raise UsageError(f"The results have no exercise {', '.join(unknown)}. They have: {', '.join(known.values())}")
-    kept = {known[name.lower()] for name in wanted} or set(known.values())
+    kept = {known[name.lower()] for name in selected} or set(known.values())
     return [
         with_totals(replace(report, exercises=tuple(one for one in report.exercises if one.id in kept)))
         for report in reports
