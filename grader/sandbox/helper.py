@@ -37,7 +37,11 @@ def open_tunnel(host: Connection, helper: str, path: str) -> Iterator[Tunnel]:
     with start_program(host, helper, ("python3", "-I", "-S", "-c", source, path)) as stream:
         opened = Tunnel(output_of(stream), stream.sendall)
         threading.Thread(target=_serve, args=(opened,), daemon=True).start()
-        yield opened
+        try:
+            yield opened
+        finally:
+            with suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)  # wakes the thread, which a close would not
 
 
 def _serve(opened: Tunnel) -> None:
