@@ -49,7 +49,7 @@ class NotChecked(Exception):  # noqa: N818 - a signal between two of our own fun
 
 
 class NotAllowed(Exception):  # noqa: N818 - as above
-    """Thrown out of a check: the gate has refused what it asked for, so the whole exercise is rejected."""
+    """Raised in a check: the safety policy has refused what it asks for, so the whole exercise is rejected."""
 
     def __init__(self, refused: tuple[str, ...]) -> None:
         super().__init__("\n".join(refused))
@@ -181,7 +181,7 @@ def left(name: str) -> CheckGenerator[Built]:
 
 
 def compose(*replaced: MemoryFile) -> CheckGenerator[ComposeSeen]:
-    """Ask for what Compose makes of the folder; `NotAllowed` if the gate has refused its file."""
+    """Ask for what Compose makes of the folder; `NotAllowed` if the policy has refused its file."""
     seen = yield ComposeRequest(replaced)
     if not isinstance(seen, ComposeSeen):
         raise TypeError(seen)
