@@ -457,7 +457,13 @@ def _limit(value: Json, where: str) -> Json:
     return _LIMITS(value, where) if isinstance(value, dict) else _plain(value, where)
 
 
+def _ignored(value: Json, where: str) -> Json:
+    """What `docker compose up` does nothing with may say anything."""
+    return value
+
+
 _HARMLESS: Mapping[str, Check] = {
+    "develop": _ignored,
     **dict.fromkeys(("command", "entrypoint", "profiles", "expose", "links", "tmpfs", "group_add", "cap_drop"), _TEXTS),
     **dict.fromkeys(("container_name", "image", "hostname", "domainname", "working_dir", "user"), _TEXT),
     **dict.fromkeys(("platform", "pull_policy", "restart", "stop_signal", "stop_grace_period", "mac_address"), _TEXT),
@@ -488,7 +494,6 @@ _FORBIDDEN: Mapping[str, Check] = {
         ("post_start", "pre_stop"), unset("commands besides that of the container are not run. Leave it out")
     ),
     "provider": unset("a provider is a program of the machine itself. Leave it out"),
-    "develop": unset("it is for working on the files, not for running them. Leave it out"),
     "label_file": unset("write the labels into the Compose file"),
 }
 

@@ -52,6 +52,7 @@ HARMLESS: list[Settings] = [
     {"network_mode": "none", "read_only": True, "security_opt": ["no-new-privileges:true"], "cap_drop": ["ALL"]},
     {"privileged": False, "cap_add": [], "devices": None, "x-own": {"privileged": True}},
     {"configs": [{"source": "c", "target": "/app/sales.txt"}]},
+    {"develop": {"watch": [{"path": "/", "action": "sync", "target": "/x"}]}},
 ]  # fmt: skip
 
 
@@ -92,7 +93,6 @@ HARMFUL: list[tuple[Settings, str]] = [
     ({"post_start": [{"command": ["ls"]}]}, "post_start"),
     ({"pre_stop": [{"command": ["ls"]}]}, "pre_stop"),
     ({"extra_hosts": ["h=host-gateway"]}, "extra_hosts"),
-    ({"develop": {"watch": [{"path": "."}]}}, "develop"),
     ({"logging": {"driver": "syslog"}}, "logging.driver"),
     ({"logging": {"driver": "none"}}, "logging.driver"),
     ({"logging": {"options": {"syslog-address": "tcp://x"}}}, "syslog-address"),
