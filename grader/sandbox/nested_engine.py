@@ -238,9 +238,13 @@ def _make_template(host: Connection, settings: PrivateSettings, say: Callable[[s
 
 
 def _remove_stale_templates(host: Connection) -> None:
-    """Remove templates of another recipe, and those with a base image that the engine no longer has."""
+    """Remove templates of another recipe, and those with a base image that the engine no longer has.
+
+    What says that one is complete goes before it: whoever dies between the two leaves one that is made again.
+    """
     filters = json.dumps({"label": [f"{LABEL_BASE}=private-template"]})
-    for volume in host.call("GET", "/volumes", parameters={"filters": filters}).json.get("Volumes") or ():
+    volumes = host.call("GET", "/volumes", parameters={"filters": filters}).json.get("Volumes") or ()
+    for volume in sorted(volumes, key=lambda one: str(one["Name"]), reverse=True):
         known = volume.get("Labels") or {}
         held = str(known.get(LABEL_IMAGES, "")).split(",")
         if known.get(LABEL_RECIPE) != recipe_digest() or not all(_exists(host, f"/images/{one}/json") for one in held):
