@@ -37,7 +37,7 @@ from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.files import has_path
-from grader.engine.http import Connection, OpenStream, Refused
+from grader.engine.http import Connection, OpenStream, Refused, if_there
 from grader.engine.images import copy_image
 from grader.engine.ownership import (
     Kind,
@@ -84,6 +84,8 @@ _LOAD_SECONDS = 600.0
 _PATIENCE_SECONDS = 2.0
 """A wait that is too short to be mentioned."""
 _NOT_FOUND, _CONFLICT = 404, 409
+_COMPLETE = "-complete"
+"""How the name of the volume ends that says that a template is complete."""
 _HELPER_MB, _HELPER_PROCESSES = 512, 1024
 """For the tunnel and the proxy, whose threads count as processes: two for each connection."""
 
@@ -205,14 +207,15 @@ def _ensure_template(
     host: Connection, settings: PrivateSettings, say: Callable[[str], None], order: _Order, images: Mapping[str, str]
 ) -> None:
     """Make the template, unless there is one. A second volume, which is empty, says that it is complete."""
-    complete = f"{order.template}-complete"
+    complete = order.template + _COMPLETE
     deadline = time.monotonic() + _LOAD_SECONDS
-    while not _exists(host, f"/volumes/{complete}"):
+    while not all(_exists(host, f"/volumes/{name}") for name in (order.template, complete)):
         # The engine of a grader that was killed while it made the template may still run.
         remove_objects(host, leftovers(our_objects(host), is_dead, everything=False))
         held = ",".join(dict.fromkeys(images.values()))
         own = {LABEL_BASE: "private-template", LABEL_RECIPE: recipe_digest(), LABEL_IMAGES: held}
         try:
+            _remove_template(host, order.template)  # half made, by a grader that was killed
             _make_template(host, settings, say, replace(order, made_with=own))
         except Refused as refused:
             # A grader with another cache, and so another lock, makes it now.
@@ -240,16 +243,23 @@ def _make_template(host: Connection, settings: PrivateSettings, say: Callable[[s
 def _remove_stale_templates(host: Connection) -> None:
     """Remove templates of another recipe, and those with a base image that the engine no longer has.
 
-    What says that one is complete goes before it: whoever dies between the two leaves one that is made again.
+    What says that one is complete goes after it, so that nobody fills one that a private engine is at work with. Only
+    both together are a complete template.
     """
     filters = json.dumps({"label": [f"{LABEL_BASE}=private-template"]})
-    volumes = host.call("GET", "/volumes", parameters={"filters": filters}).json.get("Volumes") or ()
-    for volume in sorted(volumes, key=lambda one: str(one["Name"]), reverse=True):
+    for volume in host.call("GET", "/volumes", parameters={"filters": filters}).json.get("Volumes") or ():
         known = volume.get("Labels") or {}
         held = str(known.get(LABEL_IMAGES, "")).split(",")
         if known.get(LABEL_RECIPE) != recipe_digest() or not all(_exists(host, f"/images/{one}/json") for one in held):
             with contextlib.suppress(Refused):  # a private engine is at work with it
-                host.call("DELETE", f"/volumes/{volume['Name']}")
+                _remove_template(host, volume["Name"].removesuffix(_COMPLETE))
+
+
+def _remove_template(host: Connection, template: str) -> None:
+    """Remove a template, if it is there. `Refused` where a container has it; then all of it stays."""
+    for name in (template, template + _COMPLETE):
+        with if_there():
+            host.call("DELETE", f"/volumes/{name}")
 
 
 @contextmanager

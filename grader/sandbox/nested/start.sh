@@ -43,7 +43,6 @@ engine() {
 }
 
 if [ "$TEMPLATE" = make ]; then
-    find "$data" -mindepth 1 -delete # of a grader that was killed while it made it
     engine
 fi
 
