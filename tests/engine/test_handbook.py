@@ -130,6 +130,9 @@ def test_the_commands_of_a_page_print_what_it_says(container: str, page: str) ->
             put(container, folder, block.name, block.content.encode())
         else:
             printed = inside(container, block.text, folder)
+            # A busy engine may lose the output of a run that ends at once: such a run is repeated.
+            if not printed and block.printed and block.text.startswith("docker run --rm"):
+                printed = inside(container, block.text, folder)
             expected = "\n".join(block.printed)
             assert matches(block.printed, printed), (
                 f"{page}:{block.line}: {block.text}\n-- the page says\n{expected}\n-- it printed\n{printed}"
