@@ -7,7 +7,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import assert_never
+from typing import TypedDict, assert_never
 
 from grader.checks.base import CheckContext, command_of, judged
 from grader.checks.compare import agrees, lines, separated, with_decimal_comma
@@ -149,6 +149,68 @@ def python_error(outcome: RunOutcome) -> str:
     if not errors or not (_ERROR.match(errors[-1]) or any(line.startswith("Traceback") for line in errors)):
         return ""
     return errors[-1]
+
+
+_EXPLANATIONS: tuple[tuple[str, str], ...] = (
+    (
+        r"ValueError: could not convert string to float: '[^']*\.py'",
+        "The first entry, sys.argv[0], is the script's own name; the arguments begin at sys.argv[1].",
+    ),
+    (
+        r"ValueError: could not convert string to float: ''",
+        "A line with nothing in it is no number: skip it.",
+    ),
+    (
+        r"ValueError: could not convert string to float: '[^']*(?:\s|\\n)[^']*'",
+        "This text holds several figures: split it first, then convert one after the other.",
+    ),
+    (
+        r"ValueError: invalid literal for int\(\)",
+        "int() takes whole numbers only, float() also those with decimals.",
+    ),
+    (
+        r"TypeError: (?:unsupported operand|can only concatenate str|.*not supported between).*'?str\b",
+        "Arguments and lines of a file are text, also where they look like numbers: convert each with float().",
+    ),
+    (
+        r"KeyError: '[A-Z][A-Z0-9_]*'",
+        "No such variable is set in the container: ENV in the Dockerfile sets it, docker run -e overrides it.",
+    ),
+    (r"NameError: name ", "Nothing has this name: an import is missing, or the name is spelled in two ways."),
+    (
+        r"PermissionError: .*Permission denied: ",
+        "The user that the container runs as may not do this there: see USER, and who owns the folder.",
+    ),
+    (r"(?:Syntax|Indentation|Tab)Error: ", "Python cannot read the file, so nothing of it has run."),
+)
+"""Errors of Python that beginners meet, as patterns of the line that reports them, and what each means here."""
+
+
+def error_explained(outcome: RunOutcome) -> str:
+    """The error that Python reported, and for a common one what it means; "" if there is none."""
+    error = python_error(outcome)
+    meaning = next((meaning for pattern, meaning in _EXPLANATIONS if re.match(pattern, error)), "")
+    return f"{error.rstrip('.')}. {meaning}" if meaning else error
+
+
+class Place(TypedDict):
+    """What of a submission a finding is about: a file, and its line if that is known."""
+
+    file: str
+    line: int | None
+
+
+_FRAME = re.compile(r'\s*File "(?P<path>[^"]{1,4096})", line (?P<line>\d{1,7})(?:$|,)')
+
+
+def place(outcome: RunOutcome, context: CheckContext) -> Place:
+    """Where a run met its error: the last line of a handed-in file that Python names; the script if it names none."""
+    frames = [match for line in lines(outcome.stderr) if (match := _FRAME.match(line))] if python_error(outcome) else []
+    for frame in reversed(frames):
+        for file in context.files.files:
+            if f"/{frame['path']}".endswith(f"/{file.path}") and int(frame["line"]) <= len(lines(file.content)):
+                return Place(file=file.path, line=int(frame["line"]))
+    return Place(file=context.script, line=None)
 
 
 def exit_code(outcome: RunOutcome) -> int:

@@ -26,7 +26,7 @@ from grader.checks.base import (
     tried_path,
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
-from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, with_location
+from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, place, with_location
 from grader.checks.inputs import Inputs, given, run_request, variants
 from grader.course.cases import draw_text
 from grader.course.registry import Check, reason
@@ -141,7 +141,7 @@ def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
         reproduce=docker_run(request) + "; echo exit code $?",
-        file=context.script,
+        **place(outcome, context),
     )
 
 
@@ -240,7 +240,7 @@ def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: 
         actual=_shown(saving, files),
         ended=ended(saving.outcome.ended),
         reproduce=reproduce,
-        file=context.script,
+        **place(saving.outcome, context),
     )
 
 

@@ -30,13 +30,16 @@ from grader.checks.base import (
 from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.checks.diagnosis import (
     MODULE_MISSING,
+    Place,
     decimals_note,
     ended,
+    error_explained,
     excerpt,
     exit_code,
     is_shell_text,
     near_miss,
     not_finished,
+    place,
     python_error,
     shown_command,
     with_location,
@@ -159,7 +162,7 @@ def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Find
         actual=excerpt(outcome),
         ended=ended(outcome.ended),
         reproduce=docker_run(request),
-        file=context.script,
+        **place(outcome, context),
     )
 
 
@@ -193,7 +196,7 @@ def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
         reproduce=reproduce,
-        file=context.script,
+        **place(outcome, context),
     )
     if finding.passed:
         return finding
@@ -251,7 +254,7 @@ def _prediction(check: Predicts, context: CheckContext, ran: _Ran) -> Finding:
         actual=excerpt(ran.outcome),
         ended=ended(ran.outcome.ended),
         reproduce=reproduce,
-        file="Dockerfile" if reason == SCRIPT_UNREADABLE else context.script,
+        **Place(file="Dockerfile", line=None) if reason == SCRIPT_UNREADABLE else place(ran.outcome, context),
     )
     lost = _arguments_lost(context, ran.image, ran.request) if reason and check.arguments else None
     return _about_the_command(finding, lost, context, ran.request) if lost else finding
@@ -277,7 +280,7 @@ def _problem(check: Predicts, context: CheckContext, ran: _Ran) -> Problem:
         message = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{what}"
         return _wrong_reason(check, context, ran.case, number), message
     code = exit_code(ran.outcome)
-    if code and (error := python_error(ran.outcome)):
+    if code and (error := error_explained(ran.outcome)):
         message = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
         return CRASHED, message
     if code:
@@ -298,7 +301,7 @@ def _no_line(ran: _Ran, expected: float) -> Problem:
         return WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
     if error:
         module = error.startswith(("ModuleNotFoundError", "ImportError"))
-        message = f"{message} Python says: {error}{_started_from(ran.image, error)}"
+        message = f"{message} Python says: {error_explained(ran.outcome)}{_started_from(ran.image, error)}"
         return MODULE_MISSING if module else CRASHED, message
     printed = [line.strip() for line in [*lines(ran.outcome.stdout), *lines(ran.outcome.stderr)] if line.strip()]
     last = printed[-1] if printed else ""
