@@ -6,7 +6,6 @@ later `grader prune` knows leftovers of a grader that died from the objects of o
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import platform
@@ -159,6 +158,9 @@ def _is_leftover(one: Leftover, dead: Callable[[Owner], bool], *, everything: bo
 TAG_PREFIX = "grader.local/"
 """How the names of all images begin that are built here. No registry has that name (`.local` is never public)."""
 
+_REMOVAL_PAUSES = (0.2, 1.0, 0.0)
+"""Seconds after a try to remove objects that failed."""
+
 _LISTS: dict[Kind, tuple[str, dict[str, int]]] = {
     "container": ("/containers/json", {"all": 1}),
     "image": ("/images/json", {}),
@@ -202,9 +204,24 @@ def _leftover(kind: Kind, details: Mapping[str, Any]) -> Leftover:
 
 def remove_objects(connection: Connection, objects: Sequence[Leftover]) -> None:
     """Remove them all. What fails is tried again, since what holds it may just be going; then `EngineError`."""
+    _remove_all(connection, lambda: objects)
+
+
+def remove_run(connection: Connection, run: str) -> None:
+    """Remove all objects of one run, listed anew at each try: a request that was interrupted may still make some.
+
+    `EngineError` at last.
+    """
+    _remove_all(connection, lambda: our_objects(connection, run))
+
+
+def _remove_all(connection: Connection, listed: Callable[[], Sequence[Leftover]]) -> None:
     problems: list[Refused] = []
-    for pause in (0.2, 1.0, 0.0):
-        problems = [problem for one in objects if (problem := _removal_problem(connection, one))]
+    for pause in _REMOVAL_PAUSES:
+        try:
+            problems = [problem for one in listed() if (problem := _removal_problem(connection, one))]
+        except Refused as refused:
+            problems = [refused]
         if not problems:
             return
         time.sleep(pause)
@@ -213,16 +230,6 @@ def remove_objects(connection: Connection, objects: Sequence[Leftover]) -> None:
         + " ".join(str(problem) for problem in problems)
         + " Try `grader prune` later."
     )
-
-
-def remove_run(connection: Connection, run: str) -> None:
-    """Remove all objects of one run. Where the engine will not list them, it is asked again. `EngineError` at last."""
-    for pause in (0.2, 1.0):
-        with contextlib.suppress(Refused):
-            remove_objects(connection, our_objects(connection, run))
-            return
-        time.sleep(pause)
-    remove_objects(connection, our_objects(connection, run))
 
 
 def _removal_problem(connection: Connection, one: Leftover) -> Refused | None:

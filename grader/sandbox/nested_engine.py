@@ -81,6 +81,8 @@ _BOUNDED = f"{_ENGINE_FILES}/disk-is-bounded"
 _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
 _LOAD_SECONDS = 600.0
+_CREATE_SECONDS = 5.0
+"""The longest wait, after an interrupt, for a container that the engine was asked for."""
 _PATIENCE_SECONDS = 2.0
 """A wait that is too short to be mentioned."""
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -330,7 +332,16 @@ def _connected(run: str, cpus: float, open_stream: OpenStream) -> DockerEngine:
 
 
 def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:
-    return str(host.call("POST", "/containers/create", parameters={"name": name}, json=body).json["Id"])
+    """Create a container and return its id. On an interrupt the engine goes on creating it, so that is waited for."""
+    try:
+        return str(host.call("POST", "/containers/create", parameters={"name": name}, json=body).json["Id"])
+    except EngineError:
+        raise
+    except BaseException:
+        deadline = time.monotonic() + _CREATE_SECONDS
+        while not _exists(host, f"/containers/{name}/json") and time.monotonic() < deadline:
+            time.sleep(0.2)
+        raise
 
 
 def _own(run: str, kind: Kind) -> dict[str, str]:

@@ -33,6 +33,8 @@ def made(kind: str) -> dict[str, Owner]:
     """What the engine holds with our labels, of one kind: id and owner."""
     listing = {"container": ["ps", "-aq"], "image": ["images", "-q"]}.get(kind, [kind, "ls", "-q"])
     found = docker(*listing, "--filter", f"label={OWNER_LABEL}").stdout.split()
+    if kind == "image":  # whoever was the first to need a private engine has made its image, which is kept
+        found = sorted({*found} - {*docker("images", "-q", "grader-private").stdout.split()})
     if not found:
         return {}
     name, labels = {"volume": (".Name", ".Labels"), "network": (".Id", ".Labels")}.get(kind, (".Id", ".Config.Labels"))
