@@ -165,7 +165,7 @@ def _newer(context: CheckContext, unchanged: BuildRequest, changed: BuildRequest
 
 
 def _records(request: BuildRequest) -> CheckGenerator[Mapping[str, str]]:
-    """When each record of an installed package was written, in seconds; nothing where no `find` can be run."""
+    """When each record of an installed package was written; nothing where no `find` can be run."""
     made = yield from build(request)
     if isinstance(made, BuildFailed):
         return {}
@@ -179,8 +179,9 @@ _PATTERNS = ("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.egg-info", "*.egg
 """Where installers keep records: Python's (PEP 376 and before), conda's, Debian's, Alpine's."""
 _FIND = (
     "find", "/", "-xdev", "-type", "f", "(", *[word for pattern in _PATTERNS for word in ("-o", "-path", pattern)][1:],
-    ")", "-exec", "stat", "-c", "%Y %n", "{}", "+",
+    ")", "-exec", "stat", "-c", "%.9Y %n", "{}", "+",
 )  # fmt: skip
+"""Prints a time and a path for each: to the nanosecond, since two installations from a cache may share a second."""
 
 
 def _package(record: str) -> str:
