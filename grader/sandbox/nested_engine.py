@@ -134,8 +134,11 @@ class PrivateEngine:
 
     @property
     def workspace(self) -> str:
-        """The folder of limited size that both containers have, at a path that nobody prints by chance."""
-        return f"/exercise-{self.run}"
+        """The folder of limited size that both containers have, at a path that nobody prints by chance.
+
+        It has a folder of its own above it, so that `..` in a script is not the root of its container.
+        """
+        return f"/exercise/{self.run}"
 
     def mount(self, name: Literal["workspace", "script"], target: str, *, read_only: bool = False) -> dict[str, object]:
         """A volume of this engine as an entry of `HostConfig.Mounts`."""
@@ -339,8 +342,9 @@ def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:
         raise
     except BaseException:
         deadline = time.monotonic() + _CREATE_SECONDS
-        while not _exists(host, f"/containers/{name}/json") and time.monotonic() < deadline:
-            time.sleep(0.2)
+        with contextlib.suppress(EngineError):  # the interrupt is what is told
+            while not _exists(host, f"/containers/{name}/json") and time.monotonic() < deadline:
+                time.sleep(0.2)
         raise
 
 
@@ -377,7 +381,7 @@ def _nested(
         mounts += [
             _volume(run, "data", "/volume"),
             _mount(order.template, "/template", read_only=True),
-            _volume(run, "workspace", f"/exercise-{run}", _WORKSPACE),
+            _volume(run, "workspace", f"/exercise/{run}", _WORKSPACE),
         ]
     cgroups_are_new = str(info.get("CgroupVersion")) == "2"
     return {
@@ -416,7 +420,7 @@ def _helper(order: _Order, run: str) -> dict[str, object]:
         _volume(run, "engine", _ENGINE_FILES),
         _volume(run, "script", SCRIPT_FILES),
         _volume(run, "proxy", PROXY_FILES),
-        _volume(run, "workspace", f"/exercise-{run}", _WORKSPACE),
+        _volume(run, "workspace", f"/exercise/{run}", _WORKSPACE),
     ]
     return {
         "Image": order.image,
