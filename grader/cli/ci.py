@@ -26,8 +26,7 @@ from grader.files import write_whole
 from grader.reports.github import escaped_log, job_summary, workflow_commands
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
-from grader.reports.lines import plain
-from grader.reports.text import report_lines
+from grader.reports.text import plain, report_lines
 from grader.submissions.models import Submission
 
 

@@ -24,7 +24,7 @@ from rich.text import Text
 
 from grader.events import Doing, Emit, Event, ExerciseEnded, ExerciseStarted
 from grader.reports import wording as words
-from grader.reports.lines import Line, Style
+from grader.reports.text import Line, Style
 from grader.sanitize import sanitize, sanitize_line
 
 _STYLES: dict[Style, str] = {

@@ -33,7 +33,7 @@ from grader.limits.cgroup_stats import FewCores
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
 from grader.limits.probes import NOT_BOUNDED, Tier, attempt, names, probes
 from grader.models import MemoryFile, ScriptRequest, ScriptSeen
-from grader.reports.lines import Style
+from grader.reports.text import Style
 from grader.sandbox.engine_image import RELEASE
 from grader.submissions.models import ExerciseFiles
 

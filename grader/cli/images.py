@@ -12,7 +12,7 @@ from grader.cli.wiring import base_images, open_engine
 from grader.course.folder import CourseFolder
 from grader.course.models import BaseImage
 from grader.errors import UsageError
-from grader.reports.lines import table_lines
+from grader.reports.text import table_lines
 
 
 @click.command(epilog=examples("grader images", "grader images python:3.9-slim"))

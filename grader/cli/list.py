@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from grader.cli.common import course_at, examples, terminal
-from grader.reports.lines import table_lines
+from grader.reports.text import table_lines
 
 
 @click.command("list", epilog=examples("grader list"))

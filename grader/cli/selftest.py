@@ -33,7 +33,7 @@ from grader.grading.session import Session, grade_one, report_of
 from grader.limits.probes import Tier
 from grader.models import ExerciseStatus
 from grader.reports.html import student_page
-from grader.reports.lines import table_lines
+from grader.reports.text import table_lines
 from grader.submissions.reader import read_exercise
 
 

@@ -1,33 +1,40 @@
 """A report as plain text, for terminals and pipes: the first thing to do first, on one screen.
 
-Nothing wider than the terminal is written, except commands to paste, which are never broken.
+A line is a tuple of (style, text) segments: data, which `grader.cli.console` may colour. Nothing wider than the
+terminal is written, except commands to paste, which are never broken.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import textwrap
+import unicodedata
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from grader.checks.base import NOTE
+from grader.course.registry import REASONS
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
-from grader.reports.lines import BLANK, Line, Segment, Style, cells, paragraph, spread, wrapped
 from grader.sanitize import sanitize, sanitize_line
 
-_EXERCISE_STYLES: dict[ExerciseStatus, Style] = {
-    ExerciseStatus.PASSED: "passed",
-    ExerciseStatus.FAILED: "failed",
-    ExerciseStatus.REJECTED: "failed",
-    ExerciseStatus.NOT_SUBMITTED: "blocked",
-    ExerciseStatus.NOT_GRADED: "not_graded",
-}
-_CHECK_STYLES: dict[CheckStatus, Style] = {
+Style = Literal["plain", "heading", "label", "command", "faint", "passed", "failed", "blocked", "not_graded"]
+Segment = tuple[Style, str]
+Line = tuple[Segment, ...]
+
+BLANK: Line = ()
+_WIDE = 2
+"""Columns of an East Asian wide character."""
+_STYLES: dict[CheckStatus | ExerciseStatus, Style] = {
     CheckStatus.PASSED: "passed",
     CheckStatus.FAILED: "failed",
     CheckStatus.BLOCKED: "blocked",
     CheckStatus.NOT_GRADED: "not_graded",
+    ExerciseStatus.REJECTED: "failed",
+    ExerciseStatus.NOT_SUBMITTED: "blocked",
 }
+"""By status, of a check or of an exercise: the two share the values that both have."""
 _UNFINISHED = (
     ExerciseStatus.FAILED,
     ExerciseStatus.REJECTED,
@@ -36,24 +43,21 @@ _UNFINISHED = (
 )
 """What is shown first, where several exercises are not done."""
 
+_BODY = "  "
 _LABEL_WIDTH = len("Expected")
-_BODY = " " * 2
 _EXCERPT_LIMIT = 2_000
 """Characters shown of what was expected, and of what was seen."""
-_MESSAGE_LINES, _FACT_LINES, _HINT_LINES = 9, 5, 6
-"""Lines of each part of a failure, unless all is asked for: together, a failing check fits on one screen."""
-_SUMMARY_LINES = 10
+_MESSAGE_LINES, _FACT_LINES, _SUMMARY_LINES = 7, 4, 10
+"""Lines of each part, unless all is asked for: together, a failing check fits on one screen."""
+_NUDGE = 230
+"""Characters of the first step of a hint: whole sentences, at least one."""
 _COMMON = 4
 """How many characters two values share at their ends before the place where they differ is marked."""
 _NARROWEST = 40
 _AGAIN = ", then run `grader check` again."
 
-Source = Callable[[str, str, int], str]
-"""Gives a line of a submitted file, from the exercise's id, the file's path and the line's number (from 1), or ""."""
 
-
-def no_source(_exercise: str, _file: str, _line: int) -> str:
-    """Where the submitted files are not at hand."""
+def _no_source(_exercise: str, _file: str, _line: int) -> str:
     return ""
 
 
@@ -62,138 +66,178 @@ class TextOptions:
     """How a report is shown.
 
     `width` is in terminal columns; what is narrower than 40 is treated as 40. `everything` shows every check in full,
-    not just the first failure. `verbose` adds the engine, the builder and the seed. `source` gives lines to quote.
-    `then` is what to do after full marks.
+    not just the first failure. `verbose` adds the engine, the builder and the seed. `source` gives a line to quote,
+    from the exercise's id, the file's path and the line's number (from 1), or "". `hint_step` is how much of the hint
+    is shown (see `hint_steps`), `changed` what is different from the last check, `then` what to do after full marks.
     """
 
     width: int = 80
     everything: bool = False
     verbose: bool = False
-    source: Source = no_source
+    source: Callable[[str, str, int], str] = _no_source
+    hint_step: int = 0
+    changed: str = ""
     then: str = ""
 
 
 def report_lines(report: Report, options: TextOptions) -> tuple[Line, ...]:
     """What one student is told, from the first failure to what to do next."""
-    width = max(options.width, _NARROWEST)
+    options = replace(options, width=max(options.width, _NARROWEST))
+    width = options.width
     lines: list[Line] = []
-    first = min(
-        (one for one in report.exercises if one.status in _UNFINISHED),
-        key=lambda one: _UNFINISHED.index(one.status),
-        default=None,
-    )
+    first = first_unfinished(report)
     if options.everything:
         for exercise in report.exercises:
-            lines += [*_whole_exercise(exercise, options, width), BLANK]
+            lines += [*_whole_exercise(exercise, options), BLANK]
     elif len(report.exercises) == 1 or first:
-        lines += _folded_exercise(first or report.exercises[0], options, width)
+        lines += _folded_exercise(first or report.exercises[0], options)
     if len(report.exercises) != 1:
-        lines += [*([BLANK] if lines and not options.everything else []), *_summary(report, options, width), BLANK]
+        lines += [*([BLANK] if lines and not options.everything else []), *_summary(report, options), BLANK]
     if options.verbose:
         lines += paragraph("faint", sanitize_line(words.engine_note(report.engine, report.seed)), "", width)
-    lines += paragraph("heading", f"Next: {_next_step(report, first, options)}", "", width)
+    lines += paragraph("heading", f"Next: {_next_step(report, first, options.then)}", "", width)
     return tuple(lines)
 
 
-def _next_step(report: Report, first: ExerciseReport | None, options: TextOptions) -> str:
+def first_unfinished(report: Report) -> ExerciseReport | None:
+    """The exercise that is shown in full: the first of those that can best be mended."""
+    unfinished = [exercise for exercise in report.exercises if exercise.status in _UNFINISHED]
+    return min(unfinished, key=lambda exercise: _UNFINISHED.index(exercise.status), default=None)
+
+
+def first_failed(exercise: ExerciseReport | None) -> CheckVerdict | None:
+    """The check of an exercise that is shown in full."""
+    return next((check for check in exercise.checks if check.status is CheckStatus.FAILED), None) if exercise else None
+
+
+def _next_step(report: Report, first: ExerciseReport | None, then: str) -> str:
     """What to do now, in one line."""
-    failed = next((check for check in first.checks if check.status is CheckStatus.FAILED), None) if first else None
-    unseen = next((check for check in first.checks if words.is_unseen(check)), None) if first else None
-    if failed is None and unseen is not None:
+    if first is None:
+        return (report.exercises and then) or words.next_step(report)
+    failed = first_failed(first)
+    if first.status is ExerciseStatus.FAILED and failed:
+        return f"fix {sanitize_line(words.place(failed)) or f'“{sanitize_line(failed.title)}”'}{_AGAIN}"
+    unseen = next((check for check in first.checks if words.is_unseen(check)), None)
+    if unseen and not failed:
         return f"see above why “{sanitize_line(unseen.title)}” was not checked{_AGAIN}"
-    if first is None or failed is None or first.status is not ExerciseStatus.FAILED:
-        return options.then if report.exercises and not first and options.then else words.next_step(report, _AGAIN)
-    where = sanitize_line(words.place(failed)) or f"“{sanitize_line(failed.title)}”"
-    return f"fix {where}{_AGAIN}"
+    return words.next_step(report, _AGAIN)
 
 
 # ── the first failure ───────────────────────────────────────────────────────────────────
 
 
-def _folded_exercise(exercise: ExerciseReport, options: TextOptions, width: int) -> Iterator[Line]:
+def _folded_exercise(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
     """An exercise with its first failure in full, and a line for all that passed and all that waits."""
-    yield from _heading(exercise, width)
-    yield from _exercise_message(exercise, width)
+    width = options.width
+    yield from _heading(exercise, options)
     of = {status: [check for check in exercise.checks if check.status is status] for status in CheckStatus}
-    failed = of[CheckStatus.FAILED]
-    if failed:
-        yield from paragraph("failed", f"✗ {sanitize_line(failed[0].title)}", "", width)
-        yield from _failure(exercise, failed[0], options, width)
-        yield BLANK
     unseen = [check for check in of[CheckStatus.BLOCKED] if words.is_unseen(check)]
-    for check in of[CheckStatus.NOT_GRADED]:
-        yield from paragraph("not_graded", f"? {sanitize_line(check.title)}", "", width)
+    for check in of[CheckStatus.FAILED][:1]:
+        yield from _title(check, options)
+        yield from _failure(exercise, check, options)
+        yield BLANK
+    for check in (*of[CheckStatus.NOT_GRADED], *unseen):
+        yield from paragraph(
+            _STYLES[check.status], f"{words.SIGNS[check.status]} {sanitize_line(check.title)}", "", width
+        )
         yield from paragraph("plain", sanitize(check.message), _BODY, width)
-    for check in unseen:
-        yield from paragraph("blocked", f"· {sanitize_line(check.title)}", "", width)
-        yield from paragraph("plain", sanitize(check.message), _BODY, width)
-    if of[CheckStatus.PASSED]:
-        titles = " · ".join(sanitize_line(check.title) for check in of[CheckStatus.PASSED])
-        yield (("passed", _cut(f"✓ {len(of[CheckStatus.PASSED])} passed: {titles}", width)),)
-    for check in of[CheckStatus.PASSED]:
+    if passed := of[CheckStatus.PASSED]:
+        titles = " · ".join(sanitize_line(check.title) for check in passed)
+        yield (("passed", _cut(f"✓ {len(passed)} passed: {titles}", width)),)
+    for check in passed:
         if check.message.startswith(NOTE):
             yield from paragraph("plain", sanitize(check.message), _BODY, width)
-    more, waiting = len(failed) - 1, len(of[CheckStatus.BLOCKED]) - len(unseen)
+    more, waiting = len(of[CheckStatus.FAILED]) - 1, len(of[CheckStatus.BLOCKED]) - len(unseen)
     folded = [f"{more} more failed"] if more > 0 else []
     folded += [f"{waiting} {'check waits' if waiting == 1 else 'checks wait'} for this one"] if waiting else []
     if folded:
         yield from paragraph("faint", f"{', '.join(folded)}: `grader check --all` shows everything", "", width)
 
 
-def _failure(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions, width: int) -> Iterator[Line]:
+def _title(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
+    """A check's sign and title; at the right the code of the reason, which `grader explain` takes, and its points."""
+    code = REASONS[check.reason].code if check.reason in REASONS else ""
+    status = "" if check.status is CheckStatus.PASSED else words.status_word(check.status)
+    points = (status, words.check_points(check)) if options.everything else ()
+    label: Line = ((_STYLES[check.status], f"{words.SIGNS[check.status]} "),)
+    style: Style = "plain" if options.everything else _STYLES[check.status]
+    right = "  ".join(part for part in (code, *points) if part)
+    yield from spread(label, style, sanitize_line(check.title), ("faint", right), options.width)
+
+
+def _failure(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
     """What is known of a failed check: what, where, expected beside actual, one hint, the command to try."""
-    limits = (None, None, None) if options.everything else (_MESSAGE_LINES, _FACT_LINES, _HINT_LINES)
-    yield from _clipped(list(paragraph("plain", sanitize(check.message), _BODY, width)), limits[0])
-    hint = list(paragraph("plain", _hint(check), _BODY, width))
-    if limits[2] is not None and len(hint) > limits[2]:
-        hint[limits[2] - 1 :] = [(("faint", f"{_BODY}… {len(hint) - limits[2] + 1} lines more: --all"),)]
+    whole = options.everything
+    message = list(paragraph("plain", sanitize(check.message), _BODY, options.width))
+    yield from message if whole else _clip(message, _MESSAGE_LINES, (("faint", _BODY),))
+    hint = hint_steps(check)[: max(options.hint_step, 3 if whole else 0) + 1][-1]
     for block in (
-        [*_quoted(exercise, check, options.source, width), *_facts(check, width, limits[1])],
-        [*hint, *_try_it(check)],
+        [*_quoted(exercise, check, options), *_facts(check, options)],
+        [*paragraph("plain", sanitize(hint), _BODY, options.width), *_try_it(check)],
     ):
-        if block:
-            yield from (BLANK, *block)
+        yield from (BLANK, *block) if block else ()
 
 
-def _quoted(exercise: ExerciseReport, check: CheckVerdict, source: Source, width: int) -> Iterator[Line]:
+def hint_steps(check: CheckVerdict) -> list[str]:
+    """What `--hint` gives, one step after the other: a nudge, the whole hint, and where the handbook explains it."""
+    hint = check.hint.strip()
+    sentences = re.split(r"(?<=[.?!:])\s+(?=[A-Z`“])", hint)
+    nudge = sentences[0]
+    for sentence in sentences[1:]:
+        if len(nudge) + len(sentence) > _NUDGE:
+            break
+        nudge += f" {sentence}"
+    whole = f"Hint: {hint}" if hint else ""
+    steps = [f"Hint: {nudge} (More: --hint)", whole] if nudge != hint else [whole]
+    if check.reason in REASONS:
+        code = REASONS[check.reason].code
+        steps.append(f"{whole}\nThe handbook explains it: `grader explain {code}`".strip())
+    return steps
+
+
+def _quoted(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
     """The place of the failure, and its line of the file with a caret under what is meant."""
+    if check.line is None and not options.everything:  # the last line names the file
+        return
     where = sanitize_line(words.place(check))
-    if not where:
+    text = "" if check.line is None else sanitize_line(options.source(exercise.id, check.file, check.line))
+    if not text.strip() or cells(where) > options.width // 2:
+        yield from paragraph("label", f"Where     {where}" if where else "", _BODY, options.width)
         return
-    text = sanitize_line(source(exercise.id, check.file, check.line)) if check.line is not None else ""
-    if not text.strip() or cells(where) > width // 2:
-        yield from paragraph("label", f"Where     {where}", _BODY, width)
-        return
-    shown = _cut(text, width - len(_BODY) - cells(where) - 3)
+    shown = _cut(text, options.width - len(_BODY) - cells(where) - 3)
     start, length = _meant(shown, check)
     yield (("label", f"{_BODY}{where} │ "), ("plain", shown))
-    margin = " " * cells(where)
-    yield (("label", f"{_BODY}{margin} │ "), ("failed", " " * cells(shown[:start]) + "^" * length))
+    yield (("label", f"{_BODY}{' ' * cells(where)} │ "), ("failed", " " * cells(shown[:start]) + "^" * length))
 
 
 def _meant(line: str, check: CheckVerdict) -> tuple[int, int]:
     """Where in the line the failure is, and how long: what the message quotes or a path it met, else the start."""
-    parts = "\n".join((check.message, check.actual)).replace("“", "`").replace("”", "`").replace('"', "`").split("`")
-    seen = [*parts[1::2], *(part for part in re.split(r"[\s'\"\[\],:]+", check.actual) if "/" in part)]
-    word = max((part for part in seen if part and part in line and part != line.strip()), key=len, default="")
+    quoted = re.split('[`“”"]', f"{check.message}\n{check.actual}")[1::2]
+    paths = [part for part in re.split(r"[\s'\"\[\],:]+", check.actual) if "/" in part]
+    word = max((part for part in quoted + paths if part and part in line and part != line.strip()), key=len, default="")
     start = line.index(word) if word else len(line) - len(line.lstrip())
     return start, max(cells(word), 1)
 
 
-def _facts(check: CheckVerdict, width: int, limit: int | None) -> Iterator[Line]:
-    """Expected, actual and how it ended, one below the other, with a mark where two short values differ."""
-    facts = [(label, text) for label, text in words.facts(check) if label != "Where"]
-    for label, value in facts:
-        room = width - len(_BODY) - _LABEL_WIDTH - 2
-        lines = wrapped(sanitize(value, _EXCERPT_LIMIT), room)
-        lines = _clip(lines, limit)
-        for index, part in enumerate(lines):
-            yield (("label", f"{_BODY}{label if index == 0 else '':{_LABEL_WIDTH}}  "), ("plain", part))
+def _facts(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
+    """Expected and actual, one below the other, with a mark where two short values differ; how it ended, if all is.
+
+    What is shown of one failure says in its message how it ended.
+    """
+    room = options.width - len(_BODY) - _LABEL_WIDTH - 2
+    margin = " " * (len(_BODY) + _LABEL_WIDTH + 2)
+    for label, value in words.facts(check):
+        if label == "Where" or (label == "Ended" and check.message and not options.everything):
+            continue
+        lines: list[Line] = [(("plain", part),) for part in wrapped(sanitize(value, _EXCERPT_LIMIT), room)]
+        lines = lines if options.everything else _clip(lines, _FACT_LINES, ())
+        for index, line in enumerate(lines):
+            yield (("label", f"{_BODY}{label if index == 0 else '':{_LABEL_WIDTH}}  "), *line)
         if label == "Actual" and len(lines) == 1:
-            start, length = _difference(sanitize(check.expected.strip("\n")), lines[0])
+            text = lines[0][0][1]
+            start, length = _difference(sanitize(check.expected.strip("\n")), text)
             if length:
-                indent = " " * (len(_BODY) + _LABEL_WIDTH + 2)
-                yield (("plain", indent), ("failed", " " * cells(lines[0][:start]) + "^" * length))
+                yield (("plain", margin), ("failed", " " * cells(text[:start]) + "^" * length))
 
 
 def _difference(expected: str, actual: str) -> tuple[int, int]:
@@ -207,15 +251,8 @@ def _difference(expected: str, actual: str) -> tuple[int, int]:
 
 def _shared(one: str, other: str) -> int:
     """How many characters two texts have in common at their beginnings."""
-    return next(
-        (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right),
-        min(len(one), len(other)),
-    )
-
-
-def _hint(check: CheckVerdict) -> str:
-    hint = sanitize(check.hint).strip()
-    return f"Hint: {hint}" if hint else ""
+    differ = (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
+    return next(differ, min(len(one), len(other)))
 
 
 def _try_it(check: CheckVerdict) -> Iterator[Line]:
@@ -230,110 +267,74 @@ def _try_it(check: CheckVerdict) -> Iterator[Line]:
         yield (("plain", indent), ("command", line))
 
 
-def _clip(lines: list[str], limit: int | None) -> list[str]:
+def _clip(lines: list[Line], limit: int, margin: Line) -> list[Line]:
     """At most `limit` lines: the first two, and the last, which in a log hold the error."""
-    if limit is None or len(lines) <= limit:
+    if len(lines) <= limit:
         return lines
-    left_out = len(lines) - limit + 1
-    return [*lines[:2], f"… {left_out} lines more: --all", *lines[len(lines) - limit + 3 :]]
+    left_out: Line = (*margin, ("faint", f"… {len(lines) - limit + 1} lines more: --all"))
+    return [*lines[:2], left_out, *lines[len(lines) - limit + 3 :]]
 
 
-def _clipped(lines: list[Line], limit: int | None) -> Iterator[Line]:
-    if limit is None or len(lines) <= limit:
-        yield from lines
-        return
-    yield from lines[:2]
-    yield (("faint", f"{_BODY}… {len(lines) - limit + 1} lines more: --all"),)
-    yield from lines[len(lines) - limit + 3 :]
+# ── everything, and several exercises ───────────────────────────────────────────────────
 
 
-def _cut(text: str, width: int) -> str:
-    """The beginning of a text of one line, in at most `width` columns."""
-    if cells(text) <= width:
-        return text
-    while text and cells(text) > width - 1:
-        text = text[:-1]
-    return f"{text}…" if width > 0 else ""
-
-
-# ── everything ──────────────────────────────────────────────────────────────────────────
-
-
-def _heading(exercise: ExerciseReport, width: int) -> Iterator[Line]:
-    title = sanitize_line(exercise.title + words.bonus_note(exercise))
+def _heading(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
+    """An exercise's title and points, and what is said of it as a whole."""
+    style = _STYLES[exercise.status]
     label: Line = (("heading", f"{sanitize_line(exercise.id)}  "),)
+    title = sanitize_line(exercise.title + words.bonus_note(exercise))
     score = words.points(exercise.score, exercise.max_score)
-    yield from spread(label, "heading", title, (_EXERCISE_STYLES[exercise.status], score), width)
-
-
-def _exercise_message(exercise: ExerciseReport, width: int) -> Iterator[Line]:
+    yield from spread(label, "heading", title, (style, score), options.width)
+    yield from paragraph("faint", sanitize(options.changed), "", options.width)
     note = words.exercise_note(exercise)
     if note:
-        style = _EXERCISE_STYLES[exercise.status]
-        status = words.status_word(exercise.status).capitalize()
-        yield from paragraph(style, f"{status}. {note}", "", width)
-    if exercise.message:
-        yield from paragraph("plain", sanitize(exercise.message), _BODY, width)
+        text = f"{words.status_word(exercise.status).capitalize()}. {note}"
+        yield from paragraph(style, text, "", options.width)
+    yield from paragraph("plain", sanitize(exercise.message), _BODY, options.width)
     if (note or exercise.message) and exercise.checks:
         yield BLANK
 
 
-def _whole_exercise(exercise: ExerciseReport, options: TextOptions, width: int) -> Iterator[Line]:
-    """An exercise with every check, in order."""
-    yield from _heading(exercise, width)
-    yield from _exercise_message(exercise, width)
+def _whole_exercise(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
+    """An exercise with every check, in order; a hint that was given before is not repeated."""
+    yield from _heading(exercise, options)
     hints: set[str] = set()
     for check in exercise.checks:
-        label: Line = ((_CHECK_STYLES[check.status], f"{words.SIGNS[check.status]} "),)
-        word = "" if check.status is CheckStatus.PASSED else f"{words.status_word(check.status)}  "
-        right: Segment = ("faint", f"{word}{words.check_points(check)}")
-        yield from spread(label, "plain", sanitize_line(check.title), right, width)
-        if check.status is not CheckStatus.FAILED:
-            yield from paragraph("faint", sanitize(check.message), _BODY, width)
-            continue
-        seen_before = check.hint in hints
-        hints.add(check.hint)
-        yield from _failure(exercise, check if not seen_before else _without_hint(check), options, width)
-        yield BLANK
+        yield from _title(check, options)
+        if check.status is CheckStatus.FAILED:
+            again = check.hint in hints
+            hints.add(check.hint)
+            shown = replace(check, hint="the same as above.", reason="") if again and check.hint else check
+            yield from (*_failure(exercise, shown, options), BLANK)
+        else:
+            yield from paragraph("faint", sanitize(check.message), _BODY, options.width)
 
 
-def _without_hint(check: CheckVerdict) -> CheckVerdict:
-    return replace(check, hint="the same as above." if check.hint else "")
-
-
-# ── summaries ───────────────────────────────────────────────────────────────────────────
-
-
-def class_lines(reports: Sequence[Report], width: int = 80) -> tuple[Line, ...]:
-    """A table of all students, one line each, and every exercise that could not be graded."""
-    width = max(width, _NARROWEST)
-    return (*_class_table(reports, width), *_ungraded_list(reports, width))
-
-
-def _summary(report: Report, options: TextOptions, width: int) -> Iterator[Line]:
+def _summary(report: Report, options: TextOptions) -> Iterator[Line]:
     """The exercises and their points. Folded: what passed is a line, what was not handed in another."""
+    width = options.width
     yield (("heading", "Summary"),)
     folded = () if options.everything else (ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED)
     rows = [exercise for exercise in report.exercises if exercise.status not in folded]
     shown = rows if options.everything else rows[:_SUMMARY_LINES]
     for exercise in shown:
-        style = _EXERCISE_STYLES[exercise.status]
         score = words.points(exercise.score, exercise.max_score).rjust(len("10 / 10"))
-        right: Segment = (style, f"{words.status_word(exercise.status)}  {score}")
-        title = sanitize_line(exercise.title + words.bonus_note(exercise))
+        right: Segment = (_STYLES[exercise.status], f"{words.status_word(exercise.status)}  {score}")
         label = f"  {sanitize_line(exercise.id):6} "
-        yield from spread((("plain", label),), "plain", _cut(title, width - cells(label + right[1]) - 2), right, width)
+        title = _cut(sanitize_line(exercise.title + words.bonus_note(exercise)), width - cells(label + right[1]) - 2)
+        yield from spread((("plain", label),), "plain", title, right, width)
     if len(rows) > len(shown):
         yield (("faint", f"  … {len(rows) - len(shown)} more: --all"),)
     for status in folded:
         ids = ", ".join(sanitize_line(exercise.id) for exercise in report.exercises if exercise.status is status)
-        if ids:
-            yield from paragraph(
-                _EXERCISE_STYLES[status], f"{words.status_word(status).capitalize()}: {ids}", "  ", width
-            )
-    total = words.points(report.score, report.max_score)
-    yield from spread((("heading", "  "),), "heading", "Total", ("heading", total), width)
+        text = f"{words.status_word(status).capitalize()}: {ids}" if ids else ""
+        yield from paragraph(_STYLES[status], text, "  ", width)
+    yield from spread(
+        (("heading", "  "),), "heading", "Total", ("heading", words.points(report.score, report.max_score)), width
+    )
 
+
+# ── a class ─────────────────────────────────────────────────────────────────────────────
 
 _CELLS: dict[ExerciseStatus, str] = {
     ExerciseStatus.REJECTED: "rejected",
@@ -346,50 +347,116 @@ _LEGEND = (
 )
 
 
-def _cell(exercise: ExerciseReport) -> Segment:
-    score = "" if exercise.score is None else words.number(exercise.score)
-    return _EXERCISE_STYLES[exercise.status], _CELLS.get(exercise.status, score)
+def class_lines(reports: Sequence[Report], width: int = 80) -> tuple[Line, ...]:
+    """A table of all students, one line each, and every exercise that could not be graded.
 
-
-def _class_table(reports: Sequence[Report], width: int) -> Iterator[Line]:
+    Where the table is too wide, it has each student's total only.
+    """
     ids = list(dict.fromkeys(exercise.id for report in reports for exercise in report.exercises))
     header: list[Segment] = [("heading", text) for text in ("Student", *map(sanitize_line, ids), "Score")]
-    table = [header, *(_student_row(report, ids) for report in reports)]
-    narrow = _too_wide(table, width)
-    if narrow:
-        table = [[row[0], row[-1]] for row in table]
-    widths = [max(cells(text) for _, text in column) for column in zip(*table, strict=True)]
-    for row in table:
-        sized = enumerate(zip(row, widths, strict=True))
-        yield tuple(_aligned(segment, size, column) for column, (segment, size) in sized)
-    if not narrow and any(exercise.status in _CELLS for report in reports for exercise in report.exercises):
-        yield from paragraph("faint", _LEGEND, "", width)
+    table = _columns([header, *(_student_row(report, ids) for report in reports)], right=True)
+    legend = any(exercise.status in _CELLS for report in reports for exercise in report.exercises)
+    if table and sum(cells(text) for _, text in table[0]) > max(width, _NARROWEST):
+        table = _columns([header[:: len(ids) + 1], *(_student_row(report, []) for report in reports)], right=True)
+        legend = False
+    lines = [*table, *(paragraph("faint", _LEGEND, "", max(width, _NARROWEST)) if legend else ())]
+    if missing := list(words.ungraded(reports)):
+        lines += [BLANK, (("not_graded", f"Not graded ({len(missing)}), not the students' fault:"),)]
+    for report, exercise in missing:
+        text = f"{sanitize_line(report.student)} {sanitize_line(exercise.id)}: {sanitize_line(exercise.message)}"
+        lines += paragraph("plain", text, "  ", max(width, _NARROWEST))
+    return tuple(lines)
 
 
 def _student_row(report: Report, ids: Sequence[str]) -> list[Segment]:
     found = {exercise.id: exercise for exercise in report.exercises}
-    marks: list[Segment] = [_cell(found[name]) if name in found else ("faint", words.NO_SCORE) for name in ids]
     total = words.points(report.score, report.max_score)
+    marks = (_mark(found.get(name)) for name in ids)
     return [("plain", sanitize_line(report.student, 40)), *marks, ("heading", total)]
 
 
-def _too_wide(rows: Sequence[Sequence[Segment]], width: int) -> bool:
-    columns = zip(*rows, strict=True)
-    return sum(max(cells(text) for _, text in column) + 2 for column in columns) > width + 2
+def _mark(exercise: ExerciseReport | None) -> Segment:
+    if exercise is None:
+        return "faint", words.NO_SCORE
+    return _STYLES[exercise.status], _CELLS.get(exercise.status) or words.number(exercise.score or 0)
 
 
-def _aligned(segment: Segment, width: int, column: int) -> Segment:
-    style, text = segment
-    padding = " " * (width - cells(text))
-    return style, (f"  {padding}{text}" if column else text + padding)
+# ── lines ───────────────────────────────────────────────────────────────────────────────
 
 
-def _ungraded_list(reports: Sequence[Report], width: int) -> Iterator[Line]:
-    missing = list(words.ungraded(reports))
-    if not missing:
-        return
-    yield BLANK
-    yield (("not_graded", f"Not graded ({len(missing)}), not the students' fault:"),)
-    for report, exercise in missing:
-        text = f"{sanitize_line(report.student)} {sanitize_line(exercise.id)}: {sanitize_line(exercise.message)}"
-        yield from paragraph("plain", text, "  ", width)
+def plain(lines: Iterable[Line]) -> str:
+    """The lines as text without styles, each ended by a newline."""
+    return "".join("".join(text for _, text in line).rstrip() + "\n" for line in lines)
+
+
+def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[Line, ...]:
+    """A table with aligned columns, as wide as its content: nothing of it is cut or wrapped."""
+    body: list[list[Segment]] = [[("plain", sanitize_line(cell)) for cell in row] for row in rows]
+    return tuple(_columns([[("heading", cell) for cell in header], *body], right=False))
+
+
+def _columns(table: Sequence[Sequence[Segment]], *, right: bool) -> list[Line]:
+    """Rows with aligned columns, two blanks apart: all at the left, or all but the first at the right."""
+    widths = [max(cells(text) for _, text in column) for column in zip(*table, strict=True)]
+    lines: list[Line] = []
+    for row in table:
+        padded: list[Segment] = []
+        for column, ((style, text), width) in enumerate(zip(row, widths, strict=True)):
+            gap, padding = "  " if column else "", " " * (width - cells(text))
+            padded.append((style, gap + (padding + text if right and column else text + padding)))
+        lines.append(tuple(padded))
+    return lines
+
+
+def cells(text: str) -> int:
+    """How many terminal columns `text` takes: East Asian wide characters take two, accents none."""
+    return len(text) if text.isascii() else sum(map(_cells_of, text))
+
+
+def _cells_of(character: str) -> int:
+    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
+        return 0
+    return _WIDE if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+
+
+def _cut(text: str, width: int) -> str:
+    """The beginning of a text of one line, in at most `width` columns."""
+    if cells(text) <= width:
+        return text
+    while text and cells(text) > width - 1:
+        text = text[:-1]
+    return f"{text}…" if width > 0 else ""
+
+
+def spread(label: Line, style: Style, text: str, right: Segment, width: int) -> Iterator[Line]:
+    """`label` and `text` at the left, `right` at the right edge; long text goes on below itself."""
+    indent = sum(cells(part) for _, part in label)
+    room = max(width - indent - cells(right[1]) - 2, 5)
+    first, *others = wrapped(text, room) or [""]
+    gap = " " * max(width - indent - cells(first) - cells(right[1]), 2)
+    yield (*label, (style, first), ("plain", gap), right)
+    for other in others:
+        yield (("plain", " " * indent), (style, other))
+
+
+def paragraph(style: Style, text: str, indent: str, width: int) -> Iterator[Line]:
+    """The text broken to `width`, each line after `indent`."""
+    for line in wrapped(text.strip("\n"), width - len(indent)):
+        yield (("plain", indent), (style, line))
+
+
+def wrapped(text: str, width: int) -> list[str]:
+    """The lines of `text`, each broken to `width`. No lines for no text."""
+    if not text.strip():
+        return []
+    return [part for line in text.split("\n") for part in _fill(line.expandtabs(4), max(width, 5))]
+
+
+def _fill(line: str, width: int) -> list[str]:
+    # textwrap counts characters. Wide ones are counted twice with the help of a NUL, which sanitized text never has.
+    wide = "".join(f"{character}\0" if _cells_of(character) == _WIDE else character for character in line)
+    limit = width if len(wide) == len(line) else width - 1
+    # what goes on from an indented line, as in a log, stays under it
+    indent = line[: min(len(line) - len(line.lstrip()), limit // 2)]
+    filled = textwrap.wrap(wide, limit, break_on_hyphens=False, subsequent_indent=indent)
+    return [part.replace("\0", "") for part in filled] or [""]
