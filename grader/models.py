@@ -188,12 +188,13 @@ class BuildStep:
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """The build made an image. `image` is the engine's id of it, not a tag."""
+    """The build made an image. `image` is the engine's id of it, not a tag; `size` is in bytes, 0 where unknown."""
 
     image: str
     config: ImageConfig
     steps: tuple[BuildStep, ...] = ()
     seconds: float = 0.0
+    size: int = 0
     kind: Literal["built"] = "built"
 
 

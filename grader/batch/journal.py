@@ -3,7 +3,8 @@
 Tables: `batch` (one row: format, seed, course digest, engine, when), `student` (everyone who must
 appear), `attempt` (what is being graded now, written before its first object is made in an engine),
 `graded` (one final row for each student and exercise: the digest of what was graded, the report, and
-as evidence the files and what was observed of them). A verdict is committed together with the end of
+as evidence the files and what was observed of them), `history` (each score that was ever given, so that
+progress can be shown). A verdict is committed together with the end of
 its attempt; so attempts of an owner that is dead were cut off, and are made anew.
 
 SQLite in WAL mode with full synchronisation; one connection, one writer, guarded by a lock, so that
@@ -19,8 +20,9 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self, TextIO
+from typing import Any, Self, TextIO
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -32,6 +34,7 @@ from grader.grading.session import Result
 from grader.models import (
     EngineInfo,
     ExerciseReport,
+    ExerciseStatus,
     Observation,
     Request,
 )
@@ -67,6 +70,12 @@ ALTER TABLE batch ADD COLUMN details TEXT NOT NULL DEFAULT 'full';
     """
 UPDATE graded SET evidence = replace(replace(replace(evidence,
     '"left":"', '"existing_image":"'), '"again":', '"repeat":'), '"time":', '"attempt":');
+""",
+    """
+CREATE TABLE history (
+    at TEXT NOT NULL, student TEXT NOT NULL, exercise TEXT NOT NULL, digest TEXT NOT NULL,
+    status TEXT NOT NULL, score REAL, max_score REAL NOT NULL
+) STRICT;
 """,
 )
 """What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
@@ -110,6 +119,30 @@ class Attempt:
     exercise: str
     number: int
     owner: str
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A verdict that was given, at an ISO time in UTC, to the handed-in bytes with this digest ("" for nothing)."""
+
+    at: str
+    student: str
+    exercise: str
+    digest: str
+    status: ExerciseStatus
+    score: float | None
+    max_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What was observed once (`built`, `build_failed`, `ran`, …), in how many seconds; `size` of an image in bytes."""
+
+    student: str
+    exercise: str
+    kind: str
+    seconds: float
+    size: int
 
 
 class Journal:
@@ -203,6 +236,10 @@ class Journal:
                 "INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?)",
                 (graded.student, result.report.id, result.digest, report, evidence),
             )
+            connection.execute(
+                "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (_now(), graded.student, *_standing(result.report, result.digest)),
+            )
             whose = (graded.student, result.report.id)
             connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", whose)
             failpoint("verdict-uncommitted")
@@ -219,6 +256,24 @@ class Journal:
         for student, exercise, report in self._read("SELECT student, exercise, report FROM graded"):
             found.setdefault(str(student), {})[str(exercise)] = _REPORT.validate_json(str(report))
         return found
+
+    def history(self) -> tuple[Past, ...]:
+        """Every verdict of a grading with an engine, oldest first. Journals of older versions lack those before."""
+        rows: list[Any] = self._read("SELECT * FROM history ORDER BY at, rowid")
+        return tuple(
+            Past(at, student, exercise, digest, ExerciseStatus(status), score, max_score)
+            for at, student, exercise, digest, status, score, max_score in rows
+        )
+
+    def timings(self) -> tuple[Timing, ...]:
+        """How long each build, run, script and Compose took, by student and exercise; read without their output."""
+        rows: list[Any] = self._read(
+            "SELECT student, exercise, json_extract(seen.value, '$[1].kind'), coalesce("
+            "json_extract(seen.value, '$[1].seconds'), json_extract(seen.value, '$[1].outcome.seconds'), 0.0), "
+            "coalesce(json_extract(seen.value, '$[1].size'), 0) "
+            "FROM graded, json_each(evidence, '$[1]') AS seen ORDER BY student, exercise, seen.key"
+        )
+        return tuple(Timing(*row) for row in rows)
 
     def gradings(self) -> Iterator[Graded]:
         """All final gradings with what was observed, read student by student."""
@@ -261,6 +316,14 @@ class Journal:
                 f"{self._path}: cannot be read or written: {error}. All verdicts in it until now are kept. "
                 "See whether the disk is full (`df`) or another program holds the file, then go on with --resume."
             ) from error
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def _standing(report: ExerciseReport, digest: str) -> tuple[str, str, str, float | None, float]:
+    return report.id, digest, report.status.value, report.score, report.max_score
 
 
 @functools.cache

@@ -167,7 +167,7 @@ class DockerEngine:
             look_into_tmp=b"tmp" in job.dockerfile.built,
             names_localhost=b"localhost" in job.context.lower(),
         )
-        return replace(result, config=facts.config, seconds=seconds)
+        return replace(result, config=facts.config, seconds=seconds, size=facts.size)
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         """Run one container to its end, and remove it with its volumes.

@@ -28,13 +28,14 @@ _PULL_SILENCE = 20.0
 class ImageFacts:
     """What a run needs to know of an image. `volumes` are declared with VOLUME.
 
-    `names_localhost` is false where nothing that was sent to build it has that name in it.
+    `names_localhost` is false where nothing that was sent to build it has that name in it. `size` is in bytes.
     """
 
     config: ImageConfig
     volumes: tuple[str, ...] = ()
     tmp_is_empty: bool = True
     names_localhost: bool = True
+    size: int = 0
 
 
 def image_facts(connection: Connection, image: str, labels: Mapping[str, str] | None) -> ImageFacts:
@@ -42,7 +43,8 @@ def image_facts(connection: Connection, image: str, labels: Mapping[str, str] | 
     details = connection.call("GET", f"/images/{image}/json").json
     config = (details["Id"] and details.get("Config")) or {}  # an answer without the id is about no image
     empty = labels is None or _tmp_is_empty(connection, image, labels)
-    return ImageFacts(image_config(config), tuple(sorted(config.get("Volumes") or ())), empty)
+    volumes = tuple(sorted(config.get("Volumes") or ()))
+    return ImageFacts(image_config(config), volumes, empty, size=int(details.get("Size") or 0))
 
 
 def image_config(config: Mapping[str, Any]) -> ImageConfig:

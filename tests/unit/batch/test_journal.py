@@ -131,6 +131,24 @@ def test_what_was_seen_comes_back_equal(tmp_path: Path, request_: Request, seen:
     assert through_the_journal(tmp_path, result) == result
 
 
+def test_each_score_that_was_given_is_kept_and_how_long_everything_took(tmp_path: Path) -> None:
+    report = grade_exercise(context("3.1.4", {"Dockerfile": b"FROM x\n"}), lambda _: BuildFailed("no"))
+    build = Built("sha256:1", CONFIG, seconds=3.5, size=130_000_000)
+    seen: dict[Request, Observation] = {BuildRequest(): build, ScriptRequest(): DID, ComposeRequest(): BROUGHT_UP}
+    with Journal.open(tmp_path, create=True) as journal:
+        journal.begin(INFO, ("ada",))
+        journal.record(Graded("ada", Result(report, "first", {BuildRequest(): BuildFailed("no", seconds=1.5)})))
+        journal.record(Graded("ada", Result(replace(report, score=7.5), "second", seen)))
+    with Journal.open(tmp_path) as journal:
+        history, timings = journal.history(), journal.timings()
+    assert [(one.student, one.exercise, one.digest, one.score, one.max_score) for one in history] == [
+        ("ada", "3.1.4", "first", 0.0, 10.0), ("ada", "3.1.4", "second", 7.5, 10.0),
+    ]  # fmt: skip
+    assert [(one.kind, one.seconds, one.size) for one in timings] == [
+        ("built", 3.5, 130_000_000), ("script_seen", 1.25, 0), ("compose_seen", 0.1 + 0.2, 0),
+    ]  # fmt: skip
+
+
 def test_what_was_found_out_about_limits_comes_back_and_is_not_missed_in_older_journals(tmp_path: Path) -> None:
     asked = replace(INFO, engine=replace(INFO.engine, limits=LimitsRecord(("run memory",), ("run disk",))))
     with Journal.open(tmp_path, create=True) as journal:
