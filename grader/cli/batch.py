@@ -162,12 +162,14 @@ def command(course: Path | None, /, **given: Any) -> int:
 
 
 def _plan(options: BatchOptions, submissions: Submissions, exercises: Sequence[Exercise]) -> Plan:
-    roster = read_roster(options.roster) if options.roster else Roster()
-    if not submissions.paths and not roster.people:
+    beside = options.submissions / "students.csv"  # what Classroom 50 calls its roster
+    file = options.roster or (beside if beside.is_file() else None)
+    roster = read_roster(file) if file else Roster()
+    if not submissions.handins and not roster.people:
         raise UsageError(
             f"{options.submissions}: holds no submissions; expected one folder, zip or tar for each student."
         )
-    return plan_batch(submissions.paths, submissions.student_of, roster, exercises)
+    return plan_batch(submissions.handins, roster, exercises)
 
 
 def _earlier(journal: Journal, options: BatchOptions, digest: str) -> BatchInfo | None:

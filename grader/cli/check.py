@@ -34,7 +34,7 @@ from grader.reports import wording as words
 from grader.reports.json import to_json
 from grader.reports.text import TextOptions, report_lines
 from grader.submissions.models import ExerciseFiles, Submission
-from grader.submissions.target import Target, find_target
+from grader.submissions.reader import Target, find_target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

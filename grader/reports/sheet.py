@@ -10,8 +10,9 @@ import csv
 import io
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from grader.errors import UsageError
 from grader.reports import wording as words
@@ -40,24 +41,38 @@ class Sheet:
 # ── reading and writing ─────────────────────────────────────────────────────────────────
 
 
-def read_sheet(text: str, name: str) -> Sheet:
+def read_text(path: Path, what: str) -> str:
+    """A file of UTF-8 text. `UsageError` says `what` it cannot be read as."""
+    try:
+        return path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read {what}: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(
+            f"{path}: cannot be read {what}: it is not UTF-8 text. Take it as it was downloaded."
+        ) from error
+
+
+def read_sheet(text: str, name: str, *, strict: bool = True) -> Sheet:
     """A CSV text; the delimiter is the one that parts its first line into most cells.
 
-    Raises `UsageError` if it is empty or broken, or a row has more cells than the header.
+    Raises `UsageError` if it is broken and, if `strict`, empty or with a row that has more cells than the header.
     """
     start = _BOM if text.startswith(_BOM) else ""
     body = text.removeprefix(_BOM)
+
+    def rows_by(mark: str, *, strict: bool = False) -> Iterator[list[str]]:
+        return csv.reader(io.StringIO(body, newline=""), delimiter=mark, strict=strict)
+
     try:
-        delimiter = max(
-            ",;\t", key=lambda mark: len(next(csv.reader(io.StringIO(body, newline=""), delimiter=mark), []))
-        )
-        rows = tuple(tuple(row) for row in csv.reader(io.StringIO(body, newline=""), delimiter=delimiter, strict=True))
+        delimiter = max(",;\t|", key=lambda mark: len(next(rows_by(mark), [])))
+        rows = tuple(tuple(row) for row in rows_by(delimiter, strict=True))
     except csv.Error as error:
         raise _unreadable(name, f"is no CSV file: {error}") from error
-    if not rows or not any(rows[0]):
+    if strict and (not rows or not any(rows[0])):
         raise _unreadable(name, "has no header line")
     long = next((index for index, row in enumerate(rows, start=1) if len(row) > len(rows[0])), None)
-    if long:
+    if strict and long:
         raise _unreadable(name, f"row {long} has more cells than the header")
     return Sheet(name, rows, delimiter, "\r\n" if "\r\n" in body else "\n", start)
 
@@ -113,11 +128,11 @@ class Person:
 
 def person_at(row: int, name: str, names: Iterable[str]) -> Person:
     """The person of a row, from 0; in its label, the header is row 1, as spreadsheets count."""
-    keys = frozenset(key for key in map(_key, names) if key)
+    keys = frozenset(key for key in map(name_key, names) if key)
     return Person(row, f"Row {row + 1} ({sanitize_line(name)})", keys)
 
 
-def _key(name: str) -> str:
+def name_key(name: str) -> str:
     """Names are compared as the batch shows them, whatever their case, composition and spaces."""
     return " ".join(sanitize_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
 
@@ -128,7 +143,7 @@ def _matched(people: Sequence[Person], marks: Sequence[Mark]) -> tuple[dict[int,
     for person in people:
         for key in person.keys:
             by_key.setdefault(key, []).append(person)
-    fits = [(mark, by_key.get(_key(mark.student), [])) for mark in marks]
+    fits = [(mark, by_key.get(name_key(mark.student), [])) for mark in marks]
     claims = Counter(found[0].row for _, found in fits if len(found) == 1)
     sure = {found[0].row: mark for mark, found in fits if len(found) == 1 and claims[found[0].row] == 1}
     seen = {person.row for _, found in fits for person in found}

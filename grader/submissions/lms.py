@@ -1,9 +1,11 @@
-"""Everyone's submission, from whatever an instructor has: a folder of them, or a download from Moodle or Canvas.
+"""Everyone's submission, from whatever an instructor has: a folder of them, or a download from a platform.
 
 Moodle (mod/assign/locallib.php): `Full Name_12345_assignsubmission_file_`, as a folder around a student's files or
 before the name of each; there is no `_` in the name. `onlinetext` instead of `file` is a text that was typed in.
 Canvas (lib/content_zipper.rb): `lastfirst_LATE_12345_678910_work.zip`, always files: the name in lower case, perhaps
 LATE, the user's number, the file's. A text that was typed in is `lastfirst_12345_text.html`, an address `_link.html`.
+Gradescope (Export Submissions): `submission_metadata.yml`, and a folder `submission_12345` for each one.
+GitHub Classroom and Classroom 50: clones of repositories, `assignment-login`.
 
 A download is read student by student, each when it is graded, into memory; nothing is unpacked to disk. One `Budget`
 counts what a student's part of the download holds and what the archives in it hold; archives within those are files
@@ -19,34 +21,43 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import islice
+from dataclasses import dataclass, field, replace
+from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 from grader.course.models import folder_key
 from grader.errors import UsageError
 from grader.models import Refusal
 from grader.sanitize import sanitize_line
 from grader.submissions.archive import Unreadable, archive_suffix, names_in_zip, read_archive
-from grader.submissions.budget import Budget, is_skipped, refused_folder, shown, submission_budget
-from grader.submissions.directory import names_in, open_file, open_folder, read_files, subfolders
+from grader.submissions.budget import MEGABYTE, Budget, is_skipped, refused_folder, shown, submission_budget
+from grader.submissions.git import committed
 from grader.submissions.models import ExerciseFiles, Member, RefusedFolder, Submission, SubmittedExercise
 from grader.submissions.reader import (
+    Packed,
     Selection,
+    entries_in,
+    exercises_in,
     find_submissions,
-    level_in,
     levels_of,
     loose_files,
-    only_exercise,
+    names_in,
+    open_file,
+    open_folder,
     packed_members,
-    read_found,
+    read_files,
     read_submission,
-    reader_of,
     student_of,
 )
 
 _MOODLE_MARK = "_assignsubmission_"
 """In every name of a download of Moodle, and in no other."""
+
+_GRADESCOPE = "submission_metadata.yml"
+_MAX_METADATA = 16 * MEGABYTE
 
 _WRAPPERS = 3
 """Folders that may stand around a whole download: it was unpacked, and packed again."""
@@ -58,30 +69,36 @@ _MAX_PROBLEMS = 5
 """Problems of one student's part that are told."""
 
 _NO_DOWNLOAD = (
-    "is no bulk download of Moodle or Canvas. Expected a zip in which each student's files are in a folder named "
-    "like `Full Name_12345_assignsubmission_file_`, or have that before their names, or have names like "
-    "`lastfirst_12345_678910_work.zip`. Unpack anything else, and name the folder that holds one folder, zip or "
-    "tar for each student."
+    "is no bulk download of Moodle, Canvas or Gradescope. Expected a zip in which each student's files are in a folder "
+    "named like `Full Name_12345_assignsubmission_file_`, or have that before their names, or have names like "
+    "`lastfirst_12345_678910_work.zip`, or that has `submission_metadata.yml` in it. Unpack anything else, and name "
+    "the folder that holds one folder, zip or tar for each student."
 )
 
 
 @dataclass(frozen=True, slots=True)
-class Submissions:
-    """A class's submissions. Each has a path; those of a download only stand for a student's part of it.
+class Handin:
+    """A student's submission. `path` is a place on the disk, or only stands for the student's part of a download.
 
-    `notes` say how a download was understood.
+    `names` are others by which a roster may call this student; `submitted` is when it was handed in, as ISO 8601 in
+    UTC, where platform or git say so.
     """
 
-    source: Path
-    paths: tuple[Path, ...]
-    notes: tuple[str, ...]
-    download: Download | None
-    parts: Mapping[Path, StudentPart]
+    path: Path
+    student: str
+    names: tuple[str, ...] = ()
+    submitted: str = ""
 
-    def student_of(self, path: Path) -> str:
-        """The name of the student whose submission this is."""
-        part = self.parts.get(path)
-        return part.student if part else student_of(path)
+
+@dataclass(frozen=True, slots=True)
+class Submissions:
+    """A class's submissions. `notes` say how a download was understood."""
+
+    source: Path
+    handins: tuple[Handin, ...]
+    notes: tuple[str, ...] = ()
+    download: Download | None = None
+    parts: Mapping[Path, StudentPart] = field(default_factory=dict)
 
     def read(self, path: Path, selection: Selection) -> Submission:
         """Read one student's submission: of the exercises that are selected, those it has."""
@@ -104,7 +121,7 @@ class Submissions:
         opened = open_folder(str(source))
         try:
             read = read_files(opened, budget, part.tops)
-            found = [Member(part.path_of(one.path) or one.path, one.content, one.mode, one.problem) for one in read]
+            found = [replace(one, path=part.path_of(one.path) or one.path) for one in read]
         finally:
             os.close(opened)
         members = tuple(one for one in found if not any(is_skipped(name) for name in one.path.split("/")))
@@ -114,16 +131,39 @@ class Submissions:
 def open_submissions(source: Path) -> Submissions:
     """Find out what `source` is: a folder of submissions, or a bulk download. Raises `UsageError` if neither."""
     is_folder = source.is_dir()
-    download = download_of(_names_in_folder(source) if is_folder else _names_in_zip(source))
+    names = _names_in_folder(source) if is_folder else _names_in_zip(source)
+    download = _gradescope(source, names) or download_of(names)
     ordinary = find_submissions(source) if is_folder else ()
     if download is None:
         if not is_folder:
             raise UsageError(f"{source}: {_NO_DOWNLOAD}")
-        return Submissions(source, ordinary, (), None, {})
+        return _ordinary(source, ordinary)
     parts = {source / part.student: part for part in download.parts}
     beside = [path for path in ordinary if path.name in download.others]  # handed in by mail, say
     left_out = sorted(set(download.others) - {path.name for path in beside})
-    return Submissions(source, (*parts, *beside), _notes(download, left_out), download, parts)
+    handins = [Handin(path, part.student, part.names, part.submitted) for path, part in parts.items()]
+    handins += [Handin(path, student_of(path)) for path in beside]
+    return Submissions(source, tuple(handins), _notes(download, left_out), download, parts)
+
+
+def _ordinary(source: Path, paths: Sequence[Path]) -> Submissions:
+    """A folder of submissions. Clones of repositories have what their names begin with in common; it names nobody."""
+    cloned = [path for path in paths if (path / ".git").is_dir() and not path.is_symlink()]
+    first = cloned[0].name if len(cloned) > 1 else ""
+    heads = [first[: dash.end()] for dash in re.finditer("-", first)]
+    prefix = max((head for head in heads if all(path.name.startswith(head) for path in cloned)), key=len, default="")
+    if any(path.name == prefix for path in cloned):
+        prefix = ""
+    handins = []
+    for path in paths:
+        if path in cloned:
+            words = path.name.split("-")
+            names = tuple("-".join(words[at:]) for at in range(len(words)))
+            handins.append(Handin(path, sanitize_line(path.name.removeprefix(prefix)), names, committed(path)))
+        else:
+            handins.append(Handin(path, student_of(path)))
+    note = f"Read as clones of repositories: students are called as what follows {sanitize_line(prefix)}."
+    return Submissions(source, tuple(handins), (note,) if prefix else ())
 
 
 def _names_in_zip(source: Path) -> tuple[str, ...]:
@@ -140,29 +180,25 @@ def _names_in_zip(source: Path) -> tuple[str, ...]:
 
 def _names_in_folder(source: Path) -> tuple[str, ...]:
     """The names in a folder, those of folders with a `/`, and of Moodle's folders what stands in them."""
+    found: list[str] = []
     try:
         opened = open_folder(str(source.resolve()))
+        try:
+            folders = set(entries_in(opened)[1])
+            for name in names_in(opened):
+                found.append(f"{name}/" if name in folders else name)
+                if name in folders and _MOODLE_MARK in name:
+                    with contextlib.suppress(OSError):  # said of that student, when it is read
+                        inner = open_folder(name, opened)
+                        try:
+                            found += [f"{name}/{inside}" for inside in names_in(inner)]
+                        finally:
+                            os.close(inner)
+        finally:
+            os.close(opened)
     except OSError as error:
         raise UsageError(f"{source}: cannot be read as a folder of submissions: {error.strerror}.") from error
-    try:
-        folders = set(subfolders(opened))
-        found: list[str] = []
-        for name in names_in(opened):
-            found.append(f"{name}/" if name in folders else name)
-            if name in folders and _MOODLE_MARK in name:
-                with contextlib.suppress(OSError):  # said of that student, when it is read
-                    found += [f"{name}/{inside}" for inside in _names_below(opened, name)]
-        return tuple(found)
-    finally:
-        os.close(opened)
-
-
-def _names_below(within: int, name: str) -> list[str]:
-    opened = open_folder(name, within)
-    try:
-        return names_in(opened)
-    finally:
-        os.close(opened)
+    return tuple(found)
 
 
 # ── whose each file is ──────────────────────────────────────────────────────────────────
@@ -184,6 +220,8 @@ class StudentPart:
     archives: tuple[str, ...] = ()
     late: bool = False
     typed: bool = False
+    names: tuple[str, ...] = ()
+    submitted: str = ""
 
     def path_of(self, name: str) -> str | None:
         """The path in the part of what has this path in the download; None if it is not this student's."""
@@ -340,7 +378,7 @@ def _part(student: str, own: Sequence[_Piece], below: Mapping[str, Sequence[str]
     found = [*tops.values(), *(rest for piece in folder for rest in below[piece.top])]
     archives = tuple(path for path in dict.fromkeys(found) if "/" not in path and archive_suffix(path))
     numbers = {path: piece.number for path, piece in newest.items()}
-    return StudentPart(student, tops, numbers, archives, late, typed=not tops)
+    return StudentPart(student, tops, numbers, archives, late, typed=not tops, names=(own[0].user,))
 
 
 def attempts(archives: Iterable[str], numbers: Mapping[str, int]) -> tuple[tuple[str, ...], ...]:
@@ -360,6 +398,63 @@ def _attempt(path: str) -> tuple[str, int]:
     stem = path.rpartition("/")[2].removesuffix(archive_suffix(path))
     match = re.fullmatch(r"(.+?)(?:-([0-9]{1,3})| ?\(([0-9]{1,3})\))?", stem, re.DOTALL)
     return (match[1], int(match[2] or match[3] or 0)) if match else (stem, 0)
+
+
+# ── Gradescope ──────────────────────────────────────────────────────────────────────────
+
+
+def _gradescope(source: Path, names: Sequence[str]) -> Download | None:
+    """What `submission_metadata.yml` says, if the download has one. A group's submission is each member's."""
+    place = next((name for name in names if name.rpartition("/")[2] == _GRADESCOPE and name.count("/") < _WRAPPERS), "")
+    if not place:
+        return None
+    document = _metadata(source, place)
+    if not isinstance(document, dict):
+        raise UsageError(f"{source}: {_GRADESCOPE} is not what Gradescope exports. Take the download as it is.")
+    prefix = tuple(place.split("/")[:-1])
+    around = "".join(f"{part}/" for part in prefix)
+    below = [name.removeprefix(around) for name in names]
+    people: list[tuple[str, str, dict[str, Any], str]] = []
+    for top, entry in document.items():
+        values = entry if isinstance(entry, dict) else {}
+        for person in values.get(":submitters") or [{}]:
+            name = _clean(str(person.get(":name") or top))
+            people.append((str(top), name, person, _utc(values.get(":created_at"))))
+    count = Counter(name for _, name, _, _ in people)
+    parts = []
+    for top, name, person, submitted in people:
+        others = tuple(str(person[key]) for key in (":email", ":sid") if person.get(key))
+        label = f"{name} ({others[0] if others else top})" if count[name] > 1 else name
+        inside = [rest for path in below if path.startswith(f"{top}/") and (rest := path.removeprefix(f"{top}/"))]
+        archives = tuple(path for path in inside if "/" not in path and archive_suffix(path))
+        parts.append(StudentPart(label, {top: ""}, archives=archives, names=others, submitted=submitted))
+    known = {_GRADESCOPE, *(top for top, *_ in people)}
+    others_there = tuple(dict.fromkeys(top for path in below if (top := path.partition("/")[0]) not in known and top))
+    return Download("Gradescope", prefix, tuple(parts), tuple(top for top in others_there if not _is_hidden(top)))
+
+
+def _metadata(source: Path, place: str) -> object:
+    """The document, read with the safe loader; Gradescope writes its keys as Ruby's symbols, `:name`."""
+    try:
+        if source.is_dir():
+            with open_file(source / place) as stream:
+                text = stream.read(_MAX_METADATA)
+        else:
+            with open_file(source.resolve()) as stream:
+                found = read_archive(
+                    stream, ".zip", Budget(1_000_000, _MAX_METADATA), lambda name: name if name == place else None
+                )
+            text = found[0].content if not isinstance(found, Unreadable) and found else b""
+        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
+    except (OSError, ValueError, yaml.YAMLError) as error:
+        raise UsageError(f"{source}: {_GRADESCOPE} cannot be read: {error}") from error
+
+
+def _utc(value: object) -> str:
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return moment.astimezone(UTC).isoformat(timespec="seconds")
+    return f"{value}T23:59:59+00:00" if isinstance(value, date) else ""
 
 
 # ── what an instructor is told ──────────────────────────────────────────────────────────
@@ -385,7 +480,7 @@ def _notes(download: Download, left_out: Sequence[str]) -> tuple[str, ...]:
 
 def _listed(what: str, names: Sequence[str]) -> str:
     more = len(names) - _NAMED
-    return f"{what}: {', '.join(islice(names, _NAMED))}{f' and {more} more' if more > 0 else ''}."
+    return f"{what}: {', '.join(names[:_NAMED])}{f' and {more} more' if more > 0 else ''}."
 
 
 # ── what is in a student's part ─────────────────────────────────────────────────────────
@@ -441,14 +536,14 @@ def _look(
     if isinstance(members, Unreadable):
         yield f"{part.student}: {members.message}"
         return
-    levels = levels_of(lambda parts: level_in(members, parts), selection.known)
+    tree = Packed(members, part.student, selection.limits)
+    levels = levels_of(tree, selection.known)
     packed = [["/".join([*level.parts, name]) for name in level.files if archive_suffix(name)] for level in levels]
     archives = next(filter(None, packed), [])
-    alone = only_exercise(selection)
-    if not archives or (alone and any(level.has_dockerfile for level in levels)):
-        yield from _look_in(members, "", part.student, selection, alone)
+    if not archives or (selection.alone and any(level.has_dockerfile for level in levels)):
+        yield from _look_in(tree, "", selection, selection.alone)
         return
-    for item in read_found(levels, selection, None, part.student, reader_of(members, part.student, selection.limits)):
+    for item in exercises_in(tree, selection, None):
         yield _Found("", item)
     by_path = {member.path: member for member in members}
     for group in attempts(archives, part.numbers):
@@ -461,7 +556,7 @@ def _look_in_attempts(archives: Sequence[Member], selection: Selection, budget: 
     named = next((exercise for exercise in selection.known if folder_key(exercise) == stem), None)
     if named is not None and named not in selection.ids:
         return
-    alone = named or only_exercise(selection)
+    alone = named or selection.alone
     taken: set[str] = set()
     for archive in archives:
         if taken.issuperset(selection.ids):
@@ -472,7 +567,8 @@ def _look_in_attempts(archives: Sequence[Member], selection: Selection, budget: 
         if isinstance(members, Unreadable):
             yield f"{shown(archive.path)}: {members.message}"
             return
-        for item in _look_in(members, archive.path, shown(archive.path), selection, alone):
+        tree = Packed(members, shown(archive.path), selection.limits)
+        for item in _look_in(tree, archive.path, selection, alone):
             if isinstance(item, str):
                 yield item
             elif item.submitted.exercise not in taken:
@@ -480,20 +576,15 @@ def _look_in_attempts(archives: Sequence[Member], selection: Selection, budget: 
                 yield item
 
 
-def _look_in(
-    members: Sequence[Member], archive: str, root: str, selection: Selection, alone: str | None
-) -> Iterator[_Found | str]:
+def _look_in(tree: Packed, archive: str, selection: Selection, alone: str | None) -> Iterator[_Found | str]:
     """The exercises' folders; else, where only the exercise `alone` can be meant, the files that stand in none."""
-    levels = levels_of(lambda parts: level_in(members, parts), selection.known)
-    for item in read_found(levels, selection, alone, root, reader_of(members, root, selection.limits)):
+    for item in exercises_in(tree, selection, alone):
         yield _Found(archive, item)
-    level = loose_files(levels, selection) if alone is None else None
-    if level:
+    if alone is None and (level := loose_files(levels_of(tree, selection.known), selection)):
         paths = {"/".join([*level.parts, name]) for name in level.files}
         # Sorted: a folder tells its files in any order, and an unchanged submission must be told by unchanged words.
-        yield _unplaced(
-            sorted((one for one in members if one.path in paths), key=lambda one: one.path), root, selection
-        )
+        files = sorted((one for one in tree.members if one.path in paths), key=lambda one: one.path)
+        yield _unplaced(files, tree.root, selection)
 
 
 def _unplaced(files: Sequence[Member], root: str, selection: Selection) -> str:

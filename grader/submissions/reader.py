@@ -4,18 +4,23 @@ A submission has one folder for each exercise, called by the exercise's id in on
 `grader.course.models.folder_key`, directly or within up to three folders of any name. Where only one exercise can be
 meant, files that stand in no exercise's folder are that exercise's. What is wrong with one exercise is no matter of
 the others; what is wrong with the whole (an archive that cannot be read) is said of each.
+
+Each folder is opened by its name in the folder above, never by a path and never through a link. So what is read is what
+lies there, even if somebody swaps a folder for a link meanwhile.
 """
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import stat
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
-from grader.course.models import Limits, folder_key
+from grader.course.models import Course, Exercise, Limits, folder_key
 from grader.errors import UsageError
 from grader.sanitize import sanitize_line
 from grader.submissions.archive import READABLE, Unreadable, archive_suffix, read_archive
@@ -23,15 +28,23 @@ from grader.submissions.budget import (
     Budget,
     exercise_budget,
     is_skipped,
+    path_problem,
+    permissions,
     refused_folder,
     submission_budget,
     vetted,
 )
-from grader.submissions.directory import entries_in, names_in, open_file, open_folder, read_files, subfolders
 from grader.submissions.models import Member, Submission, SubmittedExercise
 
 _NESTED = 3
 """Folders that may stand around the exercises: a zip is often made of a folder, and unpacked into another."""
+
+_MAX_NAMES = 20_000
+"""Names that are looked at in one folder."""
+
+_CHUNK = 2**20
+_VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
+"""The file by which Python knows a virtual environment (https://docs.python.org/3/library/venv.html)."""
 
 LOOKED_FOR = (
     "In each submission, the grader looked for one folder for each exercise, called by its id (`3.1.4`, or `Exercise "
@@ -52,12 +65,17 @@ class Selection:
     known: Sequence[str]
     limits: Limits
 
+    @property
+    def alone(self) -> str | None:
+        """The exercise, if only one is selected."""
+        return self.ids[0] if len(self.ids) == 1 else None
+
 
 def find_submissions(folder: Path) -> tuple[Path, ...]:
     """What in a folder is somebody's submission, by name: its folders and archives, hidden ones left out.
 
-    Archives that cannot be read are among them, so that nobody is forgotten. Other files are not.
-    Raises `UsageError` if the folder cannot be read.
+    Archives that cannot be read are among them, so that nobody is forgotten. Raises `UsageError` if the folder cannot
+    be read.
     """
     try:
         opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -65,7 +83,7 @@ def find_submissions(folder: Path) -> tuple[Path, ...]:
         message = f"{folder}: cannot be read as a folder of submissions: {error.strerror}."
         raise UsageError(message) from error
     try:
-        folders = set(subfolders(opened))
+        folders = set(entries_in(opened)[1])
         names = [name for name in names_in(opened) if name in folders or archive_suffix(name)]
     finally:
         os.close(opened)
@@ -85,7 +103,7 @@ def is_archive(path: Path) -> bool:
 
 def read_exercise(folder: Path, exercise: str, limits: Limits) -> SubmittedExercise:
     """Read the folder of one exercise. `folder` must not be a link itself; resolve it first if it may be."""
-    return _read_folder(folder, (), exercise, exercise_budget(limits))
+    return _Folder(folder, limits).read((), exercise)
 
 
 def read_submission(path: Path, selection: Selection) -> Submission:
@@ -93,16 +111,42 @@ def read_submission(path: Path, selection: Selection) -> Submission:
 
     All exercises together may have four times what one may.
     """
-    read = _exercises_in_archive if is_archive(path) else _exercises_in_folder
-    return Submission(student_of(path), tuple(read(path, selection)))
+    tree: Tree | str = _Folder(path, selection.limits, submission_budget(selection.limits))
+    if is_archive(path):
+        try:
+            with open_file(path) as stream:
+                packed = packed_members(stream, archive_suffix(path.name), submission_budget(selection.limits))
+        except OSError as error:
+            packed = Unreadable(_why(error))
+        tree = packed.message if isinstance(packed, Unreadable) else Packed(packed, path.name, selection.limits)
+    exercises = (
+        [refused_folder(exercise, path.name, tree) for exercise in selection.ids]
+        if isinstance(tree, str)
+        else exercises_in(tree, selection, selection.alone)
+    )
+    return Submission(student_of(path), tuple(exercises))
 
 
 # ── where exercises are ─────────────────────────────────────────────────────────────────
 
 
+class Tree(Protocol):
+    """Files in folders, on a disk or in an archive. `root` is what messages call the whole."""
+
+    @property
+    def root(self) -> str:
+        """The name in messages."""
+
+    def level(self, parts: tuple[str, ...]) -> Level:
+        """What stands in the folder that these names lead to. `OSError` if it cannot be read."""
+
+    def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
+        """All files below that folder, as those of an exercise."""
+
+
 @dataclass(frozen=True, slots=True)
 class Level:
-    """A folder of a submission, by the names that lead to it, and the names of what stands in it directly."""
+    """A folder of a tree, by the names that lead to it, and the names of what stands in it directly."""
 
     parts: tuple[str, ...]
     files: Sequence[str]
@@ -114,26 +158,16 @@ class Level:
         return any(name.casefold() == "dockerfile" for name in self.files)
 
 
-def levels_of(level_at: Callable[[tuple[str, ...]], Level], known: Sequence[str]) -> list[Level]:
+def levels_of(tree: Tree, known: Sequence[str]) -> list[Level]:
     """The folders that stand around everything, from the outermost to the one that holds the exercises."""
-    levels = [level_at(())]
+    levels = [tree.level(())]
     keys = {folder_key(exercise) for exercise in known}
     while len(levels) <= _NESTED:
         inner = [name for name in levels[-1].folders if not is_skipped(name) and not name.startswith(".")]
         if len(inner) != 1 or folder_key(inner[0]) in keys:
             break
-        levels.append(level_at((*levels[-1].parts, inner[0])))
+        levels.append(tree.level((*levels[-1].parts, inner[0])))
     return levels
-
-
-def exercise_folders(levels: Sequence[Level], selection: Selection) -> Iterator[tuple[str, list[tuple[str, ...]]]]:
-    """Each selected exercise that has a folder, with those that may be its: one, unless they differ in case only."""
-    for exercise in selection.ids:
-        for same in (str, str.casefold, folder_key):
-            names = [name for name in levels[-1].folders if same(name) == same(exercise)]
-            if names:
-                yield exercise, [(*levels[-1].parts, name) for name in names]
-                break
 
 
 def loose_files(levels: Sequence[Level], selection: Selection) -> Level | None:
@@ -145,78 +179,25 @@ def loose_files(levels: Sequence[Level], selection: Selection) -> Level | None:
     return next((level for level in with_files if level.has_dockerfile), with_files[0] if with_files else None)
 
 
-def read_found(
-    levels: Sequence[Level],
-    selection: Selection,
-    alone: str | None,
-    root: str,
-    read: Callable[[tuple[str, ...], str], SubmittedExercise],
-) -> Iterator[SubmittedExercise]:
+def exercises_in(tree: Tree, selection: Selection, alone: str | None) -> Iterator[SubmittedExercise]:
     """Read the exercises that have a folder; and, where only the exercise `alone` can be meant, loose files as its."""
-    for exercise, places in exercise_folders(levels, selection):
-        if len(places) == 1:
-            yield read(places[0], exercise)
-        else:
-            problem = "several folders have this name, in upper and lower case. Keep one."
-            yield refused_folder(exercise, "/".join([root, *places[0]]), problem)
-    if alone is not None and (level := loose_files(levels, selection)):
-        yield read(level.parts, alone)
-
-
-def only_exercise(selection: Selection) -> str | None:
-    """The exercise, if only one is selected."""
-    return selection.ids[0] if len(selection.ids) == 1 else None
-
-
-# ── folders ─────────────────────────────────────────────────────────────────────────────
-
-
-def _exercises_in_folder(path: Path, selection: Selection) -> Iterator[SubmittedExercise]:
-    def level_at(parts: tuple[str, ...]) -> Level:
-        opened = _open_below(path, parts)
-        try:
-            files, folders = entries_in(opened)
-        finally:
-            os.close(opened)
-        return Level(parts, files, folders)
-
     try:
-        levels = levels_of(level_at, selection.known)
+        levels = levels_of(tree, selection.known)
     except OSError as error:
-        yield from (refused_folder(exercise, str(path), _why(error)) for exercise in selection.ids)
+        yield from (refused_folder(exercise, tree.root, _why(error)) for exercise in selection.ids)
         return
-    whole = submission_budget(selection.limits)
-
-    def read(parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
-        return _read_folder(path, parts, exercise, exercise_budget(selection.limits, whole))
-
-    yield from read_found(levels, selection, only_exercise(selection), str(path), read)
-
-
-def _read_folder(path: Path, parts: tuple[str, ...], exercise: str, budget: Budget) -> SubmittedExercise:
-    folder = str(path.joinpath(*parts))
-    try:
-        opened = _open_below(path, parts)
-    except OSError as error:
-        return refused_folder(exercise, folder, _why(error))
-    try:
-        return vetted(exercise, folder, read_files(opened, budget), budget)
-    except OSError as error:
-        return refused_folder(exercise, folder, _why(error))
-    finally:
-        os.close(opened)
-
-
-def _open_below(path: Path, parts: Sequence[str]) -> int:
-    """Open a folder below another, each by its name in the one above, and none of them through a link."""
-    opened = open_folder(str(path))
-    for part in parts:
-        try:
-            inner = open_folder(part, opened)
-        finally:
-            os.close(opened)
-        opened = inner
-    return opened
+    here = levels[-1]
+    for exercise in selection.ids:
+        ways = (str, str.casefold, folder_key)
+        found = ([name for name in here.folders if same(name) == same(exercise)] for same in ways)
+        names = next(filter(None, found), [])
+        if len(names) == 1:
+            yield tree.read((*here.parts, names[0]), exercise)
+        elif names:
+            problem = "several folders have this name, in upper and lower case. Keep one."
+            yield refused_folder(exercise, "/".join([tree.root, *here.parts, names[0]]), problem)
+    if alone is not None and (level := loose_files(levels, selection)):
+        yield tree.read(level.parts, alone)
 
 
 def _why(error: OSError) -> str:
@@ -228,18 +209,35 @@ def _why(error: OSError) -> str:
 # ── archives ────────────────────────────────────────────────────────────────────────────
 
 
-def _exercises_in_archive(path: Path, selection: Selection) -> Iterator[SubmittedExercise]:
-    try:
-        with open_file(path) as stream:
-            members = packed_members(stream, archive_suffix(path.name), submission_budget(selection.limits))
-    except OSError as error:
-        members = Unreadable(_why(error))
-    if isinstance(members, Unreadable):
-        yield from (refused_folder(exercise, path.name, members.message) for exercise in selection.ids)
-        return
-    levels = levels_of(lambda parts: level_in(members, parts), selection.known)
-    read = reader_of(members, path.name, selection.limits)
-    yield from read_found(levels, selection, only_exercise(selection), path.name, read)
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """The members of an archive as a tree; their order says nothing."""
+
+    members: Sequence[Member]
+    root: str
+    limits: Limits
+
+    def level(self, parts: tuple[str, ...]) -> Level:
+        """As `Tree` says."""
+        names = [path.partition("/") for path, _ in self._below(parts)]
+        files = sorted({name for name, slash, _ in names if not slash})
+        return Level(parts, files, sorted({name for name, slash, _ in names if slash}))
+
+    def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
+        """As `Tree` says."""
+        budget = exercise_budget(self.limits)
+
+        def fitting() -> Iterator[Member]:
+            for path, one in self._below(parts):
+                if not (budget.add_file() and budget.add_bytes(len(one.content))):
+                    return
+                yield Member(path, one.content, one.mode, one.problem)
+
+        return vetted(exercise, "/".join([self.root, *parts]), fitting(), budget)
+
+    def _below(self, parts: tuple[str, ...]) -> Iterator[tuple[str, Member]]:
+        around = "".join(f"{part}/" for part in parts)
+        return ((one.path.removeprefix(around), one) for one in self.members if one.path.startswith(around))
 
 
 def packed_members(stream: BinaryIO, suffix: str, budget: Budget) -> tuple[Member, ...] | Unreadable:
@@ -249,31 +247,206 @@ def packed_members(stream: BinaryIO, suffix: str, budget: Budget) -> tuple[Membe
     return read_archive(stream, suffix, budget)
 
 
-def level_in(members: Iterable[Member], parts: tuple[str, ...]) -> Level:
-    """What stands in a folder of an archive, by name; the order in the archive says nothing."""
-    around = "".join(f"{part}/" for part in parts)
-    names = [one.path.removeprefix(around).partition("/") for one in members if one.path.startswith(around)]
-    files = sorted({name for name, slash, _ in names if not slash})
-    return Level(parts, files, sorted({name for name, slash, _ in names if slash}))
+# ── folders ─────────────────────────────────────────────────────────────────────────────
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def reader_of(
-    members: Sequence[Member], root: str, limits: Limits
-) -> Callable[[tuple[str, ...], str], SubmittedExercise]:
-    """What reads the members in a folder as those of one exercise. Messages call the whole `root`."""
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """A folder on the disk as a tree; `whole` is the budget that all its exercises share."""
 
-    def read(parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
-        inside = "".join(f"{part}/" for part in parts)
-        budget = exercise_budget(limits)
-        return vetted(exercise, f"{root}/{inside}".rstrip("/"), _within(members, inside, budget), budget)
+    path: Path
+    limits: Limits
+    whole: Budget | None = None
 
-    return read
+    @property
+    def root(self) -> str:
+        """As `Tree` says."""
+        return str(self.path)
+
+    def level(self, parts: tuple[str, ...]) -> Level:
+        """As `Tree` says."""
+        opened = self._open(parts)
+        try:
+            return Level(parts, *entries_in(opened))
+        finally:
+            os.close(opened)
+
+    def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
+        """As `Tree` says."""
+        folder = str(self.path.joinpath(*parts))
+        budget = exercise_budget(self.limits, self.whole)
+        try:
+            opened = self._open(parts)
+            try:
+                return vetted(exercise, folder, read_files(opened, budget), budget)
+            finally:
+                os.close(opened)
+        except OSError as error:
+            return refused_folder(exercise, folder, _why(error))
+
+    def _open(self, parts: Sequence[str]) -> int:
+        opened = open_folder(str(self.path))
+        for part in parts:
+            try:
+                inner = open_folder(part, opened)
+            finally:
+                os.close(opened)
+            opened = inner
+        return opened
 
 
-def _within(members: Iterable[Member], inside: str, budget: Budget) -> Iterator[Member]:
-    """The members in a folder, as long as they fit, with their paths in it."""
-    for member in members:
-        if member.path.startswith(inside):
-            if not (budget.add_file() and budget.add_bytes(len(member.content))):
-                return
-            yield Member(member.path.removeprefix(inside), member.content, member.mode, member.problem)
+def open_folder(path: str, within: int | None = None) -> int:
+    """A file descriptor of a folder, which is no link. `OSError` if it is none or cannot be read."""
+    return os.open(path, _FOLDER, dir_fd=within)
+
+
+def open_file(path: Path) -> BinaryIO:
+    """An ordinary file, opened for reading. `OSError` if it is a link, or none, or cannot be read."""
+    descriptor = os.open(path, _FILE)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no ordinary file")
+    return os.fdopen(descriptor, "rb")
+
+
+def names_in(folder: int) -> list[str]:
+    """The names in a folder, sorted. `OSError` (EFBIG) if there are more than anyone has put there by hand."""
+    with os.scandir(folder) as entries:
+        names = sorted(entry.name for entry in islice(entries, _MAX_NAMES + 1))
+    if len(names) > _MAX_NAMES:
+        raise OSError(errno.EFBIG, f"there are more than {_MAX_NAMES} files in it")
+    return names
+
+
+def entries_in(folder: int) -> tuple[list[str], list[str]]:
+    """The names in a folder, sorted: of files, and of folders and links. Links are refused when they are opened."""
+    modes = {name: os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode for name in names_in(folder)}
+    folders = [name for name, mode in modes.items() if stat.S_ISDIR(mode) or stat.S_ISLNK(mode)]
+    return [name for name, mode in modes.items() if stat.S_ISREG(mode) and not is_skipped(name)], folders
+
+
+def read_files(
+    folder: int, budget: Budget, only: Container[str] | None = None, above: tuple[str, ...] = ()
+) -> Iterator[Member]:
+    """Every file below a folder, by name, or why one may not be graded. Ends early where `budget` is exceeded.
+
+    Of what stands in it directly, `only` names what is read, if not all is; `above` are the names that lead to it.
+    `OSError` if the folder itself cannot be read.
+    """
+    names = [name for name in names_in(folder) if only is None or name in only]
+    if above and _VIRTUAL_ENVIRONMENT in names:
+        return
+    for name in names:
+        if budget.exceeded:
+            return
+        if not is_skipped(name):
+            yield from _entry(folder, (*above, name), budget)
+
+
+_KINDS = {
+    stat.S_IFLNK: "it is a link. Links are not followed; put the file itself there.",
+    stat.S_IFIFO: "it is a pipe, no ordinary file.",
+    stat.S_IFSOCK: "it is a socket, no ordinary file.",
+}
+
+
+def _entry(folder: int, parts: tuple[str, ...], budget: Budget) -> Iterator[Member]:
+    path = "/".join(parts)
+    if problem := path_problem(parts):
+        yield Member(path, problem=problem)
+        return
+    try:
+        mode = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode
+        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
+            yield Member(path, problem=_KINDS.get(stat.S_IFMT(mode), "it is no ordinary file."))
+        elif budget.add_file():
+            opened = os.open(parts[-1], _FOLDER if stat.S_ISDIR(mode) else _FILE, dir_fd=folder)
+            try:
+                yield from (
+                    read_files(opened, budget, above=parts) if stat.S_ISDIR(mode) else _read(opened, path, budget)
+                )
+            finally:
+                os.close(opened)
+    except OSError as error:
+        yield Member(path, problem=f"it cannot be read: {error.strerror}.")
+
+
+def _read(file: int, path: str, budget: Budget) -> Iterator[Member]:
+    """An open file, read until its end or one byte more than fits, whatever its size is said to be."""
+    status = os.fstat(file)
+    if not stat.S_ISREG(status.st_mode):  # it was a moment ago
+        yield Member(path, problem="it was exchanged while it was read.")
+        return
+    left = budget.bytes_left()
+    content = bytearray()
+    while status.st_size <= left and len(content) <= left and (chunk := os.read(file, _CHUNK)):
+        content += chunk
+    if budget.add_bytes(max(len(content), status.st_size)):
+        yield Member(path, bytes(content), permissions(status.st_mode))
+
+
+# ── what `check` and `ci` are given ─────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A submission that was read, and the exercises of it that are asked for."""
+
+    submission: Submission
+    exercises: tuple[Exercise, ...]
+
+
+def find_target(path: Path, course: Course, selected: Sequence[Exercise], *, every: bool) -> Target:
+    """Read what `path` holds of the `selected` exercises (all of the course's, if none was named).
+
+    A folder named by an exercise's id, or any folder when exactly one exercise is selected, is that exercise's; a
+    folder (or archive) that holds such folders is a submission; a file stands for the folder that it is in. An id finds
+    its folder from inside it and from beside it, too. With `every`, exercises that are selected and absent belong to
+    the target too. Raises `UsageError` saying what was looked for.
+    """
+    path = _located(path, course)
+    selection = Selection([one.id for one in selected], [one.id for one in course.exercises], course.limits)
+    present = False
+    if not is_archive(path):
+        path = path.absolute().parent if path.is_file() else path
+        keys = {folder_key(exercise.id): exercise for exercise in selected}
+        present = any(folder_key(folder.name) in keys for folder in _folders(path))
+        alone = selected[0] if len(selected) == 1 and not present else None
+        if one := keys.get(folder_key(path.resolve().name)) or alone:
+            files = read_exercise(path, one.id, course.limits)
+            return Target(Submission(path.resolve().parent.name or "student", (files,)), (one,))
+    if not (present or is_archive(path) or len(selected) < len(course.exercises)):
+        message = (
+            f"{path.resolve()}: is neither an exercise's folder nor a submission. Looked for a folder with one of "
+            f"these names, or folders with these names in it: {', '.join(selection.known)}. `grader start ID` makes "
+            f"one; `--exercise ID` says which exercise a folder with another name is."
+        )
+        raise UsageError(message)
+    submission = read_submission(path, selection)
+    found = {item.exercise for item in submission.exercises}
+    return Target(submission, tuple(exercise for exercise in selected if every or exercise.id in found))
+
+
+def _located(path: Path, course: Course) -> Path:
+    """The path; where it is an exercise's id, the folder of that exercise in this folder, above it, or beside it."""
+    if path.exists():
+        return path
+    here = path.absolute().parent
+    key = folder_key(path.name)
+    if any(folder_key(exercise.id) == key for exercise in course.exercises):
+        for folder in (*_folders(here), here, *_folders(here.parent)):
+            if folder_key(folder.name) == key:
+                return folder
+    message = f"{path}: there is no such folder."
+    raise UsageError(message)
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folders in a folder; none if it cannot be read, which is told when it is opened."""
+    try:
+        return sorted(child for child in path.iterdir() if child.is_dir())
+    except OSError:
+        return []

@@ -84,9 +84,9 @@ def whole(_draw: random.Random, source: Path, selection: Selection) -> str:
         str(error).encode("utf-8", "surrogateescape")
         return "no submissions here"
     words = set()
-    for path in submissions.paths:
-        student = submissions.student_of(path)
-        submission = submissions.read(path, selection)
+    for handin in submissions.handins:
+        student = handin.student
+        submission = submissions.read(handin.path, selection)
         if submission.student != student or "\n" in student or not student:
             raise Found(f"{student!r} is called {submission.student!r}")
         words.add(judged(submission, selection))

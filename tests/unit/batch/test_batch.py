@@ -8,10 +8,11 @@ import pytest
 
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.results import reports_in
-from grader.batch.roster import Plan, Roster, plan_batch
+from grader.batch.roster import Person, Plan, Roster, plan_batch
 from grader.batch.run import run_batch
 from grader.errors import EngineError, UsageError
 from grader.models import EngineInfo, RunOutcome, RunRequest
+from grader.submissions.lms import Handin
 from grader.submissions.models import Submission
 from tests.fakes import FakeEngine
 from tests.unit.grading.test_session import files, session
@@ -26,8 +27,8 @@ def read(path: Path) -> Submission:
 
 
 def plan(*students: str, absent: tuple[str, ...] = ()) -> Plan:
-    roster = Roster(tuple((name, frozenset({name})) for name in absent))
-    return plan_batch([Path(name) for name in students], lambda path: path.name, roster, EXERCISES)
+    roster = Roster(tuple(Person(name, {}, frozenset({name})) for name in absent))
+    return plan_batch([Handin(Path(name), name) for name in students], roster, EXERCISES)
 
 
 def graded(folder: Path, given: Plan, engine: FakeEngine, jobs: int = 2) -> Journal:

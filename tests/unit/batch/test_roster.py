@@ -8,6 +8,7 @@ import pytest
 
 from grader.batch.roster import Roster, plan_batch, read_roster
 from grader.errors import UsageError
+from grader.submissions.lms import Handin
 
 
 def roster(folder: Path, text: str) -> Roster:
@@ -34,7 +35,7 @@ def roster(folder: Path, text: str) -> Roster:
 )
 def test_separators_and_columns_are_found(tmp_path: Path, text: str, names: tuple[str, ...], note: str) -> None:
     found = roster(tmp_path, text)
-    assert found.names == names
+    assert tuple(person.name for person in found.people) == names
     assert len(found.notes) == bool(note)
     assert all(note in line for line in found.notes)
 
@@ -79,18 +80,57 @@ TWINS = "ID number,Name\n101,Ada King\n102,Ada King\n103,Zoe\n"
 def test_whose_submission_it_is(
     tmp_path: Path, text: str, submissions: list[str], students: dict[str, str | None], note: str
 ) -> None:
-    plan = plan_batch([Path(name) for name in submissions], lambda path: path.name, roster(tmp_path, text), [])
+    plan = plan_batch([Handin(Path(name), name) for name in submissions], roster(tmp_path, text), [])
     assert {name: path and path.name for name, path in plan.students.items()} == students
     notes = [line for line in plan.notes if "no column `student`" not in line]
     assert len(notes) == bool(note)
     assert all(note in line for line in notes)
 
 
+CLASSROOM = "username,first_name,last_name,email,section,github_id\nada-k,Ada,King,ada@x.example,A,7\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "handin", "columns"),
+    [
+        (
+            CLASSROOM,
+            Handin(Path("x"), "2-ada-k", ("lab-2-ada-k", "2-ada-k", "ada-k", "k")),
+            {"login": "ada-k", "section": "A"},
+        ),
+        ("student|GitHub User|Group\nada|ak7|g1\n", Handin(Path("x"), "AK7"), {"github": "ak7", "group": "g1"}),
+        (
+            "Name,SID,Sections\nAda King,17,A\n",
+            Handin(Path("x"), "Ada L. King", ("a@x", "17")),
+            {"id": "17", "section": "A"},
+        ),
+        (
+            "identifier,github_username,github_id,name\nada@x,ak,7,\n",
+            Handin(Path("x"), "ak"),
+            {"id": "ada@x", "github": "ak"},
+        ),
+    ],
+)
+def test_a_student_is_found_by_any_name_that_roster_and_platform_have(
+    tmp_path: Path, text: str, handin: Handin, columns: dict[str, str]
+) -> None:
+    plan = plan_batch([handin], roster(tmp_path, text), [])
+    ((name, known),) = plan.people.items()
+    assert plan.students == {name: Path("x")}
+    assert known.items() >= columns.items()
+
+
+def test_who_is_not_on_the_roster_is_named_with_the_nearest_who_handed_in_nothing(tmp_path: Path) -> None:
+    handins = [Handin(Path(name), name) for name in ("ada", "grace hoper", "zz")]
+    plan = plan_batch(handins, roster(tmp_path, CLASS), [])
+    assert plan.notes == ("Handed in, but not on the roster: grace hoper (nearest: gh2), zz. They are graded, too.",)
+
+
 def test_a_roster_of_which_nobody_is_found_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"calls students ak1, gh2; the submissions are called eve, mallory"):
-        plan_batch([Path("eve"), Path("mallory")], lambda path: path.name, roster(tmp_path, CLASS), [])
+        plan_batch([Handin(Path(name), name) for name in ("eve", "mallory")], roster(tmp_path, CLASS), [])
 
 
 def test_two_submissions_of_one_name_are_refused() -> None:
     with pytest.raises(UsageError, match="Two submissions are named ada"):
-        plan_batch([Path("a/ada"), Path("b/ada")], lambda path: path.name, Roster(), [])
+        plan_batch([Handin(Path("a/ada"), "ada"), Handin(Path("b/ada"), "ada")], Roster(), [])

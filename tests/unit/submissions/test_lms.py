@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 import unicodedata
 import zipfile
@@ -52,8 +53,8 @@ PACKS = pytest.mark.parametrize("pack", [as_zip, as_folder, packed_twice])
 
 def taken(submissions: Submissions, selection: Selection = ALL) -> dict[str, Handed]:
     return {
-        submissions.student_of(path): {item.exercise: item for item in submissions.read(path, selection).exercises}
-        for path in submissions.paths
+        one.student: {item.exercise: item for item in submissions.read(one.path, selection).exercises}
+        for one in submissions.handins
     }
 
 
@@ -189,6 +190,71 @@ def test_who_handed_in_by_mail_may_stand_beside_an_unpacked_download_of_moodle(t
     assert submissions.notes[-1] == "Nobody's, left out: a."
 
 
+METADATA = """\
+---
+submission_101:
+  :submitters:
+  - :name: Ada King
+    :sid: '17'
+    :email: ada@x.example
+  - :name: Bob
+    :email: bob@x.example
+  :created_at: 2026-03-02 09:00:00.123456789 Z
+  :score: 0.0
+submission_102:
+  :submitters:
+  - :name: Bob
+    :email: bob2@x.example
+  :created_at: 2026-03-03 23:59:00 +01:00
+"""
+
+
+@PACKS
+def test_gradescope_says_who_and_when_and_a_group_s_work_is_each_member_s(tmp_path: Path, pack: Pack) -> None:
+    members: Tree = {
+        "submission_metadata.yml": METADATA,
+        "submission_101/3.1.4/Dockerfile": "four",
+        "submission_102/work.zip": WORK,
+    }
+    submissions = open_submissions(pack(tmp_path, members))
+    assert {one.student: (one.names, one.submitted) for one in submissions.handins} == {
+        "Ada King": (("ada@x.example", "17"), "2026-03-02T09:00:00+00:00"),
+        "Bob (bob@x.example)": (("bob@x.example",), "2026-03-02T09:00:00+00:00"),
+        "Bob (bob2@x.example)": (("bob2@x.example",), "2026-03-03T22:59:00+00:00"),
+    }
+    found = taken(submissions)
+    assert files(found["Ada King"]["3.1.4"]) == files(found["Bob (bob@x.example)"]["3.1.4"]) == {"Dockerfile": b"four"}
+    assert sorted(found["Bob (bob2@x.example)"]) == ["3.1.1", "3.1.4"]
+
+
+def test_clones_are_called_by_what_their_names_do_not_have_in_common(tmp_path: Path) -> None:
+    for name, date in (("lab-2-ada", "2026-03-02T10:00:00+01:00"), ("lab-2-mary-jane", "2026-03-04T10:00:00+01:00")):
+        repository = tmp_path / name
+        (repository / "3.1.1").mkdir(parents=True)
+        (repository / "3.1.1/Dockerfile").write_text("FROM x", encoding="utf-8")
+        identity = {
+            "GIT_AUTHOR_NAME": "x",
+            "GIT_AUTHOR_EMAIL": "x",
+            "GIT_COMMITTER_NAME": "x",
+            "GIT_COMMITTER_EMAIL": "x",
+        }
+        environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "GIT_COMMITTER_DATE": date, **identity}
+        for words in (["init", "-q"], ["add", "."], ["commit", "-qm", "x"]):
+            subprocess.run(["git", *words], cwd=repository, env=environment, check=True)
+        # What git would start, were it asked with the student's own configuration.
+        with (repository / ".git/config").open("a", encoding="utf-8") as config:
+            config.write(f"[core]\n fsmonitor = touch {tmp_path}/ran\n pager = touch {tmp_path}/ran\n")
+    subprocess.run(["git", "pack-refs", "--all"], cwd=tmp_path / "lab-2-ada", check=True)
+    submissions = open_submissions(tmp_path)
+    assert [(one.student, one.names[-2:], one.submitted) for one in submissions.handins] == [
+        ("ada", ("2-ada", "ada"), "2026-03-02T09:00:00+00:00"),
+        ("mary-jane", ("mary-jane", "jane"), "2026-03-04T09:00:00+00:00"),
+    ]
+    assert submissions.notes == ("Read as clones of repositories: students are called as what follows lab-2-.",)
+    assert list(taken(submissions)["ada"]) == ["3.1.1"]
+    assert not (tmp_path / "ran").exists()
+
+
 # ── what is no bulk download ────────────────────────────────────────────────────────────
 
 
@@ -218,17 +284,17 @@ def test_ordinary_folders_stay_what_they_are(tmp_path: Path, names: list[str]) -
         (tmp_path / name).mkdir() if name.endswith("/") else (tmp_path / name).touch()
     submissions = open_submissions(tmp_path)
     assert submissions.notes == ()
-    assert [path.name for path in submissions.paths] == sorted(name.rstrip("/") for name in names)
+    assert [one.path.name for one in submissions.handins] == sorted(name.rstrip("/") for name in names)
 
 
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("class.zip", zipped({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
-        ("class.tar.gz", tar_gz({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle or Canvas"),
+        ("class.zip", zipped({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle, Canvas or Gradescope"),
+        ("class.tar.gz", tar_gz({"alice/3.1.1/Dockerfile": ""}), "is no bulk download of Moodle, Canvas or Gradescope"),
         ("class.zip", b"hello", "damaged"),
         ("class.zip", b"", "damaged"),
-        ("class.txt", b"hello", "is no bulk download of Moodle or Canvas"),
+        ("class.txt", b"hello", "is no bulk download of Moodle, Canvas or Gradescope"),
         ("class.zip", None, "cannot be read: No such file"),
     ],
 )

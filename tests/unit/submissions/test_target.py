@@ -8,7 +8,7 @@ import pytest
 
 from grader.errors import UsageError
 from grader.submissions.models import ExerciseFiles
-from grader.submissions.target import find_target
+from grader.submissions.reader import find_target
 from tests.worlds import COURSE
 
 EVERY = COURSE.exercises

@@ -1,0 +1,147 @@
+"""What a large class costs: a real journal multiplied to 50, 200 and 800 students, then judged again and reported.
+
+    .venv/bin/python -m benchmarks.scale --make /tmp/real           # once: a real batch of six students × all exercises
+    .venv/bin/python -m benchmarks.scale /tmp/real --students 50 200 800
+
+`--make` grades right and wrong solutions of `reference/` on the engine. The multiplied journals have as many students,
+each with files and observations of a real one and a comment of its own in every file, so that no two are equal.
+For each size: seconds and peak memory of `regrade` (after a change of every exercise's points), of `report` and of
+`batch --resume` with nothing changed, and the bytes of journal and files.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from grader.batch.journal import Graded, Journal
+from grader.models import MemoryFile
+from grader.submissions.budget import files_digest
+from grader.submissions.models import ExerciseFiles
+
+ROOT = Path(__file__).parents[1]
+MEGABYTE = 2**20
+STUDENTS = 6
+
+
+def make(out: Path, engine: str) -> None:
+    """Grade six students whose exercises are solutions of `reference/`, every third one a wrong one."""
+    with tempfile.TemporaryDirectory() as made:
+        for student in range(STUDENTS):
+            for kind in ("solutions", "wrong"):
+                for exercise in sorted((ROOT / "reference" / kind).iterdir()):
+                    options = sorted(path for path in exercise.iterdir() if path.is_dir())
+                    if (student % 3 == 0) == (kind == "wrong"):
+                        chosen = options[student % len(options)]
+                        shutil.copytree(chosen, Path(made) / f"student{student}" / exercise.name)
+        grader("batch", made, "--out", str(out), "--engine", engine, "--jobs", "1", "--seed", "7", codes=(0, 3))
+
+
+def grader(*words: str, codes: tuple[int, ...] = (0, 3), environ: dict[str, str] | None = None) -> tuple[float, float]:
+    """Seconds and peak MiB of one command."""
+    program = "import resource, sys; from grader.cli.main import run; code = run(sys.argv[1:]); "
+    program += "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+    began = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT,
+        env={**os.environ, **(environ or {})},
+    )  # fmt: skip
+    took = time.perf_counter() - began
+    if done.returncode not in codes:
+        sys.exit(f"grader {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
+    return took, int(done.stderr.rpartition("peak ")[2]) / 1024
+
+
+def multiplied(real: Path, out: Path, students: int) -> None:
+    """A journal of so many students, and the folder of submissions that it was made from."""
+    with Journal.open(real) as journal:
+        info, sources = journal.info(), [one for one in journal.gradings() if one.result.files]
+    if info is None:
+        sys.exit(f"{real} holds no batch")
+    by_student: dict[str, list[Graded]] = {}
+    for one in sources:
+        by_student.setdefault(one.student, []).append(one)
+    originals = sorted(by_student.values(), key=len, reverse=True)
+    (out / "results").mkdir(parents=True)
+    names = [f"s{number:04d}" for number in range(students)]
+    with Journal.open(out / "results", create=True) as journal:
+        journal.begin(info, tuple(names))
+        for number, name in enumerate(names):
+            mine = [copied(one, name) for one in originals[number % len(originals)]]
+            for one in mine:
+                journal.record(one)
+                write_files(out / "class" / name, one.result.files)
+
+
+def copied(one: Graded, name: str) -> Graded:
+    """The grading as another student's, whose files carry the student's name."""
+    files = one.result.files
+    if files is None:
+        return one
+    own = tuple(
+        MemoryFile(file.path, file.content + f"\n# {name}\n".encode(), file.mode)
+        if file.path.endswith((".py", ".sh")) or file.path == "Dockerfile"
+        else file
+        for file in files.files
+    )
+    digest = files_digest(own)
+    handed = ExerciseFiles(files.exercise, files.folder, own, digest)
+    return Graded(name, replace(one.result, files=handed, digest=digest))
+
+
+def write_files(folder: Path, files: ExerciseFiles | None) -> None:
+    """The files as a submission on the disk."""
+    for file in files.files if files else ():
+        path = folder / files.exercise / file.path if files else folder
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(file.content)
+        path.chmod(file.mode)
+
+
+def changed_course(folder: Path) -> Path:
+    """The course with twice the points for every exercise, so that every verdict changes."""
+    shutil.copytree(ROOT / "reference", folder / "reference", ignore=shutil.ignore_patterns("solutions", "wrong"))
+    shutil.copytree(ROOT / "starter", folder / "starter")
+    text = (ROOT / "exercises.yaml").read_text(encoding="utf-8")
+    (folder / "exercises.yaml").write_text(text.replace("\n    title:", "\n    points: 20\n    title:"), "utf-8")
+    return folder
+
+
+def main() -> None:
+    """Print a table, a line for each size."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("real", type=Path)
+    parser.add_argument("--make", action="store_true", help="grade the small real class first")
+    parser.add_argument("--engine", default="private")
+    parser.add_argument("--students", type=int, nargs="+", default=[50, 200, 800])
+    options = parser.parse_args()
+    if options.make:
+        make(options.real, options.engine)
+    sys.stdout.write(f"{'students':>8} {'regrade':>16} {'report':>16} {'resume':>16} {'journal':>9} {'files':>9}\n")
+    for students in options.students:
+        with tempfile.TemporaryDirectory() as made:
+            folder = Path(made)
+            multiplied(options.real, folder, students)
+            results = folder / "results"
+            course = changed_course(folder / "course")
+            grader("report", str(results))
+            resumed = grader("batch", str(folder / "class"), "--out", str(results), "--engine", "host", "--resume")
+            reported = grader("report", str(results))
+            judged = grader("--course", str(course), "regrade", str(results))
+            journal = (results / "journal.sqlite").stat().st_size / MEGABYTE
+            files = sum(path.stat().st_size for path in results.rglob("*") if path.is_file()) / MEGABYTE - journal
+            timed = [f"{took:6.1f} s {peak:4.0f} MB" for took, peak in (judged, reported, resumed)]
+            columns = " ".join(f"{one:>16}" for one in timed)
+            sys.stdout.write(f"{students:>8} {columns} {journal:6.1f} MB {files:6.1f} MB\n")
+
+
+if __name__ == "__main__":
+    main()
