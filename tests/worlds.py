@@ -13,8 +13,7 @@ from grader.checks.base import CheckContext
 from grader.course.cases import draw_cases
 from grader.course.loader import read_course
 from grader.course.models import Course
-from grader.grading.exercise import Observe, grade_exercise
-from grader.grading.replay import replay
+from grader.grading.exercise import Observe, grade_exercise, replay
 from grader.models import (
     BuildFailed,
     BuildRequest,

@@ -15,8 +15,7 @@ from grader.course.models import Course, Exercise
 from grader.course.oracle import expected_cases
 from grader.errors import UsageError
 from grader.files import remove_half_written, write_whole
-from grader.grading.exercise import grade_exercise
-from grader.grading.replay import replay
+from grader.grading.exercise import grade_exercise, replay
 from grader.grading.scoring import for_student, with_totals
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words

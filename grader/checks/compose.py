@@ -18,11 +18,11 @@ from grader.checks.base import (
     check_kind,
     compose,
     judged,
+    sales_file,
     write_file,
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
-from grader.checks.inputs import sales_file
 from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
 from grader.course.registry import Check, reason
 from grader.course.types import Name

@@ -14,6 +14,7 @@ from grader.checks.base import (
     RIGHT,
     CheckContext,
     CheckGenerator,
+    Inputs,
     Problem,
     built,
     check_kind,
@@ -21,9 +22,9 @@ from grader.checks.base import (
     docker_run,
     judged,
     run,
+    run_request,
 )
 from grader.checks.diagnosis import MODULE_MISSING, ended, excerpt, python_error
-from grader.checks.inputs import Inputs, run_request
 from grader.checks.probe import NOT_IMPORTABLE, ProbeCheck, Probed, ReadsPackages, probe, proved, without_proofs
 from grader.checks.python_source import Uses, uses_of
 from grader.course.registry import Check, reason

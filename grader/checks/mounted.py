@@ -14,6 +14,7 @@ from grader.checks.base import (
     RIGHT,
     CheckContext,
     CheckGenerator,
+    Inputs,
     Problem,
     built,
     check_kind,
@@ -21,13 +22,15 @@ from grader.checks.base import (
     docker_run,
     docker_runs,
     first_right,
+    given,
     judged,
     run,
+    run_request,
     tried_path,
+    variants,
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, place, with_location
-from grader.checks.inputs import Inputs, given, run_request, variants
 from grader.course.cases import draw_text
 from grader.course.registry import Check, reason
 from grader.course.types import AbsolutePath, Name

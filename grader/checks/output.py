@@ -1,4 +1,4 @@
-"""Checks of what a run prints and how it exits: the prediction, the extra log line, the usage text."""
+"""Checks of what a run prints and how it exits: the prediction, one more line, the usage text, any program's text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import shlex
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -17,15 +17,19 @@ from grader.checks.base import (
     RIGHT,
     CheckContext,
     CheckGenerator,
+    Inputs,
     Problem,
     after_script,
     built,
     check_kind,
     docker_run,
     first_right,
+    given,
     judged,
     left,
     run,
+    run_request,
+    variants,
 )
 from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.checks.diagnosis import (
@@ -44,10 +48,9 @@ from grader.checks.diagnosis import (
     shown_command,
     with_location,
 )
-from grader.checks.inputs import Inputs, given, run_request, variants
 from grader.course.registry import Check, reason
 from grader.course.types import AbsolutePath, ImageName, Name
-from grader.models import Built, Case, Finding, FolderMount, RunOutcome, RunRequest
+from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 
 SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")
 SCRIPT_REPLACED = reason(
@@ -75,6 +78,7 @@ CHANGING_NUMBER = reason(
 CONSTANT_NUMBER = reason("R205", "constant_number", "The number does not depend on the weeks given.")
 ROUNDED_WEEKS = reason("R206", "rounded_weeks", "The number is the mean of rounded weeks.")
 NOT_LOGGED = reason("R207", "not_logged", "No other line of output carries the prediction.")
+OUTPUT_DIFFERS = reason("R401", "output_differs", "No line of the output has the text or matches the pattern.")
 NO_USAGE = reason("R211", "no_usage", "No line with the word asked for.")
 USAGE_EXIT_CODE = reason("R213", "usage_exit_code", "The usage line is there, the exit code is not the one asked for.")
 
@@ -225,6 +229,65 @@ def _wanted_code(check: Usage) -> str:
 
 def _count(arguments: tuple[str, ...]) -> str:
     return f"{len(arguments)} argument{'s' if len(arguments) > 1 else ''}" if arguments else "no argument"
+
+
+# ── any program ─────────────────────────────────────────────────────────────────────────
+
+_MOST_COLUMNS = 2000
+"""Characters of a line that a pattern is tried on, so that no line makes it take for ever."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputMatches(Check):
+    """A line of what a run prints contains a text or matches a pattern, and the run exits with a code."""
+
+    kind: Literal["output_matches"]
+    text: Name | None = None
+    """Has to stand in a line, letter for letter."""
+    pattern: Name | None = None
+    """A regular expression in Python's syntax that has to be found in a line."""
+    stream: Literal["stdout", "stderr"] = "stdout"
+    """Where that line is printed."""
+    exit_code: Annotated[int, Ge(0), Le(255)] = 0
+    """The exit code expected."""
+    arguments: tuple[str, ...] = ()
+    """Arguments of `docker run`."""
+    environment: dict[str, str] = field(default_factory=dict, hash=False)
+    """Variables that `docker run -e` sets."""
+
+
+@check_kind(OutputMatches)
+def output_matches(check: OutputMatches, context: CheckContext) -> CheckGenerator[Finding]:
+    """Run the image once, as the check says."""
+    image = yield from built()
+    request = RunRequest(args=check.arguments, environment=tuple(sorted(check.environment.items())))
+    outcome = yield from run(request)
+    reproduce = f"{docker_run(request)}; echo exit code $?"
+    stopped = not_finished(image, request, outcome)
+    if stopped is not None:
+        return replace(with_location(stopped, context), reproduce=reproduce)
+    printed = lines(outcome.stdout if check.stream == "stdout" else outcome.stderr)
+    missing = [
+        *([f"the text “{check.text}”"] if check.text and not any(check.text in line for line in printed) else []),
+        *([f"a match of `{check.pattern}`"] if check.pattern and not _found(check.pattern, printed) else []),
+    ]
+    wrong_code = outcome.ended != Exited(check.exit_code)
+    message = f"No line of {check.stream} has {' or '.join(missing)}." if missing else ""
+    if wrong_code and not missing:
+        message = f"The output is right, but the run {ended(outcome.ended)}, not {check.exit_code}."
+    return Finding(
+        passed=not message,
+        reason=OUTPUT_DIFFERS if missing else EXIT_CODE if wrong_code else "",
+        message=message,
+        expected=f"{check.text or check.pattern or 'any output'}, exit code {check.exit_code}",
+        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
+        ended=ended(outcome.ended),
+        reproduce=reproduce,
+    )
+
+
+def _found(pattern: str, printed: list[str]) -> bool:
+    return any(re.search(pattern, line[:_MOST_COLUMNS]) for line in printed)
 
 
 # ── the prediction ──────────────────────────────────────────────────────────────────────

@@ -33,10 +33,10 @@ from grader.checks.base import (
     docker_run,
     judged,
     run,
+    run_request,
 )
 from grader.checks.compare import is_prediction_line, lines
 from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, shown_command, with_location
-from grader.checks.inputs import run_request
 from grader.checks.output import Predicts
 from grader.course.registry import Check, reason
 from grader.course.types import AbsolutePath, MinorVersion, Name

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import secrets
+import threading
 import time
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self, TypeVar, assert_never
@@ -17,7 +18,6 @@ from grader.engine.protocol import Engine, Sandbox, Sandboxes
 from grader.errors import EngineError
 from grader.failpoints import failpoint
 from grader.grading import network
-from grader.grading.build_turns import BuildTurns
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -36,6 +36,42 @@ from grader.models import (
 from grader.submissions.models import ExerciseFiles
 
 T = TypeVar("T", bound=Observation)
+
+
+class BuildTurns:
+    """Turns of the builds on one engine.
+
+    BuildKit shares a step between builds that run at the same time, and then builds what follows it anew, whatever its
+    cache holds. So a build that is to show what is cached (3.3.L) runs while no other does.
+    """
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._side_by_side = 0
+        self._alone = False
+        self._waiting = 0
+
+    @contextmanager
+    def turn(self, *, alone: bool) -> Iterator[None]:
+        """Wait for a turn, and hold it. Whoever waits to run alone comes before builds that have not begun."""
+        with self._changed:
+            self._waiting += alone
+            try:
+                self._changed.wait_for(lambda: self._is_free(alone=alone))
+            finally:
+                self._waiting -= alone
+            self._alone = alone
+            self._side_by_side += not alone
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._alone = False
+                self._side_by_side -= not alone
+                self._changed.notify_all()
+
+    def _is_free(self, *, alone: bool) -> bool:
+        return not self._alone and not (self._side_by_side if alone else self._waiting)
 
 
 @dataclass(frozen=True, slots=True)

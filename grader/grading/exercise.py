@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from grader.checks.base import CheckContext, NotAllowed, NotChecked, examine
 from grader.course.models import Exercise
@@ -11,6 +11,7 @@ from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
 from grader.grading.scoring import NOT_BUILT, Outcome, blocked, score_exercise, total
 from grader.models import (
+    Built,
     CheckStatus,
     ExerciseReport,
     ExerciseStatus,
@@ -18,6 +19,7 @@ from grader.models import (
     Observation,
     Refusal,
     Request,
+    RunRequest,
 )
 from grader.submissions.models import RefusedFolder
 
@@ -115,3 +117,28 @@ def _drive(check: Check, context: CheckContext, observe: Observe) -> Finding:
         return finding
     finally:
         generator.close()
+
+
+# ── from memory ─────────────────────────────────────────────────────────────────────────
+
+
+class NotObserved(EnvironmentProblem):
+    """A stored grading has no observation of what a check asks for now; it needs a new run."""
+
+
+def replay(seen: Mapping[Request, Observation]) -> Observe:
+    """An observer that answers from what was stored, without an engine."""
+
+    def observe(request: Request) -> Observation:
+        if request in seen:
+            return seen[request]
+        if (
+            isinstance(request, RunRequest)
+            and not request.existing_image
+            and not isinstance(seen.get(request.build), Built)
+        ):
+            raise NotChecked
+        message = "What this check asks for was not observed when the submission was graded; grade it again."
+        raise NotObserved(message)
+
+    return observe

@@ -25,7 +25,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
 from grader.checks import CHECK_KINDS, REASONS
-from grader.checks.inputs import Inputs
+from grader.checks.base import Inputs
 from grader.course import models as spec
 from grader.course.registry import Check
 

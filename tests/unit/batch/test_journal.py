@@ -16,8 +16,7 @@ from grader.course.cases import probe_nonce
 from grader.course.models import Limits
 from grader.engine.protocol import Sandbox
 from grader.grading.executor import Engines
-from grader.grading.exercise import grade_exercise
-from grader.grading.replay import replay
+from grader.grading.exercise import grade_exercise, replay
 from grader.grading.session import Result, grade_one
 from grader.models import (
     BuildFailed,

@@ -11,8 +11,7 @@ from hypothesis import given as with_any
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from grader.checks.base import docker_run, docker_runs
-from grader.checks.inputs import given, sales_file
+from grader.checks.base import docker_run, docker_runs, given, sales_file
 from grader.checks.output import Predicts
 from grader.grading.exercise import grade_exercise
 from grader.models import Case, FolderMount, MemoryFile, RunOutcome, RunRequest

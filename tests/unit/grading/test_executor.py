@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from threading import Barrier, BrokenBarrierError
 from typing import Any
 
 import pytest
@@ -16,9 +18,8 @@ from grader.course.models import BaseImage, Limits
 from grader.engine.http import Answer
 from grader.engine.protocol import Sandbox
 from grader.errors import EngineError
-from grader.grading.executor import Engines, Executor
-from grader.grading.exercise import grade_exercise
-from grader.grading.replay import NotObserved, replay
+from grader.grading.executor import BuildTurns, Engines, Executor
+from grader.grading.exercise import NotObserved, grade_exercise, replay
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -176,6 +177,35 @@ def test_a_file_is_changed_in_a_way_that_no_builder_has_seen_before() -> None:
     plain, changed, plain_again, changed_again = contexts
     assert plain == plain_again
     assert len({plain, changed, changed_again}) == 3
+
+
+# ── builds side by side, unless one has to run alone ────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "together"), [(False, False, True), (False, True, False), (True, True, False)]
+)
+def test_two_builds_meet_only_if_neither_runs_alone(one: bool, other: bool, together: bool) -> None:
+    turns = BuildTurns()
+    inside = Barrier(2)
+
+    def meets(alone: bool) -> bool:
+        with turns.turn(alone=alone):
+            try:
+                inside.wait(5 if together else 0.2)
+            except BrokenBarrierError:
+                return False
+            return True
+
+    with ThreadPoolExecutor(2) as pool:
+        assert set(pool.map(meets, [one, other])) == {together}
+
+
+def test_a_turn_ends_also_with_an_error() -> None:
+    turns = BuildTurns()
+    for alone in (True, False, True):
+        with pytest.raises(ValueError, match="x"), turns.turn(alone=alone):
+            raise ValueError("x")
 
 
 # ── giving back ─────────────────────────────────────────────────────────────────────────
