@@ -23,19 +23,17 @@ def make_folder(path: Path) -> None:
         raise UsageError(message) from error
 
 
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file under a temporary name and rename it: nobody ever reads half of it.
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file, text as UTF-8, under a temporary name and rename it: nobody ever reads half of it.
 
     Raises `UsageError` with the reason (no room, read-only) where it cannot be written.
     """
     make_folder(path.parent)
     temporary: Path | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=_BEGUN, delete=False, encoding="utf-8", newline=""
-        ) as file:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=_BEGUN, delete=False) as file:
             temporary = Path(file.name)
-            file.write(text)
+            file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
             os.fsync(file.fileno())
         failpoint("file-written")

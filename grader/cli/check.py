@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -24,16 +24,18 @@ from grader.cli.common import (
     terminal,
 )
 from grader.cli.console import Console
+from grader.cli.progress import Kept, after_attempt, next_exercise, read_progress, what_changed, write_progress
 from grader.cli.wiring import GradingSettings, open_session
+from grader.course.folder import CourseFolder
 from grader.course.models import Course
-from grader.errors import EngineError, UsageError
+from grader.errors import EngineError, GraderError, UsageError
 from grader.grading.scoring import Details, for_student
 from grader.grading.session import grade_submission
 from grader.models import Report
-from grader.reports import wording as words
 from grader.reports.json import to_json
-from grader.reports.text import TextOptions, report_lines
-from grader.submissions.models import ExerciseFiles, Submission
+from grader.reports.text import TextOptions, first_failed, first_unfinished, report_lines
+from grader.sandbox.compose_policy import COMPOSE_NAMES
+from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import Target, find_target
 
 
@@ -49,6 +51,7 @@ class CheckOptions:
     exit_zero: bool
     form: Literal["text", "json"] = "text"
     watch: bool = False
+    hint: bool = False
     everything: bool = False
     verbose: bool = False
 
@@ -56,7 +59,7 @@ class CheckOptions:
 @click.command(
     epilog=examples(
         "grader check",
-        "grader check 3.1.4",
+        "grader check 3.1.4 --hint",
         "grader check my-work --exercise 3.1.4 --exercise 3.1.5",
         "grader check --format json > report.json",
     ),
@@ -72,24 +75,25 @@ class CheckOptions:
     "--details", type=DETAILS, default="full", show_default=True,
     help="How much a failed check tells: all, not what was expected, or nothing.",
 )  # fmt: skip
+@click.option("--hint", is_flag=True, help="Give the next step of the hint for the first failure.")
 @click.option("--all", "everything", is_flag=True, help="Show every check in full, not just the first failure.")
 @click.option("--verbose", is_flag=True, help="Also show the engine, its builder and the seed.")
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
 @exit_zero_option
 @click.pass_obj
 def command(course: Path | None, /, **given: Any) -> int:
-    """Check your own work. PATH is an exercise's folder or a folder of them (default: here)."""
+    """Check your own work.
+
+    PATH is an exercise's folder or a folder of them (default: here), or an exercise's ID, whose folder may be here,
+    above, or beside this one.
+    """
     options = CheckOptions(course=course, **given)
     if options.seed is None:  # the same figures each time that it watches
         options = replace(options, seed=fresh_seed())
     console = terminal()
     graded = _check(console, options)
-    for _ in _changes(console, options.path or Path()) if options.watch else ():
-        console.clear()
-        before, graded = graded, _check(console, options)
-        if graded.report.score != before.report.score:
-            points = f"{words.number(before.report.score)} → {words.number(graded.report.score)} points."
-            console.note(points, "passed" if graded.report.score > before.report.score else "failed")
+    if options.watch:
+        graded = _watch(console, options, graded)
     return exit_code(graded.report, exit_zero=options.exit_zero)
 
 
@@ -101,15 +105,20 @@ class Graded:
     report: Report
     course: Course
 
+    def line(self, exercise: str, file: str, line: int) -> str:
+        """A line of a submitted file, from 1; "" where there is none."""
+        found = next((one for one in self.target.submission.exercises if one.exercise == exercise), None)
+        content = found.content(file) if isinstance(found, ExerciseFiles) else None
+        lines = (content or b"").decode("utf-8", "replace").splitlines()
+        return lines[line - 1] if 0 < line <= len(lines) else ""
+
 
 def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Graded:
     """Read what the path holds and grade it.
 
     With `every`, exercises that are asked for and absent count as not submitted.
     """
-    folder = course_at(options.course)
-    selected = chosen_exercises(folder, options.exercises)
-    target = find_target(options.path or Path(), folder.course, selected, every=every)
+    folder, target = _find_target(options, every=every)
     seed = fresh_seed() if options.seed is None else options.seed
     settings = GradingSettings(folder=folder, exercises=target.exercises, seed=seed, whose="own")
     report: Report | None = None
@@ -124,52 +133,120 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
     return Graded(target, for_student(report, options.details), folder.course)
 
 
-def text_options(graded: Graded, width: int, *, everything: bool, verbose: bool) -> TextOptions:
-    """How a report is shown of which the submitted files are at hand."""
-    return TextOptions(
-        width=width,
-        everything=everything,
-        verbose=verbose,
-        source=functools.partial(_line_of, graded.target.submission),
-        then=_then(graded),
-    )
-
-
-def _line_of(submission: Submission, exercise: str, file: str, line: int) -> str:
-    """A line of a submitted file; "" where there is none."""
-    found = next((one for one in submission.exercises if one.exercise == exercise), None)
-    content = found.content(file) if isinstance(found, ExerciseFiles) else None
-    lines = (content or b"").decode("utf-8", "replace").splitlines()
-    return lines[line - 1] if 0 < line <= len(lines) else ""
-
-
-def _then(graded: Graded) -> str:
-    """What comes after full marks in one exercise: the course's next one."""
-    ids = [exercise.id for exercise in graded.course.exercises]
-    done = [exercise.id for exercise in graded.report.exercises]
-    after = ids[ids.index(done[-1]) + 1 :] if len(done) == 1 and done[0] in ids else []
-    return f"`grader start {after[0]}` begins the next exercise." if after else ""
+def _find_target(options: CheckOptions, *, every: bool) -> tuple[CourseFolder, Target]:
+    folder = course_at(options.course)
+    selected = chosen_exercises(folder, options.exercises)
+    return folder, find_target(options.path or Path(), folder.course, selected, every=every)
 
 
 def _check(console: Console, options: CheckOptions) -> Graded:
-    """Grade once, and show the report."""
+    """Grade once, show the report, and keep the points on this machine."""
     graded = grade_path(console, options, every=bool(options.exercises))
+    before = read_progress(graded.course)
+    folders = {one.exercise: str(Path(one.folder).resolve()) for one in graded.target.submission.exercises}
+    now = after_attempt(before, graded.report, folders)
+    hint_step = _next_hint(now, graded.report, more=options.hint)
+    write_progress(graded.course, now)
     if options.form == "json":
         console.data(to_json(graded.report))
-    else:
-        shown = text_options(graded, console.width, everything=options.everything, verbose=options.verbose)
-        console.write(report_lines(graded.report, shown))
+        return graded
+    changed = {one.id: what_changed(before.get(one.id, Kept()), one) for one in graded.report.exercises}
+    shown = TextOptions(
+        width=console.width,
+        everything=options.everything,
+        verbose=options.verbose,
+        hint_step=hint_step,
+        changed=changed,
+        source=graded.line,
+        then=_then(graded, now),
+    )
+    if options.watch:
+        console.clear()
+    console.write(report_lines(graded.report, shown))
     return graded
 
 
-def _changes(console: Console, path: Path) -> Iterator[object]:
-    """Something for each time that files below `path` change; says that it waits; ends with Ctrl-C."""
+def _next_hint(progress: dict[str, Kept], report: Report, *, more: bool) -> int:
+    """How much of the first failure's hint is shown, which is kept in `progress`: as before, or one step `more`.
+
+    Another failure begins with the first step again.
+    """
+    exercise = first_unfinished(report)
+    failed = first_failed(exercise)
+    kept = progress.get(exercise.id) if exercise else None
+    if exercise is None or failed is None or kept is None:
+        return 0
+    about = f"{failed.id} {failed.reason}"
+    step = (kept.hint_step if kept.hinted == about else 0) + more
+    progress[exercise.id] = replace(kept, hinted=about, hint_step=step)
+    return step
+
+
+def _then(graded: Graded, progress: Mapping[str, Kept]) -> str:
+    """What comes after full marks."""
+    following = next_exercise(
+        graded.course, progress, graded.report.exercises[-1].id if graded.report.exercises else ""
+    )
+    if following is None:
+        return "all exercises have full marks: `grader submit` makes a zip to hand in."
+    return f"full marks. {following.id} ({following.title}) comes next: `grader next`"
+
+
+# ── watching ────────────────────────────────────────────────────────────────────────────
+
+
+def _watch(console: Console, options: CheckOptions, graded: Graded) -> Graded:
+    """Check again whenever what is handed in changes, until Ctrl-C; gives the last report."""
+    changes = _changes(graded.target, options)
+    try:
+        while True:
+            with console.waiting(f"Watching {', '.join(one.id for one in graded.target.exercises)}. Ctrl-C stops."):
+                next(changes)
+            try:
+                graded = _check(console, options)
+            except GraderError as error:  # such as an engine that is away: the next change is another attempt
+                console.note(f"grader: {error}", "failed")
+    except KeyboardInterrupt:
+        console.note("Stopped watching.", "faint")
+        return graded
+
+
+def _changes(target: Target, options: CheckOptions) -> Iterator[None]:
+    """Something for each time that what is handed in has changed."""
     try:
         from watchfiles import watch
     except ImportError as error:
         raise UsageError("--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'") from error
-    waiting = f"Watching {path.resolve().name} for changes; Ctrl-C stops."
-    console.note(waiting, "faint")
-    for change in watch(path):
-        yield change
-        console.note(waiting, "faint")
+    seen = _handed_in(target)
+    for _ in watch(*{Path(one.folder) for one in target.submission.exercises}, debounce=_DEBOUNCE):
+        with suppress(UsageError):  # a folder that is just being moved or written anew
+            now = _handed_in(_find_target(options, every=False)[1])
+            if now != seen:
+                seen = now
+                yield
+
+
+def _handed_in(target: Target) -> set[object]:
+    """The deliverables, and beside them what a Dockerfile or Compose file names, and modules of Python.
+
+    What an editor, a run or a cache leaves in the folder is not among them.
+    """
+    found: set[object] = set()
+    for one in target.submission.exercises:
+        if not isinstance(one, ExerciseFiles):
+            found.add(one)
+            continue
+        named = {*next(exercise for exercise in target.exercises if exercise.id == one.exercise).files, *_NAMING}
+        text = b"\n".join(file.content for file in one.files if file.path in _NAMING)
+        found |= {
+            (one.exercise, file)
+            for file in one.files
+            if file.path in named or file.path.endswith(".py") or file.path.partition("/")[0].encode() in text
+        }
+    return found
+
+
+_NAMING = ("Dockerfile", "dockerfile", "Dockerfile.dockerignore", ".dockerignore", *COMPOSE_NAMES)
+"""Files that say which others count."""
+_DEBOUNCE = 100
+"""Milliseconds for which changes are gathered: an editor writes several times for each save."""

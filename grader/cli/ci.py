@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from grader.cli.check import CheckOptions, Graded, grade_path, text_options
+from grader.cli.check import CheckOptions, Graded, grade_path
 from grader.cli.common import (
     ANY_PATH,
     DETAILS,
@@ -26,7 +26,7 @@ from grader.files import write_whole
 from grader.reports.github import escaped_log, job_summary, workflow_commands
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
-from grader.reports.text import plain, report_lines
+from grader.reports.text import TextOptions, plain, report_lines
 from grader.submissions.models import Submission
 
 
@@ -60,7 +60,8 @@ def _show(console: Console, graded: Graded) -> None:
     speak to the platform.
     """
     report = graded.report
-    text = plain(report_lines(report, text_options(graded, console.width, everything=True, verbose=True)))
+    options = TextOptions(width=console.width, everything=True, verbose=True, source=graded.line)
+    text = plain(report_lines(report, options))
     if os.environ.get("GITHUB_ACTIONS") != "true":
         console.data(text)
         return

@@ -98,6 +98,17 @@ class Console:
             _print(self._err, ((style, line),))
 
     @contextmanager
+    def waiting(self, text: str) -> Iterator[None]:
+        """Show that something is waited for, until it has come."""
+        if not self.live:
+            self.note(text)
+            yield
+            return
+        spinner = Spinner("line", Text(sanitize_line(text), style="dim"))
+        with Live(spinner, console=self._err, refresh_per_second=8, transient=True, redirect_stdout=False):
+            yield
+
+    @contextmanager
     def checking(self) -> Iterator[Emit]:
         """A listener for `grader check`: one live line says what is done and for how many seconds."""
         with self._showing(_Work(None, self._clock)) as emit:

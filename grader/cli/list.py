@@ -1,4 +1,4 @@
-"""`grader list`: the exercises with their points."""
+"""`grader list`: the exercises with their points, and what is done."""
 
 from __future__ import annotations
 
@@ -7,17 +7,29 @@ from pathlib import Path
 import click
 
 from grader.cli.common import course_at, examples, terminal
+from grader.cli.progress import Kept, read_progress
+from grader.reports import wording as words
 from grader.reports.text import table_lines
 
 
 @click.command("list", epilog=examples("grader list"))
 @click.pass_obj
 def command(course: Path | None) -> int:
-    """List the exercises with their points."""
+    """List the exercises with their points, and the points you have."""
     found = course_at(course).course
     console = terminal()
     console.write([(("heading", found.title),)])
-    rows = [(one.id, one.title, f"{one.points:g}{' bonus' if one.bonus else ''}") for one in found.exercises]
-    console.write(table_lines(("Exercise", "Title", "Points"), rows))
-    console.note("Read one with `grader show ID`, begin with `grader start ID`.")
+    progress = read_progress(found)
+    scores = {exercise.id: progress.get(exercise.id, Kept()).score for exercise in found.exercises}
+    rows = [
+        (
+            one.id,
+            one.title,
+            f"{one.points:g}{' bonus' if one.bonus else ''}",
+            "" if (score := scores[one.id]) is None else f"{words.number(score)}{' ✓' if score == one.points else ''}",
+        )
+        for one in found.exercises
+    ]
+    console.write(table_lines(("Exercise", "Title", "Points", "Yours"), rows))
+    console.note("Read one with `grader show ID`, begin with `grader start ID`; `grader next` names the next one.")
     return 0

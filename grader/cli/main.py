@@ -32,6 +32,9 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "show": "Show one exercise's text.",
         "start": "Copy an exercise's starter files.",
         "check": "Check your own work.",
+        "next": "Say which exercise is next.",
+        "progress": "Show how far you are.",
+        "submit": "Make a zip to hand in.",
         "explain": "Explain an exercise, or why a check failed.",
     },
     "For instructors": {

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
@@ -83,7 +83,7 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
     libraries.
     """
     with open_engine() as host, ExitStack() as stack:
-        cases = settings.cases or expected_cases(settings.folder.predictor, settings.exercises, settings.seed)
+        cases = settings.cases or _expected(settings.folder.predictor, tuple(settings.exercises), settings.seed)
         source = PrivateSource(settings.folder, host, BaseImageSupply(settings.folder, host, say), say)
         building: _HostEngine | _RenewableEngine = (
             stack.enter_context(_RenewableEngine(source)) if settings.tier == "private" else _HostEngine(host)
@@ -102,6 +102,10 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
         )
         for warning in building.engine.warnings:
             say(f"The engine warns: {warning}")
+
+
+_expected = lru_cache(maxsize=1)(expected_cases)
+"""The same figures have the same answers; `check --watch` asks again and again."""
 
 
 def _look_at(engine: DockerEngine) -> ScriptSeen:

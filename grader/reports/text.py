@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 import textwrap
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from grader.checks.base import NOTE
@@ -68,7 +68,8 @@ class TextOptions:
     `width` is in terminal columns; what is narrower than 40 is treated as 40. `everything` shows every check in full,
     not just the first failure. `verbose` adds the engine, the builder and the seed. `source` gives a line to quote,
     from the exercise's id, the file's path and the line's number (from 1), or "". `hint_step` is how much of the hint
-    is shown (see `hint_steps`), `changed` what is different from the last check, `then` what to do after full marks.
+    is shown (see `hint_steps`), `changed` what is different from the last check, by the exercise's id, `then` what to
+    do after full marks.
     """
 
     width: int = 80
@@ -76,7 +77,7 @@ class TextOptions:
     verbose: bool = False
     source: Callable[[str, str, int], str] = _no_source
     hint_step: int = 0
-    changed: str = ""
+    changed: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
 
 
@@ -187,12 +188,12 @@ def hint_steps(check: CheckVerdict) -> list[str]:
         if len(nudge) + len(sentence) > _NUDGE:
             break
         nudge += f" {sentence}"
-    whole = f"Hint: {hint}" if hint else ""
-    steps = [f"Hint: {nudge} (More: --hint)", whole] if nudge != hint else [whole]
+    steps = [f"Hint: {hint}" if hint else ""]
+    if nudge != hint:
+        steps.insert(0, f"Hint: {nudge}")
     if check.reason in REASONS:
-        code = REASONS[check.reason].code
-        steps.append(f"{whole}\nThe handbook explains it: `grader explain {code}`".strip())
-    return steps
+        steps.append(f"{steps[-1]}\nThe handbook explains it: `grader explain {REASONS[check.reason].code}`".strip())
+    return [*(f"{step} (More: --hint)".strip() for step in steps[:-1]), steps[-1]]
 
 
 def _quoted(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
@@ -285,7 +286,7 @@ def _heading(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
     title = sanitize_line(exercise.title + words.bonus_note(exercise))
     score = words.points(exercise.score, exercise.max_score)
     yield from spread(label, "heading", title, (style, score), options.width)
-    yield from paragraph("faint", sanitize(options.changed), "", options.width)
+    yield from paragraph("faint", sanitize(options.changed.get(exercise.id, "")), "", options.width)
     note = words.exercise_note(exercise)
     if note:
         text = f"{words.status_word(exercise.status).capitalize()}. {note}"

@@ -46,9 +46,9 @@ MAX_SERVICES = 8
 MAX_REPLICAS = 4
 """Containers of one service. Exercises have one; with eight services, that is half of what the proxy lets be made."""
 
-_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
 """In the order in which Compose looks for them (https://docs.docker.com/reference/cli/docker/compose/)."""
-_ADDED_NAMES = (
+_ADDEDCOMPOSE_NAMES = (
     *("compose.override.yml", "compose.override.yaml"),
     *("docker-compose.override.yml", "docker-compose.override.yaml"),
 )
@@ -71,13 +71,13 @@ class Judged:
 
 def compose_file(files: ExerciseFiles) -> str:
     """The name of the file that Compose takes, "" if there is none."""
-    return next((name for name in _NAMES if files.content(name) is not None), "")
+    return next((name for name in COMPOSE_NAMES if files.content(name) is not None), "")
 
 
 def compose_files(files: ExerciseFiles) -> tuple[str, ...]:
     """The files that Compose reads: that one, and the first one that it adds to it."""
     first = compose_file(files)
-    added = [name for name in _ADDED_NAMES if files.content(name) is not None]
+    added = [name for name in _ADDEDCOMPOSE_NAMES if files.content(name) is not None]
     return (first, *added[:1]) if first else ()
 
 

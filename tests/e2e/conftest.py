@@ -77,7 +77,7 @@ def grader(tmp_path: Path) -> Grader:
         command = (sys.executable, "-m", "grader", *words)
         with start(
             *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state"), **environment},
         ) as process:  # fmt: skip
             try:
                 printed, said = process.communicate(timeout=300)

@@ -55,7 +55,8 @@ def test_the_first_failure_has_all_that_is_needed_to_fix_it_on_one_screen() -> N
             exec: "100": executable file not found in $PATH
 
   Hint: Arguments behind the image's name replace CMD, but they are appended to
-  ENTRYPOINT. Which of the two should hold the command that always runs?
+  ENTRYPOINT. Which of the two should hold the command that always runs? (More:
+  --hint)
   Try it:
   docker build -q -t sales-predictor . && docker run --rm sales-predictor 100 120 110
 
@@ -72,9 +73,9 @@ def test_a_hint_comes_in_steps() -> None:
     nudge, whole, section = hint_steps(check)
     assert len(nudge) < 300
     assert nudge.endswith("sentence that is long. (More: --hint)")
-    assert whole == f"Hint: {hint}"
-    assert section == f"{whole}\nThe handbook explains it: `grader explain D104`"
-    assert hint_steps(replace(check, hint="Short.")) == ["Hint: Short.", section.replace(hint, "Short.")]
+    assert whole == f"Hint: {hint} (More: --hint)"
+    assert section == f"Hint: {hint}\nThe handbook explains it: `grader explain D104`"
+    assert len(hint_steps(replace(check, hint="Short."))) == 2
     assert hint_steps(replace(check, hint="", reason="")) == [""]
 
 
