@@ -26,8 +26,7 @@ import yaml
 from grader.cli.common import chosen_exercises, course_at, terminal
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.models import Exercise
-from grader.dockerfile.models import Dockerfile
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, parse
 from grader.events import silent
 from grader.grading.session import Session, grade_one
 from grader.models import CheckStatus, ExerciseStatus

@@ -8,8 +8,7 @@ from typing import Literal
 
 import yaml
 
-from grader.dockerfile.models import Dockerfile, Unparsable
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.dockerfile.policy import judge_dockerfile
 
 ALLOWED = ("near:latest", "near:2")

@@ -10,7 +10,7 @@ from pathlib import Path
 from grader.batch.journal import Graded, Journal
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
-from grader.course.folder import CourseFolder
+from grader.course.loader import CourseFolder
 from grader.course.models import Course, Exercise
 from grader.course.oracle import expected_cases
 from grader.errors import UsageError

@@ -15,9 +15,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from grader.course.models import Course, Exercise
-from grader.course.registry import Check, register_kind
-from grader.course.types import AbsolutePath
-from grader.dockerfile.models import Dockerfile
+from grader.course.registry import AbsolutePath, Check, register_kind
+from grader.dockerfile.parser import Dockerfile
 from grader.models import (
     BuildFailed,
     BuildRequest,

@@ -18,8 +18,7 @@ from grader.checks.base import (
     docker_inspect,
     judged,
 )
-from grader.course.registry import Check, reason
-from grader.course.types import AbsolutePath
+from grader.course.registry import AbsolutePath, Check, reason
 from grader.models import BuildFailed, BuildStep, Finding
 from grader.sanitize import TEXT_LIMIT
 

@@ -22,7 +22,7 @@ from grader.checks.compare import lines
 from grader.checks.probe import probe
 from grader.checks.python_source import libraries_of
 from grader.course.registry import Check, reason
-from grader.dockerfile.models import Dockerfile
+from grader.dockerfile.parser import Dockerfile
 from grader.errors import EngineError
 from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, MemoryFile, RunRequest
 

@@ -30,8 +30,7 @@ from grader.checks.base import (
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
 from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, unreadable_line
-from grader.course.registry import Check, reason
-from grader.course.types import ImageName, Name
+from grader.course.registry import Check, ImageName, Name, reason
 from grader.dockerfile.image_names import is_allowed, is_called, normalised, split_reference
 from grader.models import (
     Built,

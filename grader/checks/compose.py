@@ -24,8 +24,7 @@ from grader.checks.base import (
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
-from grader.course.registry import Check, reason
-from grader.course.types import Name
+from grader.course.registry import Check, Name, reason
 from grader.models import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen, TimedOut
 from grader.sandbox.compose_policy import compose_file
 

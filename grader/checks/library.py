@@ -27,8 +27,7 @@ from grader.checks.base import (
 from grader.checks.diagnosis import MODULE_MISSING, ended, excerpt, python_error
 from grader.checks.probe import NOT_IMPORTABLE, ProbeCheck, Probed, ReadsPackages, probe, proved, without_proofs
 from grader.checks.python_source import Uses, uses_of
-from grader.course.registry import Check, reason
-from grader.course.types import Name
+from grader.course.registry import Check, Name, reason
 from grader.dockerfile.policy import judge_dockerfile
 from grader.models import Exited, Finding, MemoryFile, RunOutcome, RunRequest
 

@@ -32,8 +32,7 @@ from grader.checks.base import (
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
 from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, place, with_location
 from grader.course.cases import draw_text
-from grader.course.registry import Check, reason
-from grader.course.types import AbsolutePath, Name
+from grader.course.registry import AbsolutePath, Check, Name, reason
 from grader.models import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
 VARIABLE_NOT_SET = reason(

@@ -48,8 +48,7 @@ from grader.checks.diagnosis import (
     shown_command,
     with_location,
 )
-from grader.course.registry import Check, reason
-from grader.course.types import AbsolutePath, ImageName, Name
+from grader.course.registry import AbsolutePath, Check, ImageName, Name, reason
 from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
 
 SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")

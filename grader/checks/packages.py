@@ -23,9 +23,8 @@ from grader.checks.base import (
 from grader.checks.diagnosis import FILE_MISSING
 from grader.checks.poetry_lock import Unlockable, locked, package_names
 from grader.checks.probe import ReadsPackages, probe
-from grader.course.registry import Check, reason
-from grader.course.types import Name
-from grader.dockerfile.models import Dockerfile, Instruction
+from grader.course.registry import Check, Name, reason
+from grader.dockerfile.parser import Dockerfile, Instruction
 from grader.models import Finding
 
 NOT_AS_LOCKED = reason(

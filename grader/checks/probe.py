@@ -38,8 +38,7 @@ from grader.checks.base import (
 from grader.checks.compare import is_prediction_line, lines
 from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, shown_command, with_location
 from grader.checks.output import Predicts
-from grader.course.registry import Check, reason
-from grader.course.types import AbsolutePath, MinorVersion, Name
+from grader.course.registry import AbsolutePath, Check, MinorVersion, Name, reason
 from grader.models import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
 
 SCRIPT_ABSENT = reason("D125", "script_absent", "The script is nowhere in the image.")

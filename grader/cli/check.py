@@ -26,7 +26,7 @@ from grader.cli.common import (
 from grader.cli.console import Console
 from grader.cli.progress import Kept, after_attempt, next_exercise, read_progress, what_changed, write_progress
 from grader.cli.wiring import GradingSettings, open_session
-from grader.course.folder import CourseFolder
+from grader.course.loader import CourseFolder
 from grader.course.models import Course
 from grader.errors import EngineError, GraderError, UsageError
 from grader.grading.scoring import Details, for_student

@@ -13,7 +13,7 @@ import click
 
 from grader.checks import REASONS
 from grader.cli.console import Console
-from grader.course.folder import CourseFolder, open_course
+from grader.course.loader import CourseFolder, open_course
 from grader.course.models import Exercise
 from grader.errors import EnvironmentProblem, UsageError
 from grader.models import ExerciseStatus, Report

@@ -22,7 +22,7 @@ from grader.cli.common import course_at, examples, terminal
 from grader.cli.console import Console
 from grader.cli.proving import known_limits
 from grader.cli.wiring import host_engines, open_engine, trial_engine
-from grader.course.folder import CourseFolder
+from grader.course.loader import CourseFolder
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError, EnvironmentProblem

@@ -9,7 +9,7 @@ import click
 from grader.base_images.provider import base_of, plain_names
 from grader.cli.common import course_at, examples, terminal
 from grader.cli.wiring import base_images, open_engine
-from grader.course.folder import CourseFolder
+from grader.course.loader import CourseFolder
 from grader.course.models import BaseImage
 from grader.errors import UsageError
 from grader.reports.text import table_lines

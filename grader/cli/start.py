@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from grader.cli.common import ANY_PATH, chosen_exercises, course_at, examples, terminal
-from grader.course.folder import start_exercise
+from grader.course.loader import start_exercise
 from grader.course.models import Course, Exercise, folder_key
 from grader.errors import UsageError
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Self
 
 from grader.base_images.provider import BaseImages, base_of
-from grader.course.folder import CourseFolder
+from grader.course.loader import CourseFolder
 from grader.course.models import Exercise, Limits
 from grader.course.oracle import expected_cases
 from grader.engine.build.context import make_job

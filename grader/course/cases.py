@@ -20,7 +20,7 @@ from grader.models import Case
 
 if TYPE_CHECKING:
     from grader.course.models import CaseSpec, Exercise
-    from grader.course.types import Shape
+    from grader.course.registry import Shape
 
 _HIGHEST_CENTS = 2_000_000
 """20 000.00. EXERCISES.md allows 100 000; below this the tolerance stays under 0.03, so that

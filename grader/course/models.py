@@ -13,8 +13,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from annotated_types import Ge, Gt, Le, MinLen
 from pydantic import Field
 
-from grader.course.registry import Check
-from grader.course.types import STRICT, Figure, Identifier, ImagePattern, MinorVersion, Name, Shape
+from grader.course.registry import STRICT, Check, Figure, Identifier, ImagePattern, MinorVersion, Name, Shape
 
 
 def folder_key(name: str) -> str:

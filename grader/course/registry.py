@@ -9,14 +9,29 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Union, get_args, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Union, get_args, get_type_hints
 
-from annotated_types import Ge
-
-from grader.course.types import STRICT, Identifier, Name
+from annotated_types import Ge, Le, MinLen
+from pydantic import StringConstraints
 
 if TYPE_CHECKING:
     from pydantic_core import CoreSchema
+
+STRICT: dict[str, Any] = {"extra": "forbid"}
+"""Read by pydantic from `__pydantic_config__`: unknown keys are mistakes."""
+
+Name = Annotated[str, MinLen(1)]
+Identifier = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9-][A-Za-z0-9.-]*$")]
+"""Safe as the name of a folder. `grader.course.validation` says each of these patterns in words."""
+AbsolutePath = Annotated[str, StringConstraints(pattern=r"^/$|^(/\.?[A-Za-z0-9_-][A-Za-z0-9_.-]*)+$")]
+ImageName = Annotated[str, StringConstraints(pattern=r"^([a-z0-9][a-z0-9._-]*:[A-Za-z0-9_.-]+)?$")]
+MinorVersion = Annotated[str, StringConstraints(pattern=r"^[0-9]+\.[0-9]+$")]
+ImagePattern = Annotated[
+    str, StringConstraints(pattern=r"^([a-z0-9.-]+:[0-9]+/)?[a-z0-9*][a-z0-9._*/-]*(:[A-Za-z0-9_.*-]+)?$")
+]
+Figure = Annotated[float, Ge(0), Le(100_000)]
+"""A weekly figure; the range is that of EXERCISES.md, "Weeks"."""
+Shape = Literal["rising", "falling", "noisy"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

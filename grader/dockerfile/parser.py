@@ -14,23 +14,209 @@ import codecs
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from typing import Literal
 
-from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, parse_dockerfile_ast
+from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, ShellLex, parse_dockerfile_ast
 
-from grader.dockerfile.models import (
-    CannotParse,
-    Dockerfile,
-    Feature,
-    FeatureName,
-    Flag,
-    Heredoc,
-    Instruction,
-    Stage,
-    Unparsable,
-)
-from grader.dockerfile.stages import Defaults, note_default, read_stage
+from grader.dockerfile.image_names import reference_problem
+
+FeatureName = Literal["heredoc", "mount", "chmod", "link"]
+
+
+@dataclass(frozen=True, slots=True)
+class Unparsable:
+    """The Dockerfile cannot be read, so it does not build. `line` counts from 1.
+
+    With `unsafe`, it must not even be tried: it is far too large, or another program than Docker's is to read it.
+    """
+
+    message: str
+    line: int | None = None
+    unsafe: bool = False
+    path: str = "Dockerfile"
+
+
+@dataclass(frozen=True, slots=True)
+class Flag:
+    """`--name=value` before an instruction's arguments; `value` is empty where there is no `=`."""
+
+    name: str
+    value: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Heredoc:
+    """`<<NAME` and the lines up to the one that is NAME, with their line ends."""
+
+    name: str
+    body: str
+
+
+@dataclass(frozen=True, slots=True)
+class Instruction:
+    """One instruction, with its continuation lines joined.
+
+    `keyword` is in upper case. `value` is what follows the flags, as written; `arguments` its words, or the strings of
+    its JSON form (`json`). Words keep their quotes and `$NAME`. `stage` counts from 0 and is -1 for an ARG before the
+    first FROM. `trigger` is the instruction that an ONBUILD holds.
+    """
+
+    keyword: str
+    first_line: int
+    last_line: int
+    value: str
+    arguments: tuple[str, ...] = ()
+    flags: tuple[Flag, ...] = ()
+    heredocs: tuple[Heredoc, ...] = ()
+    json: bool = False
+    stage: int = -1
+    trigger: Instruction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """From one FROM to the next. `image` is `written` with ARG defaults put in; `name` is in lower case, or empty."""
+
+    name: str
+    image: str
+    written: str
+    platform: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """Something that not every builder knows, and the first line that uses it."""
+
+    name: FeatureName
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class Dockerfile:
+    """A Dockerfile that can be read.
+
+    `built` is what a builder is given: the same lines, with `# syntax=` as a plain comment. `escape` is the character
+    that continues lines, `path` the file's in its folder.
+    """
+
+    instructions: tuple[Instruction, ...]
+    stages: tuple[Stage, ...]
+    features: tuple[Feature, ...]
+    escape: str
+    built: bytes
+    path: str = "Dockerfile"
+
+
+class CannotParse(Exception):  # noqa: N818 - never seen outside: `parse` returns the value that it holds
+    """Ends the reading of a Dockerfile."""
+
+    def __init__(self, message: str, line: int | None = None, *, unsafe: bool = False) -> None:
+        where = "" if line is None else f"Dockerfile line {line}: "
+        self.problem = Unparsable(where + message, line, unsafe)
+        super().__init__(self.problem.message)
+
+
+_BUILDERS_OWN = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIANT|STAGE)")
+"""ARGs that the builder itself sets before the first FROM."""
+
+_MAX_WORD = 1000
+"""Characters of a value that may become part of an image's name. ARGs of `$A$A` would fill the memory."""
+
+_PLAIN_VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*(?:\}|:?[-+?]))")
+
+
+@dataclass(slots=True)
+class Defaults:
+    """The ARGs before the first FROM: known values, and names whose value is not worked out here.
+
+    `given` are the values that a build is given for some of them (`--build-arg`), which then stand before the defaults.
+    """
+
+    given: Mapping[str, str] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    declared: set[str] = field(default_factory=set)
+
+    def substituted(self, word: str, escape: str) -> str | None:
+        """`word` without quotes and with variables put in as the builder does; None where that is not done here.
+
+        Left out on purpose: `${NAME#pattern}` and its like, which not all builders know, and variables
+        that the builder sets.
+        """
+        used = _PLAIN_VARIABLE.findall(word)
+        if len(word) > _MAX_WORD or len(used) != word.count("$"):
+            return None
+        if not all(self._readable(*re.findall(r"\w+|\W+$", piece[1:].lstrip("{"))) for piece in used):
+            return None
+        try:
+            value = ShellLex(escape, env=self.values, skip_unset_env=False).process_word(word)
+        except ValueError:
+            return None
+        return value if len(value) <= _MAX_WORD else None
+
+    def _readable(self, name: str, modifier: str = "") -> bool:
+        """Whether all builders see the same value. An ARG without one is empty to some of them, and unset to others."""
+        if _BUILDERS_OWN.fullmatch(name) or name in self.unreadable:
+            return False
+        return modifier not in ("-", "+", "?") or name in self.values
+
+
+def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> None:
+    """Add what an ARG before the first FROM sets to `defaults`; nothing else may stand there."""
+    line = instruction.first_line
+    if instruction.keyword != "ARG":
+        first = "A Dockerfile begins with FROM and the name of an image."
+        raise CannotParse(f"{instruction.keyword} stands before FROM. {first}", line)
+    for word in instruction.arguments:
+        name, given, written = word.partition("=")
+        if given and _BUILDERS_OWN.fullmatch(name):
+            raise CannotParse(f"ARG {name} is set by the builder. Take another name.", line)
+        value = defaults.substituted(written, escape) if given else ""
+        if name in defaults.given:
+            given, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
+        if value is None or name in defaults.declared:  # of two without a value, builders take different ones
+            defaults.unreadable.add(name)
+        elif given:
+            defaults.values[name] = value
+        defaults.declared.add(name)
+
+
+def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Stage:
+    """The stage that a FROM begins."""
+    line = instruction.first_line
+    match instruction.arguments:
+        case (written,):
+            name = ""
+        case (written, as_word, named) if as_word.upper() == "AS":
+            name = named.lower()
+        case (written, tag) if tag.upper() != "AS" and ":" not in written and not reference_problem(f"{written}:{tag}"):
+            message = f"a colon stands between an image's name and its tag: FROM {written}:{tag}"
+            raise CannotParse(message[:200], line)
+        case _:
+            raise CannotParse("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
+    if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
+        rule = "a stage's name begins with a letter and holds only letters, digits, _ . and -"
+        raise CannotParse(f"AS {name[:60]}: {rule}.", line)
+    image = defaults.substituted(written, escape)
+    if image is None:
+        raise CannotParse(f"FROM {written[:120]}: this cannot be worked out here. Write the image's name.", line)
+    if problem := _image_problem(written, image):
+        raise CannotParse(f"FROM {written[:120]}: {problem}", line)
+    platform = next((flag.value for flag in instruction.flags if flag.name == "platform"), "")
+    return Stage(name, image, written, platform, line)
+
+
+def _image_problem(written: str, image: str) -> str:
+    if not image:
+        return "no image is named, because the ARG has no value. Give it one before FROM: ARG NAME=value"
+    reason = reference_problem(image)
+    if reason and image != written:
+        return f"this comes to {image[:120]!r}, which is no image's name: {reason}"
+    return f"this is no image's name: {reason}" if reason else ""
+
 
 MAX_BYTES = 256 * 1024
 """Bytes of a Dockerfile that are read at all; the longest honest ones have a tenth of it."""

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grader.dockerfile.image_names import is_allowed, normalised, reference_problem
-from grader.dockerfile.models import Dockerfile, Flag, Instruction, Unparsable
+from grader.dockerfile.parser import Dockerfile, Flag, Instruction, Unparsable
 from grader.models import Refusal
 
 MAX_INSTRUCTIONS = 200

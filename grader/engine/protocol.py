@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from grader.course.models import Limits
-from grader.dockerfile.models import Dockerfile
+from grader.dockerfile.parser import Dockerfile
 from grader.models import (
     BuildFailed,
     BuildStep,

@@ -22,8 +22,7 @@ from grader.course.models import BaseImage
 from grader.course.yaml_source import Document, Problem, TooLargeError, YamlError, decode, read_yaml
 from grader.dockerfile import policy
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.models import Unparsable
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Unparsable, parse
 from grader.models import MemoryFile
 from grader.sandbox.proxy.shape import (
     Check,

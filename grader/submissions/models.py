@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
-from grader.dockerfile.models import Dockerfile, Unparsable
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.models import MemoryFile, Refusal
 
 

@@ -23,10 +23,9 @@ import pytest
 
 from grader.base_images.provider import BaseImages, base_of
 from grader.checks import REASONS
-from grader.course.folder import open_course
+from grader.course.loader import open_course
 from grader.course.models import Limits
-from grader.dockerfile.models import Dockerfile
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, parse
 from grader.engine.client import connect
 from grader.engine.protocol import BuildJob
 from grader.models import Built

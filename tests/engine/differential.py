@@ -16,8 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.models import Dockerfile
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, parse
 from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.build import unsupported
 from grader.engine.client import connect

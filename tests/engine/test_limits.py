@@ -12,7 +12,7 @@ import pytest
 
 from grader.checks import REASONS
 from grader.cli.wiring import TrialEngine, host_engines, trial_engine
-from grader.course.folder import open_course
+from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine

@@ -10,7 +10,7 @@ import pytest
 
 from grader.checks import REASONS
 from grader.cli.wiring import GradingSettings, open_session
-from grader.course.folder import open_course
+from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.engine.client import connect
 from grader.engine.images import untag_image

@@ -14,8 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Literal, cast, get_args
 
-from grader.dockerfile.models import Dockerfile
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, parse
 from grader.engine.build.builder import Builder, BuildOrder
 from grader.engine.build.buildkit import build_with_buildkit
 from grader.engine.build.buildx import build_with_buildx, buildx_works

@@ -13,7 +13,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from grader.dockerfile.models import Dockerfile
+from grader.dockerfile.parser import Dockerfile
 from grader.engine.build.builder import SILENCE, BuildOrder, api_parameters, error_of, json_messages, outcome
 from grader.engine.build.trace import LOG_TAIL, Failure, error_line
 from grader.engine.http import Connection, Parameters, Refused, Stream, parse_time

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from grader.dockerfile import dockerignore
-from grader.dockerfile.models import Dockerfile, Unparsable
+from grader.dockerfile.parser import Dockerfile, Unparsable
 from grader.engine.protocol import BuildJob
 from grader.engine.tar import with_folders, write_tar
 from grader.models import BuildFailed, MemoryFile

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from grader.dockerfile.image_names import normalised
-from grader.dockerfile.models import Dockerfile, Instruction
+from grader.dockerfile.parser import Dockerfile, Instruction
 from grader.engine.wording import (
     BUILD_STEP,
     PARSE_ERROR,

@@ -17,8 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from grader.dockerfile.image_names import normalised
-from grader.dockerfile.models import Dockerfile, Unparsable
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.build.trace import decode_status
 from grader.engine.tar import write_tar

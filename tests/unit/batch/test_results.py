@@ -14,7 +14,7 @@ from grader.batch.journal import BatchInfo, Graded, Journal
 from grader.batch.results import course_digest, regrade, shown_changes, write_results
 from grader.checks import REASONS
 from grader.cli.main import run
-from grader.course.folder import CourseFolder, open_course
+from grader.course.loader import CourseFolder, open_course
 from grader.grading.session import Result, grade_one
 from grader.models import EngineInfo, RunOutcome, RunRequest
 from tests import reports

@@ -21,7 +21,7 @@ from grader.batch.journal import _FORMATS, Journal
 from grader.batch.roster import Plan
 from grader.cli.batch import _doubts
 from grader.cli.wiring import NOT_RUN, GradingSettings
-from grader.course.folder import CourseFolder
+from grader.course.loader import CourseFolder
 from grader.errors import UsageError
 from grader.models import ExerciseReport, RunOutcome, RunRequest
 from tests import reports

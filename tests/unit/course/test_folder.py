@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.course.folder import CourseFolder, find_course, start_exercise
+from grader.course.loader import CourseFolder, find_course, start_exercise
 from grader.errors import UsageError
 from tests.worlds import COURSE, ROOT
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.dockerfile.models import Dockerfile, Instruction, Stage, Unparsable
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, Instruction, Stage, Unparsable, parse
 from tests.dockerfiles import dockerfile as read
 
 

@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.dockerfile.models import Unparsable
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Unparsable, parse
 from grader.dockerfile.policy import PolicyResult, judge_dockerfile
 from tests.dockerfiles import ENTRIES, Entry, verdict
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from grader.dockerfile.models import Dockerfile
-from grader.dockerfile.parser import parse
+from grader.dockerfile.parser import Dockerfile, parse
 from grader.sandbox.engine_image import RELEASE, _recipe
 
 
