@@ -4,10 +4,12 @@
 read for it. `examine` judges that model, which `docker compose config` prints, by the tables below, and the Dockerfiles
 that it names by the policy for Dockerfiles. Pure: Compose runs elsewhere.
 
-There is a table for each section; a key that is in none is refused. Most of what is refused the proxy before the engine
-would refuse too: here it is said before anything is built, all at once, and in words of the Compose file. Settings that
-do no harm inside the private engine pass: `ports`, for one, since what is published there is reached from nowhere else.
-The keys are those of https://docs.docker.com/reference/compose-file/ as Compose 2.26 prints them.
+There is a table for each section; a key that is in none is refused, unless nothing is in it. Compose has seen to the
+shape of all values already, so only those are looked at by which a file could ask for too much. Most of what is refused
+the proxy before the engine would refuse too: here it is said before anything is built, all at once, and in words of the
+Compose file. Settings that do no harm inside the private engine pass: `ports`, for one, since what is published there
+is reached from nowhere else. The keys are those of https://docs.docker.com/reference/compose-file/ as Compose 2.26
+prints them.
 """
 
 from __future__ import annotations
@@ -26,16 +28,17 @@ from grader.dockerfile.parser import Unparsable, parse
 from grader.models import MemoryFile
 from grader.sandbox.proxy.shape import (
     Check,
+    Fields,
     Json,
     Refusal,
+    cannot_be_set,
+    is_nothing,
     listing,
     mapping,
     number,
     one_of,
     record,
     text,
-    truth,
-    unset,
 )
 from grader.submissions.models import ExerciseFiles
 
@@ -179,7 +182,7 @@ def examine(files: ExerciseFiles, model: bytes, images: Sequence[BaseImage]) -> 
             return Judged((f"{read}: {problem}. Not every program reads this in the same way.",))
     try:
         top = cast("Mapping[str, Any]", _without_extensions(json.loads(model)))
-        refused = [str(problem) for problem in _problems(top)]
+        refused = [*_problems(top)]
     except (ValueError, AttributeError, RecursionError):
         return Judged((f"{name}: what Compose made of it cannot be read.",))
     if refused:
@@ -194,39 +197,31 @@ def _without_extensions(value: Json) -> Json:
     return [_without_extensions(one) for one in value] if isinstance(value, list) else value
 
 
-_Table = Mapping[str, Check]
-
-
-def _problems(top: Mapping[str, Any]) -> Iterator[Refusal]:
+def _problems(top: Mapping[str, Any]) -> Iterator[str]:
     """Everything in the model that is not on the lists."""
-    sections: Mapping[str, _Table] = {"services": _SERVICE, "networks": _NETWORK, "volumes": _VOLUME}
-    for key in top.keys() - {*sections, "name", "version", "secrets", "configs"}:
-        yield Refusal(f"{key[:60]} is not available in an exercise. Leave it out")
-    for section, table in sections.items():
+    for key in top.keys() - {*_SECTIONS, "name", "version"}:
+        yield f"{key[:60]} is not available in an exercise. Leave it out"
+    for section, (table, why) in _SECTIONS.items():
         entries = top.get(section) or {}
         if len(entries) > MAX_SERVICES:
-            yield Refusal(f"there are {len(entries)} {section}; at most {MAX_SERVICES} are brought up")
+            yield f"there are {len(entries)} {section}; at most {MAX_SERVICES} are brought up"
         for name, details in entries.items():
-            yield from _entry(details or {}, table, f"{section}.{name[:60]}")
-    for section in ("secrets", "configs"):
-        for name, details in (top.get(section) or {}).items():
-            yield from _refused(_SECRET, details, f"{section}.{name[:60]}")
+            for key, value in (details or {}).items():
+                where = f"{section}.{name[:60]}.{key[:60]}"
+                if key in table:
+                    yield from _refused(table[key], value, where)
+                elif not is_nothing(value):
+                    known = why.get(key)
+                    leave = f"{where} is not available in an exercise. Leave it out"
+                    yield cannot_be_set(where, value, known) if known else leave
 
 
-def _entry(details: Mapping[str, Json], table: _Table, where: str) -> Iterator[Refusal]:
-    """Each key of one service, network or volume by itself, so that all of them are shown at once."""
-    for key, value in details.items():
-        if key not in table:
-            yield Refusal(f"{where}.{key[:60]} is not available in an exercise. Leave it out")
-        elif value is not None:
-            yield from _refused(table[key], value, f"{where}.{key}")
-
-
-def _refused(check: Check, value: Json, where: str) -> Iterator[Refusal]:
+def _refused(check: Check, value: Json, where: str) -> Iterator[str]:
     try:
-        check(value, where)
+        if value is not None:
+            check(value, where)
     except Refusal as refusal:
-        yield refusal
+        yield str(refusal)
 
 
 # ── the Dockerfiles that it names ───────────────────────────────────────────────────────
@@ -282,18 +277,13 @@ def _path(build: Mapping[str, Any]) -> str:
 
 # ── what a file may ask for ─────────────────────────────────────────────────────────────
 
-_TEXT = text()
-_TEXTS = listing(_TEXT)
 
-
-def _plain(value: Json, where: str) -> Json:
-    """A text, a number, or true or false."""
-    if isinstance(value, dict | list):
-        raise Refusal(f"{where} is a single value, not a list or a mapping")
+def _anything(value: Json, where: str) -> Json:
     return value
 
 
-_LABELS = mapping(_TEXT, _plain, nulls=True)
+def _all(names: str, check: Check = _anything) -> Fields:
+    return dict.fromkeys(names.split(), check)
 
 
 def _inside(value: Json, where: str) -> Json:
@@ -319,93 +309,21 @@ _MOUNT = record(
     {
         "type": one_of("bind", "volume", "tmpfs", why="other types reach the machine below the containers"),
         "bind": record({
-            "create_host_path": truth,
-            "selinux": one_of("z", "Z"),
+            **_all("create_host_path selinux"),
             "propagation": one_of("", "rprivate", why="mounts stay inside the container"),
         }),
-        "volume": record({"nocopy": truth}),
-        "tmpfs": record({"size": _plain, "mode": _plain}),
-        **dict.fromkeys(("source", "target", "consistency"), _TEXT),
-        "read_only": truth,
+        "volume": record(_all("nocopy")),
+        **_all("source target consistency read_only tmpfs"),
     },
     needed=("type",),
 )  # fmt: skip
 
-_SECRET_OF_SERVICE = record(dict.fromkeys(("source", "target", "uid", "gid", "mode"), _plain))
-_SECRET = record({"name": _TEXT, "file": _inside, "labels": _LABELS}, needed=("file",))
-"""A top-level secret or config: a file of the folder, and nothing from the environment or from elsewhere."""
-
-
-def _no_host(value: Json, where: str) -> Json:
-    if value == "host":
-        raise Refusal(f"{where} cannot be the host's network. Leave it out: services have a network of their own")
-    return _TEXT(value, where)
-
-
-_EXTERNAL = "nothing was made before this file is brought up. Leave `external` out, and Compose makes it"
-_DRIVER_OPTIONS = "with options of a driver, any folder, disk or network of the machine could be had. Leave them out"
-_DRIVER = "other drivers reach the machine below the containers"
-
-_VOLUME: Mapping[str, Check] = {
-    "name": _TEXT,
-    "driver": one_of("", "local", why=_DRIVER),
-    "driver_opts": unset(_DRIVER_OPTIONS),
-    "external": unset(_EXTERNAL),
-    "labels": _LABELS,
-}
-_NETWORK: Mapping[str, Check] = {
-    "name": _no_host,
-    "driver": one_of("", "bridge", why=_DRIVER),
-    "driver_opts": unset(_DRIVER_OPTIONS),
-    "external": unset(_EXTERNAL),
-    "ipam": record({
-        "driver": one_of("", "default"),
-        "config": listing(record(dict.fromkeys(("subnet", "gateway", "ip_range"), _TEXT)), most=4),
-    }),
-    **dict.fromkeys(("internal", "attachable", "enable_ipv6"), truth),
-    "labels": _LABELS,
-}  # fmt: skip
-
-# ── build ───────────────────────────────────────────────────────────────────────────────
-
 
 def _arguments(value: Json, where: str) -> Json:
     """Arguments of a build, but for those that tell BuildKit itself what to do (`BUILDKIT_SYNTAX` names a program)."""
-    mapping(_TEXT, _plain, nulls=True)(value, where)
     if own := [name for name in value if name.upper().startswith("BUILDKIT_")] if isinstance(value, dict) else []:
         raise Refusal(f"{where}.{own[0][:60]} changes how images are built. Leave it out")
     return value
-
-
-_OTHER_CACHE = "images are built from the exercise's folder alone. Leave it out"
-
-_BUILD: Mapping[str, Check] = {
-    "context": _inside,
-    **dict.fromkeys(("dockerfile", "dockerfile_inline", "target", "isolation"), _TEXT),
-    "args": _arguments,
-    "labels": _LABELS,
-    **dict.fromkeys(("no_cache", "pull"), truth),
-    **dict.fromkeys(("tags", "platforms"), _TEXTS),
-    "shm_size": _plain,
-    "network": one_of("", "default", "none", why="a build has no other network"),
-    **dict.fromkeys(("additional_contexts", "cache_from", "cache_to"), unset(_OTHER_CACHE)),
-    "ssh": unset("there are no keys here. Leave it out"),
-    "secrets": unset("there are no secrets here. Leave it out"),
-    "privileged": unset("no build has special rights here. Leave it out"),
-    "entitlements": unset("no build has special rights here. Leave it out"),
-}
-
-# ── services ────────────────────────────────────────────────────────────────────────────
-
-_MACHINE = "it reaches the machine below the containers, which is no part of an exercise. Leave it out"
-_RIGHTS = "a service needs no rights beyond the usual ones. Leave it out"
-_DEVICES = "there are no devices for containers here. Leave it out"
-_CALLED = "services find each other by their names. Leave it out"
-
-
-def _own_or_service(*words: str) -> Check:
-    known = "|".join(words)
-    return text(rf"(?:{known})|service:[A-Za-z0-9_.-]+", says="may be the service's own or another service's, not")
 
 
 def _replicas(value: Json, where: str) -> Json:
@@ -417,95 +335,62 @@ def _replicas(value: Json, where: str) -> Json:
         ) from None
 
 
-_AMOUNTS = record(dict.fromkeys(("cpus", "memory", "pids"), _plain))
-_DEPLOY = record(
-    {
-        "mode": one_of("", "replicated"),
-        "replicas": _replicas,
-        "resources": record({"limits": _AMOUNTS, "reservations": _AMOUNTS}),
-        "restart_policy": record(dict.fromkeys(("condition", "delay", "max_attempts", "window"), _plain)),
-        "labels": _LABELS,
-        **dict.fromkeys(
-            ("placement", "update_config", "rollback_config", "endpoint_mode"), unset("it is for clusters")
-        ),
-    }
-)
-_HEALTHCHECK = record({
-    "test": _TEXTS,
-    "disable": truth,
-    **dict.fromkeys(("interval", "timeout", "retries", "start_period", "start_interval"), _plain),
-})  # fmt: skip
-_LOGGING = record({
-    "driver": one_of("", "json-file", "local", why="what a service prints is read from its log, and sent nowhere else"),
-    "options": mapping(one_of("max-size", "max-file", "compress"), _plain),
-})  # fmt: skip
-_PORT = record(dict.fromkeys(("mode", "host_ip", "target", "published", "protocol", "name", "app_protocol"), _plain))
-_NEEDED = record({"condition": _TEXT, "required": truth, "restart": truth})
-_PLUGGED = record(
-    {
-        "aliases": _TEXTS,
-        "link_local_ips": _TEXTS,
-        **dict.fromkeys(("ipv4_address", "ipv6_address", "mac_address", "priority"), _plain),
-    }
-)
-
-_LIMITS = record(dict.fromkeys(("soft", "hard", "single"), number(-1)))
-
-
-def _limit(value: Json, where: str) -> Json:
-    return _LIMITS(value, where) if isinstance(value, dict) else _plain(value, where)
-
-
-def _ignored(value: Json, where: str) -> Json:
-    """What `docker compose up` does nothing with may say anything."""
+def _no_host(value: Json, where: str) -> Json:
+    if value == "host":
+        raise Refusal(f"{where} cannot be the host's network. Leave it out: services have a network of their own")
     return value
 
 
-_HARMLESS: Mapping[str, Check] = {
-    "develop": _ignored,
-    **dict.fromkeys(("command", "entrypoint", "profiles", "expose", "links", "tmpfs", "group_add", "cap_drop"), _TEXTS),
-    **dict.fromkeys(("container_name", "image", "hostname", "domainname", "working_dir", "user"), _TEXT),
-    **dict.fromkeys(("platform", "pull_policy", "restart", "stop_signal", "stop_grace_period", "mac_address"), _TEXT),
-    **dict.fromkeys(("attach", "init", "read_only", "stdin_open", "tty"), truth),
-    **dict.fromkeys(("cpus", "cpu_count", "cpu_percent", "cpu_period", "cpu_quota", "cpu_shares", "cpuset"), _plain),
-    **dict.fromkeys(("mem_limit", "mem_reservation", "memswap_limit", "mem_swappiness", "pids_limit"), _plain),
-    "shm_size": _plain,
-    "environment": mapping(_TEXT, _plain, nulls=True),
-    "labels": _LABELS,
-    "depends_on": mapping(_TEXT, _NEEDED),
-    "healthcheck": _HEALTHCHECK,
-    "ports": listing(_PORT),
-    "networks": mapping(_TEXT, _PLUGGED, nulls=True),
-    "ulimits": mapping(_TEXT, _limit),
-}
+def _own_or_service(*words: str) -> Check:
+    known = "|".join(words)
+    return text(rf"(?:{known})|service:[A-Za-z0-9_.-]+", says="may be the service's own or another service's, not")
 
-_FORBIDDEN: Mapping[str, Check] = {
-    "privileged": unset("a privileged container has the whole machine. Leave it out"),
-    **dict.fromkeys(("cap_add", "credential_spec", "use_api_socket"), unset(_RIGHTS)),
-    **dict.fromkeys(("devices", "device_cgroup_rules", "gpus"), unset(_DEVICES)),
-    **dict.fromkeys(
-        ("uts", "userns_mode", "cgroup", "cgroup_parent", "sysctls", "runtime", "storage_opt"), unset(_MACHINE)
-    ),
-    **dict.fromkeys(("blkio_config", "annotations", "oom_kill_disable", "oom_score_adj"), unset(_MACHINE)),
-    **dict.fromkeys(("cpu_rt_period", "cpu_rt_runtime", "isolation"), unset(_MACHINE)),
-    **dict.fromkeys(("dns", "dns_opt", "dns_search", "extra_hosts", "external_links"), unset(_CALLED)),
-    **dict.fromkeys(
-        ("post_start", "pre_stop"), unset("commands besides that of the container are not run. Leave it out")
-    ),
-    "provider": unset("a provider is a program of the machine itself. Leave it out"),
-    "label_file": unset("write the labels into the Compose file"),
-}
 
-_SERVICE: Mapping[str, Check] = {
-    **_HARMLESS,
-    **_FORBIDDEN,
-    "build": record(_BUILD),
-    "deploy": _DEPLOY,
+_DRIVER = "other drivers reach the machine below the containers"
+_AMOUNTS = record(_all("cpus memory pids"))
+
+_BUILD = record(
+    {
+        "context": _inside,
+        "args": _arguments,
+        "network": one_of("", "default", "none", why="a build has no other network"),
+        **_all("dockerfile dockerfile_inline target isolation labels no_cache pull tags platforms shm_size"),
+    },
+    why={
+        **dict.fromkeys(
+            ("additional_contexts", "cache_from", "cache_to"),
+            "images are built from the exercise's folder alone. Leave it out",
+        ),
+        **dict.fromkeys(("privileged", "entitlements"), "no build has special rights here. Leave it out"),
+        "ssh": "there are no keys here. Leave it out",
+        "secrets": "there are no secrets here. Leave it out",
+    },
+)
+_SERVICE: Fields = {
+    **_all("attach command container_name cpu_count cpu_percent cpu_period cpu_quota cpu_shares cpus cpuset"),
+    **_all("cap_drop depends_on develop domainname entrypoint environment expose group_add healthcheck hostname"),
+    **_all("image init labels links mac_address mem_limit mem_reservation mem_swappiness memswap_limit networks"),
+    **_all("pids_limit platform ports profiles pull_policy read_only restart shm_size stdin_open"),
+    **_all("stop_grace_period stop_signal tmpfs tty ulimits user working_dir secrets configs"),
+    "build": _BUILD,
+    "deploy": record(
+        {
+            "mode": one_of("", "replicated"),
+            "replicas": _replicas,
+            "resources": record({"limits": _AMOUNTS, "reservations": _AMOUNTS}),
+            **_all("restart_policy labels"),
+        },
+        why=dict.fromkeys(("placement", "update_config", "rollback_config", "endpoint_mode"), "it is for clusters"),
+    ),
     "scale": _replicas,
-    "logging": _LOGGING,
+    "logging": record({
+        "driver": one_of(
+            *("", "json-file", "local"), why="what a service prints is read from its log, and sent nowhere else"
+        ),
+        "options": mapping(one_of("max-size", "max-file", "compress"), _anything),
+    }),
     "volumes": listing(_mount),
     "volumes_from": listing(text(r"(?!container:)[A-Za-z0-9_.:-]+", says="names a service of this file, not")),
-    **dict.fromkeys(("secrets", "configs"), listing(_SECRET_OF_SERVICE)),
     "network_mode": _own_or_service("none", "bridge", "default"),
     "pid": _own_or_service(""),
     "ipc": _own_or_service("", "none", "private", "shareable"),
@@ -515,4 +400,42 @@ _SERVICE: Mapping[str, Check] = {
             why="other options switch off what keeps a container in. Leave it out",
         )
     ),
+}  # fmt: skip
+_MACHINE = "it reaches the machine below the containers, which is no part of an exercise. Leave it out"
+_RIGHTS = "a service needs no rights beyond the usual ones. Leave it out"
+_DEVICES = "there are no devices for containers here. Leave it out"
+_CALLED = "services find each other by their names. Leave it out"
+_COMMANDS = "commands besides that of the container are not run. Leave it out"
+_WHY_NOT: Mapping[str, str] = {
+    "privileged": "a privileged container has the whole machine. Leave it out",
+    "provider": "a provider is a program of the machine itself. Leave it out",
+    "label_file": "write the labels into the Compose file",
+    **dict.fromkeys(("cap_add", "credential_spec", "use_api_socket"), _RIGHTS),
+    **dict.fromkeys(("devices", "device_cgroup_rules", "gpus"), _DEVICES),
+    **dict.fromkeys(("uts", "userns_mode", "cgroup", "cgroup_parent", "sysctls", "runtime", "storage_opt"), _MACHINE),
+    **dict.fromkeys(("blkio_config", "annotations", "oom_kill_disable", "oom_score_adj"), _MACHINE),
+    **dict.fromkeys(("cpu_rt_period", "cpu_rt_runtime", "isolation"), _MACHINE),
+    **dict.fromkeys(("dns", "dns_opt", "dns_search", "extra_hosts", "external_links"), _CALLED),
+    **dict.fromkeys(("post_start", "pre_stop"), _COMMANDS),
 }
+_NETWORK: Fields = {
+    "name": _no_host,
+    "driver": one_of("", "bridge", why=_DRIVER),
+    **_all("ipam internal attachable enable_ipv6 labels"),
+}
+_VOLUME: Fields = {"driver": one_of("", "local", why=_DRIVER), **_all("name labels")}
+_DRIVEN = {
+    "driver_opts": "with a driver's options, any folder, disk or network of the machine could be had. Leave them out",
+    "external": "nothing was made before this file is brought up. Leave `external` out, and Compose makes it",
+}
+_SECRET: Fields = {"file": _inside, **_all("name labels")}
+"""A top-level secret or config: a file of the folder, and nothing from the environment or from elsewhere."""
+
+_SECTIONS: Mapping[str, tuple[Fields, Mapping[str, str]]] = {
+    "services": (_SERVICE, _WHY_NOT),
+    "networks": (_NETWORK, _DRIVEN),
+    "volumes": (_VOLUME, _DRIVEN),
+    "secrets": (_SECRET, {}),
+    "configs": (_SECRET, {}),
+}
+"""What each section's entries may say, and why not more."""

@@ -5,7 +5,10 @@
     image      grader-private:RECIPE       built once from Debian packages, kept     (engine_image)
     template   volume grader-template-…    base images loaded into it once, kept     (_make_template)
     engine     container + volumes         of each private engine, removed at its end
-    helper     container                   what the grader does there, it does by way of it (helper)
+    helper     container                   what the grader does there, it does by way of it
+
+The helper has the engine's socket, the workspace and no network, capability or file of the host. The grader runs
+programs in it: one end of the tunnel to the engine, and the proxy before it.
 
 The template is never written to by a private engine: the layers of the base images are mounted from it, read-only, into
 the engine's own volume (`nested/start.sh`). So starting costs no copy, and nothing that a submission does in its engine
@@ -23,20 +26,24 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import json
 import secrets
+import socket
+import tarfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
 from grader.engine.client import connect
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.files import has_path
+from grader.engine.files import has_path, put_in, read_tar
 from grader.engine.http import Connection, OpenStream, Refused, if_there
 from grader.engine.images import copy_image
 from grader.engine.ownership import (
@@ -49,12 +56,13 @@ from grader.engine.ownership import (
     remove_run,
     this_process,
 )
+from grader.engine.run import split_frames
+from grader.engine.tar import with_folders, write_tar
 from grader.errors import EngineError, ImageUnavailable
 from grader.failpoints import failpoint
 from grader.models import MemoryFile
+from grader.sandbox import tunnel
 from grader.sandbox.engine_image import engine_image, recipe_digest
-from grader.sandbox.helper import hardened, open_tunnel, put_files
-from grader.sandbox.proxy.program import program_files
 
 LABEL_IMAGES = "io.grader.base_images.provider"
 """On a template volume: the ids of the base images in it, separated by commas."""
@@ -90,6 +98,9 @@ _COMPLETE = "-complete"
 """How the name of the volume ends that says that a template is complete."""
 _HELPER_MB, _HELPER_PROCESSES = 512, 1024
 """For the tunnel and the proxy, whose threads count as processes: two for each connection."""
+_FILE_LIMIT = 64 * 2**20
+_PIECE = 65_536
+_STDOUT = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,23 +322,17 @@ def _running(host: Connection, settings: PrivateSettings, order: _Order) -> Iter
         failpoint("private-started")
         # Started while the engine comes up, which takes as long.
         helper = _create(host, f"grader-private-{run}-helper", _helper(order, run))
-        put_files(host, helper, PROXY_FILES, [MemoryFile(*file) for file in program_files().items()])
+        put_files(host, helper, PROXY_FILES, program_files())
         put_files(host, helper, SCRIPT_FILES, _tools())
         host.call("POST", f"/containers/{helper}/start")
-        with open_tunnel(host, helper, ENGINE_SOCKET) as tunnel:
-            engine = _wait_until_up(host, nested, lambda: _connected(run, cpus, tunnel.open))
+        with _open_tunnel(host, helper) as opened:
+            engine = _wait_until_up(host, nested, lambda: _connected(run, cpus, opened.open))
             failpoint("private-up")
             bounded = has_path(host, helper, _BOUNDED)
-            yield PrivateEngine(engine, host, run, nested, helper, cpus, tunnel.open, bounded)
+            yield PrivateEngine(engine, host, run, nested, helper, cpus, opened.open, bounded)
     finally:
         remove_run(host, run)
         failpoint("private-removed")
-
-
-def _tools() -> Iterator[MemoryFile]:
-    """What stands before the image's own programs: for commands that were typed at a terminal, as root or not."""
-    for tool in (Path(__file__).parent / "tools").iterdir():
-        yield MemoryFile(f"bin/{tool.name}", tool.read_bytes(), 0o755)
 
 
 def _connected(run: str, cpus: float, open_stream: OpenStream) -> DockerEngine:
@@ -428,7 +433,18 @@ def _helper(order: _Order, run: str) -> dict[str, object]:
         "Cmd": ["sleep", "infinity"],
         "NetworkDisabled": True,  # as in `run.container_settings`
         "StopSignal": "SIGKILL",
-        "HostConfig": hardened(_HELPER_MB, _HELPER_PROCESSES, mounts),
+        "HostConfig": {
+            "NetworkMode": "none",
+            "ReadonlyRootfs": True,
+            "CapDrop": ["ALL"],
+            "SecurityOpt": ["no-new-privileges:true"],
+            "Memory": _HELPER_MB * 2**20,
+            "MemorySwap": _HELPER_MB * 2**20,
+            "PidsLimit": _HELPER_PROCESSES,
+            "LogConfig": {"Type": "none"},
+            "Mounts": mounts,
+            "Init": True,
+        },
     }
 
 
@@ -455,3 +471,113 @@ def _log(host: Connection, container: str) -> str:
     with contextlib.closing(stream):
         text = b"".join(stream).decode(errors="replace")
     return "Its log ends:\n" + "\n".join(f"    {line.rstrip()}" for line in text.splitlines())
+
+
+# ── what the helper is for ──────────────────────────────────────────────────────────────
+
+_PROGRAM_PARTS = (
+    "*.py",
+    "dockerfile/*.py",
+    "engine/*.py",
+    "engine/build/*.py",
+    "submissions/*.py",
+    "sandbox/proxy/*.py",
+)
+"""What of this package the proxy imports, and some more; nothing of a course, whose answers it must not have."""
+_LIBRARIES = ("e2b_dockerfile_utils", "h11")
+"""Pure Python, without dependencies."""
+_MAIN = b"""\
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from grader.sandbox.proxy.server import main
+
+main()
+"""
+
+
+def program_files() -> Iterator[MemoryFile]:
+    """The proxy's program, by paths below one folder: `python3 -ISB FOLDER/main.py SETTINGS.json` runs it.
+
+    Our packages have no `__init__` there: what these import for the grader is not needed.
+    """
+    yield MemoryFile("main.py", _MAIN)
+    package = Path(__file__).parents[1]
+    for path in (path for pattern in _PROGRAM_PARTS for path in package.glob(pattern)):
+        if path.name != "__init__.py":
+            yield MemoryFile(f"{package.name}/{path.relative_to(package).as_posix()}", path.read_bytes())
+    for library in _LIBRARIES:
+        folder = Path(str(import_module(library).__file__)).parent
+        for path in folder.rglob("*.py"):
+            yield MemoryFile(f"{library}/{path.relative_to(folder).as_posix()}", path.read_bytes())
+
+
+def _tools() -> Iterator[MemoryFile]:
+    """What stands before the image's own programs: for commands that were typed at a terminal, as root or not."""
+    for tool in (Path(__file__).parent / "tools").iterdir():
+        yield MemoryFile(f"bin/{tool.name}", tool.read_bytes(), 0o755)
+
+
+@contextmanager
+def _open_tunnel(host: Connection, helper: str) -> Iterator[tunnel.Tunnel]:
+    """A tunnel to the engine's socket in the helper container. It ends with the block, or with the container."""
+    source = Path(tunnel.__file__).read_text(encoding="utf-8")
+    with start_program(host, helper, ("python3", "-I", "-S", "-c", source, ENGINE_SOCKET)) as stream:
+        opened = tunnel.Tunnel(output_of(stream), stream.sendall)
+        threading.Thread(target=_serve, args=(opened,), daemon=True).start()
+        try:
+            yield opened
+        finally:
+            with contextlib.suppress(OSError):
+                stream.shutdown(socket.SHUT_RDWR)  # wakes the thread, which a close would not
+
+
+def _serve(opened: tunnel.Tunnel) -> None:
+    with contextlib.suppress(EngineError):  # the helper has ended in the middle of a frame; its connections say so
+        opened.serve()
+
+
+def start_program(host: Connection, container: str, command: Sequence[str]) -> closing[socket.socket]:
+    """Start a program in a running container. Its input is what is sent, its output comes in frames."""
+    return closing(_start(host, container, command)[1])
+
+
+def run_program(host: Connection, container: str, command: Sequence[str]) -> None:
+    """Run a program in a running container to its end. `EngineError` unless it succeeds."""
+    started, stream = _start(host, container, command)
+    with closing(stream):
+        printed = b"".join(data for _, data in split_frames(_pieces(stream)))
+    code = host.call("GET", f"/exec/{started}/json").json["ExitCode"]
+    if code != 0:
+        said = printed.decode("utf-8", "replace").strip()
+        raise EngineError(f"`{' '.join(command)}` in a container of the grader ended with code {code}: {said}")
+
+
+def _start(host: Connection, container: str, command: Sequence[str]) -> tuple[str, socket.socket]:
+    asked = {"Cmd": [*command], "AttachStdin": True, "AttachStdout": True, "AttachStderr": True}
+    started = host.call("POST", f"/containers/{container}/exec", json=asked).json["Id"]
+    return started, host.hijack(f"/exec/{started}/start", {"Detach": False, "Tty": False})
+
+
+def output_of(stream: socket.socket) -> Iterator[bytes]:
+    """What the program prints on its standard output, as it comes."""
+    return (data for number, data in split_frames(_pieces(stream)) if number == _STDOUT)
+
+
+def _pieces(stream: socket.socket) -> Iterator[bytes]:
+    return iter(lambda: stream.recv(_PIECE), b"")
+
+
+def put_files(host: Connection, container: str, folder: str, files: Iterable[MemoryFile]) -> None:
+    """Write files, with paths relative to a folder, into a container, in place of what is there, also of links."""
+    put_in(host, container, write_tar(with_folders(files), modified=int(time.time())), folder)
+
+
+def read_file(host: Connection, container: str, path: str) -> bytes:
+    """Read a file of ours in a container."""
+    with tarfile.open(fileobj=io.BytesIO(read_tar(host, container, path, _FILE_LIMIT)), mode="r:") as archive:
+        member = archive.next()
+        content = archive.extractfile(member) if member else None
+        return content.read() if content else b""

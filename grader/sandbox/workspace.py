@@ -27,10 +27,18 @@ from grader.errors import EngineError
 from grader.failpoints import failpoint
 from grader.models import MemoryFile, RunOutcome, RunRequest
 from grader.sandbox.engine_image import image_name
-from grader.sandbox.helper import output_of, put_files, read_file, run_program, start_program
-from grader.sandbox.nested_engine import ENGINE_SOCKET, PROXY_FILES, SCRIPT_FILES, PrivateEngine
-from grader.sandbox.proxy.record import Record, read_record
-from grader.sandbox.proxy.settings import ProxySettings, SharedFolder
+from grader.sandbox.nested_engine import (
+    ENGINE_SOCKET,
+    PROXY_FILES,
+    SCRIPT_FILES,
+    PrivateEngine,
+    output_of,
+    put_files,
+    read_file,
+    run_program,
+    start_program,
+)
+from grader.sandbox.proxy.interface import ProxySettings, Record, read_record
 
 _SCRIPT_AT = "/run"
 """Where script containers have the folder of their socket. `/var/run`, where Docker's own is, leads there."""
@@ -143,8 +151,18 @@ def open_workspace(
     bounded by the private engine.
     """
     workspace = Workspace(private, limits, cancellation or Cancellation())
-    settings = MemoryFile(_SETTINGS, _proxy_settings(private, limits, images).to_json())
-    put_files(private.host, private.helper, PROXY_FILES, [settings, MemoryFile(_RECORD, b"")])
+    settings = ProxySettings(
+        listen=f"{SCRIPT_FILES}/docker.sock",
+        engine=ENGINE_SOCKET,
+        record=f"{PROXY_FILES}/{_RECORD}",
+        workspace=private.workspace,
+        images=tuple(name for image in images for name in image.names),
+        context_mb=limits.context_mb,
+        context_files=limits.context_files,
+        cpus=private.cpus,
+    )
+    started_with = [MemoryFile(_SETTINGS, settings.to_json()), MemoryFile(_RECORD, b"")]
+    put_files(private.host, private.helper, PROXY_FILES, started_with)
     with ExitStack() as stack:
         stack.callback(failpoint, "workspace-removed")
         wait_until_listening = stack.enter_context(_proxy(private))
@@ -154,20 +172,6 @@ def open_workspace(
         wait_until_listening()
         failpoint("workspace-made")
         yield workspace
-
-
-def _proxy_settings(private: PrivateEngine, limits: Limits, images: Sequence[BaseImage]) -> ProxySettings:
-    folder = private.workspace
-    return ProxySettings(
-        listen=f"{SCRIPT_FILES}/docker.sock",
-        engine=ENGINE_SOCKET,
-        record=f"{PROXY_FILES}/{_RECORD}",
-        workspace=SharedFolder(folder, folder, folder),
-        images=tuple(name for image in images for name in image.names),
-        context_mb=limits.context_mb,
-        context_files=limits.context_files,
-        cpus=private.cpus,
-    )
 
 
 @contextmanager

@@ -11,7 +11,7 @@ import pytest
 from grader.course.models import BaseImage, Limits
 from grader.models import MemoryFile, RunOutcome
 from grader.sandbox.nested_engine import PrivateEngine
-from grader.sandbox.proxy.record import Record
+from grader.sandbox.proxy.interface import Record
 from grader.sandbox.workspace import open_workspace
 from tests.engine.contexts import BASE
 from tests.engine.test_workspace import host, private

@@ -16,7 +16,7 @@ from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.errors import EngineError
 from grader.models import Exited, MemoryFile, OutputLimit, RunOutcome, TimedOut
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
-from grader.sandbox.proxy.record import Record
+from grader.sandbox.proxy.interface import Record
 from grader.sandbox.workspace import open_workspace
 from tests.engine.contexts import BASE
 from tests.engine.test_private import why_not_nested

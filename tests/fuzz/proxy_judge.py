@@ -15,14 +15,13 @@ from http.client import parse_headers
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
-from grader.sandbox.proxy.containers import workspace_volume
 from grader.sandbox.proxy.http import Engine
-from grader.sandbox.proxy.rules import Plan, plan
-from grader.sandbox.proxy.settings import ProxySettings, SharedFolder
+from grader.sandbox.proxy.interface import ProxySettings
+from grader.sandbox.proxy.rules import Plan, plan, workspace_volume
 from grader.sandbox.proxy.shape import Refusal
 from tests.fuzz.harness import Found
 
-SETTINGS = ProxySettings("", "", "", SharedFolder("/submission", "/submission", ""))
+SETTINGS = ProxySettings("", "", "", "/submission")
 VOLUME = str(workspace_volume(SETTINGS.workspace)["Name"])
 
 
@@ -191,7 +190,7 @@ def mount_problems(mount: dict[str, Any]) -> Iterator[str]:
 
 def again(on: Plan, shown: str) -> None:
     """What goes on would be passed on again unchanged, but for mounts of the work, which nobody else may ask for."""
-    if on.uses_workspace:
+    if on.folders is not None:
         return
     try:
         kind = "application/x-tar" if on.endpoint.name == "build" else on.request.content_type

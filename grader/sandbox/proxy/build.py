@@ -24,8 +24,8 @@ from grader.engine.tar import write_tar
 from grader.engine.wording import plain_error
 from grader.models import MemoryFile
 from grader.sandbox.proxy.http import Request
+from grader.sandbox.proxy.interface import ProxySettings
 from grader.sandbox.proxy.rules import not_here
-from grader.sandbox.proxy.settings import ProxySettings
 from grader.sandbox.proxy.shape import Refusal, written
 from grader.submissions.archive import Unreadable, read_archive
 from grader.submissions.budget import MEGABYTE, Budget

@@ -244,7 +244,8 @@ def relay(client: socket.socket, engine: socket.socket) -> None:
     upstream = threading.Thread(target=_copy, args=(client, engine), daemon=True)
     upstream.start()
     _copy(engine, client)
-    cut(client)
+    with contextlib.suppress(OSError):
+        client.shutdown(socket.SHUT_RDWR)  # the other thread waits for it
     upstream.join()
 
 
@@ -254,9 +255,3 @@ def _copy(source: socket.socket, target: socket.socket) -> None:
             target.sendall(piece)
     with contextlib.suppress(OSError):
         target.shutdown(socket.SHUT_WR)
-
-
-def cut(connection: socket.socket) -> None:
-    """End a connection from any thread; who reads from it or writes to it learns that."""
-    with contextlib.suppress(OSError):
-        connection.shutdown(socket.SHUT_RDWR)

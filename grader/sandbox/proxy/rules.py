@@ -3,22 +3,28 @@
 `plan` decides by the head which endpoint is meant and what body it takes, `Plan.with_json` by the decoded body.
 Requests go on as API 1.45, that of the private engine (Docker 26.1), so a newer engine behind the proxy has no fields
 or endpoints that these rules do not know.
+
+A bind mount names a path, and the engine goes there when the container *starts*. By then a script may have put a link
+in its place that leads anywhere in the engine's own file system, so looking at the path beforehand proves nothing.
+Instead, the workspace is made a volume, and a bind mount below it becomes a mount of that volume with `Subpath` (API
+1.45), which the engine resolves at the start, safely: a link that leads out of the volume is an error then.
 """
 
 from __future__ import annotations
 
+import posixpath
 import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import PurePosixPath
 from typing import Any, cast
 
 from grader.dockerfile.image_names import normalised
-from grader.sandbox.proxy.containers import bounded, place
-from grader.sandbox.proxy.endpoints import Endpoint, find_endpoint
+from grader.sandbox.proxy.endpoints import RESERVED, TARGET, Endpoint, find_endpoint, parameters, volume_name
 from grader.sandbox.proxy.http import Request
-from grader.sandbox.proxy.settings import ProxySettings, Quota
-from grader.sandbox.proxy.shape import LEFT_OUT, Refusal, read, written
+from grader.sandbox.proxy.interface import ProxySettings
+from grader.sandbox.proxy.shape import Refusal, read, written
 
 API = "v1.45"
 _OLDEST, _NEWEST = (1, 24), (1, 45)
@@ -27,40 +33,37 @@ _TAR, _JSON = frozenset({"application/x-tar"}), frozenset({"application/json"})
 _ANY_TYPE = frozenset({"", "text/plain", "application/json"})
 """The types that a body may be of, where there is none."""
 Query = tuple[tuple[str, str], ...]
+Settings = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
     """A request that is in order as far as it has been read, as it goes on.
 
-    `uses_workspace` and `folders` are as in `containers.Placed`. `makes` is what it counts for, by the quotas' names.
+    `makes` is what it counts for, by the quotas' names. `folders` are folders of the workspace that Docker would make
+    for bind mounts; it is None where a container mounts nothing of the workspace.
     """
 
     endpoint: Endpoint
     request: Request
     body: bytes = b""
     makes: Mapping[str, int] = field(default_factory=dict)
-    uses_workspace: bool = False
-    folders: tuple[str, ...] = ()
+    folders: tuple[str, ...] | None = None
 
     def with_json(self, text: bytes, settings: ProxySettings) -> Plan:
         """The same with its body, if the endpoint takes one. Raises `Refusal`."""
         if self.endpoint.check is None:
             return self
-        value = cast("dict[str, Any]", self.endpoint.check(read(text), ""))
+        value = cast("Settings", self.endpoint.check(read(text), ""))
         if self.endpoint.name == "exec start" and bool(value.get("Detach")) == bool(self.request.upgrade):
             raise Refusal("an exec that is not detached hijacks its connection (`Upgrade: tcp`), and no other does")
         if self.endpoint.name != "container create":
             return replace(self, body=written(value))
-        host = bounded(settings.cpus, value.get("HostConfig") or {})
-        placed = place({**value, "HostConfig": host}, settings.workspace)
-        return replace(
-            self,
-            body=written(placed.settings),
-            makes={"containers": 1, "volumes": _volumes(placed.settings)},
-            uses_workspace=placed.uses_workspace,
-            folders=placed.folders,
-        )
+        host, folders = _with_mounts(_with_cores(value.get("HostConfig") or {}, settings.cpus), settings.workspace)
+        volumes = [mount for mount in host.get("Mounts") or () if mount["Type"] == "volume"]
+        brought = len(volumes) + len(host.get("Binds") or ()) + len(value.get("Volumes") or ())
+        body = written({**value, "HostConfig": host})
+        return replace(self, body=body, makes={"containers": 1, "volumes": brought}, folders=folders)
 
 
 def plan(request: Request, began: float) -> Plan:
@@ -79,7 +82,7 @@ def plan(request: Request, began: float) -> Plan:
     if request.content_type not in (_TAR if endpoint.name == "build" else _JSON if endpoint.check else _ANY_TYPE):
         named = request.content_type[:80] or "(none given)"
         raise Refusal(f"the body of this request cannot be of the type {named}")
-    query = _of_this_script(endpoint.name, _checked(request.query, endpoint), began)
+    query = _of_this_script(endpoint.name, parameters(endpoint, request.query), began)
     makes = {endpoint.makes: 1} if endpoint.makes else {}
     if endpoint.name == "build":
         makes["images"] = max(1, sum(name == "t" for name, _ in query))
@@ -91,20 +94,6 @@ def plan(request: Request, began: float) -> Plan:
 def without_version(path: str) -> str:
     """The path without the API's version before it."""
     return _VERSION.sub("", path)
-
-
-def _checked(query: Query, endpoint: Endpoint) -> Query:
-    names = [name for name, _ in query]
-    checked = []
-    for name, value in query:
-        if name not in endpoint.query:
-            raise Refusal(f"{name[:60]}={value[:60]} is not available here for {endpoint.name}")
-        if names.count(name) > 1 and name not in endpoint.repeated:
-            raise Refusal(f"{name} may be there once in the query of a request")
-        result = endpoint.query[name](value, name)
-        if result is not LEFT_OUT:
-            checked.append((name, cast("str", result)))
-    return tuple(checked)
 
 
 _COUNTED = ("container", "image", "volume")
@@ -120,31 +109,108 @@ def _of_this_script(endpoint: str, query: Query, began: float) -> Query:
         asked = tuple(value for name, value in query if name == "type" and value in _COUNTED)
         return tuple(("type", value) for value in asked or _COUNTED)
     if endpoint == "events":
-        since = max(float(dict(query).get("since", 0)), began)
+        since = max(float(dict(query).get("since") or 0), began)
         return (("since", f"{since:.9f}"), *((name, value) for name, value in query if name != "since"))
     return query
 
 
+# ── containers ──────────────────────────────────────────────────────────────────────────
+
+_PERIOD = 100_000
+"""Microseconds; the engine's own where none is given."""
+
+
+def _with_cores(host: Settings, cpus: float) -> Settings:
+    """A container's `HostConfig` with at most so many cores (0: no bound), where it asks for more.
+
+    Where control groups are of version 1, the kernel takes no quota for a group that is larger than that of the group
+    above it, so the container would not start, with words that nobody understands. It gets what there is, as it would
+    with version 2.
+    """
+    most = {"NanoCpus": int(cpus * 1e9), "CpuQuota": int(cpus * (host.get("CpuPeriod") or _PERIOD))}
+    return host | {name: least for name, least in most.items() if cpus and (host.get(name) or 0) > least}
+
+
+def workspace_volume(workspace: str) -> Settings:
+    """The body of `POST /volumes/create` for the workspace. Asking again changes nothing."""
+    return {"Name": RESERVED, "Driver": "local", "DriverOpts": {"type": "none", "o": "bind", "device": workspace}}
+
+
+def _with_mounts(host: Settings, workspace: str) -> tuple[Settings, tuple[str, ...] | None]:
+    """Put mounts of the workspace's volume in the place of bind mounts. Raises `Refusal` for folders outside of it.
+
+    Returns the folders as in `Plan` too.
+    """
+    binds, mounts, folders = [], [], []
+    for bind in host.get("Binds") or ():
+        source, target, options = _parts(bind)
+        TARGET(target, f"the target of the mount {bind!r}")
+        if source.startswith("/"):
+            folders.append(_below(source, workspace))
+            mounts.append(_workspace_mount(folders[-1], target, read_only="ro" in options))
+        else:
+            volume_name(source, "the name of a volume")
+            binds.append(bind)
+    for mount in host.get("Mounts") or ():
+        source = mount.get("Source") or ""
+        if mount["Type"] == "bind":
+            path = _below(source, workspace)
+            folders += [path] if (mount.get("BindOptions") or {}).get("CreateMountpoint") else []
+            mounts.append(_workspace_mount(path, mount["Target"], read_only=bool(mount.get("ReadOnly"))))
+            continue
+        if source and mount["Type"] == "tmpfs":
+            raise Refusal("a tmpfs mount has no source")
+        if source:
+            volume_name(source, "the name of a volume")
+        mounts.append({name: value for name, value in mount.items() if name != "BindOptions"})
+    uses_workspace = any(mount.get("Source") == RESERVED for mount in mounts)
+    own = {name: value for name, value in {"Binds": binds, "Mounts": mounts}.items() if value}
+    others = {name: value for name, value in host.items() if name not in {"Binds", "Mounts"}}
+    return others | own, tuple(path for path in folders if path != ".") if uses_workspace else None
+
+
+def _workspace_mount(path: str, target: str, *, read_only: bool) -> Settings:
+    options = {"NoCopy": True} | ({} if path == "." else {"Subpath": path})
+    return {"Type": "volume", "Source": RESERVED, "Target": target, "ReadOnly": read_only, "VolumeOptions": options}
+
+
+_MODES = frozenset({"", "ro", "rw", "z", "Z", "nocopy", "rprivate", "cached", "delegated", "consistent"})
+
+
+def _parts(bind: str) -> tuple[str, str, set[str]]:
+    """Source, target and options of `source:target:options`."""
+    source, _, rest = bind.partition(":")
+    target, _, options = rest.partition(":")
+    if not source or not target or ":" in options:
+        raise Refusal(f"the mount {bind!r} is not of the form source:target or source:target:options")
+    if unknown := {*options.split(",")} - _MODES:
+        raise Refusal(f"the mount {bind!r} has the option {min(unknown)!r}, which is not available here")
+    return source, target, {*options.split(",")}
+
+
+def _below(source: str, folder: str) -> str:
+    """The path relative to the workspace, "." for the folder itself. Links are the engine's business."""
+    if not source.startswith("/") or any(ord(character) < ord(" ") for character in source):
+        raise Refusal(f"the source of a bind mount is an absolute path, not {source!r}")
+    path = PurePosixPath(posixpath.normpath("/" + source.lstrip("/")))
+    if not path.is_relative_to(folder):
+        raise Refusal(
+            f"{source!r} cannot be mounted: containers of an exercise see only folders of the submission. "
+            'Use a path below the current folder (`-v "$PWD/data:/data"`), or a named volume (`-v data:/data`)'
+        )
+    return str(path.relative_to(folder))
+
+
 # ── quotas ──────────────────────────────────────────────────────────────────────────────
-# Memory, disk and processes are bounded by the private engine. What is counted here costs little of these, and yet
-# slows an engine down for a long time (a thousand networks), or fills the record. An honest script makes a handful.
-
-
-def _volumes(settings: Mapping[str, Any]) -> int:
-    """Volumes that a container may bring along: each place where one is mounted."""
-    host = settings.get("HostConfig") or {}
-    mounts = [mount for mount in host.get("Mounts") or () if mount.get("Type") == "volume"]
-    return len(mounts) + len(host.get("Binds") or ()) + len(settings.get("Volumes") or ())
-
 
 _COUNTS = {"commands": "commands with `docker exec`", "images": "images and names of images"}
 
 
 @dataclass(slots=True)
 class Account:
-    """What one script has asked for so far. From any thread."""
+    """What one script has asked for so far, by the names of `interface.QUOTA`. From any thread."""
 
-    quota: Quota
+    quota: Mapping[str, int]
     _spent: dict[str, int] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -153,7 +219,7 @@ class Account:
         with self._lock:
             after = {kind: self._spent.get(kind, 0) + count for kind, count in makes.items()}
             for kind, count in after.items():
-                most = getattr(self.quota, kind)
+                most = self.quota[kind]
                 if count > most and kind == "requests":
                     raise Refusal(
                         f"the script has made more than {most} requests to the engine. Does a loop in it never end?"

@@ -1,4 +1,4 @@
-"""The proxy's sockets: listening where scripts connect, and sending on what the rules have written anew."""
+"""The proxy as a program: `main SETTINGS.json` listens where scripts connect, and sends on what the rules let pass."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import socketserver
+import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from http import HTTPStatus
-from pathlib import Path, PurePosixPath
+from pathlib import Path
+from typing import Any
 
 import h11
 
 from grader.sandbox.proxy.build import BadContext, Printer, body_limit, prepare
-from grader.sandbox.proxy.containers import workspace_volume
-from grader.sandbox.proxy.http import Client, Engine, call, cut, passed_on, relay
-from grader.sandbox.proxy.record import Entry, Recorder, created
-from grader.sandbox.proxy.rules import Account, Plan, not_here, plan, pulled, without_version
-from grader.sandbox.proxy.settings import ProxySettings
+from grader.sandbox.proxy.http import Client, Engine, call, passed_on, relay
+from grader.sandbox.proxy.interface import ProxySettings, Recorder
+from grader.sandbox.proxy.rules import Account, Plan, not_here, plan, pulled, without_version, workspace_volume
 from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
 
 REFUSED = 403
@@ -35,12 +36,26 @@ _SILENCE_SECONDS = 30.0
 """How long a client that has begun a request may be silent."""
 
 
+def main() -> None:
+    """Serve by the settings in the file that the first argument names, until SIGTERM.
+
+    Says `listening` once scripts can connect. Connections that are open at the end are closed with the program.
+    """
+    settings = ProxySettings.from_json(Path(sys.argv[1]).read_bytes())
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before there are threads, which inherit it
+    with running(settings):
+        sys.stdout.write("listening\n")
+        sys.stdout.flush()
+        signal.sigwait(ends)
+
+
 @contextmanager
 def running(settings: ProxySettings) -> Iterator[None]:
-    """Listen and serve until the block ends; then all connections are cut.
+    """Listen and serve until the block ends.
 
-    The folder of the workspace, by each of its paths, must not be replaceable by a script. What containers were given
-    of it stays with them; the volume that stands for it is removed if none has it any more.
+    The folder of the workspace must not be replaceable by a script. What containers were given of it stays with them;
+    the volume that stands for it is removed if none has it any more.
     """
     with Path(settings.record).open("ab") as file, _Server(settings, Recorder(file)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -48,7 +63,6 @@ def running(settings: ProxySettings) -> Iterator[None]:
         try:
             yield
         finally:
-            server.cut_all()
             server.shutdown()
             Path(settings.listen).unlink(missing_ok=True)
             if server.used_workspace:
@@ -57,6 +71,8 @@ def running(settings: ProxySettings) -> Iterator[None]:
 
 class _Server(socketserver.ThreadingUnixStreamServer):
     request_queue_size = 128
+    daemon_threads = True
+    block_on_close = False
 
     def __init__(self, settings: ProxySettings, recorder: Recorder) -> None:
         self.settings = settings
@@ -66,25 +82,9 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.caches = secrets.token_hex(16)
         self.used_workspace = False
         self.reading = threading.Lock()
-        self._is_over = False
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
-        self._open: set[socket.socket] = set()
-        self._lock = threading.Lock()
         super().__init__(settings.listen, _Handler)
         Path(settings.listen).chmod(0o600)
-
-    @contextmanager
-    def holding(self, connection: socket.socket) -> Iterator[None]:
-        """Keep a connection among those that `cut_all` ends; one that comes later is of no use any more."""
-        with self._lock:
-            self._open.add(connection)
-            if self._is_over:
-                raise ConnectionError("the proxy has ended")
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._open.discard(connection)
 
     def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # of a Unix socket
         """Serve a connection in a thread of its own; close it at once if there are too many."""
@@ -98,20 +98,13 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self._slots.release()
         super().shutdown_request(request)
 
-    def cut_all(self) -> None:
-        """End every connection."""
-        with self._lock:
-            self._is_over = True
-            for connection in self._open:
-                cut(connection)
-
     def mount(self, planned: Plan) -> None:
         """Make what a container's mounts need. Raises `Refusal` where the engine makes no volume."""
-        if not planned.uses_workspace:
+        if planned.folders is None:
             return
         self.used_workspace = True
         for folder in planned.folders:
-            _make_folder(Path(self.settings.workspace.here), PurePosixPath(folder))
+            _make_folder(self.settings.workspace, folder)
         status, answer = call(
             self.settings.engine, "POST", "/volumes/create", workspace_volume(self.settings.workspace)
         )
@@ -127,9 +120,9 @@ class _Handler(socketserver.BaseRequestHandler):
 
     def handle(self) -> None:
         self.client = Client(self.request)
-        self.entry = Entry()
+        self.entry: dict[str, Any] = {"began": time.monotonic()}
         self.is_recorded = False
-        with contextlib.suppress(OSError, h11.ProtocolError), self.server.holding(self.request):
+        with contextlib.suppress(OSError, h11.ProtocolError):
             try:
                 self._serve()
             except Refusal as refusal:
@@ -156,12 +149,13 @@ class _Handler(socketserver.BaseRequestHandler):
             self._pull(pulled(planned.request.query))
             return
         if planned.endpoint.name == "container create":
-            self.entry.note(**created(json.loads(planned.body)))
+            made = json.loads(planned.body)
+            self.entry |= {"image": made["Image"], "command": made.get("Cmd"), "entrypoint": made.get("Entrypoint")}
         self.server.account.charge(planned.makes)
         self.server.mount(planned)
         self.request.settimeout(None)
         engine = Engine(self.server.settings.engine)
-        with engine.socket, self.server.holding(engine.socket):
+        with engine.socket:
             engine.send(planned.request, planned.body)
             planned = replace(planned, body=b"")  # a context is large, and a build may be long
             self._pass_on(engine, planned, printer)
@@ -171,7 +165,7 @@ class _Handler(socketserver.BaseRequestHandler):
         with self.server.reading:  # contexts are held in memory, so one at a time
             body = self.client.read_body(body_limit(settings), "a build's context (.dockerignore makes it smaller)")
             build = prepare(planned.request, body, settings, self._images(), self.server.caches)
-        self.entry.note(dockerfile=build.dockerfile, context=build.context)
+        self.entry |= {"dockerfile": build.dockerfile, "context": build.context}
         query = planned.request.query
         printer = Printer([value for name, value in query if name == "t"], quiet=("q", "1") in query)
         return replace(planned, request=build.request, body=build.body), printer
@@ -205,7 +199,7 @@ class _Handler(socketserver.BaseRequestHandler):
             rest = list(events)
             answer = b"".join(event.data for event in rest if isinstance(event, h11.Data))
             made = _MADE.search(answer)
-            self.entry.note(made=made[1].decode() if made else "")
+            self.entry["made"] = made[1].decode() if made else ""
             events = iter(rest)
         if printer is None or first.status_code != HTTPStatus.OK:
             self._record(first.status_code)
@@ -218,41 +212,40 @@ class _Handler(socketserver.BaseRequestHandler):
             if isinstance(event, h11.Data):
                 for line in printer.feed(event.data):
                     self.client.send(h11.Data(data=line))
-        self.entry.note(made=printer.image)
+        self.entry["made"] = printer.image
         self._record(first.status_code)
         self.client.send(h11.EndOfMessage())
 
     def _answer(self, status: int, body: object) -> None:
         """Answer without the engine."""
         if status == REFUSED:
-            self.entry.refused = str(body)
+            self.entry["refused"] = str(body)
         self._record(status)
         if not self.client.answered:
             self.client.answer(status, body)
 
     def _record(self, status: int) -> None:
         """Write the request down, once, if there is one."""
-        head, refused = self.client.head, self.entry.refused
-        if (head or refused) and not self.is_recorded:
+        head = self.client.head
+        if (head or "refused" in self.entry) and not self.is_recorded:
             self.is_recorded = True
-            if head:
-                self.entry.note(method=head.method, path=without_version(head.path), query=head.query)
-            self.entry.note(status=status)
-            self.server.recorder.add(self.entry)
+            method, path = (head.method, without_version(head.path)) if head else ("?", "/")
+            query = head.query if head else ()
+            self.server.recorder.add(self.entry | {"method": method, "path": path, "query": query, "status": status})
 
 
 _MADE = re.compile(rb'"Id":"([0-9a-f]{64})"')
 
 
-def _make_folder(root: Path, below: PurePosixPath) -> None:
+def _make_folder(workspace: str, below: str) -> None:
     """Make a folder for a bind mount, as the engine does where there is none. Links are not followed.
 
     What stands in the way is for the engine to complain about, in words that students find elsewhere too.
     """
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
-        parent = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
+        parent = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
         stack.callback(os.close, parent)
-        for part in below.parts:
+        for part in below.split("/"):
             with contextlib.suppress(FileExistsError):
                 os.mkdir(part, dir_fd=parent)
             parent = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)

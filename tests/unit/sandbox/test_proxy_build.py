@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from grader.sandbox.nested_engine import program_files
 from grader.sandbox.proxy.build import Printer
-from grader.sandbox.proxy.program import program_files
-from grader.sandbox.proxy.settings import ProxySettings, SharedFolder
+from grader.sandbox.proxy.interface import ProxySettings
 
 RUN = "Step made 2/2 : RUN echo ready > /ready"
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -51,9 +51,9 @@ def test_a_quiet_build_prints_the_image_alone() -> None:
 
 def test_the_program_brings_all_that_it_imports(tmp_path: Path) -> None:
     """It runs in a container that has Python and nothing else."""
-    for path, content in program_files().items():
-        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / path).write_bytes(content)
+    for file in program_files():
+        (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / file.path).write_bytes(file.content)
     main = (tmp_path / "main.py").read_text(encoding="utf-8").replace("main()\n", "")
     shown = f"{main.replace('__file__', repr(str(tmp_path / 'main.py')))}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-ISB", "-c", shown], capture_output=True, text=True, check=True)
@@ -62,10 +62,10 @@ def test_the_program_brings_all_that_it_imports(tmp_path: Path) -> None:
 
 
 def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
-    settings = ProxySettings("s", "engine", "record", SharedFolder("/work", "/work", "/work"))
+    settings = ProxySettings("s", "engine", "record", "/work")
     (tmp_path / "settings.json").write_bytes(settings.to_json())
     assert ProxySettings.from_json(settings.to_json()) == settings
-    command = [sys.executable, "-m", "grader.sandbox.proxy", "settings.json"]
+    command = [sys.executable, "-c", "from grader.sandbox.proxy.server import main; main()", "settings.json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == b"listening\n"

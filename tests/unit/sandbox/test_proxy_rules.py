@@ -13,13 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.sandbox.proxy.containers import workspace_volume
 from grader.sandbox.proxy.http import Client, Request
-from grader.sandbox.proxy.rules import Account, Plan, plan
-from grader.sandbox.proxy.settings import ProxySettings, Quota, SharedFolder
+from grader.sandbox.proxy.interface import QUOTA, ProxySettings
+from grader.sandbox.proxy.rules import Account, Plan, plan, workspace_volume
 from grader.sandbox.proxy.shape import Refusal
 
-SETTINGS = ProxySettings("", "", "", SharedFolder("/submission", "/engine/submission", ""))
+SETTINGS = ProxySettings("", "", "", "/submission")
 VOLUME = workspace_volume(SETTINGS.workspace)["Name"]
 RECORDED = Path(__file__).parents[1] / "recorded" / "docker-26.1-requests.jsonl"
 """What Docker 26.1 and Compose 2.26 sent to an engine, command by command, in the folder /submission."""
@@ -164,7 +163,7 @@ def test_folders_of_the_work_are_mounted_as_parts_of_its_volume(
     bind: str, path: str | None, target: str, read_only: bool, folders: tuple[str, ...]
 ) -> None:
     sent = create({"Image": "app", "HostConfig": {"Binds": [bind]}})
-    assert (sent.uses_workspace, sent.folders) == (True, folders)
+    assert sent.folders == folders
     assert json.loads(sent.body)["HostConfig"] == {
         "Mounts": [
             {
@@ -195,7 +194,7 @@ def test_volumes_and_tmpfs_go_on_as_they_are() -> None:
     host = {"Binds": ["cache:/c:ro"], "Mounts": mounts, "Tmpfs": {"/tmp": "size=1m,mode=1777"}}
     sent = create({"Image": "app", "HostConfig": host})
     assert json.loads(sent.body)["HostConfig"] == host
-    assert not sent.uses_workspace
+    assert sent.folders is None
 
 
 # ── properties ──────────────────────────────────────────────────────────────────────────
@@ -283,7 +282,7 @@ def test_what_a_request_makes(makes: Mapping[str, int], expected: Mapping[str, i
 
 def test_all_that_docker_and_compose_were_recorded_with_is_far_below_the_quota() -> None:
     """Every command of the chapter together, as one script."""
-    account = Account(Quota())
+    account = Account(QUOTA)
     for command in COMMANDS:
         for recorded in command["requests"]:
             account.charge({"requests": 4})
@@ -291,7 +290,7 @@ def test_all_that_docker_and_compose_were_recorded_with_is_far_below_the_quota()
 
 
 def test_the_last_one_is_given_and_the_next_is_not() -> None:
-    account = Account(Quota(networks=2, volumes=3))
+    account = Account({"networks": 2, "volumes": 3})
     for _ in range(2):
         account.charge({"networks": 1})
     with pytest.raises(Refusal, match="at most 2 networks can be made by one script"):

@@ -16,9 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.sandbox.proxy.record import Record, read_record
+from grader.sandbox.proxy.interface import QUOTA, ProxySettings, Record, read_record
 from grader.sandbox.proxy.server import running
-from grader.sandbox.proxy.settings import ProxySettings, Quota, SharedFolder
 
 
 @dataclass
@@ -110,9 +109,8 @@ def world() -> Iterator[World]:
         work = folder / "submission"
         work.mkdir()
         engine = Engine()
-        workspace = SharedFolder("/work", "/engine/work", str(work))
         settings = ProxySettings(
-            str(folder / "proxy"), str(folder / "engine"), str(folder / "record"), workspace, ("python:*",)
+            str(folder / "proxy"), str(folder / "engine"), str(folder / "record"), str(work), ("python:*",)
         )
         with socketserver.ThreadingUnixStreamServer(settings.engine, Handler) as server:
             server.known = engine  # type: ignore[attr-defined] # for the handler
@@ -182,7 +180,10 @@ def test_a_pull_of_anything_else_is_refused(world: World, query: str, words: str
 
 
 REFUSED = [
-    (request("POST /containers/create", body=b'{"Image":"a","hostconfig":{}}'), ("POST", "/containers/create", 403)),
+    (
+        request("POST /containers/create", body=b'{"Image":"a","hostconfig":{"Init":true}}'),
+        ("POST", "/containers/create", 403),
+    ),
     (request("POST /containers/create", body=b'{"Env":' + b"[" * 5000), ("POST", "/containers/create", 403)),
     (request("GET /secrets"), ("GET", "/secrets", 403)),
     (request("GET /containers/../secrets"), ("GET", "/containers/../secrets", 403)),
@@ -281,7 +282,7 @@ def test_a_context_is_read_and_sent_on_anew(world: World) -> None:
 @pytest.mark.parametrize(
     ("first", "body", "status", "words"),
     [
-        ("POST /build?remote=x", context(), 403, "remote cannot be set here"),
+        ("POST /build?remote=x", context(), 403, "remote=x is not available here for build"),
         ("POST /build", b"x" * 1000, 403, "the build context cannot be taken: the archive is"),
         ("POST /build", context("FROM alpine\n"), 403, "FROM alpine: this image is not allowed here"),
         ("POST /build", context("FROM python:3.8\n"), 403, "there is no image python:3.8 here"),
@@ -299,24 +300,23 @@ def test_what_becomes_of_a_context(world: World, first: str, body: bytes, status
 
 
 def test_folders_for_mounts_are_made_inside_the_workspace_only(world: World, tmp_path: Path) -> None:
-    here = Path(world.settings.workspace.here)
+    here = Path(world.settings.workspace)
     (here / "link").symlink_to(tmp_path)
     for path in ("new/deep", "link/out"):
-        body = json.dumps({"Image": "app", "HostConfig": {"Binds": [f"/work/{path}:/x"]}}).encode()
+        body = json.dumps({"Image": "app", "HostConfig": {"Binds": [f"{here}/{path}:/x"]}}).encode()
         assert b"201 " in world.ask(request("POST /containers/create", body=body))
     assert (here / "new" / "deep").is_dir()
     assert list(tmp_path.iterdir()) == []
     first, second = world.engine.received[:2]
     assert b"POST /v1.45/volumes/create" in first
-    assert json.loads(first.partition(b"\r\n\r\n")[2])["DriverOpts"]["device"] == "/engine/work"
+    assert json.loads(first.partition(b"\r\n\r\n")[2])["DriverOpts"]["device"] == str(here)
     assert b"/v1.45/containers/create" in second
 
 
 def test_an_engine_that_is_away_is_no_refusal() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        workspace = SharedFolder("/work", "/work", "/work")
-        settings = ProxySettings(str(folder / "s"), str(folder / "engine"), str(folder / "record"), workspace)
+        settings = ProxySettings(str(folder / "s"), str(folder / "engine"), str(folder / "record"), "/work")
         with running(settings):
             world = World(Engine(), settings)
             assert world.ask(request("GET /info")) == b""
@@ -327,7 +327,10 @@ def test_an_engine_that_is_away_is_no_refusal() -> None:
 def test_the_engine_hears_of_no_more_than_the_quota_and_the_script_is_told(world: World) -> None:
     folder = Path(world.settings.listen).parent
     settings = replace(
-        world.settings, listen=str(folder / "n"), record=str(folder / "r"), quota=Quota(requests=6, containers=2)
+        world.settings,
+        listen=str(folder / "n"),
+        record=str(folder / "r"),
+        quota=QUOTA | {"requests": 6, "containers": 2},
     )
     create = request("POST /containers/create", body=b'{"Image": "a"}')
     with running(settings):
