@@ -197,7 +197,7 @@ class PrivateSource:
             self.supply(image.names[0])
             plain = [name for name in image.names if "*" not in name]
             names += [name for name in plain if self.host.image_labels(name) is not None]
-        return PrivateSettings(tuple(names), cache_folder(), os.environ)
+        return PrivateSettings(tuple(names), os.environ)
 
 
 class TrialEngine(NamedTuple):

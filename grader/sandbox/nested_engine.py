@@ -35,7 +35,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -62,7 +62,7 @@ from grader.errors import EngineError, ImageUnavailable
 from grader.failpoints import failpoint
 from grader.models import MemoryFile
 from grader.sandbox import tunnel
-from grader.sandbox.engine_image import engine_image, recipe_digest
+from grader.sandbox.engine_image import engine_image, image_name, recipe_digest
 
 LABEL_IMAGES = "io.grader.base_images.provider"
 """On a template volume: the ids of the base images in it, separated by commas."""
@@ -89,10 +89,11 @@ _BOUNDED = f"{_ENGINE_FILES}/disk-is-bounded"
 _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
 _LOAD_SECONDS = 600.0
+"""The longest wait for another grader that makes the image or the template."""
 _CREATE_SECONDS = 5.0
 """The longest wait, after an interrupt, for a container that the engine was asked for."""
-_PATIENCE_SECONDS = 2.0
-"""A wait that is too short to be mentioned."""
+_PATIENCE_SECONDS = 1.0
+_LOCK = "grader-private-making"
 _NOT_FOUND, _CONFLICT = 404, 409
 _COMPLETE = "-complete"
 """How the name of the volume ends that says that a template is complete."""
@@ -111,12 +112,10 @@ class PrivateSettings:
     `processes`, `disk_mb` (MiB) and `cores` bound everything in the engine together: the engine, its builds, its
     containers. `cores` is a part of those that the machine has, so that the grader, the proxy and the host engine keep
     the rest.
-    `cache` is a folder of the user's for locks and working files; `environment` is where proxies and package archives
-    are looked up when the engine's image is made.
+    `environment` is where proxies and package archives are looked up when the engine's image is made.
     """
 
     images: tuple[str, ...]
-    cache: Path
     environment: Mapping[str, str]
     memory_mb: int = 4096
     processes: int = 2048
@@ -175,29 +174,18 @@ def start_private_engine(
     gets a line for each step. Raises `ImageUnavailable` if that cannot be done, and `EngineError` if no engine comes
     up, with the end of its log.
     """
-    settings.cache.mkdir(parents=True, exist_ok=True)
-    with _alone(settings.cache, say):
-        images = _image_ids(host.connection, settings.images)
-        image = engine_image(host, settings.images[0], say=say, environment=settings.environment)
-        order = _Order(image, _template_name(images))
-        _ensure_template(host.connection, settings, say, order, images)
-    with _running(host.connection, settings, order) as private:
+    images = _image_ids(host.connection, settings.images)
+    template = _template_name(images)
+    if host.image_labels(image_name()) is None or not _is_complete(host.connection, template):
+        with _alone(host.connection, settings.images[0], say):
+            engine_image(host, settings.images[0], say=say, environment=settings.environment)
+            if not _is_complete(host.connection, template):
+                _make_template(host.connection, settings, say, template, images)
+    with _running(host.connection, settings, template) as private:
         yield private
 
 
 # ── what is made once ───────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _Order:
-    """What an engine is started from: the names of its image and its template.
-
-    With labels to make it with, the engine fills the template instead, as the only one that does.
-    """
-
-    image: str
-    template: str
-    made_with: Mapping[str, str] | None = None
 
 
 def _image_ids(host: Connection, references: Sequence[str]) -> dict[str, str]:
@@ -219,33 +207,19 @@ def _template_name(images: Mapping[str, str]) -> str:
     return "grader-template-" + hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def _ensure_template(
-    host: Connection, settings: PrivateSettings, say: Callable[[str], None], order: _Order, images: Mapping[str, str]
+def _is_complete(host: Connection, template: str) -> bool:
+    """Whether there is such a template. A second volume, which is empty, says that it is complete."""
+    return all(_exists(host, f"/volumes/{name}") for name in (template, template + _COMPLETE))
+
+
+def _make_template(
+    host: Connection, settings: PrivateSettings, say: Callable[[str], None], template: str, images: Mapping[str, str]
 ) -> None:
-    """Make the template, unless there is one. A second volume, which is empty, says that it is complete."""
-    complete = order.template + _COMPLETE
-    deadline = time.monotonic() + _LOAD_SECONDS
-    while not all(_exists(host, f"/volumes/{name}") for name in (order.template, complete)):
-        # The engine of a grader that was killed while it made the template may still run.
-        remove_objects(host, leftovers(our_objects(host), is_dead, everything=False))
-        held = ",".join(dict.fromkeys(images.values()))
-        own = {LABEL_BASE: "private-template", LABEL_RECIPE: recipe_digest(), LABEL_IMAGES: held}
-        try:
-            _remove_template(host, order.template)  # half made, by a grader that was killed
-            _make_template(host, settings, say, replace(order, made_with=own))
-        except Refused as refused:
-            # A grader with another cache, and so another lock, makes it now.
-            if refused.status != _CONFLICT or time.monotonic() > deadline:
-                raise
-            time.sleep(_PATIENCE_SECONDS)
-        else:
-            host.call("POST", "/volumes/create", json={"Name": complete, "Labels": own})
-            _remove_stale_templates(host)
-
-
-def _make_template(host: Connection, settings: PrivateSettings, say: Callable[[str], None], order: _Order) -> None:
-    """Load the base images into the template with an engine that ends afterwards. `Refused` while another one does."""
-    with _running(host, settings, order) as private:
+    """Load the base images into the template with an engine that ends afterwards."""
+    held = ",".join(dict.fromkeys(images.values()))
+    own = {LABEL_BASE: "private-template", LABEL_RECIPE: recipe_digest(), LABEL_IMAGES: held}
+    _remove_template(host, template)  # half made, by a grader that was killed
+    with _running(host, settings, template, made_with=own) as private:
         say(f"private engine: loading {len(settings.images)} base images into its template")
         for reference in settings.images:
             copy_image(host, private.engine.connection, reference)
@@ -254,6 +228,8 @@ def _make_template(host: Connection, settings: PrivateSettings, say: Callable[[s
         if code != 0:
             log = _log(host, private.container)
             raise EngineError(f"The template of the private engine was not completed (exit code {code}). {log}")
+    host.call("POST", "/volumes/create", json={"Name": template + _COMPLETE, "Labels": own})
+    _remove_stale_templates(host)
 
 
 def _remove_stale_templates(host: Connection) -> None:
@@ -279,19 +255,29 @@ def _remove_template(host: Connection, template: str) -> None:
 
 
 @contextmanager
-def _alone(cache: Path, say: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock under which image and template are made. The kernel frees it when its holder dies."""
-    import fcntl  # not on Windows
+def _alone(host: Connection, base: str, say: Callable[[str], None]) -> Iterator[None]:
+    """Be the only one who makes image and template in this engine, which gives a container's name once.
 
-    with (cache / "private.lock").open("w") as lock:
-        patience = threading.Timer(
-            _PATIENCE_SECONDS, say, ["private engine: another grader is preparing it, waiting for it"]
-        )
-        patience.daemon = True
-        patience.start()
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        patience.cancel()
+    The container is never started. Where its owner was killed, it goes with what else that one has left.
+    """
+    run, told = secrets.token_hex(6), False
+    deadline = time.monotonic() + _LOAD_SECONDS
+    try:
+        while True:
+            remove_objects(host, leftovers(our_objects(host), is_dead, everything=False))
+            try:
+                _create(host, _LOCK, {"Image": base, "Cmd": ["true"], "Labels": _own(run, "container")})
+                break
+            except Refused as refused:
+                if refused.status != _CONFLICT or time.monotonic() > deadline:
+                    raise
+            if not told:
+                say("private engine: another grader is preparing it, waiting for it")
+                told = True
+            time.sleep(_PATIENCE_SECONDS)
         yield
+    finally:
+        remove_run(host, run)
 
 
 def _exists(host: Connection, path: str) -> bool:
@@ -308,20 +294,23 @@ def _exists(host: Connection, path: str) -> bool:
 
 
 @contextmanager
-def _running(host: Connection, settings: PrivateSettings, order: _Order) -> Iterator[PrivateEngine]:
-    """An engine that answers, and its helper; containers and volumes are removed at the end."""
+def _running(
+    host: Connection, settings: PrivateSettings, template: str, made_with: Mapping[str, str] | None = None
+) -> Iterator[PrivateEngine]:
+    """An engine that answers, and its helper; containers and volumes are removed at the end.
+
+    With labels for the template to be `made_with`, the engine fills it instead of using it.
+    """
     run = secrets.token_hex(6)
     info = host.call("GET", "/info", seconds=10).json
-    cpus = round((info.get("NCPU") or 1) * settings.cores, 2)
+    cpus = _cpus(settings, info)
     try:
-        # The engine refuses a second container with the template's name.
-        name = order.template if order.made_with else f"grader-private-{run}"
-        nested = _create(host, name, _nested(settings, order, run, info, cpus))
+        nested = _create(host, f"grader-private-{run}", _nested(settings, template, made_with, run, info))
         failpoint("private-created")
         host.call("POST", f"/containers/{nested}/start")
         failpoint("private-started")
         # Started while the engine comes up, which takes as long.
-        helper = _create(host, f"grader-private-{run}-helper", _helper(order, run))
+        helper = _create(host, f"grader-private-{run}-helper", _helper(run))
         put_files(host, helper, PROXY_FILES, program_files())
         put_files(host, helper, SCRIPT_FILES, _tools())
         host.call("POST", f"/containers/{helper}/start")
@@ -353,6 +342,11 @@ def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:
         raise
 
 
+def _cpus(settings: PrivateSettings, info: Mapping[str, Any]) -> float:
+    """Cores of the engine, of those that its machine has (`GET /info`)."""
+    return round((info.get("NCPU") or 1) * settings.cores, 2)
+
+
 def _own(run: str, kind: Kind) -> dict[str, str]:
     return dict(labels(run, this_process(), kind))
 
@@ -376,26 +370,30 @@ def _mount(
 
 
 def _nested(
-    settings: PrivateSettings, order: _Order, run: str, info: Mapping[str, Any], cpus: float
+    settings: PrivateSettings,
+    template: str,
+    made_with: Mapping[str, str] | None,
+    run: str,
+    info: Mapping[str, Any],
 ) -> dict[str, object]:
     """The container of the nested engine, as in POST /containers/create."""
     mounts = [_volume(run, "engine", _ENGINE_FILES)]
-    if order.made_with:
-        mounts += [_mount(order.template, "/var/lib/docker", {"Labels": dict(order.made_with)})]
+    if made_with:
+        mounts += [_mount(template, "/var/lib/docker", {"Labels": dict(made_with)})]
     else:
         mounts += [
             _volume(run, "data", "/volume"),
-            _mount(order.template, "/template", read_only=True),
+            _mount(template, "/template", read_only=True),
             _volume(run, "workspace", f"/exercise/{run}", _WORKSPACE),
         ]
     cgroups_are_new = str(info.get("CgroupVersion")) == "2"
     return {
-        "Image": order.image,
+        "Image": image_name(),
         "Labels": _own(run, "container"),
         "Env": [
             f"SOCKET={ENGINE_SOCKET}",
             f"BOUNDED={_BOUNDED}",
-            f"TEMPLATE={'make' if order.made_with else 'use'}",
+            f"TEMPLATE={'make' if made_with else 'use'}",
             f"DISK_MB={settings.disk_mb}",
         ],
         "Tty": True,  # one log, without the frames that tell stdout from stderr
@@ -408,7 +406,7 @@ def _nested(
             "Memory": settings.memory_mb * 2**20,
             "MemorySwap": settings.memory_mb * 2**20,
             "PidsLimit": settings.processes,
-            "NanoCpus": round(cpus * 100) * 10**7,  # whole hundredths of a core
+            "NanoCpus": round(_cpus(settings, info) * 100) * 10**7,  # whole hundredths of a core
             # `privileged` is refused where the host has not all capabilities; these are enough.
             "CapAdd": ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"],
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
@@ -419,7 +417,7 @@ def _nested(
     }
 
 
-def _helper(order: _Order, run: str) -> dict[str, object]:
+def _helper(run: str) -> dict[str, object]:
     """The helper container, as in POST /containers/create. It waits for programs to be started in it."""
     mounts = [
         _volume(run, "engine", _ENGINE_FILES),
@@ -428,7 +426,7 @@ def _helper(order: _Order, run: str) -> dict[str, object]:
         _volume(run, "workspace", f"/exercise/{run}", _WORKSPACE),
     ]
     return {
-        "Image": order.image,
+        "Image": image_name(),
         "Labels": _own(run, "container"),
         "Cmd": ["sleep", "infinity"],
         "NetworkDisabled": True,  # as in `run.container_settings`

@@ -8,9 +8,9 @@ from grader.engine.client import connect
 from grader.sandbox.nested_engine import PrivateEngine
 from tests.dockerfiles import ENTRIES
 from tests.engine.differential import compared
-from tests.engine.test_private import cache, host, private
+from tests.engine.test_private import host, private
 
-__all__ = ["cache", "host", "private"]  # fixtures
+__all__ = ["host", "private"]  # fixtures
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]  # hundreds of builds, beside others that build
 

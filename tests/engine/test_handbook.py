@@ -91,7 +91,7 @@ def matches(expected: tuple[str, ...], actual: str) -> bool:
 def container(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The nested engine's container, in which the pages' commands run."""
     with connect(builder="buildkit") as host:
-        settings = PrivateSettings((BASE,), tmp_path_factory.mktemp("cache"), os.environ)
+        settings = PrivateSettings((BASE,), os.environ)
         with start_private_engine(host, settings, print) as engine:
             yield engine.container
 

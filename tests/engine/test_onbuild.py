@@ -26,7 +26,7 @@ def private(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]
     with connect(builder="buildkit") as host:
         if reason := why_not_nested(host.connection):
             pytest.skip(f"no engine can run in a container here: {reason}")
-        settings = PrivateSettings((BASE,), tmp_path_factory.mktemp("cache"), os.environ)
+        settings = PrivateSettings((BASE,), os.environ)
         with start_private_engine(host, settings, print) as private:
             yield private
 

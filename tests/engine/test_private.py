@@ -43,8 +43,8 @@ DISK_MB = 500
 ROOT = str(Path(__file__).parents[2])
 
 
-def settings(cache: Path) -> PrivateSettings:
-    return PrivateSettings((BASE,), cache, os.environ, memory_mb=MEMORY_MB, processes=PROCESSES, disk_mb=DISK_MB)
+SETTINGS = PrivateSettings((BASE,), os.environ, memory_mb=MEMORY_MB, processes=PROCESSES, disk_mb=DISK_MB)
+OTHER = replace(SETTINGS, images=("python:3.11-slim",))
 
 
 @pytest.fixture(scope="module")
@@ -82,13 +82,8 @@ def why_not_nested(host: Connection) -> str:
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
-def private(host: DockerEngine, cache: Path) -> Iterator[PrivateEngine]:
-    with start_private_engine(host, settings(cache), print) as engine:
+def private(host: DockerEngine) -> Iterator[PrivateEngine]:
+    with start_private_engine(host, SETTINGS, print) as engine:
         yield engine
 
 
@@ -203,10 +198,10 @@ def test_a_network_of_a_scripts_own_has_no_way_out(private: PrivateEngine, engin
             engine.connection.call("DELETE", f"/networks/{network}")
 
 
-def test_two_private_engines_do_not_meet(host: DockerEngine, cache: Path, engine: DockerEngine) -> None:
+def test_two_private_engines_do_not_meet(host: DockerEngine, engine: DockerEngine) -> None:
     built = engine.build(make_job("RUN echo first > /first\n"), LIMITS, ignore)
     assert isinstance(built, Built)
-    with start_private_engine(host, settings(cache), print) as other:
+    with start_private_engine(host, SETTINGS, print) as other:
         assert other.engine.image_labels(built.image) is None
         assert other.engine.image_labels(BASE) is not None
     assert engine.image_labels(built.image) is not None
@@ -263,12 +258,12 @@ def test_a_build_that_fills_the_disk_fails_and_the_next_one_has_room(
 # ── nothing is left ─────────────────────────────────────────────────────────────────────
 
 
-def test_what_is_done_to_base_images_ends_with_the_engine(host: DockerEngine, cache: Path) -> None:
-    with start_private_engine(host, settings(cache), print) as first:
+def test_what_is_done_to_base_images_ends_with_the_engine(host: DockerEngine) -> None:
+    with start_private_engine(host, SETTINGS, print) as first:
         connection = first.engine.connection
         connection.call("DELETE", f"/images/{BASE}", parameters={"force": 1})
         assert connection.call("GET", "/images/json").json == []
-    with start_private_engine(host, settings(cache), print) as second:
+    with start_private_engine(host, SETTINGS, print) as second:
         engine = second.engine
         built = engine.build(make_job('ENTRYPOINT ["python", "-c", "import json; print(1)"]\n'), LIMITS, ignore)
         assert isinstance(built, Built)
@@ -277,67 +272,57 @@ def test_what_is_done_to_base_images_ends_with_the_engine(host: DockerEngine, ca
 
 ANOTHER_GRADER = """
 import os, sys
-from dataclasses import replace
-from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from tests.engine.test_private import other_settings, settings
+from tests.engine.test_private import OTHER
 from grader.engine.client import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
 print(this_process(), flush=True)
 host = connect(builder="buildkit")
-with start_private_engine(host, other_settings(Path(sys.argv[2])), lambda line: None):
+with start_private_engine(host, OTHER, lambda line: None):
     pass
 """
 
 
-def other_settings(cache: Path) -> PrivateSettings:
-    return replace(settings(cache), images=("python:3.11-slim",))
-
-
 @contextmanager
-def making_the_template(host: DockerEngine, cache: Path) -> Iterator[tuple[subprocess.Popen[str], str]]:
+def making_the_template(host: DockerEngine) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """Another grader, which is about to fill the template: its process, and its owner label."""
-    remove_volume(host, _template_name(_image_ids(host.connection, other_settings(cache).images)))
-    with subprocess.Popen(
-        [sys.executable, "-c", ANOTHER_GRADER, ROOT, str(cache)], stdout=subprocess.PIPE, text=True
-    ) as process:
+    remove_volume(host, _template_name(_image_ids(host.connection, OTHER.images)))
+    with subprocess.Popen([sys.executable, "-c", ANOTHER_GRADER, ROOT], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         owner = process.stdout.readline().strip()
-        while "container" not in of(owner, host) and process.poll() is None:
+        while "volume" not in of(owner, host) and process.poll() is None:
             time.sleep(0.05)
         yield process, owner
 
 
 @contextmanager
-def other_template_removed(host: DockerEngine, cache: Path) -> Iterator[None]:
+def other_template_removed(host: DockerEngine) -> Iterator[None]:
     try:
         yield
     finally:
-        remove_volume(host, _template_name(_image_ids(host.connection, other_settings(cache).images)))
+        remove_volume(host, _template_name(_image_ids(host.connection, OTHER.images)))
 
 
-def has_the_other_image(host: DockerEngine, cache: Path) -> bool:
+def has_the_other_image(host: DockerEngine) -> bool:
     """Whether a private engine with the template has what must be in it."""
-    with start_private_engine(host, other_settings(cache), print) as private:
+    with start_private_engine(host, OTHER, print) as private:
         return private.engine.image_labels("python:3.11-slim") is not None
 
 
-def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: DockerEngine, cache: Path) -> None:
-    with other_template_removed(host, cache):
-        with making_the_template(host, cache) as (process, owner):
+def test_a_template_that_a_killed_grader_left_half_made_is_made_anew(host: DockerEngine) -> None:
+    with other_template_removed(host):
+        with making_the_template(host) as (process, owner):
             os.kill(process.pid, signal.SIGKILL)
         assert set(of(owner, host)) == {"container", "volume"}
-        assert has_the_other_image(host, cache)
+        assert has_the_other_image(host)
         assert of(owner, host) == []
 
 
-def test_a_template_that_a_grader_with_another_cache_makes_is_waited_for(
-    host: DockerEngine, cache: Path, tmp_path: Path
-) -> None:
-    with other_template_removed(host, cache):
-        with making_the_template(host, tmp_path) as (process, owner):
-            assert has_the_other_image(host, cache)
+def test_a_template_that_another_grader_makes_is_waited_for(host: DockerEngine) -> None:
+    with other_template_removed(host):
+        with making_the_template(host) as (process, owner):
+            assert has_the_other_image(host)
             assert process.wait(timeout=120) == 0
         assert of(owner, host) == []
 
@@ -348,15 +333,15 @@ def remove_volume(host: DockerEngine, name: str) -> None:
             host.connection.call("DELETE", f"/volumes/{volume}")
 
 
-def test_after_an_interrupt_containers_and_volumes_are_gone(host: DockerEngine, cache: Path) -> None:
+def test_after_an_interrupt_containers_and_volumes_are_gone(host: DockerEngine) -> None:
     seen: list[PrivateEngine] = []
     with pytest.raises(KeyboardInterrupt):
-        interrupt_one(host, cache, seen)
+        interrupt_one(host, seen)
     assert our_objects(host.connection, seen[0].run) == []
 
 
-def interrupt_one(host: DockerEngine, cache: Path, seen: list[PrivateEngine]) -> None:
-    with start_private_engine(host, settings(cache), print) as private:
+def interrupt_one(host: DockerEngine, seen: list[PrivateEngine]) -> None:
+    with start_private_engine(host, SETTINGS, print) as private:
         assert our_objects(host.connection, private.run)
         seen.append(private)
         raise KeyboardInterrupt
@@ -364,21 +349,20 @@ def interrupt_one(host: DockerEngine, cache: Path, seen: list[PrivateEngine]) ->
 
 KILLED = """
 import os, sys
-from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from tests.engine.test_private import settings
+from tests.engine.test_private import SETTINGS
 from grader.engine.client import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
-with start_private_engine(connect(builder="buildkit"), settings(Path(sys.argv[2])), lambda line: None):
+with start_private_engine(connect(builder="buildkit"), SETTINGS, lambda line: None):
     print(this_process(), flush=True)
     sys.stdin.read()
 """
 
 
-def test_what_a_killed_grader_leaves_is_removed(host: DockerEngine, cache: Path) -> None:
+def test_what_a_killed_grader_leaves_is_removed(host: DockerEngine) -> None:
     with subprocess.Popen(
-        [sys.executable, "-c", KILLED, ROOT, str(cache)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", KILLED, ROOT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout
         owner = process.stdout.readline().strip()

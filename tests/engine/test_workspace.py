@@ -39,7 +39,7 @@ def host() -> Iterator[DockerEngine]:
 
 @pytest.fixture(scope="module")
 def private(host: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    settings = PrivateSettings((BASE,), tmp_path_factory.mktemp("cache"), os.environ, memory_mb=1000, processes=400)
+    settings = PrivateSettings((BASE,), os.environ, memory_mb=1000, processes=400)
     with start_private_engine(host, settings, print) as engine:
         yield engine
 
@@ -194,7 +194,7 @@ def test_a_script_cannot_put_a_link_in_the_place_of_its_folder(private: PrivateE
 
 
 def test_a_script_that_ends_its_engine_is_no_result(host: DockerEngine, tmp_path: Path) -> None:
-    settings = PrivateSettings((BASE,), tmp_path, os.environ, memory_mb=1000, processes=400, disk_mb=1000)
+    settings = PrivateSettings((BASE,), os.environ, memory_mb=1000, processes=400, disk_mb=1000)
     with start_private_engine(host, settings, print) as private, open_workspace(private, [], LIMITS) as workspace:
         host.connection.call("POST", f"/containers/{private.container}/kill")
         with pytest.raises(EngineError, match="private engine ended"):

@@ -149,7 +149,7 @@ def test_the_page_names_every_probe_and_the_sizes_of_a_private_engine() -> None:
     table = page.partition(head)[2].partition("\n\n")[0]
     tried = {name.strip() for row in table.splitlines()[1:] for name in row.split("|")[3].split(",")}
     assert tried == {"kept by the grader itself", *names()}
-    settings = PrivateSettings((), Path(), os.environ)
+    settings = PrivateSettings((), os.environ)
     sizes = (f"{settings.memory_mb / 1024:g} GiB", f"{settings.disk_mb / 1024:g} GiB", f"{settings.processes}")
     for size in (*sizes, f"{WORKSPACE_MB} MiB"):
         assert re.search(rf"\b{size}\b", table), size
