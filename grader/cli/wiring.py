@@ -10,6 +10,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
@@ -80,10 +81,12 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
     """Everything that gradings share. A broken reference stops here, before any student's code runs.
 
     The engine is asked first: where none answers, that is said at once, and not after the reference has loaded its own
-    libraries.
+    libraries. It does so while a private engine starts, which takes as long.
     """
-    with open_engine() as host, ExitStack() as stack:
-        cases = settings.cases or _expected(settings.folder.predictor, tuple(settings.exercises), settings.seed)
+    with open_engine() as host, ThreadPoolExecutor(1) as beside, ExitStack() as stack:
+        expected = beside.submit(
+            lambda: settings.cases or _expected(settings.folder.predictor, tuple(settings.exercises), settings.seed)
+        )
         source = PrivateSource(settings.folder, host, BaseImageSupply(settings.folder, host, say), say)
         building: _HostEngine | _RenewableEngine = (
             stack.enter_context(_RenewableEngine(source)) if settings.tier == "private" else _HostEngine(host)
@@ -93,7 +96,7 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
         yield Session(
             settings.folder.course,
             settings.seed,
-            cases,
+            expected.result(),
             Engines(building.engine, sandboxes, look),
             _BuildBases(source, building.engine),
             emit,
