@@ -32,7 +32,7 @@ def command(course: Path | None, identifier: str, directory: Path | None) -> int
     for path in kept:
         console.note(f"left alone  {path} (it was there already)")
     go = "" if target.resolve() == Path.cwd() else f"`{change_folder(target)}`, "
-    console.note(f"Next: {go}`grader show {exercise.id}` to read the task, `grader check` to see how far you are.")
+    console.note(f"Next: {go}`grader show {exercise.id}` (the task), `grader check`.")
     return 0
 
 

@@ -1,6 +1,6 @@
 """What is published about the classes of a course: the JSON Schema of `exercises.yaml`, and the tables of checks.
 
-`python -m grader.reports.schemas` compares the schema, and the tables of docs/exercises.md where this is a checkout,
+`python -m grader.reports.schemas` compares the schema, and the tables of two pages of docs/ where this is a checkout,
 with the classes, and ends with 1 if they differ; with `--write` it writes them. (The schema of a report is a contract:
 it stands beside, written by hand, and `to_json` is tested against it.)
 
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import yaml
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
@@ -33,20 +34,21 @@ FOLDER = Path(__file__).parent / "schema"
 """Where the files are kept; they are part of the package."""
 
 
-DOCS = Path(__file__).parents[2] / "docs" / "exercises.md"
-"""The page with the tables, where this is a checkout."""
+_DOCS = Path(__file__).parents[2] / "docs"
+PAGES = (_DOCS / "exercises.md", _DOCS / "handbook/reasons.md")
+"""The pages with tables, where this is a checkout."""
 
 
 def rendered() -> dict[Path, str]:
     """The text of each file, always the same for the same classes."""
     course = json.dumps(course_schema(), indent=2, ensure_ascii=False) + "\n"
     files = {FOLDER / "exercises.schema.json": course}
-    return files | ({DOCS: with_tables(_on_disk(DOCS))} if DOCS.exists() else {})
+    return files | {page: with_tables(_on_disk(page)) for page in PAGES if page.exists()}
 
 
 def with_tables(page: str) -> str:
     """A Markdown page with the tables of kinds and of reasons between the marks made for them."""
-    for name, rows in {"kinds": _kind_rows(), "reasons": _reason_rows()}.items():
+    for name, rows in {"kinds": _kind_rows(), "reasons": _reason_rows(), "codes": _code_rows()}.items():
         mark, end = f"<!-- {name}: made by python -m grader.reports.schemas --write -->\n", f"<!-- end of {name} -->"
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         before, found, after = page.partition(mark)
@@ -67,6 +69,15 @@ def _kind_rows() -> Iterator[tuple[str, ...]]:
 def _reason_rows() -> Iterator[tuple[str, ...]]:
     yield from (("code", "reason", "when"), ("---", "---", "---"))
     yield from sorted((reason.code, f"`{reason.name}`", reason.when) for reason in REASONS.values())
+
+
+def _code_rows() -> Iterator[tuple[str, ...]]:
+    """What `grader explain` knows of a code, for students: the code leads to its section of the handbook."""
+    yield from (("code", "what happened"), ("---", "---"))
+    index = _DOCS / "handbook/index.yaml"
+    places = yaml.safe_load(_on_disk(index))["reasons"] if index.exists() else {}
+    found = [(reason.code, places[reason.name], reason.when) for reason in REASONS.values() if reason.name in places]
+    yield from ((f"[{code}]({place})", when) for code, place, when in sorted(found))
 
 
 def course_schema() -> dict[str, Any]:

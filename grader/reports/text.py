@@ -49,7 +49,7 @@ _EXCERPT_LIMIT = 2_000
 """Characters shown of what was expected, and of what was seen."""
 _MESSAGE_LINES, _FACT_LINES, _SUMMARY_LINES = 7, 4, 10
 """Lines of each part, unless all is asked for: together, a failing check fits on one screen."""
-_NUDGE = 230
+_NUDGE = 180
 """Characters of the first step of a hint: whole sentences, at least one."""
 _COMMON = 4
 """How many characters two values share at their ends before the place where they differ is marked."""
@@ -148,7 +148,8 @@ def _folded_exercise(exercise: ExerciseReport, options: TextOptions) -> Iterator
     for check in passed:
         if check.message.startswith(NOTE):
             yield from paragraph("plain", sanitize(check.message), _BODY, width)
-    more, waiting = len(of[CheckStatus.FAILED]) - 1, len(of[CheckStatus.BLOCKED]) - len(unseen)
+    same = sum(words.has_same_cause(exercise, check) for check in of[CheckStatus.FAILED])
+    more, waiting = len(of[CheckStatus.FAILED]) - 1 - same, len(of[CheckStatus.BLOCKED]) - len(unseen) + same
     folded = [f"{more} more failed"] if more > 0 else []
     folded += [f"{waiting} {'check waits' if waiting == 1 else 'checks wait'} for this one"] if waiting else []
     if folded:
@@ -223,12 +224,15 @@ def _meant(line: str, check: CheckVerdict) -> tuple[int, int]:
 def _facts(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
     """Expected and actual, one below the other, with a mark where two short values differ; how it ended, if all is.
 
-    What is shown of one failure says in its message how it ended.
+    In the message of the one failure that is shown stands how it ended, and often the error that it printed.
     """
     room = options.width - len(_BODY) - _LABEL_WIDTH - 2
     margin = " " * (len(_BODY) + _LABEL_WIDTH + 2)
     for label, value in words.facts(check):
-        if label == "Where" or (label == "Ended" and check.message and not options.everything):
+        told = not options.everything and (
+            (label == "Ended" and check.message) or (label == "Actual" and _is_told(check))
+        )
+        if label == "Where" or told:
             continue
         lines: list[Line] = [(("plain", part),) for part in wrapped(sanitize(value, _EXCERPT_LIMIT), room)]
         lines = lines if options.everything else _clip(lines, _FACT_LINES, ())
@@ -239,6 +243,12 @@ def _facts(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
             start, length = _difference(sanitize(check.expected.strip("\n")), text)
             if length:
                 yield (("plain", margin), ("failed", " " * cells(text[:start]) + "^" * length))
+
+
+def _is_told(check: CheckVerdict) -> bool:
+    """Whether the message quotes the error that was seen: what a run printed last on standard error."""
+    _, separator, error = check.actual.strip().rpartition("(stderr) ")
+    return bool(separator) and " ".join(error.split()) in " ".join(check.message.split())
 
 
 def _difference(expected: str, actual: str) -> tuple[int, int]:
@@ -297,18 +307,21 @@ def _heading(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
 
 
 def _whole_exercise(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
-    """An exercise with every check, in order; a hint that was given before is not repeated."""
+    """An exercise with every check, in order; a cause and a hint that were told before are not repeated."""
     yield from _heading(exercise, options)
     hints: set[str] = set()
     for check in exercise.checks:
         yield from _title(check, options)
-        if check.status is CheckStatus.FAILED:
+        if check.status is not CheckStatus.FAILED:
+            yield from paragraph("faint", sanitize(check.message), _BODY, options.width)
+        elif words.has_same_cause(exercise, check):
+            text = f"The cause is that of the failure above, in {sanitize_line(words.place(check))}."
+            yield from (*paragraph("plain", text, _BODY, options.width), BLANK)
+        else:
             again = check.hint in hints
             hints.add(check.hint)
             shown = replace(check, hint="the same as above.", reason="") if again and check.hint else check
             yield from (*_failure(exercise, shown, options), BLANK)
-        else:
-            yield from paragraph("faint", sanitize(check.message), _BODY, options.width)
 
 
 def _summary(report: Report, options: TextOptions) -> Iterator[Line]:

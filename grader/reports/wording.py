@@ -129,6 +129,13 @@ def is_unseen(check: CheckVerdict) -> bool:
     return check.status is CheckStatus.BLOCKED and check.message.startswith("Not checked:") and not waits
 
 
+def has_same_cause(exercise: ExerciseReport, check: CheckVerdict) -> bool:
+    """Whether a failed check is one more effect of an earlier one: it failed at the same line of the same file."""
+    earlier = exercise.checks[: exercise.checks.index(check)]
+    failed = (other for other in earlier if other.status is CheckStatus.FAILED)
+    return check.line is not None and (check.file, check.line) in {(other.file, other.line) for other in failed}
+
+
 def next_step(report: Report, again: str = ".") -> str:
     """What the student does now, in one line; `again` is how it goes on where there is something to change."""
     statuses = {exercise.status for exercise in report.exercises}

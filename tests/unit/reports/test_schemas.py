@@ -42,7 +42,7 @@ def test_writing_and_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
         "<!-- kinds: made by python -m grader.reports.schemas --write -->\n| stale |\n<!-- end of kinds -->\n"
     )
     monkeypatch.setattr("grader.reports.schemas.FOLDER", tmp_path / "schema")
-    monkeypatch.setattr("grader.reports.schemas.DOCS", page)
+    monkeypatch.setattr("grader.reports.schemas.PAGES", (page,))
     assert main([]) == 1
     assert main(["--write"]) == 0
     assert main([]) == 0

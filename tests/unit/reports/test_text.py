@@ -67,6 +67,29 @@ Next: fix Dockerfile:6, then run `grader check` again.
     )
 
 
+def test_one_cause_is_told_once() -> None:
+    passed, first, *others = reports.failed_exercise().checks
+    again = replace(first, id="drawn", message="Another effect of it.")
+    elsewhere = replace(again, line=5, message="Something else.")
+    exercise = replace(reports.failed_exercise(), checks=(passed, first, again, elsewhere, *others))
+    assert "1 more failed, 2 checks wait for this one" in shown(exercise)
+    whole = shown(exercise, everything=True)
+    assert "The cause is that of the failure above, in Dockerfile:6." in whole
+    assert "Another effect" not in whole
+    assert "Something else." in whole
+
+
+def test_an_error_that_the_message_quotes_is_not_shown_again() -> None:
+    log = "(stderr) Traceback (most recent call last):\n(stderr) KeyError: 'A'"
+    text = shown(with_check(message="Python says: KeyError: 'A'", actual=log, ended="exited 1"))
+    assert "Traceback" not in text
+    assert "Ended" not in text
+    whole = shown(with_check(message="Python says: KeyError: 'A'", actual=log, ended="exited 1"), everything=True)
+    assert "Traceback" in whole
+    assert "Ended     exited 1" in whole
+    assert "Traceback" in shown(with_check(message="Python failed.", actual=log))
+
+
 def test_a_hint_comes_in_steps() -> None:
     hint = f"A nudge. {'One more sentence that is long. ' * 10}The end."
     check = replace(reports.failed_check(), hint=hint, reason="cmd_replaced")
