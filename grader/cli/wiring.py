@@ -22,8 +22,7 @@ from grader.course.loader import CourseFolder
 from grader.course.models import Exercise, Limits
 from grader.course.oracle import expected_cases
 from grader.engine.build.context import make_job
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.protocol import Sandbox
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable

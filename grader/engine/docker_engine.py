@@ -16,10 +16,17 @@ from typing import IO, Any, Self
 
 from grader.course.models import Limits
 from grader.engine import images, ownership
-from grader.engine.build import BUILDERS, BuilderName, find_builder, probe_order, unsupported
-from grader.engine.build.builder import BuildOrder
+from grader.engine.build.builders import (
+    BuilderName,
+    BuildOrder,
+    build_image,
+    builder_name,
+    find_builder,
+    probe_order,
+    unsupported,
+)
 from grader.engine.files import MountedFiles
-from grader.engine.http import Connection
+from grader.engine.http import Connection, OpenStream, open_connection
 from grader.engine.images import ImageFacts
 from grader.engine.ownership import TAG_PREFIX
 from grader.engine.protocol import BuildJob, OnStep
@@ -61,13 +68,30 @@ class EngineFacts:
     free_bytes: int | None
 
 
+def connect(
+    *,
+    builder: str | None = None,
+    tier: str = "host",
+    endpoint: str | None = None,
+    cpus: float = math.inf,
+    open_stream: OpenStream | None = None,
+) -> DockerEngine:
+    """An engine object for the engine that `open_connection` finds.
+
+    `builder` forces one of `BuilderName`; otherwise the first build finds one that works. `cpus` are the cores that the
+    engine has, where those are fewer than it says. Raises `EngineError` if no engine answers, and `UsageError` for an
+    unknown builder.
+    """
+    forced = builder_name(builder) if builder else None
+    return DockerEngine(open_connection(endpoint, open_stream), forced, tier, cpus)
+
+
 class DockerEngine:
     """Docker as a `grader.engine.protocol.Engine`. Thread-safe; `close` (or `with`) removes all that it made."""
 
     def __init__(
         self,
         connection: Connection,
-        version: Mapping[str, Any],
         builder: BuilderName | None,
         tier: str,
         cpus: float = math.inf,
@@ -85,7 +109,7 @@ class DockerEngine:
         self._warnings: dict[str, None] = {}
         self._files: MountedFiles | None = None
         self._cancellation = Cancellation()
-        self._version = version
+        self._version: Mapping[str, Any] = connection.version
         self._cpus = min(cpus, float(self._get("/info").get("NCPU") or 1))
 
     def __enter__(self) -> Self:
@@ -121,7 +145,7 @@ class DockerEngine:
 
     def facts(self) -> EngineFacts:
         """The engine's own account of itself. `EngineError` if it does not answer."""
-        return _engine_facts(self._connection, self._version)
+        return _engine_facts(self._connection)
 
     # ── build and run ───────────────────────────────────────────────────────────────────
 
@@ -147,7 +171,7 @@ class DockerEngine:
         began = time.monotonic()
         kept = False
         try:
-            result = BUILDERS[builder](self._connection, order, self._cancellation, on_step)
+            result = build_image(self._connection, builder, order, self._cancellation, on_step)
             self._cancellation.check()  # so `close` either sees the image or keeps it from staying
             kept = isinstance(result, Built)
         finally:
@@ -352,14 +376,13 @@ class DockerEngine:
         return known
 
 
-def _engine_facts(connection: Connection, version: Mapping[str, Any]) -> EngineFacts:
-    """The engine's own account of itself; `version` is its answer to `/version`."""
+def _engine_facts(connection: Connection) -> EngineFacts:
     info = connection.call("GET", "/info", seconds=10).json
     root = str(info.get("DockerRootDir") or "")
     return EngineFacts(
         endpoint=connection.endpoint,
-        version=str(version.get("Version", "")),
-        api_version=str(version.get("ApiVersion", "")),
+        version=str(connection.version.get("Version", "")),
+        api_version=str(connection.version.get("ApiVersion", "")),
         operating_system=str(info.get("OperatingSystem", "")),
         architecture=str(info.get("Architecture", "")),
         cgroup_version=str(info.get("CgroupVersion", "")),

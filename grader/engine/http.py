@@ -1,21 +1,37 @@
-"""What the builders and the runner ask of an engine: HTTP requests, as plain data.
+"""Requests to a container engine: the only module that imports the Docker SDK.
 
-`grader.engine.client` makes a `Connection` from the Docker SDK. Nothing here or in the modules that
-use it knows the SDK, so each of them can be read beside the engine's API reference alone:
-https://docs.docker.com/reference/api/engine/ (paths and fields are those of API 1.41 and later).
+The SDK finds the engine (DOCKER_HOST, contexts, TLS, ssh) and carries requests to it. Its own `build`, `run` and `wait`
+are not used: they cannot be stopped from another thread, have no deadline (docker-py issue 1966), drop the engine's
+warnings, read `Dockerfile` and `.dockerignore` from the disk, and send the user's registry credentials and proxies.
+
+Paths and fields are those of API 1.41 and later: https://docs.docker.com/reference/api/engine/. Every exception of a
+foreign library becomes an `EngineError` in one place, `_translated`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json as json_format
+import os
 import re
 import socket
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import IO, Any, Protocol
+from typing import IO, Any
+from urllib.parse import quote
+
+import docker
+import docker.errors
+import requests
+import urllib3
+import urllib3.connection
+from docker.context import ContextAPI
+from docker.utils import kwargs_from_env
 
 from grader.errors import EngineError
 
@@ -27,6 +43,21 @@ Parameters = Mapping[str, str | int | list[str]]
 
 Body = bytes | IO[bytes]
 """The body of a request; a file is sent as it is read."""
+
+_CONNECT_SECONDS = 3
+"""How long an engine may take to say its version; the promise to the user is 5 s altogether."""
+_ANY_VERSION = "1.41"
+"""Given to the SDK, which wants one; the paths of our requests carry the engine's own."""
+_DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
+_PIECE = 16_384
+_IDLE_CONNECTIONS = 10
+_OPENED = "unix:///opened"
+"""A name for the SDK, which wants one, where streams are opened for it."""
+_HIJACKED: weakref.WeakKeyDictionary[socket.socket, object] = weakref.WeakKeyDictionary()
+"""What must live as long as a hijacked stream: the SDK closes a TLS socket with the answer that it came with."""
+
+
+# ── answers ─────────────────────────────────────────────────────────────────────────────
 
 
 class Refused(EngineError):  # noqa: N818 - what happened, as TimeoutExpired; "RefusedError" says no more
@@ -91,33 +122,56 @@ def parse_time(text: str) -> float | None:
         return None
 
 
-class Stream(Protocol):
-    """An answer that arrives in pieces."""
+class Stream:
+    """An answer that arrives in pieces. Its session is used for nothing else."""
+
+    def __init__(self, session: docker.APIClient, response: requests.Response, what: str) -> None:
+        self._session = session
+        self._response = response
+        self._what = what
 
     def __iter__(self) -> Iterator[bytes]:
         """The pieces as they arrive, until the end. `EngineError` if the connection breaks."""
-        ...
+        with _translated(self._what):
+            yield from self._response.raw.stream(_PIECE, decode_content=False)
 
     def abort(self) -> None:
         """End the iteration at once, from any thread; to the engine the connection is broken."""
-        ...
+        # The thread that reads waits in `recv` on the socket; only a shutdown wakes it.
+        with contextlib.suppress(OSError, RuntimeError, ValueError):
+            self._response.raw.shutdown()
 
     def close(self) -> None:
         """Give the connection back. Harmless when repeated."""
-        ...
+        with contextlib.suppress(OSError):
+            self._response.close()
+            self._session.close()
 
 
-class Connection(Protocol):
-    """Requests to one engine, from any thread.
+# ── requests ────────────────────────────────────────────────────────────────────────────
 
-    Both methods raise `Refused` for a status of 400 and above, and `EngineError` when the
-    engine cannot be reached, does not answer in time, or breaks off.
+
+class Connection:
+    """Requests to one engine, from any thread. `endpoint` is where it is, `version` its answer to `/version`.
+
+    All methods raise `Refused` for a status of 400 and above, and `EngineError` when the engine cannot be reached, does
+    not answer in time, or breaks off.
+
+    Calls share a session of the SDK. Each stream has its own, so that breaking its connection can never hit another
+    request that was given the same socket. (`Connection: close` would do it too, but then Engine 20.10 does not notice
+    that a client is gone, and a cancelled build goes on.)
     """
 
-    @property
-    def endpoint(self) -> str:
-        """Where the engine is, as in DOCKER_HOST."""
-        ...
+    def __init__(self, settings: Mapping[str, Any], endpoint: str, open_stream: OpenStream | None) -> None:
+        self.endpoint = endpoint
+        self._settings = settings
+        self._open_stream = open_stream
+        self._session = self._new_session()
+        self._prefix = ""
+        self.version = self.call("GET", "/version", seconds=_CONNECT_SECONDS).json
+        if not isinstance(self.version, dict) or "ApiVersion" not in self.version:
+            raise EngineError(f"What answers at {endpoint} is no container engine.")
+        self._prefix = f"/v{self.version['ApiVersion']}"  # the newest that the engine knows
 
     def call(
         self,
@@ -130,7 +184,13 @@ class Connection(Protocol):
         seconds: float = 60,
     ) -> Answer:
         """Send a request and read its whole answer; `seconds` is the longest silence borne."""
-        ...
+        what = f"{method} {path}"
+        with _translated(what):
+            response = self._session.request(
+                method, self._url(path), params=parameters, json=json, data=data, timeout=seconds
+            )
+        _refuse_errors(response, what)
+        return Answer(what, response.content, str(response.headers.get("X-Docker-Container-Path-Stat", "")))
 
     def stream(
         self,
@@ -145,11 +205,188 @@ class Connection(Protocol):
 
         `silence` (seconds) is a second line of defence: an engine silent for longer is taken for dead.
         """
-        ...
+        headers = {"Accept-Encoding": "identity", **({} if data is None else {"Content-Type": "application/x-tar"})}
+        with self._opened(method, path, params=parameters, data=data, headers=headers, timeout=silence) as opened:
+            return Stream(*opened)
 
     def hijack(self, path: str, json: object) -> socket.socket:
         """`POST` a request whose connection becomes a raw stream (`/exec/{id}/start`, `/containers/{id}/attach`).
 
         Without a TTY what the engine sends comes in frames (`grader.engine.run.split_frames`). The caller closes it.
         """
-        ...
+        headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        with self._opened("POST", path, json=json, headers=headers) as (session, response, what), _translated(what):
+            # The SDK's own way, which knows each transport.
+            raw = session._get_raw_response_socket(response)  # type: ignore[attr-defined]  # noqa: SLF001
+            stream: socket.socket = getattr(raw, "_sock", raw)
+            stream.settimeout(None)
+        _HIJACKED[stream] = (session, response)
+        return stream
+
+    @contextmanager
+    def _opened(
+        self, method: str, path: str, **request: Any
+    ) -> Iterator[tuple[docker.APIClient, requests.Response, str]]:
+        """A request in a session of its own, which is closed only where something in the block fails."""
+        what = f"{method} {path}"
+        with contextlib.ExitStack() as unless_it_fails:
+            with _translated(what):
+                session = self._new_session()
+                unless_it_fails.callback(session.close)
+                response = session.request(method, self._url(path), stream=True, **request)
+            _refuse_errors(response, what)
+            yield session, response, what
+            unless_it_fails.pop_all()
+
+    def _new_session(self) -> docker.APIClient:
+        # With a version given, the client does not ask the engine, which it would do with the user's `HttpHeaders`.
+        settings = {"base_url": _OPENED} if self._open_stream else self._settings
+        session = docker.APIClient(**settings, version=_ANY_VERSION, timeout=_CONNECT_SECONDS, use_ssh_client=True)
+        if self._open_stream:
+            session.mount("http+docker://", _OpenedAdapter(self._open_stream))
+        session.trust_env = False  # no proxies, no .netrc: the engine is where it says it is
+        return session
+
+    def _url(self, path: str) -> str:
+        return f"{self._session.base_url}{self._prefix}{quote(path, safe='/:')}"
+
+
+@contextmanager
+def _translated(what: str) -> Iterator[None]:
+    """The one place where exceptions of the SDK and of what is below it become ours."""
+    try:
+        yield
+    except (
+        docker.errors.DockerException,
+        requests.exceptions.RequestException,
+        urllib3.exceptions.HTTPError,
+        http.client.HTTPException,
+        OSError,
+    ) as error:
+        raise EngineError(
+            f"The engine did not answer {what} properly: {_plain(error)}. "
+            "See whether `docker info` answers, then try again."
+        ) from error
+
+
+def _plain(error: BaseException) -> str:
+    """What went wrong, in the words of who noticed it first; the SDK and what is below it wrap them up, thrice even."""
+    if isinstance(error, (requests.exceptions.Timeout, TimeoutError)):
+        return "it was silent for too long"
+    wrapped = [inner for inner in error.args if isinstance(inner, BaseException)]
+    if wrapped:
+        return _plain(wrapped[0])
+    return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
+
+
+def _refuse_errors(response: requests.Response, what: str) -> None:
+    if response.status_code < HTTPStatus.BAD_REQUEST:
+        return
+    with _translated(what):
+        text = response.text.strip()
+    message: object = None
+    with contextlib.suppress(ValueError, AttributeError):  # an engine's error is an object, a proxy's is anything
+        message = json_format.loads(text).get("message")
+    raise Refused(what, response.status_code, str(message or text or response.reason))
+
+
+# ── opened streams ──────────────────────────────────────────────────────────────────────
+
+
+class _OpenedConnection(urllib3.connection.HTTPConnection):
+    """HTTP over what `open_stream` gives."""
+
+    def __init__(self, open_stream: OpenStream) -> None:
+        super().__init__("localhost")
+        self._open_stream = open_stream
+
+    def connect(self) -> None:
+        self.sock = self._open_stream()
+        self.sock.settimeout(_CONNECT_SECONDS)  # the request sets its own after that
+
+
+class _OpenedPool(urllib3.HTTPConnectionPool):
+    def __init__(self, open_stream: OpenStream) -> None:
+        super().__init__("localhost", maxsize=_IDLE_CONNECTIONS)
+        self._open_stream = open_stream
+
+    def _new_conn(self) -> _OpenedConnection:
+        return _OpenedConnection(self._open_stream)
+
+
+class _OpenedAdapter(requests.adapters.HTTPAdapter):
+    """What the SDK's adapters for sockets do, with opened streams in the place of a path."""
+
+    def __init__(self, open_stream: OpenStream) -> None:
+        super().__init__()
+        self._pool = _OpenedPool(open_stream)
+
+    def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, _: object) -> str:
+        return request.path_url
+
+    def close(self) -> None:
+        super().close()
+        self._pool.close()
+
+
+# ── finding the engine ──────────────────────────────────────────────────────────────────
+
+
+def open_connection(endpoint: str | None = None, open_stream: OpenStream | None = None) -> Connection:
+    """Connect to the engine that the docker command would use: DOCKER_HOST, else the current context, else the socket.
+
+    `endpoint`, written as in DOCKER_HOST, names another one instead, and nothing of the environment is read then. With
+    `open_stream` the engine is reached through the streams that it opens, and `endpoint` is only a name for messages.
+    Raises `EngineError` within about 5 s if no engine answers.
+    """
+    try:
+        with _translated("DOCKER_HOST or the context"):
+            settings = {"base_url": endpoint} if endpoint else _settings()
+            endpoint = str(settings.get("base_url") or _DEFAULT_ENDPOINT)
+            return Connection(settings, endpoint, open_stream or _opens_socket(endpoint))
+    except EngineError as error:
+        raise EngineError(_no_engine(endpoint or _DEFAULT_ENDPOINT, _plain(error.__cause__ or error))) from error
+
+
+def _settings() -> dict[str, Any]:
+    """Where the docker command would find the engine, as arguments of the SDK's client."""
+    from_environment: Mapping[str, Any] = kwargs_from_env()
+    if "base_url" in from_environment:
+        return dict(from_environment)
+    return {**ContextAPI.kwargs_from_context(environment=os.environ), **from_environment}
+
+
+def _opens_socket(endpoint: str) -> OpenStream | None:
+    """What opens a unix socket, None for another endpoint. The SDK's way leaks one where nobody listens."""
+    scheme, _, path = endpoint.partition("://")
+    if scheme not in {"unix", "http+unix"}:
+        return None
+
+    def open_socket() -> socket.socket:
+        stream = socket.socket(socket.AF_UNIX)
+        try:
+            stream.settimeout(_CONNECT_SECONDS)
+            stream.connect(f"/{path.lstrip('/')}")
+        except OSError:
+            stream.close()
+            raise
+        return stream
+
+    return open_socket
+
+
+def _no_engine(endpoint: str, reason: str) -> str:
+    if "Permission denied" in reason:
+        return (
+            f"This user may not talk to the container engine at {endpoint}: permission denied. "
+            "Add the user to the group `docker` (`sudo usermod -aG docker $USER`), log in again, "
+            "and try `docker info`."
+        )
+    return (
+        f"No container engine answers at {endpoint} ({reason}). Start Docker (Docker Desktop, or "
+        "`sudo systemctl start docker`), see that `docker info` shows a server, and try again. "
+        "DOCKER_HOST or `docker context use` say which engine is asked."
+    )

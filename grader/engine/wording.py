@@ -135,10 +135,9 @@ def is_engine_fault(error: str) -> bool:
 
 # ── the classic builder's text ──────────────────────────────────────────────────────────
 
-CLASSIC_STEP = re.compile(r"Step (?P<number>\d+)/(?P<total>\d+) : (?P<text>.*)", re.DOTALL)
-CLASSIC_IMAGE = re.compile(r" ---> ([0-9a-f]{12})\n")
-CLASSIC_CONTAINER = re.compile(r" ---> Running in ([0-9a-f]{12})\n")
-CLASSIC_CACHED = " ---> Using cache\n"
-CLASSIC_NOISE = ("Removing intermediate container ", " ---> Removed intermediate container ")
+CLASSIC_STEP = re.compile(r"(?:\[\d+/\d+\] )?S(?:tep|TEP) (?P<number>\d+)/(?P<total>\d+) ?: (?P<text>.*)", re.DOTALL)
+"""Docker's, and Podman's with its number of the stage before it."""
+CLASSIC_CACHED = re.compile(r" ---> Using cache\n|--> Using cache ")
+CLASSIC_NOISE = re.compile(r" ---> |-->  ?[0-9a-f]{11,64}$|COMMIT|Removing intermediate container |\n*$")
 CLASSIC_COLOUR = re.compile(r"\x1b\[(?:91|0)m")
 """The classic builder paints what is written to stderr red."""

@@ -41,8 +41,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.files import has_path, put_in, read_tar
 from grader.engine.http import Connection, OpenStream, Refused, if_there
 from grader.engine.images import copy_image

@@ -26,7 +26,7 @@ from grader.checks import REASONS
 from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.dockerfile.parser import Dockerfile, parse
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.engine.protocol import BuildJob
 from grader.models import Built
 from tests.e2e.conftest import ROOT, docker

@@ -8,8 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from grader.course.models import Limits
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.models import BuildFailed, Built
 from tests.engine.contexts import BASE, LIMITS, Build, ignore, make_job

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Sequence
 from grader.dockerfile.image_names import is_allowed, normalised
 from grader.dockerfile.parser import Dockerfile, parse
 from grader.dockerfile.policy import judge_dockerfile
-from grader.engine.build import unsupported
-from grader.engine.client import connect
+from grader.engine.build.builders import unsupported
+from grader.engine.docker_engine import connect
 from grader.engine.http import Connection
 from grader.engine.ownership import labels, this_process
 from tests.dockerfiles import ALLOWED, ENTRIES, Entry

@@ -17,7 +17,7 @@ import tarfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from grader.engine.build.builder import error_of, json_messages
+from grader.engine.build.builders import error_of, json_messages
 from grader.engine.build.trace import decode_status
 from grader.engine.http import Connection, Parameters, Refused
 from grader.engine.watchdog import Cancellation

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.sandbox.nested_engine import PrivateEngine
 from tests.dockerfiles import ENTRIES
 from tests.engine.differential import compared

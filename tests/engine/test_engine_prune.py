@@ -25,7 +25,7 @@ OTHER = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from tests.engine.contexts import LIMITS, ignore, make_job
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.models import RunRequest
 from grader.engine.ownership import this_process
 engine = connect(builder="buildkit")

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.sandbox.nested_engine import PrivateSettings, start_private_engine
 
 ROOT = Path(__file__).parents[2]

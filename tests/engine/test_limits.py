@@ -14,8 +14,7 @@ from grader.checks import REASONS
 from grader.cli.wiring import TrialEngine, host_engines, trial_engine
 from grader.course.loader import open_course
 from grader.course.models import Limits
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.limits.cgroup_stats import CpuUse
 from grader.limits.probes import attempt, probes
 from grader.models import Exited, RunRequest

@@ -7,8 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.models import BuildFailed, Built
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from tests.engine.contexts import BASE, LIMITS, ignore, make_job

@@ -12,7 +12,7 @@ from grader.checks import REASONS
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import open_course
 from grader.course.models import Limits
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.engine.images import untag_image
 from grader.events import Doing, Event
 from grader.grading.session import Session, grade_one

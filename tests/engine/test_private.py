@@ -19,8 +19,7 @@ from typing import ClassVar
 
 import pytest
 
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.http import Connection, Refused
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.engine.run import remove_container
@@ -274,7 +273,7 @@ ANOTHER_GRADER = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from tests.engine.test_private import OTHER
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
 print(this_process(), flush=True)
@@ -351,7 +350,7 @@ KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
 from tests.engine.test_private import SETTINGS
-from grader.engine.client import connect
+from grader.engine.docker_engine import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
 with start_private_engine(connect(builder="buildkit"), SETTINGS, lambda line: None):

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from grader.course.models import BaseImage, Limits
-from grader.engine.client import connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.errors import EngineError
 from grader.models import Exited, MemoryFile, OutputLimit, RunOutcome, TimedOut

@@ -245,11 +245,11 @@ def step_line(name: str, dockerfile: Dockerfile, triggers: int = 0) -> int | Non
     match = BUILD_STEP.match(name)
     if match is None:
         return None
-    text = _on_one_line(match["text"])
+    text = on_one_line(match["text"])
     by_number = _numbered_line(match, text, dockerfile, triggers)
     if text.startswith("FROM "):
         return _base_line(text, dockerfile) or by_number
-    by_text = [one.first_line for one in dockerfile.instructions if one.stage >= 0 and _step_text(one) == text]
+    by_text = [one.first_line for one in dockerfile.instructions if one.stage >= 0 and step_text(one) == text]
     return by_number if by_number in by_text or not by_text else by_text[0]
 
 
@@ -300,13 +300,14 @@ def _in_stage(instruction: Instruction, stage: str | None, dockerfile: Dockerfil
     return stage in {None, dockerfile.stages[instruction.stage].name, f"stage-{instruction.stage}"}
 
 
-def _step_text(instruction: Instruction) -> str:
+def step_text(instruction: Instruction) -> str:
     """An instruction as builders write it into a step's name: on one line."""
     flags = [f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}" for flag in instruction.flags]
-    return _on_one_line(" ".join([instruction.keyword, *flags, instruction.value]))
+    return on_one_line(" ".join([instruction.keyword, *flags, instruction.value]))
 
 
-def _on_one_line(text: str) -> str:
+def on_one_line(text: str) -> str:
+    """The text with single blanks between its words."""
     return " ".join(text.split())
 
 
@@ -324,6 +325,6 @@ def error_line(message: str, dockerfile: Dockerfile) -> int | None:
     meant = [
         one.first_line
         for one in dockerfile.instructions
-        if one.keyword == keyword or any(part in _step_text(one) for part in quoted)
+        if one.keyword == keyword or any(part in step_text(one) for part in quoted)
     ]
     return meant[0] if len(meant) == 1 else None

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Barrier, BrokenBarrierError
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from grader.checks.base import NotChecked
 from grader.course.models import BaseImage, Limits
-from grader.engine.http import Answer
+from grader.engine.http import Answer, Connection
 from grader.engine.protocol import Sandbox
 from grader.errors import EngineError
 from grader.grading.executor import BuildTurns, Engines, Executor
@@ -341,16 +340,12 @@ class Table:
     """A connection to an engine that is a table of answers."""
 
     answers: dict[str, Any]
-    endpoint: str = "unix:///table"
 
     def call(self, method: str, path: str, **_: object) -> Answer:
         return Answer(path, json.dumps(self.answers[path]).encode())
 
     def stream(self, method: str, path: str, **_: object) -> Pieces:
         return Pieces(self.answers[path])
-
-    def hijack(self, path: str, json: object) -> socket.socket:
-        raise AssertionError(path)
 
 
 def details(name: str, image: ImageSeen, asked: str) -> dict[str, Any]:
@@ -377,7 +372,7 @@ def own_engine(*containers: tuple[str, ImageSeen, str], news: tuple[str, ...] = 
     }
     answers |= {f"/images/{one.id}/json": {"Config": {"Cmd": list(one.config.command or ())}} for one in images}
     answers |= {f"/containers/{name}/json": details(name, image, asked) for name, image, asked in containers}
-    return own_engine_seen(Table(answers))
+    return own_engine_seen(cast("Connection", Table(answers)))
 
 
 def test_only_what_is_named_sales_predictor_counts_in_an_own_engine() -> None:

@@ -18,8 +18,8 @@ from pathlib import Path
 import pytest
 
 from grader.course.models import Limits
-from grader.engine.client import _SdkConnection, connect
-from grader.engine.docker_engine import DockerEngine
+from grader.engine.docker_engine import DockerEngine, connect
+from grader.engine.http import Connection
 from grader.errors import EngineError
 from grader.grading.executor import Engines
 from grader.grading.session import grade_one
@@ -92,9 +92,9 @@ def _short_deadlines(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReq
     monkeypatch.setattr("grader.engine.ownership.time.sleep", lambda _seconds: None)
     if "silent" in request.node.name:
         monkeypatch.setattr("grader.engine.run._SLACK", 0.3)
-        monkeypatch.setattr("grader.engine.build.buildkit.SILENCE", 0.3)
+        monkeypatch.setattr("grader.engine.build.builders._SILENCE", 0.3)
         monkeypatch.setattr(
-            _SdkConnection.call, "__kwdefaults__", {**(_SdkConnection.call.__kwdefaults__ or {}), "seconds": 0.5}
+            Connection.call, "__kwdefaults__", {**(Connection.call.__kwdefaults__ or {}), "seconds": 0.5}
         )
 
 
