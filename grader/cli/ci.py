@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ from grader.cli.common import (
     ANY_PATH,
     DETAILS,
     FOLDER,
+    chosen_exercises,
+    course_at,
     examples,
     exercises_option,
     exit_code,
@@ -22,12 +25,19 @@ from grader.cli.common import (
     terminal,
 )
 from grader.cli.console import Console
+from grader.errors import EnvironmentProblem
 from grader.files import write_whole
-from grader.reports.github import escaped_log, job_summary, workflow_commands
+from grader.grading.exercise import not_graded, not_submitted
+from grader.grading.scoring import with_totals
+from grader.models import EngineInfo, Report
+from grader.reports.annotations import Annotation, Place, annotated
+from grader.reports.github import escaped_log, job_summary, step_outputs, workflow_commands
+from grader.reports.gitlab import code_quality
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
 from grader.reports.text import TextOptions, plain, report_lines
-from grader.submissions.models import Submission
+from grader.submissions.models import ExerciseFiles, Submission
+from grader.submissions.reader import find_target
 
 
 @click.command(epilog=examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"))
@@ -36,48 +46,89 @@ from grader.submissions.models import Submission
 @seed_option
 @click.option(
     "--out", type=FOLDER, default=Path("grader-results"), show_default=True,
-    help="Folder for junit.xml and results.json.",
+    help="Folder for junit.xml and results.json; on GitLab also gl-code-quality.json.",
 )  # fmt: skip
 @click.option("--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells.")
 @exit_zero_option
 @click.pass_obj
 def command(course: Path | None, /, out: Path, **given: Any) -> int:
-    """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code."""
+    """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code.
+
+    On GitHub Actions the step has the outputs score, max-score and status. The files are written also where nothing
+    could be graded (exit code 3): then they say why.
+    """
     options = CheckOptions(course=course, **given)
     console = terminal()
-    graded = grade_path(console, options, every=True)
+    graded = _graded(console, options)
     report = graded.report
+    remarks = annotated(report, _places(graded.target.submission, os.environ))
     write_whole(out / "results.json", to_json(report))
     write_whole(out / "junit.xml", to_junit([report]))
-    _show(console, graded)
+    if os.environ.get("GITLAB_CI") == "true":
+        write_whole(out / "gl-code-quality.json", code_quality(remarks))
+    options_of_text = TextOptions(width=console.width, everything=True, verbose=True, source=graded.line)
+    text = plain(report_lines(report, options_of_text))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        _tell_github(console, graded, remarks, text)
+    else:
+        console.data(text)
     return exit_code(report, exit_zero=options.exit_zero)
 
 
-def _show(console: Console, graded: Graded) -> None:
-    """The report, with workflow commands and a job summary where the platform is GitHub's.
+def _graded(console: Console, options: CheckOptions) -> Graded:
+    """The graded submission; where this machine cannot grade, a report in which nothing is, and why."""
+    try:
+        return grade_path(console, options, every=True)
+    except EnvironmentProblem as error:
+        console.note(f"grader: {error}")
+        folder = course_at(options.course)
+        selected = chosen_exercises(folder, options.exercises)
+        target = find_target(options.path or Path(), folder.course, selected, every=True)
+        present = {one.exercise for one in target.submission.exercises}
+        exercises = tuple(
+            not_graded(one, str(error)) if one.id in present else not_submitted(one) for one in target.exercises
+        )
+        report = Report(target.submission.student, options.seed or 0, EngineInfo("no engine", "", "none"), exercises)
+        return Graded(target, with_totals(report), folder.course)
 
-    What students wrote stands between `::stop-commands::` and its token, so that it cannot
-    speak to the platform.
+
+def _tell_github(console: Console, graded: Graded, remarks: list[Annotation], text: str) -> None:
+    """The log, annotations, the job's summary and the step's outputs.
+
+    What students wrote stands between `::stop-commands::` and its token, so that it cannot speak to the platform.
     """
-    report = graded.report
-    options = TextOptions(width=console.width, everything=True, verbose=True, source=graded.line)
-    text = plain(report_lines(report, options))
-    if os.environ.get("GITHUB_ACTIONS") != "true":
-        console.data(text)
-        return
     console.data(escaped_log(text, secrets.token_hex(16)))
-    console.data("".join(f"{line}\n" for line in workflow_commands(report, _folders(graded.target.submission))))
-    summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if summary:
-        with Path(summary).open("a", encoding="utf-8") as file:
-            file.write(job_summary(report))
-
-
-def _folders(submission: Submission) -> dict[str, str]:
-    """The folder of each exercise as the repository names it: relative to its root, where GitHub says which that is."""
-    root = Path(os.environ.get("GITHUB_WORKSPACE") or Path.cwd()).resolve()
-    folders = {one.exercise: Path(one.folder).resolve() for one in submission.exercises}
-    return {
-        name: folder.relative_to(root).as_posix().removeprefix(".") if folder.is_relative_to(root) else str(folder)
-        for name, folder in folders.items()
+    console.data("".join(f"{line}\n" for line in workflow_commands(remarks)))
+    appended = {
+        "GITHUB_STEP_SUMMARY": job_summary(graded.report, graded.course.title),
+        "GITHUB_OUTPUT": step_outputs(graded.report),
     }
+    for variable, content in appended.items():
+        if path := os.environ.get(variable):
+            with Path(path).open("a", encoding="utf-8") as file:
+                file.write(content)
+
+
+def _places(submission: Submission, environment: Mapping[str, str]) -> Place:
+    """Where an exercise's file is in the repository. What is not there has no place, nor has a line past its end."""
+    handed = {one.exercise: one for one in submission.exercises if isinstance(one, ExerciseFiles)}
+
+    def place(exercise: str, name: str, line: int | None) -> tuple[str, int | None]:
+        files = handed.get(exercise)
+        content = files.content(name) if files else None
+        if files is None or content is None:
+            return "", None
+        file = Path(files.folder).resolve() / name
+        root = _root(file, environment)
+        if not (file.is_relative_to(root) and file.is_file()):  # an archive's files are in no repository
+            return "", None
+        return file.relative_to(root).as_posix(), line if line and line <= len(content.splitlines()) else None
+
+    return place
+
+
+def _root(file: Path, environment: Mapping[str, str]) -> Path:
+    """The repository's root: what the platform says, else the nearest folder above that git knows, else this one."""
+    root = environment.get("GITHUB_WORKSPACE") or environment.get("CI_PROJECT_DIR")
+    found = (folder for folder in file.parents if (folder / ".git").exists())
+    return Path(root).resolve() if root else next(found, Path.cwd())

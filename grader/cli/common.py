@@ -17,6 +17,7 @@ from grader.course.loader import CourseFolder, open_course
 from grader.course.models import Exercise
 from grader.errors import EnvironmentProblem, UsageError
 from grader.models import ExerciseStatus, Report
+from grader.reports import wording as words
 from grader.reports.text import class_lines
 
 _LARGEST_SEED = 2**31 - 1
@@ -91,10 +92,10 @@ def chosen_exercises(folder: CourseFolder, named: Sequence[str]) -> list[Exercis
 
 def exit_code(report: Report, *, exit_zero: bool) -> int:
     """0 for full marks, 3 if something could not be graded, else 1; with `exit_zero` 0 whatever the marks."""
-    statuses = {exercise.status for exercise in report.exercises}
-    if ExerciseStatus.NOT_GRADED in statuses:
+    outcome = words.outcome(report)
+    if outcome == "not_graded":
         return EnvironmentProblem.exit_code
-    return 0 if exit_zero or statuses <= {ExerciseStatus.PASSED} else 1
+    return 0 if exit_zero or outcome == "passed" else 1
 
 
 def conclude(console: Console, reports: Sequence[Report], out: Path) -> int:

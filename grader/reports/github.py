@@ -1,4 +1,4 @@
-"""A report for GitHub Actions: workflow commands that mark lines of files, and the job's summary.
+"""A report for GitHub Actions: workflow commands that mark lines of files, the job's summary, a step's outputs.
 
 The runner obeys any line of output that begins with `::`, also after spaces, and any line with
 `##[`. So what is printed besides our own commands goes through `escaped_log`. Limits are GitHub's:
@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
+from grader.reports.annotations import Annotation
 from grader.sanitize import sanitize, sanitize_line
 
 ANNOTATION_LIMIT = 10
@@ -21,27 +23,16 @@ ANNOTATION_LIMIT = 10
 SUMMARY_LIMIT = 1024 * 1024
 """Bytes of one step's summary; GitHub drops a larger one whole."""
 
-_ANNOTATION_TEXT_LIMIT = 2_000
 
-
-def workflow_commands(report: Report, folders: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Annotations, one a line without its newline: errors for the student, warnings for faults of ours.
-
-    `folders` gives, for an exercise's id, its folder in the repository (`week-3/3.1.4`), so that
-    GitHub finds the file; an exercise without one is taken to be in the repository's root. As GitHub shows only ten,
-    what was handed in comes first.
-    """
-    folders = folders or {}
-    errors: list[str] = []
-    warnings: list[str] = []
-    for exercise in sorted(report.exercises, key=lambda one: one.status is ExerciseStatus.NOT_SUBMITTED):
-        for check in words.checks_or_reason(exercise):
-            command = _command(exercise, check, folders.get(exercise.id, ""))
-            if check.status is CheckStatus.FAILED:
-                errors.append(f"::error {command}")
-            elif check.status is CheckStatus.NOT_GRADED:
-                warnings.append(f"::warning {command}")
-    return (*errors[:ANNOTATION_LIMIT], *warnings[:ANNOTATION_LIMIT])
+def workflow_commands(annotations: Sequence[Annotation]) -> tuple[str, ...]:
+    """The annotations that GitHub shows, one a line without its newline."""
+    shown: Counter[str] = Counter()
+    commands = []
+    for one in annotations:
+        shown[one.level] += 1
+        if shown[one.level] <= ANNOTATION_LIMIT:
+            commands.append(_command(one))
+    return tuple(commands)
 
 
 def escaped_log(text: str, token: str) -> str:
@@ -54,18 +45,27 @@ def escaped_log(text: str, token: str) -> str:
     return f"::stop-commands::{token}\n{harmless.rstrip()}\n::{token}::\n"
 
 
-def job_summary(report: Report) -> str:
-    """Markdown for the job's summary: a table of exercises, then what is wrong in each. At most 1 MiB."""
-    blocks = list(_blocks(report))
-    room = SUMMARY_LIMIT - 1000 - sum(len(block.encode()) for block in (blocks[0], blocks[-1]))
+def step_outputs(report: Report) -> str:
+    """The lines for `GITHUB_OUTPUT`: `score`, `max-score`, and `status` (passed, failed, not_graded)."""
+    score, most = words.number(report.score), words.number(report.max_score)
+    return f"score={score}\nmax-score={most}\nstatus={words.outcome(report)}\n"
+
+
+def job_summary(report: Report, title: str) -> str:
+    """Markdown for the job's summary, at most 1 MiB: a table, then what is wrong in each exercise, first things first.
+
+    `title` is the course's.
+    """
+    first, *middle, last = _blocks(report, title)
+    room = SUMMARY_LIMIT - 1000 - len(first.encode()) - len(last.encode())
     shown: list[str] = []
-    for block in blocks[1:-1]:
+    for block in middle:
         room -= len(block.encode()) + 1
         if room < 0:
-            shown.append(f"{len(blocks) - 2 - len(shown)} more are not shown here, for want of room.\n")
+            shown.append(f"{len(middle) - len(shown)} more are not shown here, for want of room.\n")
             break
         shown.append(block)
-    return "\n".join((blocks[0], *shown, blocks[-1]))
+    return "\n".join((first, *shown, last))
 
 
 # ── workflow commands ───────────────────────────────────────────────────────────────────
@@ -73,14 +73,10 @@ def job_summary(report: Report) -> str:
 _COMMAND_START = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
-def _command(exercise: ExerciseReport, check: CheckVerdict, folder: str) -> str:
-    properties = [("title", f"{exercise.id} {exercise.title}: {check.title}")]
-    if check.file:
-        position = [("line", str(check.line))] if check.line is not None else []
-        properties = [("file", f"{folder}/{check.file}" if folder else check.file), *position, *properties]
-    written = ",".join(f"{name}={_property(sanitize_line(value))}" for name, value in properties)
-    message = "\n".join(text for text in (check.message, check.hint and f"Hint: {check.hint}") if text)
-    return f"{written}::{_data(sanitize(message, _ANNOTATION_TEXT_LIMIT))}"
+def _command(one: Annotation) -> str:
+    properties = {"file": one.file, "line": str(one.line or ""), "title": one.title}
+    written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+    return f"::{one.level} {written}::{_data(one.text)}"
 
 
 def _data(text: str) -> str:
@@ -95,38 +91,67 @@ def _property(text: str) -> str:
 
 # ── the summary ─────────────────────────────────────────────────────────────────────────
 
+_MARKS = {
+    ExerciseStatus.PASSED: "✅",
+    ExerciseStatus.FAILED: "❌",
+    ExerciseStatus.REJECTED: "⛔",
+    ExerciseStatus.NOT_GRADED: "❔",
+}
 
-def _blocks(report: Report) -> Iterator[str]:
-    """The parts of the summary, each ended by a newline: table, one for each problem, the end."""
-    yield _table(report)
-    problems = 0
+
+def _blocks(report: Report, title: str) -> Iterator[str]:
+    """The parts of the summary, each ended by a newline: table, one for each exercise with a problem, the end."""
+    yield _table(report, title)
     for exercise in report.exercises:
-        for check in words.checks_or_reason(exercise):
-            if check.status in {CheckStatus.FAILED, CheckStatus.NOT_GRADED}:
-                problems += check.status is CheckStatus.FAILED
-                yield _problem(exercise, check)
-    more = f"{ANNOTATION_LIMIT} of {problems} problems are shown as annotations; all are in this summary.\n\n"
+        if exercise.status not in {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}:
+            yield from _exercise(exercise)
     note = _escaped(words.engine_note(report.engine, report.seed))
     step = _escaped(words.next_step(report, ", then push again."))
-    yield f"{more if problems > ANNOTATION_LIMIT else ''}**Next: {step}**\n\n{note}\n"
+    yield f"**Next: {step}**\n\n<sub>{note}</sub>\n"
 
 
-def _table(report: Report) -> str:
+def _table(report: Report, title: str) -> str:
+    handed_in = [one for one in report.exercises if one.status is not ExerciseStatus.NOT_SUBMITTED]
+    absent = [one.id for one in report.exercises if one.status is ExerciseStatus.NOT_SUBMITTED]
     rows = [
-        f"| {_escaped(exercise.id)} | {_escaped(exercise.title + words.bonus_note(exercise))} "
-        f"| {words.status_word(exercise.status)} | {words.points(exercise.score, exercise.max_score)} |"
-        for exercise in report.exercises
+        f"| {_MARKS[exercise.status]} {words.status_word(exercise.status)} | {_escaped(exercise.id)} "
+        f"| {_escaped(exercise.title + words.bonus_note(exercise))} "
+        f"| {words.points(exercise.score, exercise.max_score)} |"
+        for exercise in handed_in
     ]
-    heading = f"# {_escaped(report.student)}: {words.points(report.score, report.max_score)}"
-    columns = "| Exercise | Title | Status | Points |\n| --- | --- | --- | ---: |"
-    return "\n".join((heading, "", columns, *rows, ""))
+    heading = f"# {_escaped(title)}: {words.number(report.score)} of {words.number(report.max_score)} points"
+    columns = "| Status | Exercise | Title | Points |\n| --- | --- | --- | ---: |"
+    parts = ["\n".join((columns, *rows)) if rows else "", f"Not handed in: {_escaped(', '.join(absent))}"]
+    return "\n\n".join((heading, *(part for part in (parts if absent else parts[:1]) if part), ""))
 
 
-def _problem(exercise: ExerciseReport, check: CheckVerdict) -> str:
+def _exercise(exercise: ExerciseReport) -> Iterator[str]:
+    """What is wrong in one exercise: the first problem in full, the others folded, what waits as a number."""
+    problems = [
+        check
+        for check in words.checks_or_reason(exercise)
+        if check.status in {CheckStatus.FAILED, CheckStatus.NOT_GRADED}
+    ]
+    note = words.exercise_note(exercise) if exercise.status is not ExerciseStatus.FAILED else ""
+    heading = f"## {_escaped(exercise.id)} {_escaped(exercise.title)}"
+    for number, check in enumerate(problems):
+        if number == 0:
+            yield (
+                f"{heading}\n\n"
+                + (f"{_prose(note)}\n\n" if note else "")
+                + f"### {_escaped(check.title)}\n\n{_problem(check)}"
+            )
+        else:
+            summary = f"<details><summary>{html.escape(sanitize_line(check.title))}</summary>"
+            yield f"{summary}\n\n{_problem(check)}\n</details>\n"
+    waiting = sum(check.status is CheckStatus.BLOCKED for check in exercise.checks)
+    if waiting:
+        yield f"{waiting} more wait for {'this' if len(problems) == 1 else 'these'}.\n"
+
+
+def _problem(check: CheckVerdict) -> str:
     where = words.place(check)
     parts = [
-        f"## {_escaped(exercise.id)}: {_escaped(check.title)}",
-        _prose(words.exercise_note(exercise)) if exercise.status is not ExerciseStatus.FAILED else "",
         _prose(check.message),
         f"Where: {_escaped(where)}" if where else "",
         _labelled("Expected:", check.expected),

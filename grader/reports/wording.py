@@ -136,6 +136,14 @@ def has_same_cause(exercise: ExerciseReport, check: CheckVerdict) -> bool:
     return check.line is not None and (check.file, check.line) in {(other.file, other.line) for other in failed}
 
 
+def outcome(report: Report) -> str:
+    """The report in one word: `not_graded` if anything is, `passed` for full marks, else `failed`."""
+    statuses = {exercise.status for exercise in report.exercises}
+    if ExerciseStatus.NOT_GRADED in statuses:
+        return "not_graded"
+    return "passed" if statuses <= {ExerciseStatus.PASSED} else "failed"
+
+
 def next_step(report: Report, again: str = ".") -> str:
     """What the student does now, in one line; `again` is how it goes on where there is something to change."""
     statuses = {exercise.status for exercise in report.exercises}
