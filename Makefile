@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`. Everything is in scripts/; this names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-private fuzz selftest docs lint types format lock clean
+.PHONY: help demo test test-private fuzz selftest docs release lint types format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,6 +25,9 @@ selftest: ## grade every right and every wrong solution of the course for real
 
 docs: ## build the handbook and the other pages as a site, into build/site
 	@scripts/docs.sh
+
+release: ## build wheel, sdist and bill of materials into dist/, and try the wheel
+	@scripts/release.sh
 
 lint: ## ruff check, ruff format --check, shellcheck
 	@scripts/lint.sh

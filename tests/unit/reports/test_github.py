@@ -9,7 +9,8 @@ from markdown_it import MarkdownIt
 from grader.models import CheckVerdict, ExerciseReport, Report
 from grader.reports.annotations import annotated
 from grader.reports.github import SUMMARY_LIMIT, escaped_log, job_summary, workflow_commands
-from grader.reports.text import TextOptions, plain, report_lines
+from grader.reports.lines import plain
+from grader.reports.text import TextOptions, report_lines
 from tests import reports
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
@@ -56,9 +57,8 @@ def test_what_is_marked(exercises: list[ExerciseReport], kinds: list[str]) -> No
 
 
 def test_the_first_problem_of_each_exercise_comes_before_the_second_of_any() -> None:
-    twice = replace(
-        reports.failed_exercise(), checks=tuple(replace(reports.failed_check(), message=text) for text in "aab")
-    )
+    checks = tuple(replace(reports.failed_check(), message=text) for text in "aab")
+    twice = replace(reports.failed_exercise(), checks=checks)
     titles = [command.partition("title=")[2][:5] for command in commands_of(twice, replace(twice, id="3.9.9"))]
     assert titles == ["3.1.4", "3.9.9"] * 2
 
