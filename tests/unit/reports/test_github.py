@@ -9,8 +9,7 @@ from markdown_it import MarkdownIt
 from grader.models import CheckVerdict, ExerciseReport, Report
 from grader.reports.annotations import annotated
 from grader.reports.github import SUMMARY_LIMIT, escaped_log, job_summary, workflow_commands
-from grader.reports.lines import plain
-from grader.reports.text import TextOptions, report_lines
+from grader.reports.text import TextOptions, plain, report_lines
 from tests import reports
 
 MARKDOWN = MarkdownIt("commonmark", {"html": True}).enable("table")
