@@ -260,7 +260,10 @@ def observe(connection: Connection, container: str, run: ContainerRun, cancellat
     silence = run.limits.run_seconds + _SLACK
     attached = {"stream": 1, "stdout": 1, "stderr": 1}
     with contextlib.ExitStack() as streams:
-        output = connection.stream("POST", f"/containers/{container}/attach", parameters=attached, silence=silence)
+        try:
+            output = connection.stream("POST", f"/containers/{container}/attach", parameters=attached, silence=silence)
+        except Refused as refused:  # Podman prepares the container already when it is attached to
+            return RunOutcome(NotStarted(_image_fault(connection, container, refused)))
         streams.callback(output.close)
         end = connection.stream(
             "POST", f"/containers/{container}/wait", parameters={"condition": "next-exit"}, silence=silence
@@ -290,11 +293,16 @@ def _start(connection: Connection, container: str) -> str:
     try:
         connection.call("POST", f"/containers/{container}/start")
     except Refused as refused:
-        code = connection.call("GET", f"/containers/{container}/json").json["State"].get("ExitCode")
-        if is_image_fault(refused.reason, code):
-            return plain_refusal(refused.reason)
-        raise
+        return _image_fault(connection, container, refused)
     return ""
+
+
+def _image_fault(connection: Connection, container: str, refused: Refused) -> str:
+    """Why the image cannot be started; raises what was refused where that is the engine's fault."""
+    code = connection.call("GET", f"/containers/{container}/json").json["State"].get("ExitCode")
+    if not is_image_fault(refused.reason, code):
+        raise refused
+    return plain_refusal(refused.reason)
 
 
 def _kill(connection: Connection, container: str) -> None:

@@ -4,7 +4,8 @@ Nothing here decides points. It separates faults of the Dockerfile or the image 
 step or the line that a message belongs to. What a student wrote stands in the middle of a builder's errors, never at
 their ends, so only the ends are compared; what a step printed is never looked at.
 
-Seen in Engines 20.10, 26.1 and 28.5. What is not known here counts as the engine's fault: the exercise is not graded.
+Seen in Engines 20.10, 26.1 and 28.5, and in Podman 5.4. What is not known here counts as the engine's fault: the
+exercise is not graded.
 """
 
 from __future__ import annotations
@@ -27,10 +28,11 @@ _IMAGE_FAULT = re.compile(
     r"|^invalid mount config for type \"volume\": |^Duplicate mount point: |^source .* is not directory$"  # VOLUME
     "|too many links in|too many levels of symbolic links"
     "|cannot be mounted because it is (?:not of type proc|inside /proc)"  # a VOLUME or /tmp that leads to /proc
-    r"|not a directory: unknown: Are you trying to mount a directory onto a file \(or vice-versa\)\?",
+    r"|not a directory: unknown: Are you trying to mount a directory onto a file \(or vice-versa\)\?"
+    r"|: OCI (?:runtime attempted to invoke a command that was not found|permission denied)$",  # Podman, of the command
     re.DOTALL,
 )
-"""Faults of an image's USER, VOLUMEs and folders. They come with no exit code of their own."""
+"""Faults of an image's USER, VOLUMEs, folders and command that come with no exit code of their own."""
 
 
 _NOT_MOUNTED = re.compile(
@@ -39,8 +41,8 @@ _NOT_MOUNTED = re.compile(
     r"|cannot be mounted because it is (?:inside /proc|not of type proc))\b.*",
     re.DOTALL,
 )
-_ROOT_OF_CONTAINER = re.compile(r"/\S*?/[0-9a-f]{64}/merged(?=/)")
-"""Where a container's file system is on the engine's own machine."""
+_ROOT_OF_CONTAINER = re.compile(r"/\S*?/[0-9a-f]{64}/merged(?=/)|^preparing container [0-9a-f]{64} for attach: ")
+"""Where a container's file system is on the engine's own machine, and its id in Podman's words."""
 
 
 def plain_refusal(reason: str) -> str:
@@ -100,6 +102,10 @@ _NOT_IN_CONTEXT = re.compile(
     r"lstat (?P=context)/(?P<path>[^\n]*?): no such file or directory"
 )
 """How BuildKit says that a source of COPY is not there: by a path of its own machine."""
+_PODMAN_STEP = re.compile(r'^building at STEP "[^\n]*?": ')
+_PODMAN_NOT_IN_CONTEXT = re.compile(
+    r'checking on sources under "[^"\n]*": copier: stat: ("[^"\n]*"): no such file or directory'
+)
 
 
 def is_internal_step(name: str) -> bool:
@@ -119,7 +125,8 @@ def was_cancelled(error: str) -> bool:
 
 def plain_error(error: str) -> str:
     """A builder's error without the layers it went through, which differ between versions and from run to run."""
-    inner = _NOT_FOUND.sub(r"\1 not found", _LAYERS.sub("", error))
+    inner = _NOT_FOUND.sub(r"\1 not found", _PODMAN_STEP.sub("", _LAYERS.sub("", error.rstrip())))
+    inner = _PODMAN_NOT_IN_CONTEXT.sub(r"\1 not found in the build context", inner)
     return _NOT_IN_CONTEXT.sub(lambda found: f'"{found["path"]}" not found in the build context', inner)
 
 

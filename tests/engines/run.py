@@ -97,7 +97,7 @@ def build_machine(release: str) -> str:
         return name
     known = {
         "RELEASE": release,
-        "PACKAGES": "docker.io podman",
+        "PACKAGES": "docker.io podman catatonit nftables",
         "MIRROR": host_settings(os.environ).variables["MIRROR"],
     }
     arguments = [word for pair in known.items() for word in ("--build-arg", "=".join(pair))]

@@ -24,7 +24,14 @@ from grader.engine.http import Connection, Refused, Stream, if_there
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.tar import write_tar
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
-from grader.engine.wording import CLASSIC_CACHED, CLASSIC_COLOUR, CLASSIC_NOISE, CLASSIC_STEP, is_engine_fault
+from grader.engine.wording import (
+    CLASSIC_CACHED,
+    CLASSIC_COLOUR,
+    CLASSIC_NOISE,
+    CLASSIC_STEP,
+    is_engine_fault,
+    plain_error,
+)
 from grader.errors import EngineError, UsageError
 from grader.failpoints import failpoint
 from grader.models import BuildFailed, BuildStep, Built, ImageConfig, MemoryFile
@@ -321,11 +328,12 @@ class _Text:
 
     def failure(self, message: str) -> Failure:
         """The last step that was begun has failed; a FROM that fails is not the student's doing."""
-        self._end_step(error=message)
+        plain = plain_error(message)
+        self._end_step(error=plain)
         if not self._ended:
-            return Failure(message, error_line(message, self.dockerfile), ours=is_engine_fault(message))
+            return Failure(plain, error_line(plain, self.dockerfile), ours=is_engine_fault(message))
         last = self._ended[-1]
-        return Failure(message, last.line, ours="] FROM " in last.name or is_engine_fault(message))
+        return Failure(plain, last.line, ours="] FROM " in last.name or is_engine_fault(message))
 
 
 # ── which builder there is ──────────────────────────────────────────────────────────────

@@ -213,6 +213,35 @@ def test_an_engine_without_buildkit_is_found_out(serve: Serve) -> None:
         assert engine.info().builder == "classic"
 
 
+PODMAN = (
+    "[1/2] STEP 1/2: FROM python:3.9-slim AS one\n",
+    "[1/2] STEP 2/2: RUN echo 1 >/x\n",
+    "--> Using cache fb47dd0bd66a02f90c1ce8a1c8b46a31f0ce17ad3a5c1d0d1d0b6a5a3c33ba11\n",
+    "--> fb47dd0bd66a\n",
+    "[2/2] STEP 1/4: FROM python:3.9-slim\n",
+    "[2/2] STEP 2/4: RUN echo oops >&2; exit 3\n",
+    "STEP 9/9: no step\n",
+    "oops\n",
+)
+PODMAN_ERROR = 'building at STEP "RUN echo oops >&2; exit 3": while running runtime: exit status 3\n'
+
+
+def test_podmans_text_becomes_steps(serve: Serve) -> None:
+    text = "FROM python:3.9-slim AS one\nRUN echo 1 >/x\n\nFROM python:3.9-slim\nRUN echo oops >&2; \\\n exit 3\n"
+    error = {"error": PODMAN_ERROR, "errorDetail": {"message": PODMAN_ERROR}}
+    serve({"POST /build": messages(*({"stream": line} for line in PODMAN), error)})
+    with connect(builder="classic") as engine:
+        failed = engine.build(BuildJob(b"a tar", dockerfile(text), "test"), LIMITS, lambda _: None)
+    assert isinstance(failed, BuildFailed)
+    assert (failed.message, failed.line) == ("while running runtime: exit status 3", 5)
+    assert [(step.line, step.cached, step.log) for step in failed.steps] == [
+        (1, False, ""),
+        (2, True, ""),
+        (4, False, ""),
+        (5, False, "STEP 9/9: no step\noops\n"),
+    ]
+
+
 # ── runs ────────────────────────────────────────────────────────────────────────────────
 
 
