@@ -482,3 +482,30 @@ class Report:
     score: float = 0.0
     max_score: float = 0.0
     schema: Literal["grader/report/v1"] = field(default="grader/report/v1")
+
+
+# ── what a batch remembers ──────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Past:
+    """A verdict that was given, at an ISO time in UTC, to the handed-in bytes with this digest ("" for nothing)."""
+
+    at: str
+    student: str
+    exercise: str
+    digest: str
+    status: ExerciseStatus
+    score: float | None
+    max_score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """What was observed once (`built`, `build_failed`, `ran`, …), in how many seconds; `size` of an image in bytes."""
+
+    student: str
+    exercise: str
+    kind: str
+    seconds: float
+    size: int

@@ -2,9 +2,30 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Sequence
+from dataclasses import replace
+
 from hypothesis import strategies as st
 
-from grader.models import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
+from grader.checks import REASONS
+from grader.course.handbook import sections
+from grader.course.models import Exercise
+from grader.grading.exercise import not_graded, not_submitted
+from grader.grading.scoring import Outcome, blocked, score_exercise, total
+from grader.models import (
+    CheckStatus,
+    CheckVerdict,
+    EngineInfo,
+    ExerciseReport,
+    ExerciseStatus,
+    Finding,
+    Past,
+    Report,
+    Timing,
+)
+from grader.reports.html import Background
+from tests.worlds import COURSE, ROOT
 
 ENGINE = EngineInfo(
     name="Docker Engine",
@@ -247,4 +268,61 @@ def hostile_text() -> st.SearchStrategy[str]:
     anything = st.text(st.characters(exclude_categories=()), max_size=30)
     return st.lists(st.one_of(st.sampled_from(HOSTILE), anything), min_size=1, max_size=3).map(
         lambda parts: "".join(parts) or "x"
+    )
+
+
+# ── a large class ───────────────────────────────────────────────────────────────────────
+
+_FIRST = ("Ada", "Amira", "Björn", "Chen", "Dana", "Emeka", "Fatima", "Grace", "Hiro", "Ines", "Jonas", "Linus")
+_LAST = ("Abbas", "Berg", "Castro", "Dijkstra", "Eze", "Fischer", "Garcia", "Hopper", "Ito", "Jansen", "Kowalska")
+
+
+def large_class(students: int) -> tuple[tuple[Report, ...], Background]:
+    """Made-up results of the whole course: some are late with half of it, some checks are hard, one engine died."""
+    draw = random.Random(students)
+    every = tuple(REASONS)
+    made, history, timings = [], [], []
+    for number in range(students):
+        name = f"{_FIRST[number % 12]} {_LAST[number % 11]}" + (f" {number // 132 + 1}" if number >= 132 else "")
+        skill, last = draw.betavariate(5, 2), draw.choice((17, 17, 17, 17, 14, 9, 0))
+        exercises = []
+        for place, exercise in enumerate(COURSE.exercises):
+            one = _drawn(draw, exercise, every, skill if place < last else None)
+            exercises.append(one)
+            for attempt in range(draw.choice((0, 0, 1, 1, 1, 2, 3)) if one.checks else 0):
+                score = (one.score or 0) * draw.uniform(0.2, 0.9)
+                past = Past(f"2026-11-0{attempt + 1}", name, one.id, f"{attempt}", one.status, score, one.max_score)
+                history.append(past)
+            if one.checks:
+                history.append(Past("2026-11-28", name, one.id, "last", one.status, one.score, one.max_score))
+                timings.append(Timing(name, one.id, "built", draw.lognormvariate(1, 1), int(draw.gauss(180e6, 40e6))))
+        made.append(report_of(name, *exercises))
+    background = Background(COURSE.title, "2026-11-28T17:22:00+00:00", sections(ROOT), history, timings)
+    return tuple(made), background
+
+
+def _drawn(draw: random.Random, exercise: Exercise, reasons: Sequence[str], skill: float | None) -> ExerciseReport:
+    """One exercise as somebody of this skill (0 to 1) does it; None stands for nothing handed in."""
+    if skill is None:
+        return not_submitted(exercise)
+    if draw.random() < 0.004:
+        return not_graded(exercise, "The engine stopped answering during the build (connection reset).")
+    if draw.random() < 0.004:
+        return replace(rejected_exercise(), id=exercise.id, title=exercise.title)
+    outcomes, broken = [], False
+    for place, check in enumerate(exercise.checks):
+        if broken and check.needs:
+            outcomes.append(blocked(check, [exercise.checks[0]]))
+        elif draw.random() < 0.6 + 0.4 * skill:
+            outcomes.append(Outcome(check, CheckStatus.PASSED, Finding(passed=True)))
+        else:
+            broken = broken or place == 0
+            why = reasons[(sum(check.id.encode()) + min(int(draw.expovariate(1)), 5)) % len(reasons)]
+            example = failed_check()
+            told = Finding(False, example.message, why, example.expected, example.actual, "", example.reproduce)
+            outcomes.append(Outcome(check, CheckStatus.FAILED, told))
+    checks = score_exercise(COURSE, exercise, outcomes)
+    status, score = total(checks, exercise)
+    return ExerciseReport(
+        exercise.id, exercise.title, status, score, exercise.points, checks, seconds=4.0, bonus=exercise.bonus
     )

@@ -36,7 +36,9 @@ from grader.models import (
     ExerciseReport,
     ExerciseStatus,
     Observation,
+    Past,
     Request,
+    Timing,
 )
 from grader.submissions.models import ExerciseFiles
 
@@ -119,30 +121,6 @@ class Attempt:
     exercise: str
     number: int
     owner: str
-
-
-@dataclass(frozen=True, slots=True)
-class Past:
-    """A verdict that was given, at an ISO time in UTC, to the handed-in bytes with this digest ("" for nothing)."""
-
-    at: str
-    student: str
-    exercise: str
-    digest: str
-    status: ExerciseStatus
-    score: float | None
-    max_score: float
-
-
-@dataclass(frozen=True, slots=True)
-class Timing:
-    """What was observed once (`built`, `build_failed`, `ran`, …), in how many seconds; `size` of an image in bytes."""
-
-    student: str
-    exercise: str
-    kind: str
-    seconds: float
-    size: int
 
 
 class Journal:

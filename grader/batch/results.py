@@ -10,6 +10,7 @@ from pathlib import Path
 from grader.batch.journal import Graded, Journal
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
+from grader.course.handbook import sections
 from grader.course.loader import CourseFolder
 from grader.course.models import Course, Exercise
 from grader.course.oracle import expected_cases
@@ -20,7 +21,7 @@ from grader.grading.scoring import for_student, with_totals
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
 from grader.reports.csv import gradebook_csv, grades_csv
-from grader.reports.html import class_page, student_page
+from grader.reports.html import Background, class_page, student_page
 from grader.reports.junit import to_junit
 from grader.sanitize import safe_names
 
@@ -47,19 +48,26 @@ def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> 
     return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
 
 
-def write_results(journal: Journal, course: Course, out: Path) -> list[Report]:
+def write_results(journal: Journal, folder: CourseFolder, out: Path) -> list[Report]:
     """Write all result files; gives the reports they were made from."""
-    reports = reports_in(journal, course)
+    reports = reports_in(journal, folder.course)
     info = journal.info()
     details = info.details if info else "full"
+    background = Background(
+        title=folder.course.title,
+        graded=info.started if info else "",
+        handbook=sections(folder.root),
+        history=journal.history(),
+        timings=journal.timings(),
+    )
     remove_half_written(out)
     write_whole(out / "grades.csv", grades_csv(reports))
     write_whole(out / "gradebook.csv", gradebook_csv(reports))
     write_whole(out / "junit.xml", to_junit(reports))
-    write_whole(out / "report.html", class_page(course.title, reports))
+    write_whole(out / "report.html", class_page(reports, background))
     names = safe_names(report.student for report in reports)
     for report in reports:
-        page = student_page(for_student(report, details))
+        page = student_page(for_student(report, details), background)
         write_whole(out / "students" / f"{names[report.student]}.html", page)
     return reports
 

@@ -152,9 +152,9 @@ def command(course: Path | None, /, **given: Any) -> int:
             (_grade_on_cluster if options.scheduler else _grade_here)(batch)
         except BaseException:
             with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
-                write_results(journal, folder.course, options.out)
+                write_results(journal, folder, options.out)
             raise
-        reports = write_results(journal, folder.course, options.out)
+        reports = write_results(journal, folder, options.out)
         code = conclude(console, reports, options.out)
         for note in _doubts(reports, plan, settings):
             console.note(note, "not_graded")

@@ -20,7 +20,7 @@ def command(course: Path | None, results: Path) -> int:
     console = terminal()
     with Journal.open(results) as journal:
         changes = regrade(journal, folder)
-        reports = write_results(journal, folder.course, results)
+        reports = write_results(journal, folder, results)
     code = conclude(console, reports, results)
     for line in shown_changes(changes):
         console.note(f"  {line}")

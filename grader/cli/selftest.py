@@ -32,7 +32,7 @@ from grader.files import write_whole
 from grader.grading.session import Session, grade_one, report_of
 from grader.limits.probes import Tier
 from grader.models import ExerciseStatus
-from grader.reports.html import student_page
+from grader.reports.html import Background, student_page
 from grader.reports.text import table_lines
 from grader.submissions.reader import read_exercise
 
@@ -118,7 +118,8 @@ def _page(session: Session, outcomes: Sequence[Outcome]) -> str:
         for outcome in outcomes
         if not outcome.expectation.right
     ]
-    return student_page(report_of(session, "What a student sees of each wrong solution", titled))
+    report = report_of(session, "What a student sees of each wrong solution", titled)
+    return student_page(report, Background(session.course.title))
 
 
 def _conclude(console: Console, outcomes: Sequence[Outcome], seed: int) -> int:

@@ -11,19 +11,32 @@ from pathlib import Path
 
 import yaml
 
+_FOLDER = Path("docs/handbook")
+
 
 def explanation(course: Path, subject: str) -> str:
     """The page for an exercise's id, or the section for a reason's name, as Markdown for a terminal; empty for none."""
-    handbook = course / "docs" / "handbook"
-    try:
-        index = yaml.safe_load((handbook / "index.yaml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return ""
+    index = _index(course)
     page, _, anchor = (index["exercises"].get(subject) or index["reasons"].get(subject, "")).partition("#")
     if not page:
         return ""
-    text = (handbook / page).read_text(encoding="utf-8")
+    text = (course / _FOLDER / page).read_text(encoding="utf-8")
     return _for_terminal(text if subject in index["exercises"] else section(text, anchor))
+
+
+def sections(course: Path) -> dict[str, str]:
+    """The section of the handbook for each reason's name, as Markdown; none without a handbook."""
+    places = {name: place.partition("#") for name, place in _index(course)["reasons"].items()}
+    pages = {page: (course / _FOLDER / page).read_text(encoding="utf-8") for page, _, _ in places.values()}
+    return {name: section(pages[page], anchor) for name, (page, _, anchor) in places.items()}
+
+
+def _index(course: Path) -> dict[str, dict[str, str]]:
+    try:
+        index: dict[str, dict[str, str]] = yaml.safe_load((course / _FOLDER / "index.yaml").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {"exercises": {}, "reasons": {}}
+    return index
 
 
 def section(page: str, anchor: str) -> str:

@@ -1,14 +1,77 @@
-"""What a class page says about all students together."""
+"""What the page of a class says about all students together: figures, charts and tables as plain values."""
 
 from __future__ import annotations
 
 import statistics
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from grader.models import CheckStatus, ExerciseReport, ExerciseStatus, Report
+from grader.course.registry import REASONS
+from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Past, Report, Timing
 from grader.reports import wording as words
+
+BINS = 10
+"""Bars of the distribution of scores; full marks have one more of their own."""
+_SHOWN = 8
+"""How many of the slowest builds and of the biggest images are named."""
+_REFUSED = "The safety check refused what was handed in."
+
+
+def figures(reports: Sequence[Report]) -> tuple[tuple[str, str], ...]:
+    """(label, figure) for the head of the page. Shares are of the points that could be graded."""
+    shares = _shares(reports)
+    if not shares:
+        return (("Students", str(len(reports))),)
+    full = sum(report.score >= report.max_score > 0 and not any(words.ungraded([report])) for report in reports)
+    nothing = sum(all(one.status is ExerciseStatus.NOT_SUBMITTED for one in report.exercises) for report in reports)
+    return (
+        ("Students", str(len(reports))),
+        ("Mean", f"{statistics.mean(shares):.0%}"),
+        ("Median", f"{statistics.median(shares):.0%}"),
+        ("Full marks", str(full)),
+        ("Nothing handed in", str(nothing)),
+    )
+
+
+def distribution(reports: Sequence[Report]) -> tuple[tuple[str, int], ...]:
+    """How many students have a share of the points from 0% to below 10%, and so on; the last bar is full marks."""
+    counted = Counter(min(int(share * BINS), BINS) for share in _shares(reports))
+    labels = [f"{100 * number // BINS}–{100 * (number + 1) // BINS}%" for number in range(BINS)]
+    return tuple((label, counted[number]) for number, label in enumerate((*labels, "full")))
+
+
+def _shares(reports: Iterable[Report]) -> list[float]:
+    return [report.score / report.max_score for report in reports if report.max_score > 0]
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """The mean share of the points, in percent, after everyone's attempt of this number; `made`: how many made it."""
+
+    attempt: int
+    made: int
+    percent: float
+
+
+def progress(history: Iterable[Past]) -> tuple[Progress, ...]:
+    """How marks moved from attempt to attempt. An attempt is work that differs from what was graded before it.
+
+    Whoever made fewer attempts counts with the last one. A verdict on the same work replaces the one before.
+    """
+    attempts: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    for past in history:
+        if past.digest and past.score is not None and past.max_score > 0:
+            attempts[past.student, past.exercise][past.digest] = past.score / past.max_score
+    shares = [list(each.values()) for each in attempts.values()]
+    return tuple(
+        Progress(
+            number,
+            sum(len(each) >= number for each in shares),
+            100 * statistics.mean(each[min(number, len(each)) - 1] for each in shares),
+        )
+        for number in range(1, max(map(len, shares), default=0) + 1)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,29 +87,6 @@ class ExerciseSummary:
     max_score: float
 
 
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """A check, and how many students failed it."""
-
-    exercise: str
-    title: str
-    students: int
-
-
-def figures(reports: Sequence[Report]) -> tuple[tuple[str, str], ...]:
-    """(label, figure) for the head of the page. Shares are of the points that could be graded."""
-    shares = [report.score / report.max_score for report in reports if report.max_score > 0]
-    full = sum(report.score >= report.max_score > 0 and not any(words.ungraded([report])) for report in reports)
-    if not shares:
-        return (("Students", str(len(reports))),)
-    return (
-        ("Students", str(len(reports))),
-        ("Mean", f"{statistics.mean(shares):.0%}"),
-        ("Median", f"{statistics.median(shares):.0%}"),
-        ("Full marks", str(full)),
-    )
-
-
 def exercise_summaries(reports: Sequence[Report]) -> tuple[ExerciseSummary, ...]:
     """One summary for each exercise, in the order in which the reports name them."""
     found: dict[str, list[ExerciseReport]] = {}
@@ -54,18 +94,6 @@ def exercise_summaries(reports: Sequence[Report]) -> tuple[ExerciseSummary, ...]
         for exercise in report.exercises:
             found.setdefault(exercise.id, []).append(exercise)
     return tuple(_summary(exercises) for exercises in found.values())
-
-
-def most_failed(reports: Sequence[Report], count: int = 10) -> tuple[Failure, ...]:
-    """The `count` checks that most students failed. Blocked checks are not failed ones."""
-    failed = Counter(
-        (exercise.id, check.title)
-        for report in reports
-        for exercise in report.exercises
-        for check in exercise.checks
-        if check.status is CheckStatus.FAILED
-    )
-    return tuple(Failure(exercise, title, students) for (exercise, title), students in failed.most_common(count))
 
 
 def _summary(exercises: Sequence[ExerciseReport]) -> ExerciseSummary:
@@ -81,3 +109,100 @@ def _summary(exercises: Sequence[ExerciseReport]) -> ExerciseSummary:
         mean=words.number(statistics.mean(scores)) if scores else words.NO_SCORE,
         max_score=first.max_score,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CheckSummary:
+    """A check that somebody failed, over all students for whom it was carried out; `failed` names them."""
+
+    exercise: str
+    id: str
+    title: str
+    failed: tuple[str, ...]
+    carried_out: int
+
+    @property
+    def percent(self) -> int:
+        """Share of those who passed it; only who is right throughout makes 100."""
+        return 100 * (self.carried_out - len(self.failed)) // self.carried_out
+
+
+def failed_checks(reports: Sequence[Report]) -> tuple[CheckSummary, ...]:
+    """Every check that somebody failed, the worst pass rate first. Blocked checks were not carried out."""
+    carried_out: dict[tuple[str, str], list[tuple[str, CheckVerdict]]] = defaultdict(list)
+    for report in reports:
+        for exercise in report.exercises:
+            for check in exercise.checks:
+                if check.status in {CheckStatus.PASSED, CheckStatus.FAILED}:
+                    carried_out[exercise.id, check.id].append((report.student, check))
+    found = [
+        CheckSummary(
+            exercise,
+            check_id,
+            seen[0][1].title,
+            tuple(student for student, check in seen if check.status is CheckStatus.FAILED),
+            len(seen),
+        )
+        for (exercise, check_id), seen in carried_out.items()
+    ]
+    return tuple(
+        sorted((one for one in found if one.failed), key=lambda one: (len(one.failed) / -one.carried_out, one.exercise))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """A mistake: the code of its reason, what it is, how many made it and where; and who is an example of it."""
+
+    code: str
+    what: str
+    students: int
+    exercises: tuple[str, ...]
+    example: tuple[str, str, str]
+    """Student, exercise and check's id; the last is empty for what was refused as a whole."""
+    said: str
+    """The first line of what that student was told."""
+
+
+def causes(reports: Sequence[Report]) -> tuple[Cause, ...]:
+    """What went wrong by its reason, that which most students met first."""
+    found: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
+    for report in reports:
+        for exercise in report.exercises:
+            if exercise.status is ExerciseStatus.REJECTED:
+                found[""].append((report.student, exercise.id, "", exercise.message))
+            for check in exercise.checks:
+                if check.status is CheckStatus.FAILED and check.reason:
+                    found[check.reason].append((report.student, exercise.id, check.id, check.message))
+    listed = [_cause(name, seen) for name, seen in found.items()]
+    return tuple(sorted(listed, key=lambda cause: (-cause.students, cause.code)))
+
+
+def _cause(name: str, seen: Sequence[tuple[str, str, str, str]]) -> Cause:
+    reason = REASONS.get(name)
+    what = reason.when if reason else name.replace("_", " ") or _REFUSED
+    student, exercise, check, message = seen[0]
+    return Cause(
+        code=reason.code if reason else "",
+        what=what,
+        students=len({one for one, *_ in seen}),
+        exercises=tuple(sorted({where for _, where, *_ in seen})),
+        example=(student, exercise, check),
+        said=message.strip().partition("\n")[0],
+    )
+
+
+def slowest_builds(timings: Iterable[Timing]) -> tuple[Timing, ...]:
+    """The builds that took longest, one for each student's exercise."""
+    return _most(timings, lambda one: one.seconds)
+
+
+def biggest_images(timings: Iterable[Timing]) -> tuple[Timing, ...]:
+    """The biggest images, one for each student's exercise; none where no engine told sizes."""
+    return _most(timings, lambda one: one.size)
+
+
+def _most(timings: Iterable[Timing], measure: Callable[[Timing], float]) -> tuple[Timing, ...]:
+    builds = sorted((one for one in timings if one.kind in {"built", "build_failed"} and measure(one)), key=measure)
+    largest = {(one.student, one.exercise): one for one in builds}
+    return tuple(sorted(largest.values(), key=measure, reverse=True)[:_SHOWN])

@@ -88,7 +88,7 @@ def test_other_points_count_for_everyone_and_changes_are_listed(results: Path, t
     with Journal.open(results) as journal:
         changed = course(tmp_path / "changed", doubled)
         lines = shown_changes(regrade(journal, changed))
-        write_results(journal, changed.course, results)
+        write_results(journal, changed, results)
     assert {name: row[-2] for name, row in gradebook(results).items() if name != "student"} == {
         "ada": "20", "bob": "20", "cyd": "20",
     }  # fmt: skip
@@ -132,7 +132,7 @@ def test_names_that_differ_in_case_have_files_of_their_own(tmp_path: Path) -> No
         journal.begin(BatchInfo(1, "", "Course", "2026", reports.ENGINE), ("Ada", "ada", "bob"))
         for student in ("Ada", "ada", "bob"):
             journal.record(Graded(student, Result(reports.passed_exercise(), "")))
-        write_results(journal, COURSE, tmp_path)
+        write_results(journal, course(tmp_path / "course"), tmp_path)
     names = {path.name.casefold() for path in (tmp_path / "students").iterdir()}
     assert len(names) == 3
     assert "bob.html" in names
@@ -145,7 +145,7 @@ def test_what_could_not_be_graded_counts_nowhere(tmp_path: Path) -> None:
         journal.begin(BatchInfo(1, "", "Course", "2026", reports.ENGINE), ("ada",))
         for one in (reports.passed_exercise(), reports.ungraded_exercise()):
             journal.record(Graded("ada", Result(one, "")))
-        (report,) = write_results(journal, COURSE, tmp_path)
+        (report,) = write_results(journal, course(tmp_path / "course"), tmp_path)
     assert (report.score, report.max_score) == (10, 10)
     assert gradebook(tmp_path)["ada"] == ["10", "", "10", "10", "3.2.2"]
     assert "100%" in (tmp_path / "report.html").read_text(encoding="utf-8")

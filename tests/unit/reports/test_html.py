@@ -8,22 +8,16 @@ from html.parser import HTMLParser
 import pytest
 from hypothesis import given, settings
 
-from grader.models import ExerciseStatus, LimitsRecord
-from grader.reports.html import class_page, student_page
+from grader.models import ExerciseReport, ExerciseStatus, LimitsRecord, Past, Timing
+from grader.reports.class_summary import progress, slowest_builds
+from grader.reports.html import Background, class_page, student_page
 from grader.sanitize import safe_name, sanitize
 from tests import reports
 
-VOID = {"meta", "rect"}
-TAGS = {
-    "html", "head", "meta", "title", "style", "body", "header", "main", "footer", "section", "h1", "h2", "h3", "p",
-    "div", "span", "a", "ol", "ul", "li", "dl", "dt", "dd", "pre", "code", "small", "table", "thead", "tbody",
-    "tr", "th", "td", "svg", "rect",
-}  # fmt: skip
-ATTRIBUTES = {
-    "lang", "charset", "http-equiv", "content", "name", "class", "id", "href", "scope", "tabindex", "role",
-    "aria-label", "aria-labelledby", "aria-hidden", "focusable", "viewbox", "preserveaspectratio", "width",
-    "height",
-}  # fmt: skip
+COURSE = Background(
+    "Docker", "2026-11-28T17:22:00+00:00", {"cmd_replaced": "## ENTRYPOINT stays\n\nWith `ENTRYPOINT`."}
+)
+LINK = re.compile(r"#[a-z-]+\d*|(students/[A-Za-z0-9._-]+\.html)?(#[0-9.]+(/[a-z]+)?)?")
 
 
 class Page(HTMLParser):
@@ -31,7 +25,7 @@ class Page(HTMLParser):
 
     def __init__(self, text: str) -> None:
         super().__init__()
-        self.tags: set[str] = set()
+        self.tags: list[str] = []
         self.attributes: set[str] = set()
         self.links: list[str] = []
         self.text = ""
@@ -41,93 +35,168 @@ class Page(HTMLParser):
         assert self._open == []
 
     def handle_starttag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
-        self.tags.add(tag)
+        self.tags.append(tag)
         self.attributes |= {name for name, _ in attrs}
         self.links += [value or "" for name, value in attrs if name in {"href", "src"}]
-        if tag not in VOID:
+        if tag not in {"meta", "input"}:
             self._open.append(tag)
 
     def handle_startendtag(self, tag: str, attrs: Sequence[tuple[str, str | None]]) -> None:
         self.handle_starttag(tag, attrs)
+        self._open.pop()
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
 
     def handle_data(self, data: str) -> None:
-        self.text += data
+        if self._open and self._open[-1] not in {"style", "script"}:
+            self.text += data
+
+
+def plain(page: str) -> str:
+    return " ".join(Page(page).text.split())
+
+
+# ── the class ───────────────────────────────────────────────────────────────────────────
+
+
+def test_the_page_of_the_class_counts_and_names() -> None:
+    timings = [Timing("zoe", "3.1.4", "built", seconds, 10**8) for seconds in (2.0, 34.5)]
+    history = [Past("1", "zoe", "3.1.4", "a", ExerciseStatus.FAILED, 3.0, 10.0)]
+    history.append(replace(history[0], at="2", digest="b", score=9.0))
+    failed = replace(reports.failed_check(), reason="cmd_replaced")
+    exercise = replace(reports.failed_exercise(), checks=(failed,))
+    students = (*reports.sample_class(), reports.report_of("yan", exercise))
+    page = class_page(students, replace(COURSE, timings=timings, history=history))
+    text = plain(page)
+    for said in (
+        "graded 28 November 2026, 17:22 UTC",
+        "Students6 Mean63% Median57% Full marks1 Nothing handed in0",
+        "Not graded: 1",
+        "The engine stopped answering. 1 exercise李雷 3.1.5",
+        "3.1.4 Pass the weeks as arguments2 of 6 33%5.33 / 10",
+        "3.1.5 WORKDIR /app2 of 4 50%5 / 10",
+        "D104Arguments replaced CMD, and the engine tried to execute the first argument.13.1.4yan, 3.1.4: The",
+        "3.1.4docker run sales-predictor 100 120 110 predicts 110 0%4 of 44 students",
+        "Students by share of the points: 0–10%: 0, 10–20%: 0, 20–30%: 0, 30–40%: 2, 40–50%: 0, 50–60%: 2",
+        "attempt 1: 30%, made by 1; attempt 2: 90%, made by 1.",
+        "zoe3.1.434.5",
+        "zoe3.1.4100 MB",
+    ):
+        assert said in text
+    assert text.count("zoe3.1.4") == 2, "one build of each student's exercise"
+
+
+def test_each_cell_and_name_leads_to_what_it_is_about() -> None:
+    links = Page(class_page(reports.sample_class(), COURSE)).links
+    for student in ("zoe", "Björn Ó Súilleabháin"):
+        page = f"students/{safe_name(student)}.html"
+        assert {page, f"{page}#3.1.4", f"{page}#3.1.4/example"} <= set(links)
+    own = student_page(reports.sample_class()[4], COURSE)
+    assert 'id="3.1.4"' in own
+    assert 'id="3.1.4/example"' in own
 
 
 def test_the_page_of_the_class_says_which_limits_held_and_which_were_waived() -> None:
     limits = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
     asked = [replace(one, engine=replace(one.engine, limits=limits)) for one in reports.sample_class()]
     message = "held: run memory, run CPU; waived, not enforced: run disk; not bounded: build CPU."
-    assert Page(class_page("Docker", asked)).text.count(message) == 1
-    assert "Limits" not in Page(class_page("Docker", reports.sample_class())).text
-
-
-def test_a_students_page_says_what_the_terminal_says() -> None:
-    text = Page(student_page(reports.every_status())).text
-    check = reports.failed_check()
-    for part in (
-        check.message,
-        check.hint,
-        check.expected,
-        check.actual,
-        check.reproduce,
-        "Dockerfile:6",
-        "not started",
-    ):
-        assert part in text
-    assert [status for status in ExerciseStatus if status.replace("_", " ") not in text] == []
-    assert "Next: fix the first failed check." in text
-
-
-def test_the_class_page_links_to_every_student() -> None:
-    links = Page(class_page("Docker", reports.sample_class())).links
-    assert links == [f"students/{safe_name(report.student)}.html" for report in reports.sample_class()]
-
-
-def test_the_class_page_counts() -> None:
-    text = " ".join(Page(class_page("Docker", reports.sample_class())).text.split())
-    assert "Students5 Mean70% Median57% Full marks1" in text
-    assert "3.1.4 Pass the weeks as arguments2 of 5 40%5.8 / 10" in text
-    assert "3.1.5 WORKDIR /app2 of 4 50%5 / 10" in text
-    assert "docker run sales-predictor 100 120 110 predicts 1103.1.43" in text
-    assert "Not graded: 1" in text
-    assert "李雷, 3.1.5: The engine stopped answering." in text
+    assert Page(class_page(asked, COURSE)).text.count(message) == 1
+    assert "Limits" not in Page(class_page(reports.sample_class(), COURSE)).text
 
 
 @pytest.mark.parametrize("count", [0, 1])
 def test_a_class_without_students_or_exercises_still_has_a_page(count: int) -> None:
-    assert "Docker" in Page(class_page("Docker", [reports.report_of("amira")] * count)).text
+    assert "Docker" in plain(class_page([reports.report_of("amira")] * count, Background("Docker")))
+
+
+def test_an_attempt_is_other_work_and_who_made_fewer_counts_with_the_last() -> None:
+    def past(student: str, digest: str, score: float | None) -> Past:
+        return Past("", student, "3.1.1", digest, ExerciseStatus.FAILED, score, 10.0)
+
+    history = [past("a", "x", 2.0), past("b", "x", 4.0), past("a", "x", 6.0), past("a", "", 0.0), past("a", "z", None)]
+    assert [(one.attempt, one.made, one.percent) for one in progress(history)] == [(1, 2, 50.0)]
+    history.append(past("a", "y", 10.0))
+    assert [(one.attempt, one.made, one.percent) for one in progress(history)] == [(1, 2, 50.0), (2, 1, 70.0)]
+
+
+def test_runs_and_what_came_from_the_cache_at_once_are_no_slow_builds() -> None:
+    assert slowest_builds([Timing("a", "1", "ran", 9.0, 0), Timing("a", "1", "built", 0.0, 1)]) == ()
+
+
+# ── a student ───────────────────────────────────────────────────────────────────────────
+
+
+def test_a_students_page_says_what_the_terminal_says_the_first_failure_first() -> None:
+    check = replace(reports.failed_check(), reason="cmd_replaced")
+    exercise = replace(reports.failed_exercise(), checks=(*reports.failed_exercise().checks[:1], check))
+    text = plain(student_page(reports.report_of("a", reports.passed_exercise(), exercise), COURSE))
+    wanted = (
+        "Docker · graded 28 November 2026, 17:22 UTC", "13 of 20 points", f"Begin here: 3.1.4, {check.title}",
+        check.message, check.expected, "executable file not found", "not started", "Dockerfile:6", check.hint,
+        "Read: ENTRYPOINT stays", check.reproduce, "1 check passed", "Passed", "A Dockerfile with Python 3.9",
+        "From the handbook", "With ENTRYPOINT.",
+    )  # fmt: skip
+    assert [part for part in wanted if part not in text] == []
+    places = [text.index(part) for part in ("D104 failed", "Passed", "The run prints the prediction", "From the hand")]
+    assert places == sorted(places)
+
+
+def test_a_students_page_has_only_what_was_handed_in_and_no_words_for_instructors() -> None:
+    ungraded = replace(reports.ungraded_exercise(), message="unix:///run/x.sock: see `grader doctor`, --accept-risk.")
+    text = plain(student_page(reports.report_of("a", reports.missing_exercise(), ungraded), COURSE))
+    assert "Not handed in 3.2.1 Add pandas 0 / 10" in text
+    assert "There is no folder" not in text
+    assert "It is not your fault and costs no points" in text
+    assert [word for word in (".sock", "doctor", "risk", "broke off") if word in text] == []
+
+
+@pytest.mark.parametrize(
+    ("exercises", "said"),
+    [
+        ((reports.passed_exercise(), reports.bonus_exercise()), "Full marks. There is nothing left to do."),
+        ((reports.missing_exercise(),), "Nothing was handed in."),
+        ((reports.rejected_exercise(),), "is not an allowed base image"),
+    ],
+)
+def test_a_students_page_says_how_it_stands(exercises: Sequence[ExerciseReport], said: str) -> None:
+    assert said in plain(student_page(reports.report_of("a", *exercises), COURSE))
+
+
+# ── both ────────────────────────────────────────────────────────────────────────────────
 
 
 def test_a_text_between_backticks_is_code() -> None:
     check = replace(reports.failed_check(), hint="Use `RUN <x>` here.")
-    page = student_page(reports.report_of("a", replace(reports.failed_exercise(), checks=(check,))))
+    page = student_page(reports.report_of("a", replace(reports.failed_exercise(), checks=(check,))), COURSE)
     assert "Use <code>RUN &lt;x&gt;</code> here." in page
 
 
-def test_a_page_allows_nothing_but_its_own_style() -> None:
-    page = student_page(reports.every_status())
-    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
-    assert policy is not None
-    assert re.fullmatch(
-        r"default-src 'none'; style-src 'sha256-[A-Za-z0-9+/=]{44}'; base-uri 'none'; form-action 'none'", policy[1]
-    )
+def test_a_page_allows_nothing_but_its_own_style_and_script() -> None:
+    digest = "'sha256-[A-Za-z0-9+/=]{44}'"
+    allowed = f"default-src 'none'; style-src {digest}; script-src {digest}; base-uri 'none'; form-action 'none'"
+    for page in (student_page(reports.every_status(), COURSE), class_page(reports.sample_class(), COURSE)):
+        policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+        assert policy is not None
+        assert re.fullmatch(allowed, policy[1])
+
+
+HARMLESS = {
+    "class": Page(class_page([reports.filled_with("x")], COURSE)),
+    "student": Page(student_page(reports.filled_with("x\ny"), COURSE)),
+}
 
 
 @settings(max_examples=60)
 @given(reports.hostile_text())
 def test_whatever_students_write_is_shown_and_not_obeyed(text: str) -> None:
     report = reports.filled_with(text)
-    for written in (student_page(report), class_page("Docker", [report])):
+    for kind, written in (("class", class_page([report], COURSE)), ("student", student_page(report, COURSE))):
         written.encode()
         page = Page(written)
-        assert page.tags <= TAGS
-        assert page.attributes <= ATTRIBUTES
-        assert [
-            link for link in page.links if not re.fullmatch(r"#exercise-\d+|students/[A-Za-z0-9._-]+\.html", link)
-        ] == []
+        assert set(page.tags) <= {*HARMLESS[kind].tags, "p", "code"}
+        assert page.tags.count("script") == 1
+        assert page.attributes <= HARMLESS[kind].attributes
+        assert [link for link in page.links if not LINK.fullmatch(link)] == []
     # HTML drops one newline after <pre>, and the page drops outer space; everything else is there
-    assert sanitize(text).strip() in Page(student_page(report)).text
+    assert sanitize(text).strip() in Page(student_page(report, COURSE)).text
