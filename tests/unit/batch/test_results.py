@@ -129,7 +129,7 @@ def test_what_students_are_told_is_kept_with_the_batch(results: Path) -> None:
 
 def test_names_that_differ_in_case_have_files_of_their_own(tmp_path: Path) -> None:
     with Journal.open(tmp_path, create=True) as journal:
-        journal.begin(BatchInfo(1, "", "Course", "2026", reports.ENGINE), ("Ada", "ada", "bob"))
+        journal.begin(BatchInfo(1, "", "Course", "2026-01-01T00:00:00+00:00", reports.ENGINE), ("Ada", "ada", "bob"))
         for student in ("Ada", "ada", "bob"):
             journal.record(Graded(student, Result(reports.passed_exercise(), "")))
         write_results(journal, course(tmp_path / "course"), tmp_path)
@@ -142,7 +142,7 @@ def test_names_that_differ_in_case_have_files_of_their_own(tmp_path: Path) -> No
 
 def test_what_could_not_be_graded_counts_nowhere(tmp_path: Path) -> None:
     with Journal.open(tmp_path, create=True) as journal:
-        journal.begin(BatchInfo(1, "", "Course", "2026", reports.ENGINE), ("ada",))
+        journal.begin(BatchInfo(1, "", "Course", "2026-01-01T00:00:00+00:00", reports.ENGINE), ("ada",))
         for one in (reports.passed_exercise(), reports.ungraded_exercise()):
             journal.record(Graded("ada", Result(one, "")))
         (report,) = write_results(journal, course(tmp_path / "course"), tmp_path)
