@@ -135,12 +135,11 @@ class BaseImages:
         self._speaking = threading.Lock()
         self._stop = threading.Event()
 
-    def ensure_all(self, wanted: Iterable[tuple[BaseImage, str]], *, rebuild: bool = False) -> tuple[ImageSource, ...]:
+    def ensure_all(self, wanted: Iterable[tuple[BaseImage, str]]) -> tuple[ImageSource, ...]:
         """Make every (base, reference) present, those of different Debian releases at the same time.
 
-        `rebuild` builds images anew that were built here. Returns the sources in the given order. Raises
-        `ImageUnavailable` for the first that cannot be had, and `EngineError`; whatever else is under way is stopped
-        and removed then, and also when the call is interrupted.
+        Returns the sources in the given order. Raises `ImageUnavailable` for the first that cannot be had, and
+        `EngineError`; whatever else is under way is stopped and removed then, and also when the call is interrupted.
         """
         self._stop.clear()
         groups: dict[str, dict[str, BaseImage]] = {}
@@ -150,11 +149,7 @@ class BaseImages:
                 groups.setdefault(base.release, {})[reference] = base
 
         def ensure_group(group: Mapping[str, BaseImage]) -> list[ImageSource]:
-            first, *others = group.items()
-            return [
-                self.ensure(first[1], first[0], rebuild=rebuild),
-                *(self.ensure(base, reference) for reference, base in others),
-            ]
+            return [self.ensure(base, reference) for reference, base in group.items()]
 
         found: dict[str, ImageSource] = {}
         with ThreadPoolExecutor(max_workers=max(1, len(groups))) as pool:
@@ -168,7 +163,7 @@ class BaseImages:
         found |= {reference: self.ensure(base, reference) for base, reference in pairs if not means_debian(reference)}
         return tuple(found[reference] for _, reference in pairs)
 
-    def ensure(self, base: BaseImage, reference: str, *, rebuild: bool = False) -> ImageSource:
+    def ensure(self, base: BaseImage, reference: str) -> ImageSource:
         """Make one reference of a base image present. Raises `ImageUnavailable` and `EngineError`."""
         present = self._store.image_labels(reference)
         if present is not None and not self._is_made_here(reference, present):
@@ -181,7 +176,7 @@ class BaseImages:
                 " Python, which is another system than that name means. Put the image into the engine yourself"
                 " (`docker pull`, or `docker load` of a file), then grade again."
             )
-        name, labels = self._built_image(base, reference, rebuild=rebuild)
+        name, labels = self._built_image(base, reference)
         if name != reference:
             self._store.tag_image(name, reference)
         version = labels.get(LABEL_PYTHON, base.python)
@@ -220,13 +215,14 @@ class BaseImages:
             self._announce(f"{reference}: no registry gave it")
         return pulled
 
-    def _built_image(self, base: BaseImage, reference: str, *, rebuild: bool) -> tuple[str, Mapping[str, str]]:
+    def _built_image(self, base: BaseImage, reference: str) -> tuple[str, Mapping[str, str]]:
         """Return name and labels of an image of this release, built now or before."""
         name = f"grader-base:{base.release}"
         known = {one: labels for one in (name, reference) if (labels := self._store.image_labels(one)) is not None}
-        current = [one for one, labels in known.items() if is_current(labels)]
-        if current and not rebuild:
-            return current[0], known[current[0]]
+        current = imagerecipe.digest()
+        for one, labels in known.items():
+            if labels.get(LABEL_RECIPE) == current:
+                return one, labels
         try:
             return name, self._build_alone(base, name, known.get(name))
         except ImageUnavailable as problem:
@@ -276,11 +272,6 @@ class BaseImages:
             self._store.import_image(
                 archive, name, configuration(base.release, version, image_environment(self._environment))
             )
-
-
-def is_current(labels: Mapping[str, str]) -> bool:
-    """Return whether an image was built here with the recipe of this version of the grader."""
-    return labels.get(LABEL_RECIPE) == imagerecipe.digest()
 
 
 def configuration(release: str, version: str, variables: Mapping[str, str]) -> tuple[str, ...]:

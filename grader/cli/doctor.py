@@ -29,9 +29,8 @@ from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing
 from grader.grading.executor import Engines, Executor
 from grader.grading.network import probe as probe_network
-from grader.limits.cgroup_stats import FewCores
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
-from grader.limits.probes import NOT_BOUNDED, Tier, attempt, names, probes
+from grader.limits.probes import NOT_BOUNDED, FewCores, Tier, attempt, names, probes
 from grader.models import MemoryFile, ScriptRequest, ScriptSeen
 from grader.reports.text import Style
 from grader.sandbox.engine_image import RELEASE

@@ -39,7 +39,7 @@ from grader.models import (
 from grader.submissions.models import ExerciseFiles
 
 if TYPE_CHECKING:  # imported where one is made: most self-checks need no private engine, and its modules are many
-    from grader.limits.cgroup_stats import FewCores
+    from grader.limits.probes import FewCores
     from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings
     from grader.sandbox.pool import PrivateSandboxes
 
@@ -214,8 +214,7 @@ class TrialEngine(NamedTuple):
 @contextmanager
 def trial_engine(folder: CourseFolder, host: DockerEngine, say: Say) -> Iterator[TrialEngine]:
     """A private engine of `SMALL_ENGINE`'s sizes with nothing but the base images in it."""
-    from grader.limits.cgroup_stats import few_cores
-    from grader.limits.probes import SMALL_ENGINE
+    from grader.limits.probes import SMALL_ENGINE, few_cores
     from grader.sandbox.nested_engine import start_private_engine
     from grader.sandbox.pool import PrivateSandbox
 

@@ -9,17 +9,18 @@ from __future__ import annotations
 
 import itertools
 import re
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 from grader.checks.diagnosis import ended, excerpt
 from grader.course.models import Limits
+from grader.engine.http import Connection
 from grader.errors import EnvironmentProblem
 from grader.grading.executor import Engines, Executor
-from grader.limits.cgroup_stats import CpuUse, FewCores
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -109,6 +110,19 @@ class Result:
     probe: Probe
     holds: bool
     seen: str
+
+
+@dataclass(frozen=True, slots=True)
+class CpuUse:
+    """In so many `seconds`: CPU seconds that the engine got, and how often the kernel held it back."""
+
+    seconds: float
+    cpu_seconds: float = 0.0
+    throttled: int = 0
+
+
+FewCores = Callable[[float], AbstractContextManager[Callable[[], CpuUse]]]
+"""Leaves a private engine so many cores while its context lasts, and gives what it has used meanwhile."""
 
 
 # ── the list ────────────────────────────────────────────────────────────────────────────
@@ -287,3 +301,40 @@ def _printed(observation: Observation) -> tuple[str, str]:
             return outcome.stdout.decode("utf-8", "replace"), f"{ended(outcome.ended)}, {excerpt(outcome)}"
         case _:
             return "", observation.kind
+
+
+# ── few cores for a private engine ──────────────────────────────────────────────────────
+
+
+@contextmanager
+def few_cores(host: Connection, container: str, cores: float) -> Iterator[Callable[[], CpuUse]]:
+    """As `FewCores`, for the engine in a container of `host`. Raises `EngineError`.
+
+    Nothing in the container may have a quota of its own meanwhile: with control groups of version 1 the kernel refuses
+    to put one group below another with a smaller one.
+    """
+    before = host.call("GET", f"/containers/{container}/json").json["HostConfig"]["NanoCpus"]
+    _allow(host, container, round(cores * 1e9))
+    try:
+        began, (cpu, throttled) = time.monotonic(), _counted(host, container)
+
+        def use() -> CpuUse:
+            cpu_now, throttled_now = _counted(host, container)
+            return CpuUse(time.monotonic() - began, cpu_now - cpu, throttled_now - throttled)
+
+        yield use
+    finally:
+        _allow(host, container, before)
+
+
+def _allow(host: Connection, container: str, nano_cpus: int) -> None:
+    host.call("POST", f"/containers/{container}/update", json={"NanoCpus": nano_cpus})
+
+
+def _counted(host: Connection, container: str) -> tuple[float, int]:
+    """CPU seconds and periods of being held back, since the container was started."""
+    # Without `one-shot`, the engine takes a second to see what changes.
+    query = {"stream": "false", "one-shot": "true"}
+    stats = host.call("GET", f"/containers/{container}/stats", parameters=query).json["cpu_stats"]
+    throttled = (stats.get("throttling_data") or {}).get("throttled_periods") or 0
+    return stats["cpu_usage"]["total_usage"] / 1e9, int(throttled)

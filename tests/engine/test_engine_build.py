@@ -216,7 +216,6 @@ def test_the_classic_builder_works_too(connected: Callable[..., DockerEngine]) -
     [
         ("RUN echo one\nRUN echo two >&2; exit 3\n", 3, "non-zero code: 3"),
         ("COPY not-there /\n", 2, "not-there"),
-        ("RUN --mount=type=cache,target=/c true\n", 2, "RUN --mount, which needs BuildKit"),
     ],
 )
 def test_the_classic_builders_failures_have_lines(
@@ -226,17 +225,3 @@ def test_the_classic_builders_failures_have_lines(
     assert isinstance(failed, BuildFailed)
     assert failed.line == line
     assert words in failed.message
-
-
-def test_a_failed_classic_build_leaves_no_nameless_image(connected: Callable[..., DockerEngine]) -> None:
-    engine = connected("classic")
-
-    def nameless() -> set[str]:
-        listed = engine._connection.call("GET", "/images/json", parameters={"all": 1}).json
-        return {
-            one["Id"] for one in listed if one["ParentId"] and not [t for t in one["RepoTags"] or () if "<" not in t]
-        }
-
-    before = nameless()
-    engine.build(make_job(unique() + "RUN echo one\nRUN false\n"), LIMITS, ignore)
-    assert nameless() <= before

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,95 +28,57 @@ pytestmark = [pytest.mark.engine, pytest.mark.slow]
 VERSIONS = ("3.9", "3.11")
 LIMITS = Limits(build_seconds=280, run_seconds=30, memory_mb=256)
 
-# Each is a whole Dockerfile; VERSION stands for 3.9 or 3.11. `tabulate` is a small package with a command of its own.
-# pip finds its folders in another way from Python 3.10 on, so those that depend on folders are tried with both.
-BOTH = (
-    "site-packages copied between stages",
-    "prefix copied between stages",
-    "user installation copied between stages",
-    "virtual environment copied between stages",
-    "ensurepip",
-)
-IDIOMS = {
-    "site-packages copied between stages": """
-        FROM python:VERSION AS build
-        RUN pip install tabulate
-        FROM python:VERSION-slim
-        COPY --from=build /usr/local/lib/pythonVERSION/site-packages /usr/local/lib/pythonVERSION/site-packages
-        RUN python -c 'import tabulate' && pip --version && pip list | grep tabulate
-    """,
-    "prefix copied between stages": """
-        FROM python:VERSION-slim AS build
-        RUN pip install --prefix=/install tabulate
-        FROM python:VERSION-slim
-        COPY --from=build /install /usr/local
-        RUN python -c 'import tabulate' && tabulate --help
-    """,
-    "user installation copied between stages": """
-        FROM python:VERSION-slim AS build
-        RUN pip install --user tabulate
-        FROM python:VERSION-slim
-        COPY --from=build /root/.local /root/.local
-        ENV PATH=/root/.local/bin:$PATH
-        RUN python -c 'import tabulate' && tabulate --help
-    """,
-    "virtual environment copied between stages": """
-        FROM python:VERSION-slim AS build
-        RUN python -m venv /venv
-        ENV PATH=/venv/bin:$PATH
-        RUN pip install tabulate
-        FROM python:VERSION-slim
-        COPY --from=build /venv /venv
-        ENV PATH=/venv/bin:$PATH
-        RUN python -c 'import sys, tabulate; assert sys.prefix == "/venv"' && tabulate --help
-    """,
-    "target folder copied between stages": """
-        FROM python:VERSION-slim AS build
-        RUN pip install --target=/packages tabulate
-        FROM python:VERSION-slim
-        COPY --from=build /packages /packages
-        ENV PYTHONPATH=/packages
-        RUN python -c 'import tabulate'
-    """,
-    "wheels copied between stages": """
-        FROM python:VERSION-slim AS build
-        RUN pip wheel --wheel-dir /wheels tabulate
-        FROM python:VERSION-slim
-        COPY --from=build /wheels /wheels
-        RUN pip install --no-index --find-links=/wheels tabulate && tabulate --help
-    """,
-    "package from source": """
-        FROM python:VERSION-slim
-        RUN pip install --no-binary tabulate tabulate && tabulate --help
-    """,
-    "ordinary user": """
-        FROM python:VERSION-slim
-        RUN useradd --create-home student
-        USER student
-        RUN pip install tabulate && python -c 'import tabulate; assert "/home/student/.local/" in tabulate.__file__'
-    """,
-    "pip's cache mounted": """
-        FROM python:VERSION-slim
-        RUN --mount=type=cache,target=/root/.cache/pip pip install tabulate && tabulate --help
-    """,
-    "pip upgraded": """
-        FROM python:VERSION-slim
-        RUN pip install --upgrade pip && pip install tabulate && tabulate --help
-    """,
-    "ensurepip": """
-        FROM python:VERSION-slim
-        RUN pip uninstall --yes pip && python -m ensurepip && pip3 --version
-    """,
-    "system package": """
-        FROM python:VERSION-slim
-        RUN apt-get update && apt-get install -y --no-install-recommends hello && rm -rf /var/lib/apt/lists/* && hello
-        RUN python -c 'import sys; assert sys.prefix == "/usr/local"' && pip --version
-    """,
-    "tools of every image": """
-        FROM python:VERSION-slim
-        RUN bash -c 'find /usr/local/bin -name python' && sha256sum /etc/os-release && update-ca-certificates
-    """,
-}
+# Each is a stage of one Dockerfile, so that they are built side by side, on `base` or on what `made` has put together.
+# `tabulate` is a small package with a command of its own.
+IDIOMS = """
+FROM python:VERSION AS full
+RUN pip install tabulate
+FROM python:VERSION-slim AS made
+RUN pip install --prefix=/install tabulate && pip install --user tabulate && pip wheel --wheel-dir /wheels tabulate
+RUN pip install --target=/packages tabulate && python -m venv /venv && /venv/bin/pip install tabulate
+
+FROM python:VERSION-slim AS site-packages
+COPY --from=full /usr/local/lib/pythonVERSION/site-packages /usr/local/lib/pythonVERSION/site-packages
+RUN python -c 'import tabulate' && pip --version && pip list | grep tabulate
+FROM python:VERSION-slim AS prefix
+COPY --from=made /install /usr/local
+RUN python -c 'import tabulate' && tabulate --help
+FROM python:VERSION-slim AS user-installation
+COPY --from=made /root/.local /root/.local
+ENV PATH=/root/.local/bin:$PATH
+RUN python -c 'import tabulate' && tabulate --help
+FROM python:VERSION-slim AS virtual-environment
+COPY --from=made /venv /venv
+ENV PATH=/venv/bin:$PATH
+RUN python -c 'import sys, tabulate; assert sys.prefix == "/venv"' && tabulate --help
+FROM python:VERSION-slim AS target-folder
+COPY --from=made /packages /packages
+ENV PYTHONPATH=/packages
+RUN python -c 'import tabulate'
+FROM python:VERSION-slim AS wheels
+COPY --from=made /wheels /wheels
+RUN pip install --no-index --find-links=/wheels tabulate && tabulate --help
+
+FROM python:VERSION-slim AS from-source
+RUN pip install --no-binary tabulate tabulate && tabulate --help
+FROM python:VERSION-slim AS ordinary-user
+RUN useradd --create-home student
+USER student
+RUN pip install tabulate && python -c 'import tabulate; assert "/home/student/.local/" in tabulate.__file__'
+FROM python:VERSION-slim AS cache-mounted
+RUN --mount=type=cache,target=/root/.cache/pip pip install tabulate && tabulate --help
+FROM python:VERSION-slim AS pip-upgraded
+RUN pip install --upgrade pip && pip install tabulate && tabulate --help
+FROM python:VERSION-slim AS ensurepip
+RUN pip uninstall --yes pip && python -m ensurepip && pip3 --version
+FROM python:VERSION-slim AS system-package
+RUN apt-get update && apt-get install -y --no-install-recommends hello && rm -rf /var/lib/apt/lists/* && hello
+RUN python -c 'import sys; assert sys.prefix == "/usr/local"' && pip --version
+FROM python:VERSION-slim AS tools-of-every-image
+RUN bash -c 'find /usr/local/bin -name python' && sha256sum /etc/os-release && update-ca-certificates
+
+FROM scratch
+"""
 
 # Run by the image's own Python; each line of its output is compared.
 LOOK = """
@@ -129,12 +92,11 @@ print(os.path.getsize("/etc/ssl/certs/ca-certificates.crt") > 100_000, os.listdi
 """
 
 
-@pytest.mark.parametrize(
-    ("idiom", "version"), [*((idiom, "3.9") for idiom in IDIOMS), *((idiom, "3.11") for idiom in BOTH)]
-)
-def test_idioms_of_dockerfiles_work(engine: DockerEngine, idiom: str, version: str) -> None:
-    dockerfile = "\n".join(line.strip() for line in IDIOMS[idiom].strip().splitlines()).replace("VERSION", version)
-    built = engine.build(make_job(dockerfile), LIMITS, ignore)
+@pytest.mark.parametrize("version", VERSIONS)
+def test_idioms_of_dockerfiles_work(engine: DockerEngine, version: str) -> None:
+    stages = re.findall(r"AS (\S+)$", IDIOMS.partition("AS made")[2], re.MULTILINE)
+    needed = "".join(f"COPY --from={stage} /etc/os-release /{stage}\n" for stage in stages)
+    built = engine.build(make_job(IDIOMS.replace("VERSION", version) + needed), LIMITS, ignore)
     assert isinstance(built, Built), failing_step(built)
 
 

@@ -15,8 +15,7 @@ from grader.cli.wiring import TrialEngine, host_engines, trial_engine
 from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine, connect
-from grader.limits.cgroup_stats import CpuUse
-from grader.limits.probes import attempt, probes
+from grader.limits.probes import CpuUse, attempt, probes
 from grader.models import Exited, RunRequest
 from tests.engine.contexts import BASE, LIMITS
 from tests.engine.test_private import why_not_nested

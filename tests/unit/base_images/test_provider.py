@@ -97,7 +97,7 @@ def test_an_image_made_from_one_of_ours_stays_its_makers(
     supply: Supply, labels: dict[str, str], derived: tuple[str, ...]
 ) -> None:
     store = Store({"python:3.9": labels}, derived=derived)
-    assert supply(store, fails).ensure(BULLSEYE, "python:3.9", rebuild=True).origin == "local"
+    assert supply(store, fails).ensure(BULLSEYE, "python:3.9").origin == "local"
     assert store.images == {"python:3.9": labels}
 
 
@@ -187,13 +187,6 @@ def test_an_image_of_an_earlier_recipe_is_better_than_none(supply: Supply) -> No
     store = Store({"grader-base:bullseye": OLD, "python:3.9": OLD})
     assert supply(store, fails, said.append).ensure(BULLSEYE, "python:3.9").detail.startswith("Python 3.9.0 ")
     assert any("earlier recipe stays" in line for line in said)
-
-
-def test_an_image_is_built_anew_on_request(supply: Supply) -> None:
-    store = Store()
-    supply(store).ensure(BULLSEYE, "python:3.9")
-    supply(store).ensure_all([(BULLSEYE, "python:3.9"), (BULLSEYE, "python:3.9-slim")], rebuild=True)
-    assert len(store.imported) == 2
 
 
 def test_two_graders_build_one_image(supply: Supply, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,8 +15,7 @@ from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.errors import EngineError
 from grader.grading.executor import Engines
-from grader.limits.cgroup_stats import CpuUse
-from grader.limits.probes import NOT_BOUNDED, Result, Tier, attempt, names, probes
+from grader.limits.probes import NOT_BOUNDED, CpuUse, Result, Tier, attempt, names, probes
 from grader.models import (
     BuildFailed,
     BuildStep,
