@@ -14,6 +14,7 @@ from grader.cli.common import (
     ANY_PATH,
     DETAILS,
     chosen_exercises,
+    complete_ids,
     course_at,
     examples,
     exercises_option,
@@ -64,7 +65,7 @@ class CheckOptions:
         "grader check --format json > report.json",
     ),
 )
-@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH)
+@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH, shell_complete=complete_ids)
 @exercises_option
 @seed_option
 @click.option(
@@ -184,9 +185,7 @@ def _next_hint(progress: dict[str, Kept], report: Report, *, more: bool) -> int:
 
 def _then(graded: Graded, progress: Mapping[str, Kept]) -> str:
     """What comes after full marks."""
-    following = next_exercise(
-        graded.course, progress, graded.report.exercises[-1].id if graded.report.exercises else ""
-    )
+    following = next_exercise(graded.course, progress)
     if following is None:
         return "all exercises have full marks: `grader submit` makes a zip to hand in."
     return f"full marks. {following.id} ({following.title}) comes next: `grader next`"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.shell_completion import CompletionItem
 
 from grader.checks import REASONS
 from grader.cli.console import Console
@@ -29,9 +30,18 @@ JOBS = click.IntRange(1, 64)
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+
+def complete_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
+    """Completion of a shell: the ids of the course's exercises, and folders where a path may stand."""
+    course = course_at(context.find_root().params["course"]).course
+    found = [CompletionItem(one.id, help=one.title) for one in course.exercises if one.id.startswith(incomplete)]
+    return [*found, CompletionItem(incomplete, type="dir")] if parameter.type is ANY_PATH else found
+
+
 exercises_option: Decorator = click.option(
-    "--exercise", "exercises", metavar="ID", multiple=True, help="Only this exercise. Can be given several times."
-)
+    "--exercise", "exercises", metavar="ID", multiple=True, shell_complete=complete_ids,
+    help="Only this exercise. Can be given several times.",
+)  # fmt: skip
 seed_option: Decorator = click.option(
     "--seed",
     type=click.IntRange(0, 2**63 - 1),

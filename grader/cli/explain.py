@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from grader.checks import REASONS
-from grader.cli.common import course_at, examples, terminal
+from grader.cli.common import complete_ids, course_at, examples, terminal
 from grader.course.handbook import explanation
 from grader.errors import UsageError
 
 
 @click.command(epilog=examples("grader explain 3.1.4", "grader explain D104", "grader explain cmd_replaced"))
-@click.argument("subject", metavar="WHAT")
+@click.argument("subject", metavar="WHAT", shell_complete=complete_ids)
 @click.pass_obj
 def command(course: Path | None, subject: str) -> int:
     """Explain an exercise, or the reason for which a check failed.

@@ -43,8 +43,10 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "report": "Write a batch's files again.",
         "export": "Write a batch's scores for a gradebook.",
     },
-    "For CI and authors": {
+    "For CI": {
         "ci": "Check one submission in CI.",
+    },
+    "For authors": {
         "selftest": "Prove that the course grades rightly.",
     },
     "This machine": {

@@ -129,10 +129,11 @@ def what_changed(before: Kept, exercise: ExerciseReport) -> str:
     return ", ".join(parts)
 
 
-def next_exercise(course: Course, progress: Progress, after: str = "") -> Exercise | None:
-    """The first exercise without full marks, of those after `after` if there is one; None if all have them."""
-    ids = [exercise.id for exercise in course.exercises]
-    begin = ids.index(after) + 1 if after in ids else 0
+def next_exercise(course: Course, progress: Progress) -> Exercise | None:
+    """The one checked last, or the first after it without full marks (after the end from the start); None: all done."""
+    kept = [progress.get(one.id, Kept()) for one in course.exercises]
+    tried = [(one.attempts[-1].at, number) for number, one in enumerate(kept) if one.attempts]
+    _, begin = max(tried, default=("", 0))
     ordered = (*course.exercises[begin:], *course.exercises[:begin])
     return next((one for one in ordered if not is_done(one, progress)), None)
 

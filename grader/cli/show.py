@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import chosen_exercises, course_at, examples, terminal
+from grader.cli.common import chosen_exercises, complete_ids, course_at, examples, terminal
 
 
 @click.command(epilog=examples("grader show 3.1.4"))
-@click.argument("identifier", metavar="ID")
+@click.argument("identifier", metavar="ID", shell_complete=complete_ids)
 @click.pass_obj
 def command(course: Path | None, identifier: str) -> int:
     """Show one exercise: what is asked, what is given, how to try it, what is checked."""

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import ANY_PATH, chosen_exercises, course_at, examples, terminal
+from grader.cli.common import ANY_PATH, chosen_exercises, complete_ids, course_at, examples, terminal
 from grader.course.loader import start_exercise
 from grader.course.models import Course, Exercise, folder_key
 from grader.errors import UsageError
 
 
 @click.command(epilog=examples("grader start 3.1.4", "grader start 3.1.4 my-work/3.1.4"))
-@click.argument("identifier", metavar="ID")
+@click.argument("identifier", metavar="ID", shell_complete=complete_ids)
 @click.argument("directory", metavar="[DIR]", required=False, type=ANY_PATH)
 @click.pass_obj
 def command(course: Path | None, identifier: str, directory: Path | None) -> int:

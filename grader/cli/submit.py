@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import ANY_PATH, chosen_exercises, course_at, examples, exercises_option, terminal
+from grader.cli.common import ANY_PATH, chosen_exercises, complete_ids, course_at, examples, exercises_option, terminal
 from grader.cli.progress import Kept, read_progress
 from grader.course.models import Exercise
 from grader.errors import UsageError
@@ -20,7 +20,7 @@ from grader.submissions.reader import Selection, find_target, read_submission
 
 
 @click.command(epilog=examples("grader submit", "grader submit 3.1.4", "grader submit my-work --name ada --anyway"))
-@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH)
+@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH, shell_complete=complete_ids)
 @exercises_option
 @click.option("--name", help="What you are called in the course; the zip is NAME.zip. Default: the folder's name.")
 @click.option("--anyway", is_flag=True, help="Also make it where files are missing.")

@@ -213,12 +213,12 @@ def _quoted(exercise: ExerciseReport, check: CheckVerdict, options: TextOptions)
 
 
 def _meant(line: str, check: CheckVerdict) -> tuple[int, int]:
-    """Where in the line the failure is, and how long: what the message quotes or a path it met, else the start."""
+    """Where in the line the failure is, and how long: what the message quotes or a path it met, else its first word."""
     quoted = re.split('[`“”"]', f"{check.message}\n{check.actual}")[1::2]
     paths = [part for part in re.split(r"[\s'\"\[\],:]+", check.actual) if "/" in part]
     word = max((part for part in quoted + paths if part and part in line and part != line.strip()), key=len, default="")
-    start = line.index(word) if word else len(line) - len(line.lstrip())
-    return start, max(cells(word), 1)
+    word = word or next(iter(line.split()), "")
+    return line.index(word), max(cells(word), 1)
 
 
 def _facts(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:

@@ -49,7 +49,7 @@ def test_the_first_failure_has_all_that_is_needed_to_fix_it_on_one_screen() -> N
   by the arguments and tried to execute a program called 100.
 
   Dockerfile:6 │ CMD ["python", "/app/sales_predictor.py"]
-               │ ^
+               │ ^^^
   Expected  the script runs and receives 100 120 110 as its arguments
   Actual    Docker executed: 100 120 110
             exec: "100": executable file not found in $PATH
