@@ -99,7 +99,7 @@ class DockerEngine:
         self._connection = connection
         self._tier = tier
         self._run_id = secrets.token_hex(6)
-        self._owner = ownership.this_process()
+        self._owner = ownership.this_process(connection)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._probe_lock = threading.Lock()
@@ -317,12 +317,15 @@ class DockerEngine:
             self._tags.clear()
 
     def prune(self, *, everything: bool = False) -> tuple[ownership.Leftover, ...]:
-        """Remove what graders left that died on this machine, and say what it was; with `everything`, all of ours.
+        """Remove what graders left that died on this machine, or with a container of this engine, and say what it was.
+
+        With `everything`, all of ours.
 
         `everything` takes the ground away from graders at work. Objects of other machines' graders on this
         engine, and of other programs, are never touched without it.
         """
-        found = ownership.leftovers(ownership.our_objects(self._connection), ownership.is_dead, everything=everything)
+        dead = ownership.is_dead_in(self._connection)
+        found = ownership.leftovers(ownership.our_objects(self._connection), dead, everything=everything)
         ownership.remove_objects(self._connection, found)
         return tuple(found)
 

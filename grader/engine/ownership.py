@@ -9,10 +9,12 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -40,30 +42,65 @@ class Owner:
     """One process among all of all machines: pids are used again, start times are not.
 
     `host` names the machine and its pid namespace, `boot` this start of the machine, `started` the process's
-    start in the kernel's ticks since boot. What cannot be known here is "".
+    start in the kernel's ticks since boot. `container` is the id of the container that it runs in, if that is one of
+    the engine in which it owns something. What cannot be known here is "".
     """
 
     host: str
     boot: str
     pid: int
     started: str
+    container: str = ""
 
     def __str__(self) -> str:
-        return f"{self.host}:{self.boot}:{self.pid}:{self.started}"
+        known = f"{self.host}:{self.boot}:{self.pid}:{self.started}"
+        return f"{known}:{self.container}" if self.container else known
 
     @classmethod
     def parse(cls, text: str) -> Owner | None:
         """The owner that a label names, or None if it is no label of ours."""
         parts = text.split(":")
-        if len(parts) != 4 or not parts[2].isdecimal():  # noqa: PLR2004 - the four fields
+        if len(parts) not in {4, 5} or not parts[2].isdecimal():
             return None
-        return cls(parts[0], parts[1], int(parts[2]), parts[3])
+        return cls(parts[0], parts[1], int(parts[2]), *parts[3:])
 
 
-def this_process() -> Owner:
-    """The process that asks. Reads /proc where there is one."""
+def this_process(connection: Connection | None = None) -> Owner:
+    """The process that asks, as an owner in the engine of `connection`. Reads /proc where there is one."""
     pid = os.getpid()
-    return Owner(_host(), _boot(), pid, _start_time(pid) or "")
+    container = _own_container(connection) if connection else ""
+    return Owner(_host(), _boot(), pid, _start_time(pid) or "", container)
+
+
+@lru_cache(maxsize=8)
+def _own_container(connection: Connection) -> str:
+    """The id of the engine's container that this process runs in; Docker makes its beginning the host's name."""
+    if not re.fullmatch("[0-9a-f]{12}", platform.node()):
+        return ""
+    container = _container(connection, platform.node())
+    return str(container.get("Id", "")) if container.get("Config", {}).get("Hostname") == platform.node() else ""
+
+
+def _container(connection: Connection, container: str) -> Mapping[str, Any]:
+    """What the engine says of a container; nothing if there is none."""
+    try:
+        found: Mapping[str, Any] = connection.call("GET", f"/containers/{container}/json").json
+    except Refused as refused:
+        if not refused.gone:
+            raise
+        return {}
+    return found
+
+
+def is_dead_in(connection: Connection) -> Callable[[Owner], bool]:
+    """`is_dead`, and of owners in containers of this engine also whether these have ended."""
+
+    def dead(owner: Owner) -> bool:
+        if is_dead(owner) or not owner.container:
+            return is_dead(owner)
+        return not _container(connection, owner.container).get("State", {}).get("Running")
+
+    return dead
 
 
 def is_dead(owner: Owner) -> bool:

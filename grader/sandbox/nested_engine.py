@@ -47,7 +47,8 @@ from grader.engine.http import Connection, OpenStream, Refused, if_there
 from grader.engine.images import copy_image
 from grader.engine.ownership import (
     Kind,
-    is_dead,
+    Owner,
+    is_dead_in,
     labels,
     leftovers,
     our_objects,
@@ -259,13 +260,13 @@ def _alone(host: Connection, base: str, say: Callable[[str], None]) -> Iterator[
 
     The container is never started. Where its owner was killed, it goes with what else that one has left.
     """
-    run, told = secrets.token_hex(6), False
+    run, told = _Run(secrets.token_hex(6), this_process(host)), False
     deadline = time.monotonic() + _LOAD_SECONDS
     try:
         while True:
-            remove_objects(host, leftovers(our_objects(host), is_dead, everything=False))
+            remove_objects(host, leftovers(our_objects(host), is_dead_in(host), everything=False))
             try:
-                _create(host, _LOCK, {"Image": base, "Cmd": ["true"], "Labels": _own(run, "container")})
+                _create(host, _LOCK, {"Image": base, "Cmd": ["true"], "Labels": run.labels("container")})
                 break
             except Refused as refused:
                 if refused.status != _CONFLICT or time.monotonic() > deadline:
@@ -276,7 +277,7 @@ def _alone(host: Connection, base: str, say: Callable[[str], None]) -> Iterator[
             time.sleep(_PATIENCE_SECONDS)
         yield
     finally:
-        remove_run(host, run)
+        remove_run(host, run.id)
 
 
 def _exists(host: Connection, path: str) -> bool:
@@ -300,26 +301,26 @@ def _running(
 
     With labels for the template to be `made_with`, the engine fills it instead of using it.
     """
-    run = secrets.token_hex(6)
+    run = _Run(secrets.token_hex(6), this_process(host))
     info = host.call("GET", "/info", seconds=10).json
     cpus = _cpus(settings, info)
     try:
-        nested = _create(host, f"grader-private-{run}", _nested(settings, template, made_with, run, info))
+        nested = _create(host, f"grader-private-{run.id}", _nested(settings, template, made_with, run, info))
         failpoint("private-created")
         host.call("POST", f"/containers/{nested}/start")
         failpoint("private-started")
         # Started while the engine comes up, which takes as long.
-        helper = _create(host, f"grader-private-{run}-helper", _helper(run))
+        helper = _create(host, f"grader-private-{run.id}-helper", _helper(run))
         put_files(host, helper, PROXY_FILES, program_files())
         put_files(host, helper, SCRIPT_FILES, _tools())
         host.call("POST", f"/containers/{helper}/start")
         with _open_tunnel(host, helper) as opened:
-            engine = _wait_until_up(host, nested, lambda: _connected(run, cpus, opened.open))
+            engine = _wait_until_up(host, nested, lambda: _connected(run.id, cpus, opened.open))
             failpoint("private-up")
             bounded = has_path(host, helper, _BOUNDED)
-            yield PrivateEngine(engine, host, run, nested, helper, cpus, opened.open, bounded)
+            yield PrivateEngine(engine, host, run.id, nested, helper, cpus, opened.open, bounded)
     finally:
-        remove_run(host, run)
+        remove_run(host, run.id)
         failpoint("private-removed")
 
 
@@ -346,18 +347,25 @@ def _cpus(settings: PrivateSettings, info: Mapping[str, Any]) -> float:
     return round((info.get("NCPU") or 1) * settings.cores, 2)
 
 
-def _own(run: str, kind: Kind) -> dict[str, str]:
-    return dict(labels(run, this_process(), kind))
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The id in the names and labels of what belongs together, and whose it is."""
+
+    id: str
+    owner: Owner
+
+    def labels(self, kind: Kind) -> dict[str, str]:
+        return dict(labels(self.id, self.owner, kind))
 
 
 def _volume_name(run: str, name: str) -> str:
     return f"grader-private-{run}-{name}"
 
 
-def _volume(run: str, name: str, target: str, options: Mapping[str, str] | None = None) -> dict[str, object]:
+def _volume(run: _Run, name: str, target: str, options: Mapping[str, str] | None = None) -> dict[str, object]:
     """The mount of one of the engine's own volumes, which is made with the first container that has it."""
     driver = {"Name": "local", "Options": dict(options or {})}
-    return _mount(_volume_name(run, name), target, {"Labels": _own(run, "volume"), "DriverConfig": driver})
+    return _mount(_volume_name(run.id, name), target, {"Labels": run.labels("volume"), "DriverConfig": driver})
 
 
 def _mount(
@@ -372,7 +380,7 @@ def _nested(
     settings: PrivateSettings,
     template: str,
     made_with: Mapping[str, str] | None,
-    run: str,
+    run: _Run,
     info: Mapping[str, Any],
 ) -> dict[str, object]:
     """The container of the nested engine, as in POST /containers/create."""
@@ -383,12 +391,12 @@ def _nested(
         mounts += [
             _volume(run, "data", "/volume"),
             _mount(template, "/template", read_only=True),
-            _volume(run, "workspace", f"/exercise/{run}", _WORKSPACE),
+            _volume(run, "workspace", f"/exercise/{run.id}", _WORKSPACE),
         ]
     cgroups_are_new = str(info.get("CgroupVersion")) == "2"
     return {
         "Image": image_name(),
-        "Labels": _own(run, "container"),
+        "Labels": run.labels("container"),
         "Env": [
             f"SOCKET={ENGINE_SOCKET}",
             f"BOUNDED={_BOUNDED}",
@@ -416,17 +424,17 @@ def _nested(
     }
 
 
-def _helper(run: str) -> dict[str, object]:
+def _helper(run: _Run) -> dict[str, object]:
     """The helper container, as in POST /containers/create. It waits for programs to be started in it."""
     mounts = [
         _volume(run, "engine", _ENGINE_FILES),
         _volume(run, "script", SCRIPT_FILES),
         _volume(run, "proxy", PROXY_FILES),
-        _volume(run, "workspace", f"/exercise/{run}", _WORKSPACE),
+        _volume(run, "workspace", f"/exercise/{run.id}", _WORKSPACE),
     ]
     return {
         "Image": image_name(),
-        "Labels": _own(run, "container"),
+        "Labels": run.labels("container"),
         "Cmd": ["sleep", "infinity"],
         "NetworkDisabled": True,  # as in `run.container_settings`
         "StopSignal": "SIGKILL",

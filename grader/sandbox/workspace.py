@@ -76,7 +76,7 @@ class Workspace:
             environment = (*environment, ("BASH_ENV", f"{_SCRIPT_AT}/{_PREAMBLE}"))
             file = MemoryFile(_PREAMBLE, preamble.encode())
             put_files(self.private.host, self.private.helper, SCRIPT_FILES, [file])
-        run, ours = secrets.token_hex(6), this_process()
+        run, ours = secrets.token_hex(6), this_process(self.private.host)
         order = ContainerRun(
             image=image_name(),
             name=f"grader-script-{run}",

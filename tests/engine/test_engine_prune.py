@@ -14,17 +14,17 @@ from pathlib import Path
 import pytest
 
 from grader.engine.docker_engine import DockerEngine
-from grader.engine.ownership import OWNER_LABEL, Leftover, Owner, our_objects
+from grader.engine.ownership import OWNER_LABEL, Leftover, Owner, labels, our_objects, this_process
 from grader.models import Built, Exited, RunRequest
 from tests.e2e.conftest import one_after_another
-from tests.engine.contexts import LIMITS, ignore, make_job
+from tests.engine.contexts import BASE, LIMITS, ignore, make_job
 
 pytestmark = [pytest.mark.engine, one_after_another]
 
 OTHER = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from tests.engine.contexts import LIMITS, ignore, make_job
+from tests.engine.contexts import BASE, LIMITS, ignore, make_job
 from grader.engine.docker_engine import connect
 from grader.models import RunRequest
 from grader.engine.ownership import this_process
@@ -95,3 +95,37 @@ def test_a_container_that_somebody_starts_from_our_image_is_theirs(connected: Ca
         assert theirs not in {one.id for one in our_objects(engine._connection)}
     finally:
         engine._connection.call("DELETE", f"/containers/{theirs}")
+
+
+def test_what_a_grader_in_a_container_leaves_is_pruned_once_that_has_ended(
+    connected: Callable[..., DockerEngine],
+) -> None:
+    """Its pid says nothing outside; but the engine knows whether its container runs."""
+    engine = connected()
+    connection = engine._connection
+    body = {"Image": BASE, "Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL"}
+    grader = connection.call("POST", "/containers/create", json=body).json["Id"]
+    owner = Owner("elsewhere", "boot", 1, "1", grader)
+    try:
+        connection.call("POST", f"/containers/{grader}/start")
+        volume = {"Name": f"grader-test-{grader[:12]}", "Labels": dict(labels("run", owner, "volume"))}
+        connection.call("POST", "/volumes/create", json=volume)
+        assert of(str(owner), engine.prune()) == []
+        connection.call("POST", f"/containers/{grader}/kill")
+        connection.call("POST", f"/containers/{grader}/wait")
+        assert of(str(owner), engine.prune()) == ["volume"]
+    finally:
+        connection.call("DELETE", f"/containers/{grader}", parameters={"force": 1})
+
+
+def test_a_grader_in_a_container_knows_which(
+    connected: Callable[..., DockerEngine], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = connected()._connection
+    container = connection.call("POST", "/containers/create", json={"Image": BASE}).json["Id"]
+    try:
+        assert this_process(connection).container == ""
+        monkeypatch.setattr("platform.node", lambda: container[:12])
+        assert this_process(connected()._connection).container == container
+    finally:
+        connection.call("DELETE", f"/containers/{container}")

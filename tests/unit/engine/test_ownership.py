@@ -32,9 +32,14 @@ def test_an_owner_is_read_back_from_its_label() -> None:
     assert Owner.parse(str(this_process())) == this_process()
 
 
-@pytest.mark.parametrize("text", ["", "somebody", "a:b:c:d", "a:b:1", "a:b:1:2:3"])
+@pytest.mark.parametrize("text", ["", "somebody", "a:b:c:d", "a:b:1", "a:b:1:2:3:4"])
 def test_other_labels_are_no_owner(text: str) -> None:
     assert Owner.parse(text) is None
+
+
+def test_a_containers_owner_is_read_back_too() -> None:
+    owner = replace(ME, container="12ab")
+    assert Owner.parse(str(owner)) == owner
 
 
 def test_this_process_lives() -> None:
