@@ -24,8 +24,7 @@ from grader.course.models import BaseImage
 from grader.course.yaml_source import Document, Problem, TooLargeError, YamlError, decode, read_yaml
 from grader.dockerfile import policy
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.parser import Unparsable, parse
-from grader.models import MemoryFile
+from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.sandbox.proxy.shape import (
     Check,
     Fields,
@@ -240,32 +239,30 @@ def _dockerfiles(files: ExerciseFiles, name: str, top: Mapping[str, Any], images
         path = _path(build)
         if path.startswith(("/", "..")):
             return Judged((f"{where}.dockerfile leads out of the exercise's folder ({path[:120]}).",))
-        file = _dockerfile(files, build)
-        if file is None:
+        dockerfile = _dockerfile(files, build)
+        if dockerfile is None:
             return Judged(unreadable=f"{where}: there is no {path[:120]} in the exercise's folder.")
-        arguments = {key: str(value) for key, value in (build.get("args") or {}).items() if value is not None}
-        dockerfile = parse(file.content, arguments, file.path)
         found = policy.judge_dockerfile(dockerfile, allowed)
         if found.refusals:
             return Judged(tuple(f"{where}: {refusal.message}" for refusal in found.refusals)[:_SHOWN_AT_ONCE])
         if isinstance(dockerfile, Unparsable):
             return Judged(unreadable=f"{where}: {dockerfile.message}")
-        if build.get("dockerfile_inline"):  # which Compose does not know without BuildKit: it would build another file
-            return Judged(unreadable=f"{where}.dockerfile_inline is not built here. Write it to a file: dockerfile.")
         bases += found.bases
     return Judged(bases=tuple(dict.fromkeys(bases)))
 
 
-def _dockerfile(files: ExerciseFiles, build: Mapping[str, Any]) -> MemoryFile | None:
-    """The vetted bytes that are built; None if the folder has no such file, whatever else there may be."""
+def _dockerfile(files: ExerciseFiles, build: Mapping[str, Any]) -> Dockerfile | Unparsable | None:
+    """What is built, of the vetted bytes; None if the folder has no such file, whatever else there may be."""
+    arguments = {key: str(value) for key, value in (build.get("args") or {}).items() if value is not None}
+    if inline := build.get("dockerfile_inline"):
+        text = str(inline).replace("$$", "$")  # so that Compose could read its own model again
+        return parse(text.encode("utf-8", "surrogateescape"), arguments, "dockerfile_inline")
     if str(build.get("dockerfile")).startswith("./") and build.get("context") != ".":
         return None  # an absolute path in the folder looks like this too, and would be another file
-    if build.get("dockerfile_inline"):
-        return MemoryFile("dockerfile_inline", str(build["dockerfile_inline"]).encode("utf-8", "surrogateescape"))
     path = _path(build)
     folder, last = posixpath.split(path)
     names = [path, posixpath.join(folder, "dockerfile")] if last == "Dockerfile" else [path]
-    return next((file for one in names for file in files.files if file.path == one), None)
+    return next((found for one in names if (found := files.parsed(one, arguments))), None)
 
 
 def _path(build: Mapping[str, Any]) -> str:

@@ -12,7 +12,6 @@ from typing import Any
 
 from grader.course.models import BaseImage
 from grader.dockerfile.image_names import is_allowed, normalised
-from grader.dockerfile.parser import parse
 from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.http import Connection
 from grader.models import FailedCommand, RunOutcome
@@ -56,11 +55,10 @@ _IMAGES_NAMED = 3
 
 def bases_in(files: ExerciseFiles, images: Sequence[BaseImage]) -> tuple[str, ...]:
     """The base images that the folder's Dockerfiles need, whatever these are called."""
-    dockerfiles = [file for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
+    dockerfiles = [file.path for file in files.files if "dockerfile" in PurePosixPath(file.path).name.lower()]
     allowed = [name for image in images for name in image.names]
-    return tuple(
-        dict.fromkeys(base for file in dockerfiles for base in judge_dockerfile(parse(file.content), allowed).bases)
-    )
+    found = [judge_dockerfile(files.parsed(path), allowed) for path in dockerfiles]
+    return tuple(dict.fromkeys(base for one in found for base in one.bases))
 
 
 def images_named(script: bytes, images: Sequence[BaseImage]) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,14 +27,22 @@ class ExerciseFiles:
         """The bytes of one file, or None if the folder has no such file."""
         return next((file.content for file in self.files if file.path == path), None)
 
-    @cached_property
+    @property
     def dockerfile(self) -> Dockerfile | Unparsable | None:
-        """The file that `docker build` takes, parsed once: `Dockerfile`, or `dockerfile` where there is no other."""
-        for path in ("Dockerfile", "dockerfile"):
+        """The file that `docker build` takes: `Dockerfile`, or `dockerfile` where there is no other."""
+        return self.parsed("Dockerfile") or self.parsed("dockerfile")
+
+    def parsed(self, path: str, arguments: Mapping[str, str] | None = None) -> Dockerfile | Unparsable | None:
+        """A file of the folder as a Dockerfile that is built with these arguments; each is parsed once."""
+        asked = (path, tuple(sorted((arguments or {}).items())))
+        if asked not in self._parsed:
             content = self.content(path)
-            if content is not None:
-                return parse(content, path=path)
-        return None
+            self._parsed[asked] = None if content is None else parse(content, arguments, path)
+        return self._parsed[asked]
+
+    @cached_property
+    def _parsed(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], Dockerfile | Unparsable | None]:
+        return {}
 
     @property
     def ignore_file(self) -> MemoryFile | None:

@@ -45,6 +45,18 @@ services:
 networks: {{front: {{}}}}
 volumes: {{cache: {{}}}}
 """,
+    "inline.yml": f"""
+services:
+  one:
+    build:
+      context: .
+      dockerfile_inline: |
+        FROM {BASE}
+        ENV A=one
+        CMD echo $$A, inline
+""",
+    "outside.yml": "services: {two: {build: {context: ./data, dockerfile: ../outside}}}",
+    "outside": f"FROM {BASE}\nCOPY weeks.txt /w\nCMD cat /w\n",
 }
 CLEAN = "docker rm -fv $(docker ps -aq); docker network prune -f; docker volume prune -af"
 
@@ -172,6 +184,8 @@ PRINTED = [
     ("docker cp cc:/etc/apt - | tar t", 0, ["apt/"]),
     ("docker cp cc:/missing .", 1, ["Could not find the file /missing"]),
     ("docker compose build web", 0, ["web"]),
+    ("docker compose -f inline.yml up --build && docker-compose --file=inline.yml run --rm one", 0, ["one, inline"]),
+    ("docker compose -f outside.yml up --build", 0, ["100 120"]),
     ("docker ps --all --filter name=cc -q | wc -l", 0, ["1"]),
 ]
 
@@ -207,7 +221,7 @@ def test_the_record_tells_what_was_built_from_what(shell: Shell) -> None:
     build = next(one for one in record.requests if one.path == "/build")
     assert build.made in outcome.stdout.decode()
     assert (build.dockerfile, [path for path, _ in build.context]) == (
-        "Dockerfile", ["Dockerfile", "commands.sh", "compose.yaml", "data/weeks.txt"],
+        "Dockerfile", ["Dockerfile", "commands.sh", "compose.yaml", "data/weeks.txt", "inline.yml", "outside", "outside.yml"],
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ BuildKit's trace becomes the lines that the command prints.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import io
 import json
@@ -36,10 +37,8 @@ HEADERS_LIMIT = 2 * MEGABYTE
 _DOCKERFILE = "Dockerfile"
 _MODIFIED = 315_532_800
 """When every file was last changed, in seconds since 1970: as in `engine.build.context`."""
-
-
 _END = bytes(2 * tarfile.BLOCKSIZE)
-"""How a tar ends. With `-f` and a Dockerfile from elsewhere, the docker command leaves it out."""
+"""How a tar ends. With a Dockerfile from elsewhere, the docker command leaves it out, as does Compose inside a gzip."""
 
 
 class BadContext(Exception):  # noqa: N818 - what happened; nothing went wrong
@@ -89,7 +88,8 @@ def prepare(request: Request, body: bytes, settings: ProxySettings, present: Seq
 
 def _read(body: bytes, settings: ProxySettings) -> tuple[Member, ...]:
     budget = Budget(settings.context_files, settings.context_mb * MEGABYTE)
-    members = read_archive(io.BytesIO(body + _END), ".tar", budget, whole=True)
+    end = gzip.compress(_END) if body.startswith(b"\x1f\x8b") else _END
+    members = read_archive(io.BytesIO(body + end), ".tar", budget, whole=True)
     if isinstance(members, Unreadable):
         raise Refusal(f"the build context cannot be taken: {members.message}")
     for member in members:

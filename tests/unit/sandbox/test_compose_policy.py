@@ -264,7 +264,6 @@ def test_dockerfiles_that_it_names_pass_the_same_gate(build: Settings, content: 
     [
         ({"context": "."}, {"Dockerfile": "FORM python:3.9\n"}, "there is no instruction"),
         ({"context": ".", "dockerfile": "missing"}, {}, "there is no missing in the exercise's folder"),
-        ({"context": ".", "dockerfile_inline": "FROM python:3.9\n"}, {}, "dockerfile_inline is not built here"),
         ({"context": "./app", "dockerfile": "./x"}, {"app/x": "FROM python:3.9\n", "x": "FROM evil\n"}, "there is no"),
     ],
 )
@@ -279,6 +278,7 @@ def test_what_is_not_read_here_is_not_built_either(build: Settings, content: dic
     [
         ({"context": ".", "dockerfile": "sub/../other"}, {"other": "FROM python:3.9\n"}),
         ({"context": "./app"}, {"app/dockerfile": "FROM python:3.9\n"}),
+        ({"context": ".", "dockerfile_inline": "FROM python:3.9\n"}, {"Dockerfile": "FROM evil/image\n"}),
         ({"context": ".", "args": {"BASE": "python:3.9"}}, {"Dockerfile": "ARG BASE\nFROM $BASE\n"}),
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
 import json
 import socket
@@ -287,6 +288,7 @@ def test_a_context_is_read_and_sent_on_anew(world: World) -> None:
         ("POST /build", context("FROM alpine\n"), 403, "FROM alpine: this image is not allowed here"),
         ("POST /build", context("FROM python:3.8\n"), 403, "there is no image python:3.8 here"),
         ("POST /build", context("FROM own:1\n"), 200, "Successfully built 1234"),
+        ("POST /build", gzip.compress(context().rstrip(b"\0") + bytes(511)), 200, "Successfully built 1234"),
         ("POST /build", context("FORM python:3.9\n"), 400, "there is no instruction 'FORM'"),
         ("POST /build?dockerfile=D", context(), 400, "open D: no such file or directory"),
         ("POST /build", b"x" * 50_000_000, 403, "a build's context (.dockerignore makes it smaller) may have at most"),

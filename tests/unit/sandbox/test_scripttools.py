@@ -30,7 +30,6 @@ DOCKER = [
     ("buildx build --load --progress=plain -t sales .", "build -t sales ."),
     ("builder build --progress plain --provenance false -f D .", "build -f D ."),
     ("buildx prune -f", "builder prune -f"),
-    ("compose run -it web", "compose run -it web"),
 ]
 SUDO = [
     ("docker ps -a", "docker ps -a"),
