@@ -23,10 +23,11 @@ def make_folder(path: Path) -> None:
         raise UsageError(message) from error
 
 
-def write_whole(path: Path, content: str | bytes) -> None:
+def write_whole(path: Path, content: str | bytes, *, durable: bool = True) -> None:
     """Write a file, text as UTF-8, under a temporary name and rename it: nobody ever reads half of it.
 
-    Raises `UsageError` with the reason (no room, read-only) where it cannot be written.
+    Unless it is `durable`, it may be empty after the machine has lost its power. Raises `UsageError` with the reason
+    (no room, read-only) where it cannot be written.
     """
     make_folder(path.parent)
     temporary: Path | None = None
@@ -35,7 +36,8 @@ def write_whole(path: Path, content: str | bytes) -> None:
             temporary = Path(file.name)
             file.write(content if isinstance(content, bytes) else content.encode())
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         failpoint("file-written")
         temporary.chmod(0o644)
         temporary.replace(path)

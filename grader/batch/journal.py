@@ -1,11 +1,12 @@
 """The journal of a batch: `journal.sqlite` in its result folder, the truth that all other files are made from.
 
 Tables: `batch` (one row: format, seed, course digest, engine, when), `student` (everyone who must
-appear), `attempt` (what is being graded now, written before its first object is made in an engine),
-`graded` (one final row for each student and exercise: the digest of what was graded, the report, and
-as evidence the files and what was observed of them), `history` (each score that was ever given, so that
-progress can be shown). A verdict is committed together with the end of
-its attempt; so attempts of an owner that is dead were cut off, and are made anew.
+appear, and what is known of them), `attempt` (what is being graded now, written before its first object is made in an
+engine), `graded` (one final row for each student and exercise: the digest of what was graded, the report, as evidence
+the files and what was observed of them, and a digest of what it was judged by), `history` (each score that was ever
+given, so that progress can be shown), `mark` (the final marks as they were last written), `trail` (who or what changed
+a score or a mark, and when) and `page` (of what a student's page was made). A verdict is committed together with the
+end of its attempt; so attempts of an owner that is dead were cut off, and are made anew.
 
 SQLite in WAL mode with full synchronisation; one connection, one writer, guarded by a lock, so that
 worker threads may call it. Reports and observations are JSON.
@@ -15,14 +16,15 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import json
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Self, TextIO
+from typing import Any, Literal, Self, TextIO
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -79,6 +81,17 @@ CREATE TABLE history (
     status TEXT NOT NULL, score REAL, max_score REAL NOT NULL
 ) STRICT;
 """,
+    """
+ALTER TABLE student ADD COLUMN person TEXT NOT NULL DEFAULT '{}';
+ALTER TABLE graded ADD COLUMN judged_by TEXT NOT NULL DEFAULT '';
+ALTER TABLE batch ADD COLUMN anonymous TEXT NOT NULL DEFAULT '';
+CREATE TABLE mark (student TEXT PRIMARY KEY, mark TEXT NOT NULL) STRICT;
+CREATE TABLE trail (
+    at TEXT NOT NULL, student TEXT NOT NULL, exercise TEXT NOT NULL, what TEXT NOT NULL, was TEXT NOT NULL,
+    becomes TEXT NOT NULL
+) STRICT;
+CREATE TABLE page (student TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT;
+""",
 )
 """What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
 
@@ -91,7 +104,8 @@ _REPORT: TypeAdapter[ExerciseReport] = TypeAdapter(ExerciseReport)
 class BatchInfo:
     """What all of a batch's gradings share. `course` is a digest of the spec, `started` an ISO time in UTC.
 
-    `details` says how much of a failure students are told.
+    `details` says how much of a failure students are told. `anonymous` is the secret key of the pseudonyms by which the
+    files call students, if they do.
     """
 
     seed: int
@@ -100,6 +114,7 @@ class BatchInfo:
     started: str
     engine: EngineInfo
     details: Details = "full"
+    anonymous: str = ""
 
 
 _INFO = TypeAdapter(BatchInfo)
@@ -123,6 +138,18 @@ class Attempt:
     owner: str
 
 
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A change of a score or, with no exercise, of a final mark: when (ISO, UTC), whose, `what` made it, from, to."""
+
+    at: str
+    student: str
+    exercise: str
+    what: str
+    was: str
+    becomes: str
+
+
 class Journal:
     """An open journal. Use it as a context manager; methods may be called from any thread."""
 
@@ -130,7 +157,8 @@ class Journal:
         self._connection = connection
         self._path = path
         self._held = held
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
+        self._judged_by: Mapping[str, str] = {}
 
     @classmethod
     def open(cls, folder: Path, *, create: bool = False) -> Self:
@@ -164,23 +192,38 @@ class Journal:
         self._connection.close()
         self._held.close()
 
-    def begin(self, info: BatchInfo, students: tuple[str, ...]) -> None:
-        """Record a new batch, or that the one in the journal goes on like this, with these students besides."""
+    def begin(self, info: BatchInfo, students: Iterable[str], judged_by: Mapping[str, str] | None = None) -> None:
+        """Record a new batch, or that the one in the journal goes on like this, with these students besides.
+
+        `judged_by` has, for each exercise, a digest of what verdicts depend on besides the observations; it is stored
+        with those that are recorded from now on.
+        """
+        self._judged_by = judged_by or self._judged_by
         engine = _ENGINE.dump_json(info.engine).decode()
         with self._writing() as connection:
             connection.execute(
-                "INSERT INTO batch (id, seed, course, title, started, engine, details) VALUES (1, ?, ?, ?, ?, ?, ?) "
-                "ON CONFLICT (id) DO UPDATE SET course = excluded.course, title = excluded.title, "
-                "engine = excluded.engine, details = excluded.details",
-                (info.seed, info.course, info.title, info.started, engine, info.details),
+                "INSERT INTO batch (id, seed, course, title, started, engine, details, anonymous) "
+                "VALUES (1, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET course = excluded.course, "
+                "title = excluded.title, engine = excluded.engine, details = excluded.details, "
+                "anonymous = excluded.anonymous",
+                (info.seed, info.course, info.title, info.started, engine, info.details, info.anonymous),
             )
-            connection.executemany("INSERT OR IGNORE INTO student VALUES (?)", [(name,) for name in students])
+            connection.executemany("INSERT OR IGNORE INTO student (name) VALUES (?)", [(name,) for name in students])
+
+    def know(self, people: Mapping[str, Mapping[str, str]]) -> None:
+        """Record what is known of students, such as their section, besides what is known already."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO student VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET "
+                "person = json_patch(person, excluded.person)",
+                [(name, json.dumps(dict(person))) for name, person in people.items()],
+            )
 
     def info(self) -> BatchInfo | None:
         """The batch's own row; None before `begin`."""
         rows = self._read(
             "SELECT json_object('seed', seed, 'course', course, 'title', title, 'started', started, "
-            "'engine', json(engine), 'details', details) FROM batch"
+            "'engine', json(engine), 'details', details, 'anonymous', anonymous) FROM batch"
         )
         return _INFO.validate_json(str(rows[0][0])) if rows else None
 
@@ -188,10 +231,14 @@ class Journal:
         """Everyone who must appear in the results, sorted."""
         return tuple(str(name) for (name,) in self._read("SELECT name FROM student ORDER BY name"))
 
+    def people(self) -> dict[str, dict[str, str]]:
+        """What is known of each student: the roster's columns, and when the submission was handed in."""
+        return {str(name): json.loads(str(person)) for name, person in self._read("SELECT name, person FROM student")}
+
     def begin_attempt(self, student: str, exercise: str) -> None:
         """Record that this is about to be graded, by this process; on return that is on the disk."""
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO student VALUES (?)", (student,))
+            connection.execute("INSERT OR IGNORE INTO student (name) VALUES (?)", (student,))
             connection.execute(
                 "INSERT INTO attempt VALUES (?, ?, 1, ?) ON CONFLICT (student, exercise) "
                 "DO UPDATE SET number = number + 1, owner = excluded.owner",
@@ -209,14 +256,21 @@ class Journal:
         report = _REPORT.dump_json(result.report).decode()
         evidence = _evidence().dump_json((result.files, tuple(result.observations.items()))).decode()
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO student VALUES (?)", (graded.student,))
+            connection.execute("INSERT OR IGNORE INTO student (name) VALUES (?)", (graded.student,))
             connection.execute(
-                "INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?)",
-                (graded.student, result.report.id, result.digest, report, evidence),
+                "INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?, ?)",
+                (
+                    graded.student,
+                    result.report.id,
+                    result.digest,
+                    report,
+                    evidence,
+                    self._judged_by.get(result.report.id, ""),
+                ),
             )
             connection.execute(
                 "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (_now(), graded.student, *_standing(result.report, result.digest)),
+                (now(), graded.student, *_standing(result.report, result.digest)),
             )
             whose = (graded.student, result.report.id)
             connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", whose)
@@ -253,22 +307,81 @@ class Journal:
         )
         return tuple(Timing(*row) for row in rows)
 
-    def gradings(self) -> Iterator[Graded]:
-        """All final gradings with what was observed, read student by student."""
-        for name in self.students():
-            rows = self._read("SELECT digest, report, evidence FROM graded WHERE student = ?", name)
+    def gradings(self, student: str | None = None, exercise: str | None = None) -> Iterator[Graded]:
+        """All final gradings with what was observed, read student by student; or those of one student and exercise."""
+        for name in self.students() if student is None else [student]:
+            rows = self._read(
+                "SELECT digest, report, evidence FROM graded WHERE student = ? AND exercise = coalesce(?, exercise)",
+                name, exercise,
+            )  # fmt: skip
             for digest, report, evidence in rows:
                 files, observations = _evidence().validate_json(str(evidence))
                 result = Result(_REPORT.validate_json(str(report)), str(digest), dict(observations), files)
                 yield Graded(name, result)
 
-    def replace_reports(self, reports: Iterable[tuple[str, ExerciseReport]]) -> None:
-        """Put these reports in the place of the stored ones of the same student and exercise; all of them or none."""
-        rows = [(_REPORT.dump_json(report).decode(), student, report.id) for student, report in reports]
-        with self._writing() as connection:
-            connection.executemany("UPDATE graded SET report = ? WHERE student = ? AND exercise = ?", rows)
+    def judge_again(
+        self, judge: Callable[[str, ExerciseReport, bool], ExerciseReport], judged_by: Mapping[str, str]
+    ) -> int:
+        """Put what `judge` makes of each report in its place; all of them or none. How many there are.
 
-    def _read(self, query: str, *values: str) -> list[tuple[object, ...]]:
+        `judge` is given the student, the report, and whether it was judged by the same as now (`judged_by`, as in
+        `begin`).
+        """
+        self._judged_by = judged_by
+        count = 0
+        with self._writing() as connection:
+            for name in self.students():
+                rows = self._read("SELECT exercise, report, judged_by FROM graded WHERE student = ?", name)
+                changed = []
+                for exercise, stored, by in rows:
+                    now = judged_by.get(str(exercise), "")
+                    before = _REPORT.validate_json(str(stored))
+                    after = judge(name, before, bool(now) and by == now)
+                    if after != before or by != now:
+                        changed.append((_REPORT.dump_json(after).decode(), now, name, exercise))
+                count += len(rows)
+                connection.executemany(
+                    "UPDATE graded SET report = ?, judged_by = ? WHERE student = ? AND exercise = ?", changed
+                )
+        return count
+
+    def note(self, entries: Iterable[Trail]) -> None:
+        """Add to the trail."""
+        with self._writing() as connection:
+            connection.executemany(
+                "INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?)",
+                [(one.at, one.student, one.exercise, one.what, one.was, one.becomes) for one in entries],
+            )
+
+    def trail(self, student: str | None = None) -> tuple[Trail, ...]:
+        """Every change of a score or a mark, oldest first; or one student's."""
+        rows: list[Any] = self._read(
+            "SELECT * FROM trail WHERE student = coalesce(?, student) ORDER BY at, rowid", student
+        )
+        return tuple(Trail(*row) for row in rows)
+
+    def marks(self) -> dict[str, str]:
+        """The final marks as they were last written, as JSON."""
+        return {str(name): str(mark) for name, mark in self._read("SELECT student, mark FROM mark")}
+
+    def replace_marks(self, marks: Mapping[str, str]) -> None:
+        """Store these final marks instead of all others."""
+        self._replace("mark", marks)
+
+    def pages(self) -> dict[str, str]:
+        """Of what each student's page was made: a digest."""
+        return {str(name): str(digest) for name, digest in self._read("SELECT student, digest FROM page")}
+
+    def replace_pages(self, digests: Mapping[str, str]) -> None:
+        """Store these digests instead of all others."""
+        self._replace("page", digests)
+
+    def _replace(self, table: Literal["mark", "page"], rows: Mapping[str, str]) -> None:
+        with self._writing() as connection:
+            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of ours
+            connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", list(rows.items()))  # noqa: S608
+
+    def _read(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
         with self._lock, self._explained():
             return self._connection.execute(query, values).fetchall()
 
@@ -296,7 +409,8 @@ class Journal:
             ) from error
 
 
-def _now() -> str:
+def now() -> str:
+    """The time, as ISO 8601 in UTC."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
+import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from grader.batch.journal import Graded, Journal
+import grader
+from grader.batch.journal import Journal, Trail, now
+from grader.batch.policy import Rules, read_rules
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
 from grader.course.handbook import sections
 from grader.course.loader import CourseFolder
-from grader.course.models import Course, Exercise
+from grader.course.models import Course
 from grader.course.oracle import expected_cases
 from grader.errors import UsageError
 from grader.files import remove_half_written, write_whole
 from grader.grading.exercise import grade_exercise, replay
-from grader.grading.scoring import for_student, with_totals
+from grader.grading.grades import Grade, final_grades
+from grader.grading.scoring import Details, for_student, scored_again, with_totals
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
-from grader.reports.csv import gradebook_csv, grades_csv
+from grader.reports.csv import csv_table, gradebook_csv, grades_csv
 from grader.reports.html import Background, class_page, student_page
 from grader.reports.junit import to_junit
 from grader.sanitize import safe_names
@@ -29,6 +34,33 @@ from grader.sanitize import safe_names
 def course_digest(folder: CourseFolder) -> str:
     """What tells a course from another one, or from itself after a change: the SHA-256 of its `exercises.yaml`."""
     return hashlib.sha256((folder.root / "exercises.yaml").read_bytes()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What the files of a batch are made from: reports and final marks in one order, and what is known of everyone.
+
+    `changed` says in a line each whose final mark is another one than the last that was written.
+    """
+
+    reports: list[Report]
+    grades: tuple[Grade, ...]
+    people: Mapping[str, Mapping[str, str]]
+    changed: Sequence[str] = ()
+
+
+def anonymised(results: Results, key: str) -> Results:
+    """The same with pseudonyms, which only who has the batch's key can make of names."""
+    names = {report.student: pseudonym(report.student, key) for report in results.reports}
+    reports = [replace(report, student=names[report.student]) for report in results.reports]
+    grades = [replace(grade, student=names[grade.student]) for grade in results.grades]
+    order = sorted(range(len(reports)), key=lambda index: reports[index].student)
+    return Results([reports[at] for at in order], tuple(grades[at] for at in order), {})
+
+
+def pseudonym(student: str, key: str) -> str:
+    """`student-1f2e3d4c`: the same for the same student of the same batch."""
+    return f"student-{hmac.new(key.encode(), student.encode('utf-8', 'surrogatepass'), 'sha256').hexdigest()[:8]}"
 
 
 def reports_in(journal: Journal, course: Course) -> list[Report]:
@@ -48,41 +80,127 @@ def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> 
     return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
 
 
-def write_results(journal: Journal, folder: CourseFolder, out: Path) -> list[Report]:
-    """Write all result files; gives the reports they were made from."""
+def rules_in(journal: Journal, out: Path, reports: Sequence[Report]) -> Rules:
+    """What the teacher's files beside the results say of marks. `SpecError` has every mistake in them."""
+    exercises = dict.fromkeys(exercise.id for report in reports for exercise in report.exercises)
+    return read_rules(out, exercises, journal.people())
+
+
+def write_results(journal: Journal, folder: CourseFolder, out: Path) -> Results:
+    """Write all result files; gives what they were made from. `SpecError` for mistakes in the teacher's own files."""
     reports = reports_in(journal, folder.course)
     info = journal.info()
-    details = info.details if info else "full"
+    details, key = (info.details, info.anonymous) if info else ("full", "")
+    rules = rules_in(journal, out, reports)
+    grades = final_grades(reports, rules.policy, rules.overrides, rules.submitted)
+    changed = _note_marks(journal, grades)
+    results = Results(reports, grades, journal.people(), changed)
+    remove_half_written(out)
+    history, timings = journal.history(), journal.timings()
+    shown = results
+    if key:
+        shown = anonymised(results, key)
+        history = tuple(replace(one, student=pseudonym(one.student, key)) for one in history)
+        timings = tuple(replace(one, student=pseudonym(one.student, key)) for one in timings)
     background = Background(
         title=folder.course.title,
         graded=info.started if info else "",
         handbook=sections(folder.root),
-        history=journal.history(),
-        timings=journal.timings(),
+        grades={grade.student: grade for grade in shown.grades},
+        history=history,
+        timings=timings,
     )
-    remove_half_written(out)
-    write_whole(out / "grades.csv", grades_csv(reports))
-    write_whole(out / "gradebook.csv", gradebook_csv(reports))
-    write_whole(out / "junit.xml", to_junit(reports))
-    write_whole(out / "report.html", class_page(reports, background))
-    names = safe_names(report.student for report in reports)
-    for report in reports:
-        page = student_page(for_student(report, details), background)
-        write_whole(out / "students" / f"{names[report.student]}.html", page)
-    return reports
+    write_whole(out / "grades.csv", grades_csv(shown.reports))
+    write_whole(out / "gradebook.csv", gradebook_csv(shown.reports, shown.grades, shown.people))
+    write_whole(out / "junit.xml", to_junit(shown.reports))
+    write_whole(out / "report.html", class_page(shown.reports, background))
+    _write_pages(journal, shown, out, details, background)
+    if key:
+        rows = sorted((pseudonym(grade.student, key), grade.student) for grade in grades)
+        write_whole(out / "pseudonyms.csv", csv_table(("pseudonym", "student"), rows))
+    return results
+
+
+def _write_pages(journal: Journal, results: Results, out: Path, details: Details, background: Background) -> None:
+    """The students' pages; one that would be made of the same as before, and is still there, is left as it is."""
+    before = journal.pages()
+    made: dict[str, str] = {}
+    names = safe_names(report.student for report in results.reports)
+    shared = (_code_digest("reports"), details, background.title, background.graded, background.handbook)
+    for report, grade in zip(results.reports, results.grades, strict=True):
+        digest = hashlib.sha256(repr((shared, report, grade)).encode("utf-8", "surrogatepass")).hexdigest()
+        made[report.student] = digest
+        path = out / "students" / f"{names[report.student]}.html"
+        if before.get(report.student) != digest or not path.is_file():
+            write_whole(path, student_page(for_student(report, details), background), durable=False)
+    if made != before:
+        journal.replace_pages(made)
+
+
+def _note_marks(journal: Journal, grades: Sequence[Grade]) -> list[str]:
+    """Store the final marks; what changed since they were stored last goes into the trail and, in words, comes back."""
+    before = journal.marks()
+    after = {grade.student: _mark_in_words(grade) for grade in grades}
+    if after == before:
+        return []
+    changed = [(name, before[name], mark) for name, mark in after.items() if before.get(name, mark) != mark]
+    journal.note(Trail(now(), name, "", "final mark", was, becomes) for name, was, becomes in changed)
+    journal.replace_marks(after)
+    return [f"{name}: {was} → {becomes}" for name, was, becomes in changed]
+
+
+def _mark_in_words(grade: Grade) -> str:
+    why = "; ".join(grade.all_reasons)
+    return words.points(grade.score, grade.max_score) + (f" ({why})" if why else "")
+
+
+# ── judging again ───────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one verdict when it was judged again."""
+    """What became of one verdict when it was judged again; both as status and points in words."""
 
     student: str
-    before: ExerciseReport
-    after: ExerciseReport
+    exercise: str
+    was: str
+    becomes: str
+
+    def __str__(self) -> str:
+        return f"{self.student} {self.exercise}: {self.was} → {self.becomes}"
+
+
+def judging_digests(folder: CourseFolder, seed: int) -> dict[str, str]:
+    """For each exercise, a digest of all that its verdicts depend on besides observations and points.
+
+    That is the course, the exercise's checks and cases, the reference, the seed, and the code that judges. Where it is
+    the same as it was, a verdict cannot be another one, and only its points and hints are given anew.
+    """
+    predictor = folder.predictor.read_bytes() if folder.predictor.is_file() else b""
+    course = repr((seed, replace(folder.course, title="", hints={}, exercises=()))).encode()
+    shared = _code_digest("checks", "course", "dockerfile", "grading", "models.py").encode() + predictor + course
+    digests = {}
+    for exercise in folder.course.exercises:
+        checks = tuple(replace(check, weight=1, hints={}) for check in exercise.checks)
+        own = repr((checks, exercise.cases, exercise.files)).encode()
+        digests[exercise.id] = hashlib.sha256(shared + own).hexdigest()
+    return digests
+
+
+def _code_digest(*parts: str) -> str:
+    """The SHA-256 of these folders and files of the package."""
+    digest = hashlib.sha256()
+    package = Path(grader.__file__).parent
+    for part in parts:
+        files = [package / part] if part.endswith(".py") else sorted((package / part).rglob("*"))
+        for file in files:
+            if file.is_file() and file.suffix != ".pyc":
+                digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
-    """Judge everything in the journal by the course as it is now, and give what has changed.
+    """Judge everything in the journal by the course as it is now, and give whose status or points are others.
 
     What was not run (nothing handed in, refused, not graded) keeps its verdict and takes the exercise's title and
     points. What asks for something that was not observed becomes "not graded", which `grader batch --resume` grades:
@@ -98,39 +216,28 @@ def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
             f"{folder.root / 'exercises.yaml'} has none of the exercises of these results "
             f"({', '.join(sorted(graded))}). Name the course they belong to by --course."
         )
-    cases = expected_cases(folder.predictor, folder.course.exercises, info.seed)
+    cases = functools.cache(lambda: expected_cases(folder.predictor, folder.course.exercises, info.seed))
     changes: list[Change] = []
-    for one in journal.gradings():
-        before = one.result.report
-        if before.id in known:
-            exercise = known[before.id]
+
+    def judge(student: str, before: ExerciseReport, same: bool) -> ExerciseReport:  # noqa: FBT001 - called by position
+        exercise = known.get(before.id)
+        if exercise is None:
+            return before
+        stored = None if same else next(journal.gradings(student, before.id)).result
+        if stored is None or stored.files is None:
+            after = scored_again(folder.course, exercise, before)
+        else:
             nonce = probe_nonce(exercise.id, info.seed)
-            files = one.result.files
-            context = CheckContext(folder.course, exercise, files, cases[exercise.id], nonce) if files else None
-            after = _judged(one, exercise, context)
-            if after != before:
-                changes.append(Change(one.student, before, after))
-    journal.replace_reports([(change.student, change.after) for change in changes])
+            context = CheckContext(folder.course, exercise, stored.files, cases()[exercise.id], nonce)
+            after = replace(grade_exercise(context, replay(stored.observations)), seconds=before.seconds)
+        if (was := _standing(before)) != (becomes := _standing(after)):
+            changes.append(Change(student, before.id, was, becomes))
+        return after
+
+    journal.judge_again(judge, judging_digests(folder, info.seed))
+    journal.note(Trail(now(), one.student, one.exercise, "judged again", one.was, one.becomes) for one in changes)
     journal.begin(replace(info, course=course_digest(folder), title=folder.course.title), ())
     return tuple(changes)
-
-
-def _judged(graded: Graded, exercise: Exercise, context: CheckContext | None) -> ExerciseReport:
-    before = graded.result.report
-    if context is None:
-        worth = exercise.points
-        return replace(before, title=exercise.title, max_score=worth, bonus=exercise.bonus)
-    report = grade_exercise(context, replay(graded.result.observations))
-    return replace(report, seconds=before.seconds)
-
-
-def shown_changes(changes: Sequence[Change]) -> list[str]:
-    """A line for each verdict whose score, maximum or status is another one: who, where, from what to what."""
-    return [
-        f"{change.student} {change.before.id}: {_standing(change.before)} → {_standing(change.after)}"
-        for change in changes
-        if _standing(change.before) != _standing(change.after)
-    ]
 
 
 def _standing(report: ExerciseReport) -> str:

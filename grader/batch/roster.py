@@ -88,7 +88,7 @@ def read_roster(path: Path) -> Roster:
             raise UsageError(f"{path}:{number}: {problem}")
         line_of[name] = number
         columns = {kind: cell for kind, cell in zip(kinds, row, strict=False) if kind and cell} if headed else {}
-        people[name] = Person(name, columns, _keys(columns, name))
+        people[name] = Person(name, columns, keys_of(columns, name))
     notes: tuple[str, ...] = ()
     if rows and len(rows[0]) > 1 and (not headed or kinds[at] != "student"):
         what = f"in the column {rows[0][at]}" if headed else "in the first column, since no header names one"
@@ -110,7 +110,7 @@ def _naming_column(kinds: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
     return known[0] if known else 0
 
 
-def _keys(columns: Mapping[str, str], name: str) -> frozenset[str]:
+def keys_of(columns: Mapping[str, str], name: str) -> frozenset[str]:
     """Every name that a submission of this student may have."""
     first, last = columns.get("first", ""), columns.get("last", "")
     names = [name, *(columns[kind] for kind in _CALLED if kind in columns)]

@@ -17,7 +17,7 @@ import click
 
 from grader.batch.cluster import ClusterBatch, run_on_cluster
 from grader.batch.journal import BatchInfo, Journal
-from grader.batch.results import course_digest, write_results
+from grader.batch.results import course_digest, judging_digests, write_results
 from grader.batch.roster import Plan, Roster, plan_batch, read_roster
 from grader.batch.run import ReadSubmission, run_batch
 from grader.cli.common import (
@@ -154,9 +154,9 @@ def command(course: Path | None, /, **given: Any) -> int:
             with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
                 write_results(journal, folder, options.out)
             raise
-        reports = write_results(journal, folder, options.out)
-        code = conclude(console, reports, options.out)
-        for note in _doubts(reports, plan, settings):
+        written = write_results(journal, folder, options.out)
+        code = conclude(console, written, options.out)
+        for note in _doubts(written.reports, plan, settings):
             console.note(note, "not_graded")
         return code
 
@@ -301,5 +301,7 @@ def _record(batch: _Batch, engine: EngineInfo) -> None:
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         engine=engine,
         details=batch.options.details or (before.details if before else "full"),
+        anonymous=before.anonymous if before else "",
     )
-    batch.journal.begin(info, tuple(batch.plan.students))
+    batch.journal.begin(info, batch.plan.students, judging_digests(folder, batch.settings.seed))
+    batch.journal.know(batch.plan.people)

@@ -7,7 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
@@ -20,6 +20,9 @@ from grader.errors import EnvironmentProblem, UsageError
 from grader.models import ExerciseStatus, Report
 from grader.reports import wording as words
 from grader.reports.text import class_lines
+
+if TYPE_CHECKING:  # most commands have no batch
+    from grader.batch.results import Results
 
 _LARGEST_SEED = 2**31 - 1
 
@@ -108,9 +111,12 @@ def exit_code(report: Report, *, exit_zero: bool) -> int:
     return 0 if exit_zero or outcome == "passed" else 1
 
 
-def conclude(console: Console, reports: Sequence[Report], out: Path) -> int:
-    """Show a class's results and where they are; 0, or 3 if something could not be graded."""
+def conclude(console: Console, results: Results, out: Path) -> int:
+    """Show a class's results, where they are, and whose final mark has changed; 0, or 3 if something was not graded."""
+    reports = results.reports
     console.write(class_lines(reports, console.width))
+    for line in results.changed:
+        console.note(f"Final mark of {line}")
     console.note(f"Written: {out / 'report.html'}, {out / 'gradebook.csv'}, {out / 'grades.csv'}")
     missing = sum(exercise.status is ExerciseStatus.NOT_GRADED for report in reports for exercise in report.exercises)
     if missing:

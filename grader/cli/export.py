@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import click
 
 from grader.batch.journal import Journal
-from grader.batch.results import reports_in
+from grader.batch.results import reports_in, rules_in
 from grader.cli.common import ANY_PATH, DETAILS, FOLDER, course_at, examples, exercises_option, terminal
+from grader.course.handbook import sections
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
+from grader.grading.grades import final_grades, worth_of
 from grader.grading.scoring import Details
-from grader.reports.export import ExportFormat, Scores, export_formats
-from grader.reports.marks import only
-from grader.reports.sheet import Sheet, read_sheet
+from grader.reports.export import ExportFormat, Scores, export_formats, only
+from grader.reports.html import Background, student_page
+from grader.reports.sheet import read_sheet, read_text
 
 _FORMATS = export_formats()
 
@@ -32,6 +34,7 @@ class ExportOptions:
     exercises: tuple[str, ...]
     out: Path | None
     details: Details | None
+    overwrite: bool
 
 
 @click.command(
@@ -48,6 +51,9 @@ class ExportOptions:
 @exercises_option
 @click.option("--out", type=ANY_PATH, help="The file or folder to write. Default: in the folder of results.")
 @click.option("--details", type=DETAILS, help="What Gradescope tells students. Default: what the batch's pages do.")
+@click.option(
+    "--overwrite", is_flag=True, help="Replace marks that are in the sheet already and are others. Each is said."
+)
 @click.pass_obj
 def command(course: Path | None, /, **given: Any) -> int:
     """Write a batch's scores for a gradebook, from its journal: the total, or one exercise's. Says who is not in it."""
@@ -56,30 +62,43 @@ def command(course: Path | None, /, **given: Any) -> int:
     _check(options, chosen)
     folder = course_at(course)
     with Journal.open(options.results) as journal:
-        reports = only(reports_in(journal, folder.course), options.exercises)
-        info = journal.info()
+        whole = reports_in(journal, folder.course)
+        rules = rules_in(journal, options.results, whole)
+        info, people = journal.info(), journal.people()
+    reports = only(whole, options.exercises)
+    policy, overrides = rules.policy, rules.overrides
+    if options.exercises:  # a mark for these exercises, not for the course
+        policy = replace(policy, drop_lowest=0, best_of=None)
+        overrides = tuple(one for one in overrides if one.exercise)
+    grades = final_grades(reports, policy, overrides, rules.submitted)
+    graded = info.started if info else ""
+    background = Background(title=folder.course.title, graded=graded, handbook=sections(folder.root))
     scores = Scores(
-        reports,
-        str(options.results),
-        options.details or (info.details if info else "full"),
-        _sheet(options.sheet) if options.sheet else None,
-        (options.column or "").strip(),
+        reports=reports,
+        grades=grades,
+        worth=worth_of(reports, policy),
+        results=str(options.results),
+        details=options.details or (info.details if info else "full"),
+        people=people,
+        sheet=read_sheet(read_text(options.sheet, "as a CSV file of Canvas or Moodle"), str(options.sheet))
+        if options.sheet
+        else None,
+        column=(options.column or "").strip(),
+        overwrite=options.overwrite,
+        feedback=lambda report, grade: student_page(report, replace(background, grades={grade.student: grade})),
     )
-    if chosen.folder:
-        path = options.out or options.results / chosen.folder
-        exported = chosen.write(scores)
-        files = {path / name: text for name, text in exported.files.items()}
-    else:
-        path = _path(options, chosen.file)
-        exported = chosen.write(scores)
-        files = {path: exported.text}
-    for file, text in files.items():
-        write_whole(file, text)
+    path = _path(options, chosen.file)
+    exported = chosen.write(scores)
+    first = next(iter(exported.files), "")
+    for name, content in exported.files.items():
+        write_whole(
+            path / name if chosen.file.endswith("/") else path if name == first else path.parent / name, content
+        )
     console = terminal()
     for note in exported.notes:
         console.note(note)
     console.note(f"Written: {path}, {exported.count} of {len(reports)} students with a score.")
-    return EnvironmentProblem.exit_code if any(mark.score is None for mark in scores.marks) else 0
+    return EnvironmentProblem.exit_code if any(grade.score is None for grade in grades) else 0
 
 
 def _check(options: ExportOptions, chosen: ExportFormat) -> None:
@@ -90,20 +109,10 @@ def _check(options: ExportOptions, chosen: ExportFormat) -> None:
             raise UsageError(f"--{option} is for {names}; --to {options.to} needs none.")
 
 
-def _sheet(path: Path) -> Sheet:
-    try:
-        text = path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: is not UTF-8 text, so it is no CSV file of Canvas or Moodle. Take it as it was downloaded."
-        ) from error
-    return read_sheet(text, str(path))
-
-
 def _path(options: ExportOptions, name: str) -> Path:
-    """Where the one file goes: `--out` if that is no folder. The teacher's sheet and the journal are never replaced."""
+    """Where the first file goes: `--out` if that is no folder. The teacher's sheet and the journal stay as they are."""
+    if name.endswith("/"):
+        return options.out or options.results / name
     out = options.out or options.results
     path = out / name if out.is_dir() else out
     if path.suffix != Path(name).suffix:

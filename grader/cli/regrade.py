@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from grader.batch.journal import Journal
-from grader.batch.results import regrade, shown_changes, write_results
+from grader.batch.results import regrade, write_results
 from grader.cli.common import FOLDER, conclude, course_at, examples, terminal
 
 
@@ -20,10 +20,11 @@ def command(course: Path | None, results: Path) -> int:
     console = terminal()
     with Journal.open(results) as journal:
         changes = regrade(journal, folder)
-        reports = write_results(journal, folder, results)
-    code = conclude(console, reports, results)
-    for line in shown_changes(changes):
-        console.note(f"  {line}")
-    students = len({change.student for change in changes if change.before.score != change.after.score})
-    console.note(f"Judged again without an engine: {students} of {len(reports)} students have another score.")
+        written = write_results(journal, folder, results)
+    code = conclude(console, written, results)
+    for change in changes:
+        console.note(f"  {change}")
+    students = len({change.student for change in changes})
+    everyone = len(written.reports)
+    console.note(f"Judged again without an engine: {students} of {everyone} students have another score.")
     return code

@@ -25,5 +25,5 @@ def command(course: Path | None, results: Path, details: Details | None) -> int:
         info = journal.info()
         if info and details:
             journal.begin(replace(info, details=details), ())
-        reports = write_results(journal, folder, results)
-    return conclude(console, reports, results)
+        written = write_results(journal, folder, results)
+    return conclude(console, written, results)

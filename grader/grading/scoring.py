@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Literal
 
 from grader.course.models import Course, Exercise
@@ -49,6 +49,23 @@ def total(verdicts: Sequence[CheckVerdict], exercise: Exercise) -> tuple[Exercis
     if all(verdict.status is CheckStatus.PASSED for verdict in verdicts):
         return ExerciseStatus.PASSED, exercise.points
     return ExerciseStatus.FAILED, round(sum(verdict.score for verdict in verdicts), _PLACES)
+
+
+def scored_again(course: Course, exercise: Exercise, report: ExerciseReport) -> ExerciseReport:
+    """The report with the title, points and hints that the exercise has now; what became of its checks stays."""
+    given = replace(report, title=exercise.title, max_score=exercise.points, bonus=exercise.bonus)
+    known = {check.id: check for check in exercise.checks}
+    if report.score is None or not report.checks or not all(verdict.id in known for verdict in report.checks):
+        return given
+    outcomes = [Outcome(known[verdict.id], verdict.status, _finding(verdict)) for verdict in report.checks]
+    checks = score_exercise(course, exercise, outcomes)
+    status, score = total(checks, exercise)
+    return replace(given, status=status, score=score, checks=checks)
+
+
+def _finding(verdict: CheckVerdict) -> Finding:
+    shared = {one.name: getattr(verdict, one.name) for one in fields(Finding) if one.name != "passed"}
+    return Finding(passed=verdict.status is CheckStatus.PASSED, **shared)
 
 
 def with_totals(report: Report) -> Report:

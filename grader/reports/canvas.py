@@ -15,7 +15,6 @@ from collections.abc import Sequence
 from grader.errors import UsageError
 from grader.reports import wording as words
 from grader.reports.export import Exported, Scores, export_format
-from grader.reports.marks import Mark, worth_of
 from grader.reports.sheet import (
     Person,
     Sheet,
@@ -51,28 +50,25 @@ _POINTS = "Points Possible"
 
 @export_format("canvas", file="canvas.csv", takes=("sheet", "column"))
 def to_canvas(scores: Scores) -> Exported:
-    """The gradebook that Canvas exported, with the totals in one assignment's column."""
-    if scores.sheet is None:
+    """The gradebook that Canvas exported, with the marks in the assignment's column, which is added if it is missing.
+
+    `UsageError` if this is no such gradebook, or the column cannot be filled.
+    """
+    sheet = scores.sheet
+    if sheet is None:
         raise UsageError(
             "Canvas knows its students by numbers of its own, so it needs its own file: in Canvas, open Grades, choose "
             "Export > Export Entire Gradebook, and name the file by --sheet and the assignment by --column."
         )
-    return fill_canvas(scores.sheet, scores.marks, scores.column, worth_of(scores.reports))
-
-
-def fill_canvas(sheet: Sheet, marks: Sequence[Mark], column: str, worth: float) -> Exported:
-    """A gradebook that Canvas exported, with the scores in the assignment's column, which is added if it is not there.
-
-    `worth` are the points of a full score. `UsageError` if this is no such gradebook, or the column cannot be filled.
-    """
     _check_canvas(sheet)
-    at = _canvas_column(sheet, column)
+    at = _canvas_column(sheet, scores.column)
     people = [person for index in range(1, len(sheet.rows)) if (person := _canvas_person(sheet, index))]
-    cells, notes = scores_for(sheet, people, marks, at, _KEPT_BY_CANVAS)
+    marks, notes = scores_for(sheet, people, scores.grades, at, _KEPT_BY_CANVAS, overwrite=scores.overwrite)
+    cells = {row: words.number(grade.score or 0.0) for row, grade in marks.items()}
     new = at == len(sheet.header)
-    changed = {**_added(sheet, column, worth), **cells} if new else cells
-    notes += [] if new else _worth_notes(sheet, at, worth)
-    return Exported(with_cells(sheet, at, changed), tuple(notes), len(cells))
+    changed = {**_added(sheet, scores.column, scores.worth), **cells} if new else cells
+    notes += [] if new else _worth_notes(sheet, at, scores.worth)
+    return Exported({"canvas.csv": with_cells(sheet, {at: changed})}, tuple(notes), len(cells))
 
 
 def _check_canvas(sheet: Sheet) -> None:

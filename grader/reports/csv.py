@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from grader.grading.grades import Grade
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format
-from grader.reports.marks import notes_on_ungraded, with_score
+from grader.reports.export import Exported, Scores, export_format, feedback_text, notes_on_ungraded
 from grader.sanitize import sanitize_line
 
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212")
@@ -28,24 +28,69 @@ Cell = str | float | int
 @export_format("csv", file="gradebook.csv")
 def export(scores: Scores) -> Exported:
     """As `gradebook_csv`."""
-    notes = notes_on_ungraded(scores.marks, "the file says so, too")
-    return Exported(gradebook_csv(scores.reports), notes, with_score(scores.marks))
+    notes = notes_on_ungraded(scores.grades, "the file says so, too")
+    text = gradebook_csv(scores.reports, scores.grades, scores.people)
+    return Exported({"gradebook.csv": text}, notes, sum(grade.score is not None for grade in scores.grades))
+
+
+_NBGRADER = (
+    "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",
+    "late_submission_penalty", "score", "max_score",
+)  # fmt: skip
+
+
+@export_format("nbgrader", file="nbgrader.csv")
+def to_nbgrader(scores: Scores) -> Exported:
+    """The columns of nbgrader's own export (nbgrader/plugins/export.py), a line for each student and exercise."""
+    rows: list[tuple[Cell, ...]] = []
+    for report, grade in zip(scores.reports, scores.grades, strict=True):
+        known = scores.people.get(grade.student, {})
+        who = (grade.submitted, grade.student, *(known.get(kind, "") for kind in ("last", "first", "email")))
+        earned = {exercise.id: exercise.score for exercise in report.exercises}
+        for one in grade.exercises:
+            if one.score is not None:
+                raw = earned.get(one.id) or 0.0
+                lost = max(raw - one.score, 0.0) if grade.late else 0.0
+                rows.append((one.id, "", *who, _tidy(raw), _tidy(lost), _tidy(one.score), _tidy(one.max_score)))
+    count = sum(grade.score is not None for grade in scores.grades)
+    notes = notes_on_ungraded(scores.grades, "left out there")
+    return Exported({"nbgrader.csv": csv_table(_NBGRADER, rows)}, notes, count)
 
 
 def grades_csv(reports: Iterable[Report]) -> str:
     """`student,exercise,status,score,max_score,seconds,message`; `score` is empty where there is none."""
     header = ("student", "exercise", "status", "score", "max_score", "seconds", "message")
-    return _table(header, [_grade(report, exercise) for report in reports for exercise in report.exercises])
+    return csv_table(header, [_grade(report, exercise) for report in reports for exercise in report.exercises])
 
 
-def gradebook_csv(reports: Sequence[Report]) -> str:
+def gradebook_csv(
+    reports: Sequence[Report], grades: Sequence[Grade] = (), people: Mapping[str, Mapping[str, str]] | None = None
+) -> str:
     """One row for each student: `student`, a score for each exercise, `score`, `max_score`, `not_graded`.
 
-    A cell is empty where there is no score: the exercise could not be graded, and `not_graded` names it.
+    A cell is empty where there is no score: the exercise could not be graded, and `not_graded` names it. Where the
+    roster has a section or a group, they come after the student. Where a teacher has set rules or marks, there follow
+    `final`, `final_max`, `why`, `comment` and `submitted`.
     """
     exercises = list(dict.fromkeys(exercise.id for report in reports for exercise in report.exercises))
-    header = ("student", *exercises, "score", "max_score", "not_graded")
-    return _table(header, [_row(report, exercises) for report in reports])
+    known = people or {}
+    kinds = [kind for kind in ("section", "group") if any(kind in columns for columns in known.values())]
+    ruled = any(grade.all_reasons or feedback_text(grade) or grade.submitted for grade in grades)
+    final = ("final", "final_max", "why", "comment", "submitted") if ruled else ()
+    rows = [
+        (report.student, *(known.get(report.student, {}).get(kind, "") for kind in kinds), *_row(report, exercises))
+        for report in reports
+    ]
+    if ruled:
+        rows = [(*row, *_final(grade)) for row, grade in zip(rows, grades, strict=True)]
+    return csv_table(("student", *kinds, *exercises, "score", "max_score", "not_graded", *final), rows)
+
+
+def _final(grade: Grade) -> tuple[Cell, ...]:
+    comments = [f"{one.id}: {one.comment}" for one in grade.exercises if one.comment] + [grade.comment]
+    score = "" if grade.score is None else _tidy(grade.score)
+    why = "; ".join(grade.all_reasons)
+    return score, _tidy(grade.max_score), why, "; ".join(filter(None, comments)), grade.submitted
 
 
 def _grade(report: Report, exercise: ExerciseReport) -> tuple[Cell, ...]:
@@ -64,7 +109,7 @@ def _row(report: Report, exercises: Sequence[str]) -> tuple[Cell, ...]:
     scores = {exercise.id: _score(exercise) for exercise in report.exercises}
     missing = " ".join(exercise.id for _, exercise in words.ungraded([report]))
     marks = (scores.get(name, "") for name in exercises)
-    return (report.student, *marks, _tidy(report.score), _tidy(report.max_score), missing)
+    return (*marks, _tidy(report.score), _tidy(report.max_score), missing)
 
 
 def _score(exercise: ExerciseReport) -> Cell:
@@ -77,7 +122,8 @@ def _tidy(value: float) -> float | int:
     return int(rounded) if rounded == int(rounded) else rounded
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+def csv_table(header: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
+    """A table for spreadsheets, in which no text is a formula."""
     out = io.StringIO()
     csv.writer(out, lineterminator="\n").writerow([_safe(name) for name in header])
     writer = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)

@@ -1,4 +1,4 @@
-"""Formats that a batch's scores can be exported to.
+"""Formats that a batch's marks can be exported to.
 
 A module of `grader.reports` registers its format under `@export_format`, beside the function that writes it; the
 command line's choices are made from the registry (`export_formats`). So a new format is one module and its test.
@@ -9,56 +9,64 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import grader.reports
-from grader.grading.scoring import Details
+from grader.errors import UsageError
+from grader.grading.grades import Grade
+from grader.grading.scoring import Details, with_totals
 from grader.models import Report
-from grader.reports.marks import Mark, marks_of
 from grader.reports.sheet import Sheet
+from grader.sanitize import sanitize_line
 
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What an export is made from.
+    """What an export is made from: reports and final marks in one order, and `worth`, the points of a full mark.
 
-    `results` is what messages call the batch; the sheet and its column are the teacher's, where a format takes them.
+    `results` is what messages call the batch, `people` what is known of each student. The sheet and its column are the
+    teacher's, where a format takes them; with `overwrite`, marks that are in it are replaced. `feedback` makes each
+    student's page, for formats that send it along.
     """
 
     reports: Sequence[Report]
+    grades: Sequence[Grade]
+    worth: float = 0.0
     results: str = "results"
     details: Details = "full"
+    people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sheet: Sheet | None = None
     column: str = ""
-
-    @property
-    def marks(self) -> tuple[Mark, ...]:
-        """Everyone's total."""
-        return marks_of(self.reports)
+    overwrite: bool = False
+    feedback: Callable[[Report, Grade], str] = lambda _report, _grade: ""
 
 
 @dataclass(frozen=True, slots=True)
 class Exported:
-    """One file's `text`, or the `files` of a folder by name; what to say to the teacher, and how many have a score."""
+    """The `files` by name, what to say to the teacher, and how many students have a mark in them."""
 
-    text: str
+    files: Mapping[str, str | bytes]
     notes: tuple[str, ...]
     count: int
-    files: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        """The first file, where it is a text."""
+        first = next(iter(self.files.values()), "")
+        return first if isinstance(first, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
 class ExportFormat:
     """A format by its name on the command line.
 
-    `file` is what the file is called where `--out` does not say it, `folder` the same of a folder of files. `takes`
-    names those of the options `sheet` and `column` that it knows.
+    `file` is the first file's name where `--out` does not say it; for a format of many files, a folder that ends in
+    `/`. `takes` names those of the options `sheet` and `column` that it knows.
     """
 
     name: str
     write: Callable[[Scores], Exported]
-    file: str = ""
-    folder: str = ""
+    file: str
     takes: frozenset[str] = frozenset()
 
 
@@ -66,12 +74,12 @@ _FORMATS: dict[str, ExportFormat] = {}
 
 
 def export_format(
-    name: str, *, file: str = "", folder: str = "", takes: Iterable[str] = ()
+    name: str, *, file: str, takes: Iterable[str] = ()
 ) -> Callable[[Callable[[Scores], Exported]], Callable[[Scores], Exported]]:
     """Register the function that writes a format."""
 
     def register(write: Callable[[Scores], Exported]) -> Callable[[Scores], Exported]:
-        _FORMATS[name] = ExportFormat(name, write, file, folder, frozenset(takes))
+        _FORMATS[name] = ExportFormat(name, write, file, frozenset(takes))
         return write
 
     return register
@@ -82,3 +90,30 @@ def export_formats() -> Mapping[str, ExportFormat]:
     for module in pkgutil.iter_modules(grader.reports.__path__):
         importlib.import_module(f"grader.reports.{module.name}")
     return dict(sorted(_FORMATS.items()))
+
+
+def only(reports: Sequence[Report], selected: Sequence[str]) -> list[Report]:
+    """The reports with no other exercises than those named, all if none is; `UsageError` for one that is in none."""
+    exercises = dict.fromkeys(exercise.id for report in reports for exercise in report.exercises)
+    known = {name.lower(): name for name in exercises}
+    unknown = [name for name in selected if name.lower() not in known]
+    if unknown:
+        raise UsageError(f"The results have no exercise {', '.join(unknown)}. They have: {', '.join(known.values())}")
+    kept = {known[name.lower()] for name in selected} or set(known.values())
+    return [
+        with_totals(replace(report, exercises=tuple(one for one in report.exercises if one.id in kept)))
+        for report in reports
+    ]
+
+
+def notes_on_ungraded(grades: Iterable[Grade], consequence: str) -> tuple[str, ...]:
+    """A line for each student without a mark: why, and what follows from it in the file."""
+    return tuple(
+        f"{sanitize_line(grade.student)}: {grade.missing}; {consequence}." for grade in grades if grade.score is None
+    )
+
+
+def feedback_text(grade: Grade) -> str:
+    """What a gradebook's comment says of a mark: each step, and the teacher's own words."""
+    comments = (f"{one.id}: {one.comment}" for one in grade.exercises if one.comment)
+    return sanitize_line("; ".join((*grade.all_reasons, *comments, *([grade.comment] if grade.comment else []))), 2000)

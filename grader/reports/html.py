@@ -21,6 +21,7 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 from grader.course.registry import REASONS
+from grader.grading.grades import Grade
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Past, Report, Timing
 from grader.reports import class_summary as summary
 from grader.reports import wording as words
@@ -31,12 +32,14 @@ from grader.sanitize import safe_names, sanitize, sanitize_line
 class Background:
     """What pages say besides the reports: the course's title, the ISO time of grading ("" where none is known).
 
-    `handbook` has the section (Markdown) that explains each reason. `history` and `timings` are for the class only.
+    `handbook` has the section (Markdown) that explains each reason. `grades` are the final marks, by student; without
+    them, marks are the points. `history` and `timings` are for the class only.
     """
 
     title: str = "Docker exercises"
     graded: str = ""
     handbook: Mapping[str, str] = field(default_factory=dict)
+    grades: Mapping[str, Grade] = field(default_factory=dict)
     history: Sequence[Past] = ()
     timings: Sequence[Timing] = ()
 

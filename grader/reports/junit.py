@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format
-from grader.reports.marks import notes_on_ungraded, with_score
+from grader.reports.export import Exported, Scores, export_format, notes_on_ungraded
 from grader.sanitize import sanitize_line
 
 _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", CheckStatus.BLOCKED: "skipped"}
@@ -23,8 +22,9 @@ _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", Che
 @export_format("junit", file="junit.xml")
 def export(scores: Scores) -> Exported:
     """As `to_junit`."""
-    notes = notes_on_ungraded(scores.marks, "the file says so, too")
-    return Exported(to_junit(scores.reports), notes, with_score(scores.marks))
+    notes = notes_on_ungraded(scores.grades, "the file says so, too")
+    count = sum(grade.score is not None for grade in scores.grades)
+    return Exported({"junit.xml": to_junit(scores.reports)}, notes, count)
 
 
 def to_junit(reports: Sequence[Report]) -> str:

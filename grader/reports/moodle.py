@@ -5,14 +5,18 @@ Sources: Moodle, mod/assign/feedback/offline, grade/import/csv, mod/assign/local
 
 from __future__ import annotations
 
+import html
+import io
 import math
 import re
+import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 
 from grader.errors import UsageError
+from grader.grading.grades import Grade
+from grader.grading.scoring import for_student
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format
-from grader.reports.marks import Mark, notes_on_ungraded, worth_of
+from grader.reports.export import Exported, Scores, export_format, feedback_text, notes_on_ungraded
 from grader.reports.sheet import (
     Person,
     Sheet,
@@ -27,20 +31,19 @@ from grader.reports.sheet import (
 )
 
 _IDENTIFIER, _GRADE, _MODIFIED = "Identifier", "Grade", "Last modified (grade)"
-_MAXIMUM = "Maximum Grade"
+_MAXIMUM, _COMMENTS = "Maximum Grade", "Feedback comments"
 _IDENTITIES = ("Email address", "ID number", "Username")
 
 
 @export_format("moodle", file="moodle.csv", takes=("sheet",))
 def to_moodle(scores: Scores) -> Exported:
-    """The worksheet with the totals as grades; without one, a file for the gradebook import."""
-    if scores.sheet is None:
-        return moodle_import(scores.marks, scores.results)
-    return fill_moodle(scores.sheet, scores.marks, worth_of(scores.reports))
+    """The grading worksheet that Moodle exported, with marks and comments, and a zip with a feedback page for each.
 
-
-def fill_moodle(sheet: Sheet, marks: Sequence[Mark], worth: float) -> Exported:
-    """A grading worksheet that Moodle exported, with the scores as grades. `UsageError` if it is no such worksheet."""
+    Without a worksheet, a file for Moodle's gradebook import. `UsageError` if the sheet is no such worksheet.
+    """
+    sheet = scores.sheet
+    if sheet is None:
+        return moodle_import(scores.grades, scores.results)
     missing = [name for name in (_IDENTIFIER, _GRADE, _MODIFIED) if column_of(sheet, name) is None]
     if missing:
         message = (
@@ -50,9 +53,33 @@ def fill_moodle(sheet: Sheet, marks: Sequence[Mark], worth: float) -> Exported:
         raise UsageError(message)
     at = sheet.header.index(_GRADE)
     people = [_moodle_person(sheet, index) for index in range(1, len(sheet.rows)) if any(sheet.rows[index])]
-    cells, notes = scores_for(sheet, people, marks, at, {})
-    notes += _maximum_notes(sheet, people, cells, worth)
-    return Exported(with_cells(sheet, at, cells), tuple(notes), len(cells))
+    marks, notes = scores_for(sheet, people, scores.grades, at, {}, overwrite=scores.overwrite)
+    cells = {row: words.number(grade.score or 0.0) for row, grade in marks.items()}
+    notes += _maximum_notes(sheet, people, cells, scores.worth)
+    changed: dict[int, dict[int, str]] = {at: cells}
+    if (column := column_of(sheet, _COMMENTS)) is not None:
+        empty = {row for row in marks if scores.overwrite or not content(sheet.rows[row], column)}
+        said = {row: html.escape(feedback_text(marks[row])) for row in empty}
+        changed[column] = {row: text for row, text in said.items() if text}
+    files: dict[str, str | bytes] = {"moodle.csv": with_cells(sheet, changed)}
+    if marks:
+        files["moodle-feedback.zip"] = _feedback_zip(sheet, marks, scores)
+    return Exported(files, tuple(notes), len(cells))
+
+
+def _feedback_zip(sheet: Sheet, marks: Mapping[int, Grade], scores: Scores) -> bytes:
+    """A page for each, in the folders by which Moodle knows students (mod/assign/feedback/file/importziplib.php)."""
+    reports = {report.student: report for report in scores.reports}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for row, grade in sorted(marks.items()):
+            number = content(sheet.rows[row], column_of(sheet, _IDENTIFIER)).rpartition(" ")[2]
+            name = _as_in_files(content(sheet.rows[row], column_of(sheet, "Full name"))) or "Participant"
+            place = f"{name}_{number}_assignfeedback_file_/feedback.html"
+            entry = zipfile.ZipInfo(place)  # of 1980: the same marks give the same bytes
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, scores.feedback(for_student(reports[grade.student], scores.details), grade))
+    return buffer.getvalue()
 
 
 def _moodle_person(sheet: Sheet, index: int) -> Person:
@@ -87,23 +114,23 @@ def _maximum_notes(sheet: Sheet, people: Iterable[Person], cells: Mapping[int, s
     return ([note_on_worth(other, worth, "Moodle")] if other else []) + over
 
 
-def moodle_import(marks: Sequence[Mark], name: str) -> Exported:
+def moodle_import(grades: Sequence[Grade], name: str) -> Exported:
     """A CSV file for Moodle's own gradebook import, which knows students by email address or ID number.
 
     Only for results whose students are all called by one of these; `UsageError` else, with what `name` (of the results)
     needs. Who has no score is left out: an empty grade would delete the one that Moodle has.
     """
-    by = next((what for what, form in _NAMED_BY.items() if all(form.fullmatch(mark.student) for mark in marks)), None)
-    if by is None or not marks:
+    by = next((what for what, form in _NAMED_BY.items() if all(form.fullmatch(one.student) for one in grades)), None)
+    if by is None or not grades:
         message = (
             f"{name}: Moodle needs the assignment's grading worksheet: in Moodle, open the assignment, choose Download "
             "grading worksheet, and name the file by --sheet. (Without one, all students must be called by their email "
             "address or ID number; then a file for Moodle's gradebook import is written.)"
         )
         raise UsageError(message)
-    rows = [(by, _GRADE), *((mark.student, words.number(mark.score)) for mark in marks if mark.score is not None)]
-    notes = notes_on_ungraded(marks, "left out")
-    return Exported(csv_text(Sheet(name, ()), rows), notes, len(rows) - 1)
+    rows = [(by, _GRADE), *((one.student, words.number(one.score)) for one in grades if one.score is not None)]
+    text = csv_text(Sheet(name, ()), rows)
+    return Exported({"moodle.csv": text}, notes_on_ungraded(grades, "left out"), len(rows) - 1)
 
 
 _NAMED_BY = {

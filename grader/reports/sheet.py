@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from grader.errors import UsageError
+from grader.grading.grades import Grade
 from grader.reports import wording as words
-from grader.reports.marks import Mark
 from grader.sanitize import sanitize_line
 
 _BOM = "\ufeff"
@@ -97,13 +97,14 @@ def content(row: Sequence[str], column: int | None) -> str:
     return row[column].strip() if column is not None and column < len(row) else ""
 
 
-def with_cells(sheet: Sheet, column: int, cells: Mapping[int, str]) -> str:
-    """The sheet as CSV text, with these cells of one column, by row, and all others as they were."""
-    width = column + 1
-    rows = list(sheet.rows)
-    for index, cell in cells.items():
-        row = rows[index]
-        rows[index] = (*row[:column], *[""] * (column - len(row)), cell, *row[width:])
+def with_cells(sheet: Sheet, changed: Mapping[int, Mapping[int, str]]) -> str:
+    """The sheet as CSV text, with these cells, by column and row, and all others as they were."""
+    rows = [list(row) for row in sheet.rows]
+    for column, cells in changed.items():
+        for index, cell in cells.items():
+            row = rows[index]
+            row += [""] * (column + 1 - len(row))
+            row[column] = cell
     return csv_text(sheet, rows)
 
 
@@ -137,7 +138,7 @@ def name_key(name: str) -> str:
     return " ".join(sanitize_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
 
 
-def _matched(people: Sequence[Person], marks: Sequence[Mark]) -> tuple[dict[int, Mark], list[str]]:
+def _matched(people: Sequence[Person], marks: Sequence[Grade]) -> tuple[dict[int, Grade], list[str]]:
     """Each row's mark, where one student fits one row and no other student does; and a note on everybody else."""
     by_key: dict[str, list[Person]] = {}
     for person in people:
@@ -154,7 +155,7 @@ def _matched(people: Sequence[Person], marks: Sequence[Mark]) -> tuple[dict[int,
     return sure, notes + nobody
 
 
-def _doubt(mark: Mark, found: Sequence[Person]) -> str:
+def _doubt(mark: Grade, found: Sequence[Person]) -> str:
     """Why a student's score is in no row."""
     student = sanitize_line(mark.student)
     if not found:
@@ -166,21 +167,39 @@ def _doubt(mark: Mark, found: Sequence[Person]) -> str:
 
 
 def scores_for(
-    sheet: Sheet, people: Sequence[Person], marks: Sequence[Mark], column: int, kept: Mapping[str, str]
-) -> tuple[dict[int, str], list[str]]:
-    """The cells to write by row, and notes for the teacher. `kept` are contents that stay, each with what it means."""
-    sure, notes = _matched(people, marks)
-    cells: dict[int, str] = {}
-    for row, mark in sure.items():
+    sheet: Sheet,
+    people: Sequence[Person],
+    grades: Sequence[Grade],
+    column: int,
+    kept: Mapping[str, str],
+    *,
+    overwrite: bool = False,
+) -> tuple[dict[int, Grade], list[str]]:
+    """Whose mark is to be written into which row, and notes for the teacher.
+
+    `kept` are contents that stay, each with what it means. A mark that is there stays too, unless it is the same or
+    the teacher has said `overwrite`.
+    """
+    sure, notes = _matched(people, grades)
+    written: dict[int, Grade] = {}
+    for row, grade in sure.items():
         before = content(sheet.rows[row], column)
-        student = sanitize_line(mark.student)
-        if mark.score is None:
-            notes.append(f"{student}: {mark.missing}; left as it was.")
+        student = sanitize_line(grade.student)
+        there = number_in(before)
+        if grade.score is None:
+            notes.append(f"{student}: {grade.missing}; left as it was.")
         elif before.upper() in kept:
             notes.append(f"{student}: is {kept[before.upper()]} in the sheet; left so.")
+        elif there is None or there == round(grade.score, 2) or overwrite:
+            written[row] = grade
+            if there is not None and there != round(grade.score, 2):
+                notes.append(f"{student}: {sanitize_line(before)} in the sheet becomes {words.number(grade.score)}.")
         else:
-            cells[row] = words.number(mark.score)
-    return cells, notes
+            notes.append(
+                f"{student}: has {sanitize_line(before)} in the sheet, and {words.number(grade.score)} here; left as "
+                "it was. With --overwrite it is replaced."
+            )
+    return written, notes
 
 
 # ── points of a full score ──────────────────────────────────────────────────────────────

@@ -6,12 +6,14 @@ import csv
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
 from grader.batch.journal import BatchInfo, Graded, Journal
-from grader.batch.results import course_digest, regrade, shown_changes, write_results
+from grader.batch.results import course_digest, regrade, write_results
 from grader.checks import REASONS
 from grader.cli.main import run
 from grader.course.loader import CourseFolder, open_course
@@ -87,7 +89,7 @@ def test_an_unchanged_course_gives_the_same_verdicts(results: Path, tmp_path: Pa
 def test_other_points_count_for_everyone_and_changes_are_listed(results: Path, tmp_path: Path) -> None:
     with Journal.open(results) as journal:
         changed = course(tmp_path / "changed", doubled)
-        lines = shown_changes(regrade(journal, changed))
+        lines = [str(change) for change in regrade(journal, changed)]
         write_results(journal, changed, results)
     assert {name: row[-2] for name, row in gradebook(results).items() if name != "student"} == {
         "ada": "20", "bob": "20", "cyd": "20",
@@ -106,6 +108,31 @@ def test_what_was_not_observed_is_left_to_resume_which_then_goes_on(results: Pat
         info = journal.info()
     assert info is not None
     assert info.course == course_digest(changed)
+
+
+def test_what_cannot_change_a_verdict_is_not_judged_again(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def not_now(*_: object, **__: object) -> NoReturn:
+        raise AssertionError
+
+    with Journal.open(results) as journal:
+        regrade(journal, course(tmp_path / "same"))
+        judged = journal.reports()
+    monkeypatch.setattr("grader.batch.results.grade_exercise", not_now)
+    with Journal.open(results) as journal:
+        hinted = course(
+            tmp_path / "hinted",
+            lambda text: doubled(text).replace("\n  wrong_number: >-\n    ", "\n  wrong_number: >-\n    New. "),
+        )
+        assert len(regrade(journal, hinted)) == 3
+        again = journal.reports()["bob"]["3.1.4"]
+        for before, after in zip(judged["bob"]["3.1.4"].checks, again.checks, strict=True):
+            hint = f"New. {before.hint}" if before.reason == "wrong_number" else before.hint
+            assert after == replace(before, score=2 * before.score, max_score=2 * before.max_score, hint=hint)
+        assert [entry.what for entry in journal.trail("bob")] == ["judged again"]
+    with Journal.open(results) as journal, pytest.raises(AssertionError):
+        regrade(journal, course(tmp_path / "more", one_case_more))
 
 
 def test_an_unrelated_course_is_refused(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -145,7 +172,7 @@ def test_what_could_not_be_graded_counts_nowhere(tmp_path: Path) -> None:
         journal.begin(BatchInfo(1, "", "Course", "2026-01-01T00:00:00+00:00", reports.ENGINE), ("ada",))
         for one in (reports.passed_exercise(), reports.ungraded_exercise()):
             journal.record(Graded("ada", Result(one, "")))
-        (report,) = write_results(journal, course(tmp_path / "course"), tmp_path)
+        (report,) = write_results(journal, course(tmp_path / "course"), tmp_path).reports
     assert (report.score, report.max_score) == (10, 10)
     assert gradebook(tmp_path)["ada"] == ["10", "", "10", "10", "3.2.2"]
     assert "100%" in (tmp_path / "report.html").read_text(encoding="utf-8")

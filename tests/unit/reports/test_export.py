@@ -5,24 +5,27 @@ from __future__ import annotations
 import csv
 import io
 import json
+import zipfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from grader.batch.journal import BatchInfo, Graded, Journal
 from grader.cli.main import run
 from grader.errors import UsageError
+from grader.grading.grades import ExerciseGrade, Grade, final_grades, worth_of
 from grader.grading.session import Result
 from grader.models import ExerciseReport, ExerciseStatus, Report
-from grader.reports.canvas import fill_canvas
-from grader.reports.export import Exported
+from grader.reports.canvas import to_canvas
+from grader.reports.csv import to_nbgrader
+from grader.reports.export import Exported, Scores, only
 from grader.reports.gradescope import to_gradescope
-from grader.reports.marks import Mark, marks_of, only, worth_of
-from grader.reports.moodle import fill_moodle, moodle_import
-from grader.reports.sheet import Sheet, read_sheet
+from grader.reports.moodle import moodle_import, to_moodle
+from grader.reports.sheet import read_sheet
 from grader.sanitize import safe_name
 from tests import reports
 
@@ -50,12 +53,23 @@ def rows(text: str, delimiter: str = ",") -> list[list[str]]:
     return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter))
 
 
-def canvas(text: str, *marks: Mark, column: str = "Docker exercises", worth: float = 20) -> Exported:
-    return fill_canvas(read_sheet(text, "Grades.csv"), marks, column, worth)
+def mark(student: str, score: float | None, missing: str = "") -> Grade:
+    return Grade(student, score, 20, score or 0, 20, missing=missing)
 
 
-def moodle(text: str, *marks: Mark, worth: float = 20) -> Exported:
-    return fill_moodle(read_sheet(text, "Grades.csv"), marks, worth)
+def canvas(
+    text: str, *marks: Grade, column: str = "Docker exercises", worth: float = 20, over: bool = True
+) -> Exported:
+    sheet = read_sheet(text, "Grades.csv")
+    return to_canvas(Scores([], marks, worth, sheet=sheet, column=column, overwrite=over))
+
+
+def moodle(text: str, *marks: Grade, worth: float = 20, over: bool = True) -> Exported:
+    graded = [reports.report_of(one.student) for one in marks]
+    sheet = read_sheet(text, "Grades.csv")
+    return to_moodle(
+        Scores(graded, marks, worth, sheet=sheet, overwrite=over, feedback=lambda _, one: f"<p>{one.score}")
+    )
 
 
 def changed(before: str, after: str) -> dict[tuple[int, int], str]:
@@ -73,28 +87,28 @@ def changed(before: str, after: str) -> dict[tuple[int, int], str]:
 
 
 @pytest.mark.parametrize(
-    ("graded", "mark"),
+    ("graded", "expected"),
     [
-        ([exercise("1", 7.5), exercise("2", 2)], Mark("x", 9.5)),
-        ([exercise("1", 0), exercise("2", 0)], Mark("x", 0)),
-        ([exercise("1", 10), exercise("2", 10), exercise("b", 10, bonus=True)], Mark("x", 30)),
-        ([exercise("1", 7.5), exercise("2", None)], Mark("x", None, "not graded: 2")),
-        ([exercise("1", 7.5)], Mark("x", None, "not graded: 2")),
-        ([], Mark("x", None, "not graded: 1, 2")),
+        ([exercise("1", 7.5), exercise("2", 2)], mark("x", 9.5)),
+        ([exercise("1", 0), exercise("2", 0)], mark("x", 0)),
+        ([exercise("1", 10), exercise("2", 10), exercise("b", 10, bonus=True)], mark("x", 30)),
+        ([exercise("1", 7.5), exercise("2", None)], mark("x", None, "not graded: 2")),
+        ([exercise("1", 7.5)], mark("x", None, "not graded: 2")),
+        ([], mark("x", None, "not graded: 1, 2")),
     ],
 )
-def test_who_was_not_graded_whole_has_no_score(graded: Sequence[ExerciseReport], mark: Mark) -> None:
+def test_who_was_not_graded_whole_has_no_score(graded: Sequence[ExerciseReport], expected: Grade) -> None:
     other = reports.report_of("other", exercise("1", 1), exercise("2", 1))
-    marks = marks_of(only([other, reports.report_of("x", *graded)], ()))
+    marks = final_grades(only([other, reports.report_of("x", *graded)], ()))
     if any(one.bonus for one in graded):
         assert marks[0].score is None
-    assert marks[1] == mark
+    assert (marks[1].score, marks[1].missing) == (expected.score, expected.missing)
 
 
 def test_one_exercise_can_be_asked_for() -> None:
     whole = [reports.every_status(), reports.report_of("zoe", *reports.every_status().exercises)]
     kept = only(whole, ["3.3.l", "3.1.4"])
-    assert [mark.score for mark in marks_of(kept)] == [13, 13]
+    assert [mark.score for mark in final_grades(kept)] == [13, 13]
     assert (worth_of(whole), worth_of(kept), worth_of(only(whole, ["3.3.L"]))) == (60, 10, 10)
     with pytest.raises(UsageError, match=r"no exercise 9\.9\. They have: 3\.1\.1, "):
         only(whole, ["9.9"])
@@ -118,7 +132,7 @@ def test_one_exercise_can_be_asked_for() -> None:
     ],
 )
 def test_a_student_of_canvas_is_known_by_any_of_its_names(name: str) -> None:
-    filled = canvas(CANVAS, Mark(name, 17.5))
+    filled = canvas(CANVAS, mark(name, 17.5))
     assert changed(CANVAS, filled.text) == {(3, 5): "17.5"}
     assert filled.count == 1
     assert filled.notes == (
@@ -129,25 +143,25 @@ def test_a_student_of_canvas_is_known_by_any_of_its_names(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["Ada", "king", "kingada (102)", "adaking", "A", "8", "", "Points Possible"])
 def test_a_name_that_only_resembles_is_nobody_s(name: str) -> None:
-    filled = canvas(CANVAS, Mark(name, 17.5))
+    filled = canvas(CANVAS, mark(name, 17.5))
     assert filled.text == CANVAS
     assert filled.notes[0] == f"{name}: is in no row of the sheet; the score is not in the file."
 
 
 def test_first_and_last_names_in_columns_of_their_own() -> None:
     text = "LastName,FirstName,ID,SIS Login ID,Section,Lab (1)\nKing,Ada,101,,A,\nPlato,,102,,A,\n"
-    filled = canvas(text, Mark("kingada", 1), Mark("plato", 2), column="Lab")
+    filled = canvas(text, mark("kingada", 1), mark("plato", 2), column="Lab")
     assert changed(text, filled.text) == {(1, 5): "1", (2, 5): "2"}
 
 
 def test_the_form_of_the_sheet_stays() -> None:
     text = '\ufeffStudent;ID;SIS Login ID;Section;Lab (1)\r\n"King; Ada";101;ada;"a\r""b""\n";2,5\r\n\r\n'
-    assert canvas(text, Mark("ada", 7.5), column="Lab").text == text.replace("2,5", "7.5")
+    assert canvas(text, mark("ada", 7.5), column="Lab").text == text.replace("2,5", "7.5")
 
 
 def test_an_assignment_that_is_not_there_becomes_a_column() -> None:
     filled = canvas(
-        CANVAS, Mark("kingada", 17.5), Mark("hoppergrace", None, "not graded: 3.1.4"), column="Docker, part 1"
+        CANVAS, mark("kingada", 17.5), mark("hoppergrace", None, "not graded: 3.1.4"), column="Docker, part 1"
     )
     assert [row[:-1] for row in rows(filled.text)] == rows(CANVAS)
     assert [row[-1] for row in rows(filled.text)] == ["Docker, part 1", "", "20", "17.5", "", ""]
@@ -156,26 +170,26 @@ def test_an_assignment_that_is_not_there_becomes_a_column() -> None:
 @pytest.mark.parametrize(("column", "at"), [("Lab", 3), ("Lab (1)", 4), ("Lab (2)", 5), ("essay", 6)])
 def test_an_assignment_is_known_by_its_name_with_and_without_the_number(column: str, at: int) -> None:
     text = "Student,ID,Section,Lab,Lab (1),Lab (2),Essay (3)\nada,1,A,,,,\n"
-    assert changed(text, canvas(text, Mark("ada", 5), column=column).text) == {(1, at): "5"}
+    assert changed(text, canvas(text, mark("ada", 5), column=column).text) == {(1, at): "5"}
 
 
 def test_a_name_may_be_composed_otherwise() -> None:
     text = CANVAS.replace("King", "Ko\u0308ve\u0301r")
-    assert changed(text, canvas(text, Mark("k\xf6v\xe9rada", 1), Mark("Ada K\xf6v\xe9r", 1)).text) == {}
-    assert changed(text, canvas(text, Mark("Ada K\xf6v\xe9r", 1)).text) == {(3, 5): "1"}
-    assert changed(text, canvas(text, Mark("k\xf6v\xe9rada", 1)).text) == {(3, 5): "1"}
+    assert changed(text, canvas(text, mark("k\xf6v\xe9rada", 1), mark("Ada K\xf6v\xe9r", 1)).text) == {}
+    assert changed(text, canvas(text, mark("Ada K\xf6v\xe9r", 1)).text) == {(3, 5): "1"}
+    assert changed(text, canvas(text, mark("k\xf6v\xe9rada", 1)).text) == {(3, 5): "1"}
 
 
 @pytest.mark.parametrize("before", ["EX", "ex", "N/A"])
 def test_who_is_excused_stays_excused(before: str) -> None:
     text = CANVAS.replace("B and C,3", f"B and C,{before}")
-    filled = canvas(text, Mark("grace", 20))
+    filled = canvas(text, mark("grace", 20))
     assert filled.text == text
     assert any(note.startswith("grace: is ") and "left so" in note for note in filled.notes)
 
 
 def test_other_points_for_a_full_score_are_told() -> None:
-    assert not any("full score" in note for note in canvas(CANVAS, Mark("grace", 1)).notes)
+    assert not any("full score" in note for note in canvas(CANVAS, mark("grace", 1)).notes)
     comma = CANVAS.replace(",", ";").replace(";;20;", ";;20,5;")
     assert not any("full score" in note for note in canvas(comma, worth=20.5).notes)
     assert canvas(CANVAS, worth=170).notes[-1].startswith("Canvas counts 20 points for a full score, the results 170")
@@ -201,7 +215,7 @@ def test_other_points_for_a_full_score_are_told() -> None:
 )
 def test_a_sheet_that_cannot_be_filled(text: str, column: str, message: str) -> None:
     with pytest.raises(UsageError, match=f"Grades.csv: .*{message}"):
-        canvas(text, Mark("kingada", 1), column=column)
+        canvas(text, mark("kingada", 1), column=column)
 
 
 # ── Moodle ──────────────────────────────────────────────────────────────────────────────
@@ -211,39 +225,39 @@ def test_a_sheet_that_cannot_be_filled(text: str, column: str, message: str) -> 
     "name", ["Ada King", "Ada King (501)", "Participant (501)", "Participant 501", "ada@x.example"]
 )
 def test_a_student_of_moodle_is_known_by_any_of_its_names(name: str) -> None:
-    filled = moodle(MOODLE, Mark(name, 17.5))
+    filled = moodle(MOODLE, mark(name, 17.5))
     assert changed(MOODLE, filled.text) == {(1, 4): "17.5"}
     assert filled.notes == ("Row 3 (Grace Hopper): is nobody in the results; left as it was.",)
 
 
 def test_a_name_as_moodle_writes_it_into_a_download() -> None:
     text = MOODLE.replace("Ada King", "Ada_K. O'Brien")
-    assert changed(text, moodle(text, Mark("Ada K. OBrien", 1)).text) == {(1, 4): "1"}
+    assert changed(text, moodle(text, mark("Ada K. OBrien", 1)).text) == {(1, 4): "1"}
 
 
 def test_a_name_that_two_have_is_nobody_s_without_its_number() -> None:
     text = MOODLE.replace("Grace Hopper", "Ada King")
-    filled = moodle(text, Mark("Ada King", 5))
+    filled = moodle(text, mark("Ada King", 5))
     assert filled.text == text
     assert filled.notes == ("Ada King: fits 2 rows: Row 2 (Ada King), Row 3 (Ada King); the score is not in the file.",)
-    assert changed(text, moodle(text, Mark("Ada King (502)", 5)).text) == {(2, 4): "5"}
+    assert changed(text, moodle(text, mark("Ada King (502)", 5)).text) == {(2, 4): "5"}
 
 
 def test_two_students_who_fit_one_row_are_told_and_neither_is_written() -> None:
-    filled = moodle(MOODLE, Mark("Ada King", 5), Mark("ada@x.example", 20))
+    filled = moodle(MOODLE, mark("Ada King", 5), mark("ada@x.example", 20))
     assert filled.text == MOODLE
     assert [note for note in filled.notes if "fits another student too" in note] == list(filled.notes[:2])
 
 
 def test_who_was_not_graded_keeps_the_grade_that_is_there() -> None:
-    filled = moodle(MOODLE, Mark("Grace Hopper", None, "not graded: 3.1.4"), Mark("Ada King", 0))
+    filled = moodle(MOODLE, mark("Grace Hopper", None, "not graded: 3.1.4"), mark("Ada King", 0))
     assert changed(MOODLE, filled.text) == {(1, 4): "0"}
     assert filled.notes == ("Grace Hopper: not graded: 3.1.4; left as it was.",)
 
 
 def test_a_grade_that_moodle_would_pass_over_is_told() -> None:
-    notes = moodle(MOODLE, Mark("Ada King", 20.01), Mark("Grace Hopper", 20), worth=25).notes
-    assert [note.partition(":")[0].partition(" for ")[0] for note in notes] == [
+    notes = moodle(MOODLE, mark("Ada King", 20.01), mark("Grace Hopper", 20), worth=25).notes
+    assert [note.partition(":")[0].partition(" for ")[0] for note in notes[1:]] == [
         "Moodle counts 20.00 points",
         "Row 2 (Ada King)",
     ]
@@ -252,7 +266,7 @@ def test_a_grade_that_moodle_would_pass_over_is_told() -> None:
 @pytest.mark.parametrize("name", ["Identifier", "Grade", "Last modified (grade)"])
 def test_moodle_s_columns_are_needed(name: str) -> None:
     with pytest.raises(UsageError, match=r"Grades.csv: has no column .*English"):
-        moodle(MOODLE.replace(name, "Other", 1), Mark("Ada King", 1))
+        moodle(MOODLE.replace(name, "Other", 1), mark("Ada King", 1))
 
 
 @pytest.mark.parametrize(
@@ -263,7 +277,7 @@ def test_moodle_s_columns_are_needed(name: str) -> None:
     ],
 )
 def test_moodle_s_gradebook_import_needs_no_sheet(names: tuple[str, str], text: str) -> None:
-    filled = moodle_import([Mark(names[0], 7.5), Mark(names[1], None, "not graded: 1")], "results")
+    filled = moodle_import([mark(names[0], 7.5), mark(names[1], None, "not graded: 1")], "results")
     assert (filled.text, filled.count) == (text, 1)
     assert filled.notes == (f"{names[1]}: not graded: 1; left out.",)
 
@@ -271,7 +285,7 @@ def test_moodle_s_gradebook_import_needs_no_sheet(names: tuple[str, str], text: 
 @pytest.mark.parametrize("names", [(), ("ada",), ("ada@x.example", "bob"), ("ada@x.example", "42"), ("=1@x.example",)])
 def test_moodle_needs_a_sheet_else(names: tuple[str, ...]) -> None:
     with pytest.raises(UsageError, match="grading worksheet"):
-        moodle_import([Mark(name, 1) for name in names], "results")
+        moodle_import([mark(name, 1) for name in names], "results")
 
 
 # ── whatever stands in a sheet ──────────────────────────────────────────────────────────
@@ -281,9 +295,8 @@ CELL = st.one_of(st.sampled_from([*reports.HOSTILE, "", "EX"]), st.text(max_size
 )
 SCORE = st.one_of(st.none(), st.floats(0, 1000, allow_nan=False))
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20")
-Fill = Callable[[Sheet, Sequence[Mark]], Exported]
 CANVAS_HEADER = ("Student", "ID", "SIS Login ID", "Section", "Lab (1)", "Other (2)")
-MOODLE_HEADER = ("Identifier", "Full name", "Email address", "Last modified (grade)", "Grade", "Feedback comments")
+MOODLE_HEADER = ("Identifier", "Full name", "Email address", "Last modified (grade)", "Grade", "Extra")
 
 
 def csv_of(table: Sequence[Sequence[str]], delimiter: str, newline: str) -> str:
@@ -295,22 +308,27 @@ def csv_of(table: Sequence[Sequence[str]], delimiter: str, newline: str) -> str:
 @pytest.mark.parametrize(
     ("header", "fill"),
     [
-        (CANVAS_HEADER, lambda sheet, marks: fill_canvas(sheet, marks, "Lab", 10)),
-        (CANVAS_HEADER, lambda sheet, marks: fill_canvas(sheet, marks, "New", 10)),
-        (MOODLE_HEADER, lambda sheet, marks: fill_moodle(sheet, marks, 10)),
+        (CANVAS_HEADER, lambda text, marks: canvas(text, *marks, column="Lab")),
+        (CANVAS_HEADER, lambda text, marks: canvas(text, *marks, column="New")),
+        (MOODLE_HEADER, lambda text, marks: moodle(text, *marks)),
     ],
 )
 @given(data=st.data(), delimiter=st.sampled_from(",;\t"), newline=st.sampled_from(["\n", "\r\n"]))
+@settings(max_examples=40)
 def test_only_scores_are_written_and_everyone_is_told_or_in_the_sheet_once(
-    header: tuple[str, ...], fill: Fill, data: st.DataObject, delimiter: str, newline: str
+    header: tuple[str, ...],
+    fill: Callable[[str, Sequence[Grade]], Exported],
+    data: st.DataObject,
+    delimiter: str,
+    newline: str,
 ) -> None:
     row = st.lists(CELL, min_size=6, max_size=6)
     table = [list(header), *data.draw(st.lists(row, max_size=5))]
     known = [cell for line in table[1:] for cell in line[:3]]
     name = st.one_of(st.sampled_from(known), CELL) if known else CELL
     scores = data.draw(st.dictionaries(name, SCORE, max_size=6))
-    marks = [Mark(student, score, "not graded: 1") for student, score in scores.items()]
-    filled = fill(read_sheet(csv_of(table, delimiter, newline), "s"), marks)
+    marks = [mark(student, score, "not graded: 1") for student, score in scores.items()]
+    filled = fill(csv_of(table, delimiter, newline), marks)
     after = rows(filled.text, delimiter)
     column = 4 if len(after[0]) == 6 else 6
     assert [line[:column] + line[column + 1 :] for line in after] == [
@@ -324,7 +342,72 @@ def test_only_scores_are_written_and_everyone_is_told_or_in_the_sheet_once(
 
 
 def _general(note: str) -> bool:
-    return "for a full score" in note or "pass over them" in note
+    return "for a full score" in note or "pass over them" in note or " in the sheet becomes " in note
+
+
+@pytest.mark.parametrize("fill", [canvas, moodle])
+def test_a_mark_that_somebody_entered_is_replaced_only_on_request_and_never_without_a_word(
+    fill: Callable[..., Exported],
+) -> None:
+    text = CANVAS if fill is canvas else MOODLE
+    name = "grace" if fill is canvas else "Grace Hopper"
+    kept = fill(text, mark(name, 17.5), over=False)
+    assert (kept.text, kept.count) == (text, 0)
+    assert kept.notes[-1].startswith(f"{name}: has 3")
+    assert kept.notes[-1].endswith("left as it was. With --overwrite it is replaced.")
+    replaced = fill(text, mark(name, 17.5))
+    assert list(changed(text, replaced.text).values()) == ["17.5"]
+    assert any(note.startswith(f"{name}: 3") and note.endswith("in the sheet becomes 17.5.") for note in replaced.notes)
+    assert fill(text, mark(name, 3), over=False).count == 1, "the same mark is no question"
+
+
+LATE = Grade(
+    "Ada King",
+    17.5,
+    20,
+    20,
+    20,
+    (ExerciseGrade("3.1.4", 7.5, 10, reasons=("late by 1 day: <b>",)),),
+    comment="well done",
+)
+
+
+def imported_by_moodle(packed: bytes) -> dict[tuple[int, str], bytes]:
+    """What mod/assign/feedback/file/importziplib.php takes: (participant, file name) of each file."""
+    found = {}
+    with zipfile.ZipFile(io.BytesIO(packed)) as archive:
+        for name in archive.namelist():
+            parts = name.split("/")
+            info = parts[0].split("_", 4)
+            assert len(info) >= 4
+            assert info[1].isdigit()
+            assert info[2:4] == ["assignfeedback", "file"]
+            found[int(info[1]), "/".join(filter(None, [*info[4:], *parts[1:]]))] = archive.read(name)
+    return found
+
+
+def test_moodle_gets_comments_and_a_feedback_page_for_each_student_as_its_importers_read_them() -> None:
+    filled = moodle(MOODLE, LATE, mark("Grace Hopper", 3))
+    assert changed(MOODLE, filled.text) == {
+        (1, 4): "17.5", (1, 7): "3.1.4: late by 1 day: &lt;b&gt;; well done", (2, 4): "3",
+    }  # fmt: skip
+    packed = filled.files["moodle-feedback.zip"]
+    assert isinstance(packed, bytes)
+    assert imported_by_moodle(packed) == {
+        (501, "feedback.html"): b"<p>17.5", (502, "feedback.html"): b"<p>3",
+    }  # fmt: skip
+
+
+def test_nbgrader_s_columns_have_what_lateness_took() -> None:
+    report = reports.report_of("Ada King", exercise("3.1.4", 10))
+    people = {"Ada King": {"first": "Ada", "last": "King", "email": "ada@x"}}
+    late = replace(LATE, late="late by 1 day", submitted="2026-03-02T09:00:00+00:00")
+    (line,) = csv.DictReader(io.StringIO(to_nbgrader(Scores([report], [late], people=people)).text))
+    assert line == {
+        "assignment": "3.1.4", "duedate": "", "timestamp": "2026-03-02T09:00:00+00:00", "student_id": "Ada King",
+        "last_name": "King", "first_name": "Ada", "email": "ada@x", "raw_score": "10",
+        "late_submission_penalty": "2.5", "score": "7.5", "max_score": "10",
+    }  # fmt: skip
 
 
 # ── Gradescope ──────────────────────────────────────────────────────────────────────────
@@ -398,7 +481,11 @@ def files_in(folder: Path) -> set[str]:
     [
         ("csv", "gradebook.csv", '"Ada King",10,3,13,20,""'),
         ("junit", "junit.xml", "Ada King/3.1.4"),
-        ("canvas --sheet canvas-sheet --column Essay", "canvas.csv", '"King, Ada",101,u1,ada@x.example,A,,13,80.5'),
+        (
+            "canvas --sheet canvas-sheet --column Essay --overwrite",
+            "canvas.csv",
+            '"King, Ada",101,u1,ada@x.example,A,,13,80.5',
+        ),
         ("moodle --sheet moodle-sheet", "moodle.csv", "Participant 501,Ada King,ada@x.example,Submitted,13,20.00,-,"),
         ("gradescope", f"gradescope/{safe_name('Ada King')}.json", '"score": 13'),
     ],
@@ -410,7 +497,7 @@ def test_one_file_is_written_and_who_has_no_score_is_told(
     code = run(command)
     message = capsys.readouterr()
     assert code == 3
-    assert files_in(results) == {file}
+    assert files_in(results) - {"moodle-feedback.zip"} == {file}
     assert holds in (results / file).read_text(encoding="utf-8")
     assert message.out == ""
     assert "Grace Hopper: not graded: 3.1.4; " in message.err
