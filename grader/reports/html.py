@@ -39,9 +39,9 @@ class Background:
     title: str = "Docker exercises"
     graded: str = ""
     handbook: Mapping[str, str] = field(default_factory=dict)
-    grades: Mapping[str, Grade] = field(default_factory=dict)
     history: Sequence[Past] = ()
     timings: Sequence[Timing] = ()
+    grades: Mapping[str, Grade] = field(default_factory=dict)
 
 
 def class_page(reports: Sequence[Report], background: Background) -> str:

@@ -242,7 +242,7 @@ def journal_of_format(path: Path, number: int) -> None:
     with closing(sqlite3.connect(path / "journal.sqlite")) as journal:
         for added in _FORMATS[:number]:
             journal.executescript(added)
-        journal.execute("INSERT INTO student VALUES ('ada')")
+        journal.execute("INSERT INTO student (name) VALUES ('ada')")
         journal.commit()
         journal.execute(f"PRAGMA user_version = {number}")
 
