@@ -1,8 +1,8 @@
 """The terminal: the only module that imports rich. Writes styled lines, and shows what is being done.
 
 Reports go to standard output, everything else to standard error, so that output can be piped.
-Colours and the live display are for terminals only; with `NO_COLOR` or `TERM=dumb` there are
-plain lines. Rich's markup is never used: a text is only ever a text, sanitized before.
+Colours and the live display are for terminals only, and not with `TERM=dumb`; with `NO_COLOR` there
+are no colours. Rich's markup is never used: a text is only ever a text, sanitized before.
 """
 
 from __future__ import annotations
@@ -173,18 +173,12 @@ class _Work:
                     self._done += 1
 
     def line_for(self, event: Event) -> str:
-        """One line that tells an event; nothing for those that say too little to be kept in a log."""
-        match event:
-            case ExerciseStarted():
-                return ""
-            case Doing():
-                return f"{sanitize_line(event.exercise)}: {sanitize_line(event.what)}" if self._total is None else ""
-            case ExerciseEnded():
-                score = words.points(event.report.score, event.report.max_score)
-                result = f"{sanitize_line(event.report.id)} {words.status_word(event.report.status)}, {score}"
-                if self._total is None:
-                    return ""
-                return f"{self._done} of {self._total}: {sanitize_line(event.student)} {result}"
+        """One line that tells an event, where there is no terminal; "" for those that are not worth a line of a log."""
+        if self._total is None or not isinstance(event, ExerciseEnded):
+            return ""
+        report = event.report
+        result = f"{words.status_word(report.status)}, {words.points(report.score, report.max_score)}"
+        return f"{self._done} of {self._total}: {sanitize_line(event.student)} {sanitize_line(report.id)} {result}"
 
     def __rich__(self) -> RenderableType:
         with self._lock:
@@ -214,11 +208,12 @@ def _bar(done: int, total: int) -> RenderableType:
 
 def _rich(stream: TextIO, environ: Mapping[str, str]) -> RichConsole:
     """A rich console that interprets nothing in a text, and writes plain text but to a terminal."""
-    terminal = stream.isatty() and environ.get("TERM") != "dumb" and not environ.get("NO_COLOR")
+    terminal = stream.isatty() and environ.get("TERM") != "dumb"
     return RichConsole(
         file=stream,
         force_terminal=terminal,
         color_system="auto" if terminal else None,
+        no_color=bool(environ.get("NO_COLOR")),
         force_jupyter=False,
         markup=False,
         emoji=False,
