@@ -1,0 +1,112 @@
+"""What poetry.lock wants installed: groups, markers and extras respected, in new locks and in old ones."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grader.checks.packages import LockError, locked
+
+PROJECT = b'[tool.poetry.dependencies]\npython = "^3.9"\nnumpy = "^1.26"\npandas = {version = "*", optional = true}\n'
+PROJECT_621 = b'[project]\nname = "x"\ndependencies = ["numpy (>=1.26,<2)"]\n'
+
+
+def package(name: str, version: str = "1", **more: str) -> str:
+    rest = [f"{key} = {value}" for key, value in more.items()]
+    return "\n".join([f'[[package]]\nname = "{name}"\nversion = "{version}"', *rest, ""])
+
+
+def names(lock: str, project: bytes = PROJECT, python: str = "3.9.2") -> list[str]:
+    return list(locked(lock.encode(), project, python))
+
+
+@pytest.mark.parametrize(
+    ("more", "python", "wanted"),
+    [
+        ({"groups": '["main"]'}, "3.9.2", True),
+        ({"groups": '["main", "dev"]'}, "3.9.2", True),
+        ({"groups": '["dev"]'}, "3.9.2", False),
+        ({"groups": '["main"]', "optional": "true"}, "3.9.2", False),  # an extra's
+        ({"groups": '["main"]', "markers": '"python_version < \\"3.11\\""'}, "3.9.2", True),
+        ({"groups": '["main"]', "markers": '"python_version < \\"3.11\\""'}, "3.11.2", False),
+        ({"groups": '["main"]', "markers": '"sys_platform == \\"win32\\""'}, "3.9.2", False),
+        ({"groups": '["main"]', "markers": "{main = \"os_name != 'nt'\", dev = 'x'}"}, "3.9.2", True),
+        ({"groups": '["main"]', "markers": '"not a marker"'}, "3.9.2", True),
+    ],
+)  # fmt: skip
+def test_a_new_lock_says_itself_what_is_wanted(more: dict[str, str], python: str, wanted: bool) -> None:
+    lock = package("Foo_Bar", "1.26.4", **more) + package("pytest", groups='["dev"]')
+    assert locked(lock.encode(), PROJECT, python) == ({"foo-bar": ["1.26.4"]} if wanted else {})
+
+
+@pytest.mark.parametrize("project", [PROJECT, PROJECT_621])
+def test_an_old_lock_is_followed_from_the_project(project: bytes) -> None:
+    needs = """[package.dependencies]
+six = "*"
+colorama = {version = "*", markers = "sys_platform == 'win32'"}
+extra = {version = "*", optional = true}
+"""
+    lock = package("numpy") + needs + "".join(map(package, ("six", "colorama", "extra", "pytest")))
+    assert names(lock, project) == ["numpy", "six"]
+
+
+@pytest.mark.parametrize(
+    "lock",
+    [b"[[", b"", b"\xff", b"package = 5", b"[[package]]\ngroups = 5", b"x = " + b"9" * 10_000, b"x = " + b"[" * 99_999],
+)
+def test_a_damaged_lock_is_told(lock: bytes) -> None:
+    with pytest.raises(LockError, match=r"poetry\.lock"):
+        locked(lock, PROJECT, "3.9.2")
+
+
+@given(st.binary(max_size=200), st.binary(max_size=100))
+def test_any_bytes_give_an_answer_or_a_message(lock: bytes, project: bytes) -> None:
+    with suppress(LockError):
+        locked(lock, project, "3.9.2")
+
+
+TWICE = (
+    package("attrs", "23.1.0", **{"python-versions": '">=3.7"'})
+    + package("attrs", "24.3.0", **{"python-versions": '">=3.8"'})
+    + package("numpy", "1.26.4", **{"python-versions": '">=3.9"'}) + '[package.dependencies]\nsix = "<2"\n'
+    + package("numpy", "2.1.3", **{"python-versions": '">=3.10"'})
+    + package("six", "1.17.0") + package("six", "2.0.0")
+)  # fmt: skip
+PROJECT_TWICE = b"""[tool.poetry.dependencies]
+attrs = [{version = "23.1.0", python = "<3.10"}, {version = "^24", python = ">=3.10"}]
+numpy = "*"
+"""
+PROJECT_TWICE_621 = b"""[project]
+dependencies = ["attrs (==23.1.0) ; python_version < '3.10'", "attrs>=24; python_version >= '3.10'", "numpy"]
+"""
+
+
+@pytest.mark.parametrize("project", [PROJECT_TWICE, PROJECT_TWICE_621])
+@pytest.mark.parametrize(
+    ("python", "wanted"),
+    [
+        ("3.9.2", {"attrs": ["23.1.0", "24.3.0"], "numpy": ["1.26.4"], "six": ["1.17.0", "2.0.0"]}),
+        ("3.7.2", {"attrs": ["23.1.0"], "six": ["1.17.0", "2.0.0"]}),
+    ],
+)
+def test_of_several_versions_in_an_old_lock_those_for_this_python(
+    project: bytes, python: str, wanted: dict[str, list[str]]
+) -> None:
+    assert locked(TWICE.encode(), project, python) == wanted
+
+
+@pytest.mark.parametrize(
+    ("wish", "wanted"),
+    [
+        ('python = "*"', True), ('python = "^3.8"', True), ('python = "^3.10"', False), ('python = "~3.9"', True),
+        ('python = "~3.8"', False), ('python = ">=3.8,<3.12"', True), ('python = "3.8.* || 3.9.*"', True),
+        ('python = "!=3.9.2"', False), ('python = "<3.9"', False), ('python = "= 3.9.2"', True),
+        ('python = "latest"', True), ('platform = "win32"', False), ("markers = \"sys_platform == 'win32'\"", False),
+    ],
+)  # fmt: skip
+def test_a_dependency_may_be_for_another_python_or_system(wish: str, wanted: bool) -> None:
+    project = f'[tool.poetry.dependencies]\nnumpy = "*"\nsix = {{version = "*", {wish}}}\n'.encode()
+    assert names(package("numpy") + package("six"), project) == (["numpy", "six"] if wanted else ["numpy"])
