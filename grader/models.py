@@ -279,11 +279,15 @@ class EngineState:
 
 @dataclass(frozen=True, slots=True)
 class FailedCommand:
-    """A command of a script that ended with a `code` other than 0, and the script's line that it begins in."""
+    """A command of a script that ended with a `code` other than 0, and the script's line that it begins in.
+
+    `printed` is the end of what was printed on standard error before it failed, by it or by commands just before.
+    """
 
     line: int
     code: int
     command: str
+    printed: str = ""
 
 
 @dataclass(frozen=True, slots=True)

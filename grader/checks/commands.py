@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -29,7 +29,7 @@ from grader.checks.base import (
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
-from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, unreadable_line
+from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, said, unreadable_line
 from grader.course.registry import Check, ImageName, Name, reason
 from grader.dockerfile.image_names import is_allowed, is_called, normalised, split_reference
 from grader.models import (
@@ -56,8 +56,6 @@ IMAGES_REMOVED = reason("S207", "images_removed", "Images are gone that were to 
 
 
 _FILE = "commands.sh"
-_SHORT = 12
-"""Digits of an id, as `docker ps` shows them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,27 +92,24 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     if stopped is not None:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
         return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
-    code = exit_code(seen.outcome)
     content = context.files.content(_FILE) or b""
-    unreadable = unreadable_line(_FILE, seen.outcome.stderr) if code else None
+    unreadable = unreadable_line(_FILE, seen.outcome.stderr) if exit_code(seen.outcome) else None
     odd = oddity(content, _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
-    what = _what_failed(seen, unreadable)
-    if code == 0:
-        went_on = f"{what} (The script went on, and ended well.)"
-        notes = [*([went_on] if what else []), *([_WINDOWS] if b"\r\n" in content else [])]
-        problem, note = RIGHT, " ".join([NOTE, *notes]) if notes else ""
-    else:
-        message = " ".join(filter(None, [f"{_FILE} ended with exit code {code}.", what, odd.message]))
-        problem, note = (odd.reason, message), ""
+    what = " ".join([*_what_failed(seen, odd, unreadable), *([odd.message] if odd.message else [])])
+    expected = "every command works; exit code 0"
+    if exit_code(seen.outcome) == 0:
+        notes = [f"{what} (The script went on, and ended well.)"] if what else []
+        notes += [_WINDOWS] if b"\r\n" in content else []
+        return judged(RIGHT, " ".join([NOTE, *notes]) if notes else "", expected=expected, file=_FILE)
+    printed = _without_progress(seen.outcome.stderr)
     return judged(
-        problem,
-        note,
-        expected="every command works; exit code 0",
-        actual=excerpt(replace(seen.outcome, stderr=_without_progress(seen.outcome.stderr))),
+        (odd.reason, what or f"{_FILE} ended with exit code {exit_code(seen.outcome)}."),
+        expected=expected,
+        actual=excerpt(replace(seen.outcome, stdout=b"" if printed.strip() else seen.outcome.stdout, stderr=printed)),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
-        line=(odd.line or (seen.failed[0].line if seen.failed else unreadable)) if code else None,
+        line=odd.line or (seen.failed[0].line if seen.failed else unreadable),
     )
 
 
@@ -144,15 +139,18 @@ _BUILT_WELL = re.compile(
 _PROGRESS = re.compile(rb"\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
-def _what_failed(seen: ScriptSeen, unreadable: int | None) -> str:
+def _what_failed(seen: ScriptSeen, odd: Oddity, unreadable: int | None) -> Iterator[str]:
     """The commands that failed on the way, also if the script threw their messages away, and what was refused."""
-    failed, refused = seen.failed[:_SHOWN_FAILED], seen.refused[:_SHOWN_FAILED]
-    sentences = [
-        *(f"Line {one.line} (`{one.command}`) failed with exit code {one.code}." for one in failed),
-        *([f"The shell does not understand line {unreadable}, and stopped there."] if unreadable else []),
-        *(f"Refused: {one}" + ("" if one.endswith((".", "?")) else ".") for one in refused),
-    ]
-    return " ".join(sentences)
+    if unreadable:
+        yield f"The shell does not understand line {unreadable}, and stopped there."
+    first = next(iter(seen.failed), None)
+    if first:
+        why = said(first) if odd.reason == SCRIPT_FAILED else ""
+        yield f"Line {first.line} (`{first.command}`) failed: {why.rstrip('.') or f'exit code {first.code}'}."
+    if more := sorted({one.line for one in seen.failed[1:]} - {one.line for one in seen.failed[:1]}):
+        yield f"Line{'s' * (len(more) > 1)} {' and '.join(map(str, more[:_SHOWN_FAILED]))} failed too."
+    told = first.printed if first else ""
+    yield from (f"Refused: {one.rstrip('.')}." for one in seen.refused[:_SHOWN_FAILED] if one not in told)
 
 
 _SHOWN_FAILED = 3
@@ -288,9 +286,9 @@ def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Find
     seen = yield from carried_out(prepared=check.prepared)
     if seen.source == "own_engine":
         raise NotChecked(f"Not checked: without a {_FILE}, nobody knows which images were there before.")
-    after = {image.id: image for image in seen.after.images}
-    lost = sorted(name for image in seen.before.images for name in _names_lost(image, after.get(image.id)))
-    lost = [name for name in lost if not name.startswith("grader-base")]
+    after = {name for image in seen.after.images for name in (*image.tags, _short(image))}
+    before = {name for image in seen.before.images for name in image.tags or (_short(image),)}
+    lost = sorted(name for name in before - after if not name.startswith("grader-base"))
     message = f"{_gone(lost, context)} Only the containers were to be removed."
     return judged(
         (IMAGES_REMOVED, message) if lost else RIGHT,
@@ -304,21 +302,19 @@ def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Find
 _LOOK_ONLY = f"grep -nE 'rmi|image rm|prune' {_FILE}  # look only: to run it would remove your own images too"
 
 
+def _short(image: ImageSeen) -> str:
+    """An image's ID, as short as `docker images` shows it."""
+    return image.id[: len("sha256:") + 12]
+
+
 def _gone(lost: Sequence[str], context: CheckContext) -> str:
     """What is gone, the base images only by their number."""
-    own = [
-        name for name in lost if not is_allowed(name, [one for image in context.course.images for one in image.names])
-    ]
-    if len(own) in {0, len(lost)}:
-        return f"The images are gone too: {', '.join(lost)}."
+    allowed = context.course.image_patterns
+    own = [name for name in lost if not is_allowed(name, allowed)]
     bases = len(lost) - len(own)
-    return f"The images are gone too: {', '.join(own)}, and {bases} name{'s' if bases > 1 else ''} of base images."
-
-
-def _names_lost(image: ImageSeen, now: ImageSeen | None) -> Iterable[str]:
-    if not image.tags:
-        return () if now else (image.id[: _SHORT + len("sha256:")],)
-    return set(image.tags) - set(now.tags if now else ())
+    if not own or not bases:
+        return f"The images are gone too: {', '.join(lost)}."
+    return f"The images are gone too: {', '.join(own)}, and {bases} name{'s' * (bases > 1)} of base images."
 
 
 # ── containers ──────────────────────────────────────────────────────────────────────────
@@ -509,12 +505,10 @@ def listed(check: Listed, context: CheckContext) -> CheckGenerator[Finding]:
     if seen.source == "own_engine":
         raise NotChecked(f"Not checked: without a {_FILE}, nobody saw whether you typed `{command}`.")
     right = any(_lists(request, check.what, len(seen.before.containers)) for request in seen.requests)
-    requests = dict.fromkeys(filter(None, map(_description, seen.requests)))
-    asked = f"to: {', '.join(requests)}" if requests else "for nothing"
     return judged(
         RIGHT if right else (NOT_LISTED, _not_listed(check.what, command, seen)),
         expected=f"the script asks Docker for the list, as `{command}` does",
-        actual="asked for the list" if right else f"{_FILE} asked Docker {asked}",
+        actual="asked for the list" if right else "the list was not asked for",
         reproduce=f"bash {_FILE}",
         file=_FILE,
     )
@@ -544,31 +538,6 @@ def _not_listed(what: str, command: str, seen: ScriptSeen) -> str:
 
 
 _LISTS = {"images": "images", "containers": "all containers"}
-
-
-def _description(request: EngineRequest) -> str:
-    """What a request does, as a command says it; "" for what the docker command does by itself."""
-    found = (text for method, path, text in _REQUESTS if method == request.method and re.fullmatch(path, request.path))
-    return next(found, "")
-
-
-_REQUESTS = (
-    ("POST", "/build", "build"),
-    ("POST", "/images/.+/tag", "tag an image"),
-    ("GET", "/images/.+/json", "inspect an image"),
-    ("GET", "/images/json", "list images"),
-    ("DELETE", "/images/.+", "remove an image"),
-    ("POST", "/images/prune", "prune images"),
-    ("POST", "/images/create", "fetch an image"),
-    ("POST", "/containers/create", "create a container"),
-    ("POST", "/containers/.+/start", "start a container"),
-    ("POST", "/containers/.+/stop", "stop a container"),
-    ("POST", "/containers/.+/kill", "kill a container"),
-    ("POST", "/containers/prune", "prune containers"),
-    ("DELETE", "/containers/.+", "remove a container"),
-    ("GET", "/containers/json", "list containers"),
-    ("GET", "/containers/.+/logs", "show a container's output"),
-)
 
 
 def _file(seen: ScriptSeen) -> str:

@@ -1,7 +1,7 @@
-"""What is wrong with the text of `commands.sh`, where the shell only says that it failed: feedback, no verdicts.
+"""What is wrong with `commands.sh`, where the shell only says that a command failed: feedback, no verdicts.
 
 Students paste from terminals, word processors and web pages; what came along is often not to be seen in the shell's own
-message, nor in an editor.
+message, nor in an editor. And what docker prints is meant for people who know it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import codecs
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from grader.course.registry import reason
 from grader.models import FailedCommand
@@ -21,7 +22,7 @@ SCRIPT_FAILED = reason("S103", "script_failed", "commands.sh ended with an error
 
 @dataclass(frozen=True, slots=True)
 class Oddity:
-    """What came along with the commands; `line` is the file's, from 1, and `message` one sentence or more."""
+    """What is wrong: `message` is one sentence or more, and `line` the file's, from 1."""
 
     reason: str
     message: str
@@ -29,22 +30,28 @@ class Oddity:
 
 
 def oddity(content: bytes, name: str, failed: Sequence[FailedCommand], unreadable: int | None = None) -> Oddity | None:
-    """The first known reason, seen in the text, why commands failed, or a line could not be read by the shell."""
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        message = f"{name} is saved as UTF-16 (PowerShell's `>` does that), which no shell can read. Save it as UTF-8."
-        return Oddity(SCRIPT_FAILED, message)
-    if content.startswith(codecs.BOM_UTF8):
-        message = (
-            f"{name} begins with a byte order mark: an editor put three bytes there that nobody sees, and the shell "
-            "takes them for a part of the first word. Save it as UTF-8 without a byte order mark (without BOM)."
-        )
-        return Oddity(SCRIPT_FAILED, message, 1)
+    """The first known reason, seen in the text or in what docker printed, why commands failed, or the shell stopped.
+
+    `unreadable` is the line that the shell could not read.
+    """
+    for mark, problem in _UNREADABLE.items():
+        if content.startswith(mark):
+            return Oddity(SCRIPT_FAILED, f"{name} {problem}", 1)
     fence = re.search(rb"^[ \t]*```", content, re.MULTILINE)
     if fence and (failed or unreadable):
         number = content.count(b"\n", 0, fence.start()) + 1
         return Oddity(SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
     lines = content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
-    return next(filter(None, (_in_line(text, number) for number, text in _suspects(lines, failed, unreadable))), None)
+    suspects = (_in_line(text, number) for number, text in _suspects(lines, failed, unreadable))
+    return next(filter(None, suspects), None) or (_in_words(failed[0]) if failed else None)
+
+
+_UNREADABLE = {
+    codecs.BOM_UTF16_LE: "is saved as UTF-16 (PowerShell's `>` does that), which no shell can read. Save it as UTF-8.",
+    codecs.BOM_UTF16_BE: "is saved as UTF-16, which no shell can read. Save it as UTF-8.",
+    codecs.BOM_UTF8: "begins with a byte order mark: an editor put three bytes there that nobody sees, and the shell "
+    "takes them for a part of the first word. Save it as UTF-8 without a byte order mark (without BOM).",
+}
 
 
 def unreadable_line(name: str, stderr: bytes) -> int | None:
@@ -59,6 +66,9 @@ def near_names(paths: Iterable[str], name: str) -> list[str]:
     stem = re.escape(name.partition(".")[0].removesuffix("s"))
     near = re.compile(rf"(?:.*/)?{stem}s?(?:[ ._-]?\(?\d\)?)?(?:\.\w+)*", re.IGNORECASE)
     return [path for path in paths if near.fullmatch(path)]
+
+
+# ── what stands in a line ───────────────────────────────────────────────────────────────
 
 
 def _suspects(
@@ -86,12 +96,8 @@ def _in_line(text: str, number: int) -> Oddity | None:
         return Oddity(OUTPUT_COPIED, message, number)
     command = re.split(r"(?:^|\s)#", text, maxsplit=1)[0]
     for pattern, sentence in _MISTAKES.items():
-        found = re.search(pattern, text)
-        if found:
+        if found := re.search(pattern, command):
             return Oddity(SCRIPT_FAILED, sentence.format(line=number, found=found[0].strip()), number)
-    for pattern, name in _LOOKALIKES:
-        if re.search(pattern, command):
-            return Oddity(SCRIPT_FAILED, _LOOKALIKE.format(line=number, name=name), number)
     return None
 
 
@@ -109,6 +115,11 @@ _OUTPUT = re.compile(
 )
 """How lines begin that docker, or the script of the course, prints."""
 _BROKEN = re.compile(r"\\[ \t]+$")
+_LOOKALIKE = (
+    "Word processors and web pages put such characters into text; to the shell they are letters like others. Retype "
+    "the line."
+)
+_WINDOWS = "commands.sh is run by a Linux shell (bash), in which"
 _MISTAKES = {
     _BROKEN.pattern: "After the backslash at the end of line {line} there is a blank, so the command is not continued "
     "in the next line: the backslash has to be the very last character.",
@@ -116,16 +127,106 @@ _MISTAKES = {
     "takes < and > for files to read and write.",
     r"^\s*(?:\d+[.)]|[-*\u2022])(?=\s+(?:sudo\s+)?docker\b)": "Line {line} begins with {found}, as in a list; a shell "
     "takes that for a program.",
+    "(?:^|\\s)[\u2013\u2014\u2212][\\w\u2013\u2014\u2212-]+": f"Line {{line}} has a long dash where a hyphen (-) has "
+    f"to be: `{{found}}`. {_LOOKALIKE}",
+    "[\u2018\u2019\u201c\u201d\u201e]": f"Line {{line}} has curly quotes where the shell needs straight ones. "
+    f"{_LOOKALIKE}",
+    "[\u00a0\u2007\u202f]": "Line {line} has a blank that is not the one of the keyboard (a non-breaking space). "
+    f"{_LOOKALIKE}",
+    "[\u200b\u200c\u200d\u2060\ufeff]": f"Line {{line}} has an invisible character. {_LOOKALIKE}",
+    r"(?i)%cd%|%[a-z]{2,20}%": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} the folder you are in is $PWD.",
+    r"(?i)\b(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_": f"`{{found}}` is of PowerShell. "
+    f"{_WINDOWS} $( … ) puts what one command prints into another one.",
+    r"\bFOR\s+/F\b|^\s*(?:rem|@echo|cls|dir)\b": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} it is not "
+    "known.",
+    r"\bwinpty\b": f"`{{found}}` is of Git Bash on Windows. {_WINDOWS} docker is typed without it.",
 }
 """What a line shows, and what to say of it."""
-_LOOKALIKES = (
-    ("(?:^|\\s)[\u2013\u2014\u2212][\\w\u2013\u2014\u2212-]", "a long dash where a hyphen (-) has to be"),
-    ("[\u2018\u2019\u201c\u201d\u201e]", "curly quotes where the shell needs straight ones"),
-    ("[\u00a0\u2007\u202f]", "a blank that is not the one of the keyboard (a non-breaking space)"),
-    ("[\u200b\u200c\u200d\u2060\ufeff]", "an invisible character"),
+
+
+# ── what docker or the shell printed ────────────────────────────────────────────────────
+
+
+def said(failed: FailedCommand) -> str:
+    """The line that says why a command failed, of what it printed last, without who says it; "" if there is none."""
+    lines = [line.strip() for line in failed.printed.splitlines() if line.strip() and not _HELP.match(line)]
+    telling = [line for line in lines if _TELLS.search(line)]
+    found = (telling or lines)[-1:] or [""]
+    return _WHO.sub("", found[0])
+
+
+_HELP = re.compile(
+    r"(?i)\s*(?:usage: |run 'docker|see 'docker|for more help|aliases:|--|-\w, )|^[A-Z][a-z ]+$|.{0,9}WARN"
 )
-"""Characters that look like others, or like nothing, and what they are called."""
-_LOOKALIKE = (
-    "Line {line} has {name}. Word processors and web pages put such characters into text; to the shell they are "
-    "letters like others. Retype the line."
+_TELLS = re.compile(r"(?i)error|invalid|requires|unknown|not found|no such|denied|cannot|unable|conflict|not a docker")
+_WHO = re.compile(r"(?:commands\.sh: line \d+: |docker: |Error response from daemon: |Error: )+")
+
+
+def _in_words(failed: FailedCommand) -> Oddity | None:
+    """What a message of docker or the shell means, and what to do."""
+    text = f"{failed.command}\n{failed.printed}"
+    for pattern, sentence in _MEANINGS.items():
+        if found := re.search(pattern, text, re.IGNORECASE | re.MULTILINE):
+            known = {name: value for name, value in found.groupdict().items() if value}
+            word = known.get("word", "")
+            known["near"] = _near(word, known)
+            return Oddity(SCRIPT_FAILED, sentence.format_map({"word": "", "sub": "", **known}), failed.line)
+    return None
+
+
+def _near(word: str, known: dict[str, str]) -> str:
+    """The known word that this one is nearest to, as the end of a sentence."""
+    words = _COMMANDS if "command" in known else _OPTIONS if "option" in known else _PROGRAMS
+    near = get_close_matches(word.lstrip("-"), words.split(), 1, 0.6)
+    return f": did you mean `{'--' if 'option' in known else ''}{near[0]}`?" if near else "."
+
+
+_PROGRAMS = "docker docker-compose sudo echo sleep grep xargs python3 bash cat set"
+_COMMANDS = (
+    "build run ps images image container tag rm rmi stop start exec logs kill inspect create pull push compose system "
+    "volume network login version info wait"
 )
+_OPTIONS = (
+    "rm tag file name detach volume env all quiet force filter format interactive tty entrypoint workdir no-cache "
+    "build-arg publish mount platform pull user target"
+)
+_MEANINGS = {
+    r"must be lowercase": "The name of an image has small letters only; its tag, after the colon, may have others.",
+    r"docker (?:\w+ )?build\"? requires (?:exactly )?1 argument": "The last word of docker build is the folder that "
+    "it builds from, and it is missing: a dot stands for this one, as in `docker build -t sales-predictor .`.",
+    r"path \"(?P<word>[^\"]*)\" not found": "The last word of docker build is the folder that it builds from, and "
+    "there is no folder `{word}`: a dot stands for the one you are in.",
+    r"(?:open|cannot locate|read).{0,80}Dockerfile": "There is no Dockerfile there: it is looked for in the folder "
+    "that docker build is given, or where -f says.",
+    r"(?P<option>unknown) (?:shorthand )?flag: (?:'\w' in )?(?P<word>-+[\w-]+)": "There is no option `{word}`{near} "
+    "Short options have one hyphen, long ones two.",
+    r"'(?P<word>[^']+)' is not a docker (?P<command>command)": "docker has no command `{word}`{near}",
+    r"unable to find image|no such image|pull access denied": "There is no such image at this point: was it built "
+    "before this line, and under just this name?",
+    r"no such container: (?P<word>\S+)": "There is no container `{word}`: IDs and names differ from machine to "
+    "machine, and $( … ) takes every word of a list for a name unless it is of docker ps -q.",
+    r"name \"/?(?P<word>[^\"]+)\" is already in use": "A container called `{word}` is there already: remove it first "
+    "(docker rm), choose another --name, or run with --rm.",
+    r"cannot remove.{0,20}container": "A container that is running is not removed: stop it first (docker stop), or "
+    "force it with docker rm -f.",
+    r"docker (?P<sub>[\w ]+?)\"? requires at least 1 argument": "docker {sub} was given no name. Either $( … ) "
+    "printed nothing, or names came through a pipe, where docker does not look: xargs makes arguments of them.",
+    r"exec: \"(?P<word>-[^\"]*)\": executable file not found": "`{word}` stands after the image's name, where the "
+    "container's own command begins: options of docker run come before the image's name.",
+    r"exec: \"(?P<word>[^\"]+)\"(?::|.{0,60}).{0,40}not found": "What stands after the image's name replaces the "
+    "image's CMD, so the container tried to execute `{word}`.",
+    r"empty section between colons": "The part of -v before the colon is empty: the variable is called $PWD, in "
+    "capital letters.",
+    r"name of a volume is not|invalid characters for a local volume name": "What stands before the colon of -v is "
+    "taken for the name of a volume. A file or folder of yours is written with its whole path: $PWD/sales.txt.",
+    r"invalid reference format": "One of the words is no image's name: look for a blank too many, a missing one, or "
+    'a path with a blank in it that needs quotes ("$PWD").',
+    r"requires exactly 2 arguments": "docker tag takes two names: the one that exists, then the new one.",
+    r"^docker (?:image )?push": "There is nowhere to push an image to, and the exercise does not ask for it: leave "
+    "the line out.",
+    r"is not a tty": "Nobody sits at a terminal while the script runs: leave out -t and -it.",
+    r"cd: (?P<word>[^:]+): no such file": "The script starts in the exercise's own folder, so no cd is needed.",
+    r"(?P<word>[^\s:]+): command not found": "The shell knows no program `{word}`{near}",
+    r"looking for matching [`'\"](?P<word>.)": "A quote ({word}) is opened and not closed again.",
+}
+"""What docker, the shell or the command itself shows, and what to say of it; the first that fits counts."""

@@ -27,6 +27,8 @@ trap 'printf "@MARK@ %d %d %s\\n" "$?" "$LINENO" "${BASH_COMMAND%%$'"'\\n'"'*}" 
 """
 """What bash reads before a script: to say each command that fails. For feedback only, since a script can undo it."""
 _FAILURES_KEPT = 20
+_PRINTED_KEPT = 800
+"""Bytes of what a failed command printed."""
 
 
 def run_script(workspace: Workspace, name: str, seconds: float) -> tuple[RunOutcome, tuple[FailedCommand, ...]]:
@@ -40,11 +42,13 @@ def run_script(workspace: Workspace, name: str, seconds: float) -> tuple[RunOutc
 def failed_commands(stderr: bytes, mark: str) -> tuple[bytes, tuple[FailedCommand, ...]]:
     """Take the shell's news of failed commands out of what a script printed. Pure."""
     news = re.compile(rb"%b (\d{1,3}) (\d{1,6}) (.*)\n" % mark.encode())
-    found = [
-        FailedCommand(int(line), int(code), command.decode("utf-8", "replace"))
-        for code, line, command in news.findall(stderr)
-    ]
-    return news.sub(b"", stderr), tuple(found[:_FAILURES_KEPT])
+    printed, *found = news.split(stderr)
+    failed: list[FailedCommand] = []
+    for code, line, command, after in zip(*(iter(found),) * 4, strict=True):
+        words = (part.decode("utf-8", "replace") for part in (command, printed[-_PRINTED_KEPT:]))
+        failed.append(FailedCommand(int(line), int(code), *words))
+        printed = after
+    return news.sub(b"", stderr), tuple(failed[:_FAILURES_KEPT])
 
 
 # ── what it needs ───────────────────────────────────────────────────────────────────────

@@ -126,10 +126,15 @@ def graded(
     ("outcome", "failed", "status", "told"),
     [
         (printed("done\n"), (), "passed", ""),
-        (printed(code=3), (FailedCommand(7, 3, "docker rm x"),), "failed", "Line 7|docker rm x|exit code 3"),
+        (printed(code=3), (FailedCommand(7, 3, "docker rm x"),), "failed", "Line 7|docker rm x|failed: exit code 3"),
         (printed(code=1), (), "failed", "exit code 1"),
         (printed(code=2, stderr="unexpected end of file\n"), (), "failed", "exit code 2"),
-        (printed(), (FailedCommand(2, 1, "docker tag a b"),), "passed", "Line 2|docker tag a b|exit code 1"),
+        (
+            printed(),
+            (FailedCommand(2, 1, "docker tag a b"),),
+            "passed",
+            "Line 2|docker tag a b|failed: exit code 1|went on",
+        ),
         (RunOutcome(TimedOut(30)), (), "failed", "timed out"),
         (RunOutcome(OutputLimit(2**20)), (), "failed", "output limit"),
     ],
