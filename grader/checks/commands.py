@@ -29,7 +29,7 @@ from grader.checks.base import (
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
-from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, said, unreadable_line
+from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, printed_lines, said, unreadable_line
 from grader.course.registry import Check, ImageName, Name, reason
 from grader.dockerfile.image_names import is_allowed, is_called, normalised, split_reference
 from grader.models import (
@@ -38,6 +38,7 @@ from grader.models import (
     EngineRequest,
     EngineState,
     Exited,
+    FailedCommand,
     Finding,
     ImageConfig,
     ImageSeen,
@@ -45,6 +46,7 @@ from grader.models import (
     ScriptSeen,
 )
 
+NO_COMMANDS = reason("S105", "no_commands", "commands.sh has no docker command in it.")
 SCRIPT_STOPPED = reason("S104", "script_stopped", "commands.sh did not come to its end.")
 IMAGE_MISSING = reason("S201", "image_missing", "There is no image of that name.")
 OTHER_FOLDER = reason("S202", "other_folder", "The image was not built from this folder.")
@@ -92,24 +94,28 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     if stopped is not None:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
         return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
-    content = context.files.content(_FILE) or b""
-    unreadable = unreadable_line(_FILE, seen.outcome.stderr) if exit_code(seen.outcome) else None
-    odd = oddity(content, _FILE, seen.failed, unreadable) or Oddity(SCRIPT_FAILED, "")
-    what = " ".join([*_what_failed(seen, odd, unreadable), *([odd.message] if odd.message else [])])
+    content, code = context.files.content(_FILE) or b"", exit_code(seen.outcome)
+    failed = (*seen.failed, *(unreadable_line(content, _FILE, seen.outcome.stderr) if code else ()))
+    odd = oddity(content, _FILE, failed) or Oddity(SCRIPT_FAILED, "")
+    what = " ".join(_what_failed(seen, odd, failed))
     expected = "every command works; exit code 0"
-    if exit_code(seen.outcome) == 0:
+    if code == 0 and not seen.requests:
+        message = f"{_FILE} asked Docker for nothing: write the docker commands into it, one a line."
+        return judged((NO_COMMANDS, message), expected=expected, actual="no docker command", file=_FILE)
+    if code == 0:
         notes = [f"{what} (The script went on, and ended well.)"] if what else []
         notes += [_WINDOWS] if b"\r\n" in content else []
         return judged(RIGHT, " ".join([NOTE, *notes]) if notes else "", expected=expected, file=_FILE)
-    printed = _without_progress(seen.outcome.stderr)
+    told = "\n".join(printed_lines(failed[0])).encode() if failed else b""
+    printed = _without_progress(told or seen.outcome.stderr)
     return judged(
-        (odd.reason, what or f"{_FILE} ended with exit code {exit_code(seen.outcome)}."),
+        (odd.reason, what or f"{_FILE} ended with exit code {code}."),
         expected=expected,
         actual=excerpt(replace(seen.outcome, stdout=b"" if printed.strip() else seen.outcome.stdout, stderr=printed)),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
-        line=odd.line or (seen.failed[0].line if seen.failed else unreadable),
+        line=odd.line or (failed[0].line if failed else None),
     )
 
 
@@ -139,18 +145,17 @@ _BUILT_WELL = re.compile(
 _PROGRESS = re.compile(rb"\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
 
 
-def _what_failed(seen: ScriptSeen, odd: Oddity, unreadable: int | None) -> Iterator[str]:
-    """The commands that failed on the way, also if the script threw their messages away, and what was refused."""
-    if unreadable:
-        yield f"The shell does not understand line {unreadable}, and stopped there."
-    first = next(iter(seen.failed), None)
-    if first:
-        why = said(first) if odd.reason == SCRIPT_FAILED else ""
-        yield f"Line {first.line} (`{first.command}`) failed: {why.rstrip('.') or f'exit code {first.code}'}."
-    if more := sorted({one.line for one in seen.failed[1:]} - {one.line for one in seen.failed[:1]}):
+def _what_failed(seen: ScriptSeen, odd: Oddity, failed: Sequence[FailedCommand]) -> Iterator[str]:
+    """The commands that failed on the way, why as far as it is known, and what was refused."""
+    for first in failed[:1]:
+        why = "" if odd.message or odd.reason != SCRIPT_FAILED else said(first) or f"exit code {first.code}"
+        yield f"Line {first.line} (`{first.command}`) failed{f': {why}'.rstrip(':.? ')}."
+    if odd.message:
+        yield odd.message
+    elif not failed:
+        yield from (f"Refused: {one.rstrip('.')}." for one in seen.refused[:_SHOWN_FAILED])
+    if more := sorted({one.line for one in failed[1:]} - {one.line for one in failed[:1]}):
         yield f"Line{'s' * (len(more) > 1)} {' and '.join(map(str, more[:_SHOWN_FAILED]))} failed too."
-    told = first.printed if first else ""
-    yield from (f"Refused: {one.rstrip('.')}." for one in seen.refused[:_SHOWN_FAILED] if one not in told)
 
 
 _SHOWN_FAILED = 3
@@ -198,6 +203,7 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
         actual=f"images named {name}*: {', '.join(names) or 'none'}",
         reproduce=reproduce,
         file=_file(seen),
+        line=next((one.line for one in seen.failed if image is None), None),
     )
 
 
@@ -207,8 +213,14 @@ def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
     return (
         f"There is no image {check.image} {where}."
         + (f" There is: {', '.join(names)}." if names else "")
+        + (" - and _, small and capital letters are not the same." if _spelt(check.image) in map(_spelt, names) else "")
         + (f" {_FILE} removed an image; was it this one?" if removed else "")
+        + "".join(f" Line {one.line} (`{one.command}`) failed; that may be why." for one in seen.failed[:1])
     )
+
+
+def _spelt(name: str) -> str:
+    return re.sub(r"[\W_]", "", name).lower()
 
 
 def _our_names(state: EngineState, context: CheckContext) -> list[str]:

@@ -22,6 +22,7 @@ from grader.checks.base import (
     write_file,
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
+from grader.checks.compose_text import Mistake, compose_mistake
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
 from grader.course.registry import Check, Name, reason
@@ -58,55 +59,58 @@ def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenera
         near = next((file.path for file in context.files.files if _NEARLY.match(file.path)), "")
         also = f", but there is one named {near}" if near else ""
         return judged(
-            (FILE_MISSING, f"The exercise's folder has no {_NAME}{also}."),
+            (FILE_MISSING, f"The exercise's folder has no {_NAME}{also}. {_BEGIN}"),
             expected=_NAME,
             actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
-            reproduce=f"ls {_NAME}",
+            reproduce="docker compose config",
         )
     seen = yield from compose()
     accepted = seen.config.ended == _EXITED_WELL and bool(_configuration(seen).get("services"))
-    tab = None if accepted else _tab(context.files.content(name) or b"")
+    ended = not accepted and isinstance(seen.config.ended, Exited)
+    mistake = compose_mistake(context.files.content(name) or b"") if ended else None
     return judged(
-        RIGHT if accepted else _not_accepted(name, seen.config, tab),
+        RIGHT if accepted else _not_accepted(name, seen.config, mistake),
         expected="`docker compose config` shows the services and exits 0",
         actual=excerpt(replace(seen.config, stdout=b"")),
         reproduce="docker compose config",
         file=name,
-        line=tab,
+        line=mistake.line if mistake else None,
     )
 
 
+_BEGIN = (
+    "It begins with the line `services:`; below it, each two spaces further in, come the name of your service, and "
+    "then its keys `build:` and `volumes:`."
+)
 _NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
 """A name that is nearly one that Compose looks for."""
 
 
-def _tab(content: bytes) -> int | None:
-    """The first line that is indented with a tab, from 1: Compose only says that a token cannot start there."""
-    found = (number for number, line in enumerate(content.splitlines(), 1) if re.match(rb" *\t\s*\S", line))
-    return next(found, None)
-
-
-def _not_accepted(name: str, config: RunOutcome, tab: int | None) -> Problem:
+def _not_accepted(name: str, config: RunOutcome, mistake: Mistake | None) -> Problem:
+    reason = NOT_MOUNTED if b"undefined volume" in config.stderr else COMPOSE_INVALID
+    if mistake:
+        return reason, f"Compose does not accept {name}. Line {mistake.line}: {mistake.message}"
     silent = "it has no services."
     if isinstance(config.ended, TimedOut):
         silent = f"it was still reading it after {config.ended.seconds:g} seconds."
-    message = f"Compose does not accept {name}: {_error(config) or silent}"
-    if tab:
-        message = f"{message.rstrip('.')}. Line {tab} is indented with a tab; YAML takes only spaces for that."
-    return NOT_MOUNTED if b"undefined volume" in config.stderr else COMPOSE_INVALID, message
+    return reason, f"Compose does not accept {name}: {_error(config) or silent}"
 
 
 @dataclass(frozen=True, slots=True)
 class _Service:
     """A service of the normalised configuration.
 
-    `builds` is its build context, `mounted` the file's path in the folder; both "" for none.
+    `builds` is its build context, `mounted` the file's path in the folder, `target` that in the container; each "" for
+    none. `volumes` are all its mounts, for people. `command` says whether it replaces the image's own.
     """
 
     name: str
     builds: str
     mounted: str
+    target: str
+    volumes: str
     profiles: tuple[str, ...]
+    command: bool
 
     @property
     def builds_here(self) -> bool:
@@ -132,7 +136,7 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
         RIGHT if right else _lacking(services, check.file),
         expected=f"a service with `build` for this folder and a mount of ./{check.file}",
         actual="\n".join(
-            f"{one.name}: builds {one.builds or 'nothing'}; mounts {one.mounted or 'no such file'}" for one in services
+            f"{one.name}: builds {one.builds or 'nothing'}; mounts {one.volumes or 'nothing'}" for one in services
         ),
         reproduce="docker compose config",
         file=compose_file(context.files),
@@ -142,10 +146,13 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
 def _lacking(services: Sequence[_Service], file: str) -> Problem:
     here = [service.name for service in services if service.builds_here]
     if not here:
-        return NOT_BUILT_HERE, "No service has a `build` that names this folder."
+        found = "".join(f" {one.name} builds from {one.builds}." for one in services if one.builds)
+        return NOT_BUILT_HERE, f"No service has a `build` that names this folder (`build: .`).{found}"
     elsewhere = [service.name for service in services if service.mounted]
     also = f" The service {elsewhere[0]} does, but it is not built from this folder." if elsewhere else ""
-    return NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}.{also}"
+    mounts = next(service.volumes for service in services if service.builds_here)
+    instead = f"; it mounts {mounts}" if mounts else f": it has no `volumes:` with ./{file}"
+    return NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}{instead}.{also}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +174,7 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
     expected = case.expected("average")
     findings = [
         judged(
-            _printed(service, seen, expected),
+            _printed(service, seen, expected, wanted),
             f"The service {service.service} printed the right line.",
             actual=excerpt(RunOutcome(Exited(service.code), service.stdout, service.stderr)),
             ended=f"exited {service.code}" if service.status == "exited" else service.status,
@@ -203,25 +210,38 @@ def _no_container(seen: ComposeSeen, wanted: Sequence[_Service]) -> Finding:
     return judged((SERVICE_NOT_STARTED, message), actual="no container of that service")
 
 
-def _printed(service: ServiceSeen, seen: ComposeSeen, expected: float) -> Problem:
-    number = predicted(service.stdout)
-    if service.restarts or service.status == "restarting":
-        message = f"The container of {service.service} is started again whenever it ends (`restart`), without end."
+def _not_ended(ran: ServiceSeen, seen: ComposeSeen, service: _Service) -> Problem:
+    """Why a container did not run to its end."""
+    if ran.restarts or ran.status == "restarting":
+        message = f"The container of {ran.service} is started again whenever it ends (`restart`), without end."
         return RESTARTED, message
-    if service.status != "exited":
-        message = f"The container of {service.service} was still {service.status} after {seen.seconds:.0f} seconds."
-        return TIMED_OUT if service.status == "running" else SERVICE_NOT_STARTED, message
+    why = _error(seen.up) if seen.up else ""
+    if "not a directory" in why:
+        message = f"{service.target} cannot be mounted: at that path the image has a folder, and a file is no folder."
+        return MOUNTED_ELSEWHERE, message
+    if ran.status == "created":
+        return SERVICE_NOT_STARTED, f"The container of {ran.service} was created and could not be started: {why}"
+    message = f"The container of {ran.service} was still {ran.status} after {seen.seconds:.0f} seconds."
+    return TIMED_OUT if ran.status == "running" else SERVICE_NOT_STARTED, message
+
+
+def _printed(ran: ServiceSeen, seen: ComposeSeen, expected: float, wanted: Sequence[_Service]) -> Problem:
+    number, service = predicted(ran.stdout), next(one for one in wanted if one.name == ran.service)
+    if ran.restarts or ran.status != "exited":
+        return _not_ended(ran, seen, service)
     if number is None:
-        last = next((line.strip() for line in reversed(lines(service.stderr)) if line.strip()), "")
-        why = f" Its last message is: {last}" if last else ""
-        message = f"The service {service.service} printed no prediction line; its exit code is {service.code}.{why}"
-        missing = last.startswith(("FileNotFoundError", "NotADirectoryError", "IsADirectoryError"))
-        return MOUNTED_ELSEWHERE if missing else NO_LINE, message
+        last = next((line.strip() for line in reversed(lines(ran.stderr)) if line.strip()), "")
+        why = f" Its last message is: {last.rstrip('.')}." if last else ""
+        message = f"The service {ran.service} printed no prediction line; its exit code is {ran.code}.{why}"
+        if last.startswith(("FileNotFoundError", "NotADirectoryError", "IsADirectoryError")):
+            return MOUNTED_ELSEWHERE, f"{message} In the container, the file is {service.target}."
+        instead = " The Compose file has a `command` or `entrypoint`, which replaces the image's own."
+        return NO_LINE, message + (instead if service.command else "")
     if not agrees(number, expected):
         message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
         return WRONG_NUMBER, message
-    if service.code:
-        return EXIT_CODE, f"The prediction of {service.service} is right, but the exit code is {service.code}, not 0."
+    if ran.code:
+        return EXIT_CODE, f"The prediction of {ran.service} is right, but the exit code is {ran.code}, not 0."
     return RIGHT
 
 
@@ -285,29 +305,44 @@ def _services(seen: ComposeSeen, context: CheckContext, file: str) -> list[_Serv
         _Service(
             name=name,
             builds=str((details.get("build") or {}).get("context", "")),
-            mounted=next(iter(_mounted(details, top, context, file)), ""),
+            mounted=mounted,
+            target=target,
+            volumes=", ".join(
+                f"{one.get('source') or 'a volume'} at {one.get('target')}" for one in details.get("volumes") or ()
+            ),
             profiles=tuple(details.get("profiles") or ()),
+            command=bool(details.get("command") or details.get("entrypoint")),
         )
         for name, details in sorted((top.get("services") or {}).items())
+        for mounted, target in [next(iter(_mounted(details, top, context, file)), ("", ""))]
     ]
 
 
-def _mounted(details: Mapping[str, Any], top: Mapping[str, Any], context: CheckContext, file: str) -> Iterable[str]:
-    """The paths of the file in the folder, for each mount of it or of the folder that it is in.
+def _mount_shown(volume: Mapping[str, Any]) -> str:
+    return f"{volume.get('source') or 'a volume'} at {volume.get('target')}"
+
+
+def _mounted(
+    details: Mapping[str, Any], top: Mapping[str, Any], context: CheckContext, file: str
+) -> Iterable[tuple[str, str]]:
+    """The file's path in the folder and in the container, for each mount of it or of the folder that it is in.
 
     Compose mounts the configs and secrets of a service, too, if they are files.
     """
-    sources = [volume.get("source") for volume in details.get("volumes") or () if volume.get("type") == "bind"]
+    volumes = details.get("volumes") or ()
+    mounts = [(one.get("source"), one.get("target")) for one in volumes if one.get("type") == "bind"]
     for kind in ("configs", "secrets"):
         declared = top.get(kind) or {}
-        sources += [(declared.get(used.get("source")) or {}).get("file") for used in details.get(kind) or ()]
-    for source in (posixpath.normpath(str(source or "/")) for source in sources):
+        used = details.get(kind) or ()
+        mounts += [((declared.get(one.get("source")) or {}).get("file"), one.get("target")) for one in used]
+    for path, target in mounts:
+        source = posixpath.normpath(str(path or "/"))
         if source.startswith(("/", "..")):
             continue
         if posixpath.basename(source) == file:
-            yield source
+            yield source, str(target)
         elif source == "." or context.files.content(f"{source}/{file}") is not None:
-            yield posixpath.normpath(f"{source}/{file}")
+            yield posixpath.normpath(f"{source}/{file}"), f"{target}/{file}"
 
 
 def _error(outcome: RunOutcome) -> str:

@@ -29,20 +29,17 @@ class Oddity:
     line: int | None = None
 
 
-def oddity(content: bytes, name: str, failed: Sequence[FailedCommand], unreadable: int | None = None) -> Oddity | None:
-    """The first known reason, seen in the text or in what docker printed, why commands failed, or the shell stopped.
-
-    `unreadable` is the line that the shell could not read.
-    """
+def oddity(content: bytes, name: str, failed: Sequence[FailedCommand]) -> Oddity | None:
+    """The first known reason why commands failed, seen in the text of the script, or in what docker printed."""
     for mark, problem in _UNREADABLE.items():
         if content.startswith(mark):
             return Oddity(SCRIPT_FAILED, f"{name} {problem}", 1)
     fence = re.search(rb"^[ \t]*```", content, re.MULTILINE)
-    if fence and (failed or unreadable):
+    if fence and failed:
         number = content.count(b"\n", 0, fence.start()) + 1
         return Oddity(SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
     lines = content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
-    suspects = (_in_line(text, number) for number, text in _suspects(lines, failed, unreadable))
+    suspects = (_in_line(text, number) for number, text in _suspects(lines, failed))
     return next(filter(None, suspects), None) or (_in_words(failed[0]) if failed else None)
 
 
@@ -54,11 +51,15 @@ _UNREADABLE = {
 }
 
 
-def unreadable_line(name: str, stderr: bytes) -> int | None:
-    """The line of the file `name` in which bash found a syntax error, which stops it; by bash's own words."""
-    error = rb"(?m)^%b: line (\d{1,6}): (?:syntax error|unexpected EOF)" % re.escape(name.encode())
+def unreadable_line(content: bytes, name: str, stderr: bytes) -> tuple[FailedCommand, ...]:
+    """The line of the file `name` at which bash stopped for an error of syntax, if it did; by bash's own words."""
+    error = rb"(?m)^%b: line (\d{1,6}): ((?:syntax error|unexpected EOF).*)" % re.escape(name.encode())
     found = re.search(error, stderr)
-    return int(found[1]) if found else None
+    if not found:
+        return ()
+    lines = content.decode("utf-8", "replace").splitlines() or [""]
+    number = min(int(found[1]), len(lines))
+    return (FailedCommand(number, 2, lines[number - 1], found[2].decode("utf-8", "replace")),)
 
 
 def near_names(paths: Iterable[str], name: str) -> list[str]:
@@ -71,9 +72,7 @@ def near_names(paths: Iterable[str], name: str) -> list[str]:
 # ── what stands in a line ───────────────────────────────────────────────────────────────
 
 
-def _suspects(
-    lines: Sequence[str], failed: Sequence[FailedCommand], unreadable: int | None
-) -> Iterable[tuple[int, str]]:
+def _suspects(lines: Sequence[str], failed: Sequence[FailedCommand]) -> Iterable[tuple[int, str]]:
     """Lines of what failed, with their numbers; for a command that was continued, and may be the rest of one, all."""
     for one in failed:
         if one.line > len(lines) or one.command.split()[:1] != lines[one.line - 1].split()[:1]:
@@ -84,8 +83,6 @@ def _suspects(
         while number < len(lines) and lines[number - 1].rstrip().endswith("\\"):
             number += 1
             yield number, lines[number - 1]
-    if unreadable and unreadable <= len(lines):
-        yield unreadable, lines[unreadable - 1]
 
 
 def _in_line(text: str, number: int) -> Oddity | None:
@@ -121,24 +118,27 @@ _LOOKALIKE = (
 )
 _WINDOWS = "commands.sh is run by a Linux shell (bash), in which"
 _MISTAKES = {
-    _BROKEN.pattern: "After the backslash at the end of line {line} there is a blank, so the command is not continued "
-    "in the next line: the backslash has to be the very last character.",
-    r"<[A-Za-z][\w -]{0,40}>": "In line {line}, {found} stands for a name or an ID that you have to put there; a shell "
-    "takes < and > for files to read and write.",
-    r"^\s*(?:\d+[.)]|[-*\u2022])(?=\s+(?:sudo\s+)?docker\b)": "Line {line} begins with {found}, as in a list; a shell "
-    "takes that for a program.",
-    "(?:^|\\s)[\u2013\u2014\u2212][\\w\u2013\u2014\u2212-]+": f"Line {{line}} has a long dash where a hyphen (-) has "
+    _BROKEN.pattern: "After the backslash at the end of line {line} there is a blank, so the command is not "
+    "continued in the next line: the backslash has to be the very last character.",
+    r"<[A-Za-z][\w -]{0,40}>": "In line {line}, {found} stands for a name or an ID that you have to put there; a "
+    "shell takes < and > for files to read and write.",
+    r"^\s*(?:\d+[.)]|[-*\u2022])(?=\s+(?:sudo\s+)?docker\b)": "Line {line} begins with {found}, as in a list; a "
+    "shell takes that for a program.",
+    "(?:^|\\s)[\u2013\u2014\u2212][\\w\u2013\u2014\u2212-]+": "Line {line} has a long dash where a hyphen (-) has "
     f"to be: `{{found}}`. {_LOOKALIKE}",
-    "[\u2018\u2019\u201c\u201d\u201e]": f"Line {{line}} has curly quotes where the shell needs straight ones. "
+    "[\u2018\u2019\u201c\u201d\u201e]": "Line {line} has curly quotes where the shell needs straight ones. "
     f"{_LOOKALIKE}",
     "[\u00a0\u2007\u202f]": "Line {line} has a blank that is not the one of the keyboard (a non-breaking space). "
     f"{_LOOKALIKE}",
     "[\u200b\u200c\u200d\u2060\ufeff]": f"Line {{line}} has an invisible character. {_LOOKALIKE}",
+    r"\$\{?pwd\b\}?": "`{found}` in small letters is an empty variable: the folder you are in is $PWD.",
+    r"\$\(\s*docker (?:ps|container ls)\b(?![^)]*(?: -\w*q|quiet))[^)]*\)": "`{found}` puts a whole table there, "
+    "heading and all: with -q, docker ps prints the IDs and nothing else.",
     r"(?i)%cd%|%[a-z]{2,20}%": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} the folder you are in is $PWD.",
-    r"(?i)\b(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_": f"`{{found}}` is of PowerShell. "
+    r"(?i)\b(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_": "`{found}` is of PowerShell. "
     f"{_WINDOWS} $( … ) puts what one command prints into another one.",
-    r"\bFOR\s+/F\b|^\s*(?:rem|@echo|cls|dir)\b": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} it is not "
-    "known.",
+    r"\bFOR\s+/F\b|^\s*(?:rem|@echo|cls|dir)\b": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} nothing is "
+    "called so.",
     r"\bwinpty\b": f"`{{found}}` is of Git Bash on Windows. {_WINDOWS} docker is typed without it.",
 }
 """What a line shows, and what to say of it."""
@@ -147,69 +147,83 @@ _MISTAKES = {
 # ── what docker or the shell printed ────────────────────────────────────────────────────
 
 
+def printed_lines(failed: FailedCommand) -> list[str]:
+    """What a command that failed printed on standard error, without the help that docker adds to its errors."""
+    told = re.split(r"^Usage: ", failed.printed, maxsplit=1, flags=re.MULTILINE)[0] or failed.printed
+    return [line.strip() for line in told.splitlines() if line.strip() and not _HELP.match(line)]
+
+
 def said(failed: FailedCommand) -> str:
-    """The line that says why a command failed, of what it printed last, without who says it; "" if there is none."""
-    lines = [line.strip() for line in failed.printed.splitlines() if line.strip() and not _HELP.match(line)]
-    telling = [line for line in lines if _TELLS.search(line)]
-    found = (telling or lines)[-1:] or [""]
-    return _WHO.sub("", found[0])
+    """The line that says why a command failed, without who says it; "" if it printed nothing."""
+    lines = printed_lines(failed)
+    telling = [line for line in lines if _TELLS.search(line)] or lines or [""]
+    return _WHO.sub("", telling[-1])
 
 
-_HELP = re.compile(
-    r"(?i)\s*(?:usage: |run 'docker|see 'docker|for more help|aliases:|--|-\w, )|^[A-Z][a-z ]+$|.{0,9}WARN"
-)
+_HELP = re.compile(r"(?i)\s*(?:run 'docker|see 'docker|for more help|-\w, |--\w)|.{0,30}\bWARN")
 _TELLS = re.compile(r"(?i)error|invalid|requires|unknown|not found|no such|denied|cannot|unable|conflict|not a docker")
-_WHO = re.compile(r"(?:commands\.sh: line \d+: |docker: |Error response from daemon: |Error: )+")
+_WHO = re.compile(r"(?:commands\.sh: line \d+: |docker: |Error response from daemon: |Error: |ERROR: )+")
 
 
 def _in_words(failed: FailedCommand) -> Oddity | None:
     """What a message of docker or the shell means, and what to do."""
-    text = f"{failed.command}\n{failed.printed}"
+    command = re.match(r"(?:sudo )?docker (?P<command>[a-z]\w*)", failed.command)
+    if command and command["command"] not in _COMMANDS.split():
+        message = f"docker has no command `{command['command']}`{_near(command['command'], _COMMANDS)}"
+        return Oddity(SCRIPT_FAILED, message, failed.line)
+    text = "\n".join([failed.command, *printed_lines(failed)])
     for pattern, sentence in _MEANINGS.items():
         if found := re.search(pattern, text, re.IGNORECASE | re.MULTILINE):
-            known = {name: value for name, value in found.groupdict().items() if value}
-            word = known.get("word", "")
-            known["near"] = _near(word, known)
-            return Oddity(SCRIPT_FAILED, sentence.format_map({"word": "", "sub": "", **known}), failed.line)
+            word = found.groupdict().get("word", "")
+            near = _near(word, _OPTIONS if word.startswith("-") else _PROGRAMS)
+            return Oddity(SCRIPT_FAILED, sentence.format(word=word, near=near), failed.line)
     return None
 
 
-def _near(word: str, known: dict[str, str]) -> str:
-    """The known word that this one is nearest to, as the end of a sentence."""
-    words = _COMMANDS if "command" in known else _OPTIONS if "option" in known else _PROGRAMS
-    near = get_close_matches(word.lstrip("-"), words.split(), 1, 0.6)
-    return f": did you mean `{'--' if 'option' in known else ''}{near[0]}`?" if near else "."
+def _near(word: str, known: str) -> str:
+    """The end of a sentence: the known word that this one is nearest to, if there is one."""
+    near = get_close_matches(word, known.split(), 1, 0.6)
+    return f": did you mean `{near[0]}`?" if near else "."
 
 
 _PROGRAMS = "docker docker-compose sudo echo sleep grep xargs python3 bash cat set"
 _COMMANDS = (
     "build run ps images image container tag rm rmi stop start exec logs kill inspect create pull push compose system "
-    "volume network login version info wait"
+    "volume network login logout version info wait help attach builder buildx commit config context cp diff events "
+    "export history import load manifest node pause plugin port rename restart save search secret service stack stats "
+    "swarm top trust unpause update"
 )
 _OPTIONS = (
-    "rm tag file name detach volume env all quiet force filter format interactive tty entrypoint workdir no-cache "
-    "build-arg publish mount platform pull user target"
+    "--rm --tag --file --name --detach --volume --env --all --quiet --force --filter --format --interactive --tty "
+    "--entrypoint --workdir --no-cache --build-arg --publish --mount --platform --pull --user --target"
 )
 _MEANINGS = {
     r"must be lowercase": "The name of an image has small letters only; its tag, after the colon, may have others.",
+    r"\s(?P<word>-(?:tag|file|rm|name|volume|all|force))\b": "`{word}` is read as short options, one for each "
+    "letter: the name of a long one comes after two hyphens, -{word}.",
+    r"^docker.* build .*\s\.\n(?:.*\n)*.*requires (?:exactly )?1 argument": "docker build takes one folder, at its "
+    "end, and there is another word that belongs to no option: names have no blank in them.",
     r"docker (?:\w+ )?build\"? requires (?:exactly )?1 argument": "The last word of docker build is the folder that "
     "it builds from, and it is missing: a dot stands for this one, as in `docker build -t sales-predictor .`.",
+    r"context must be a directory": "The last word of docker build is the folder that it builds from, not the "
+    "Dockerfile in it: a dot stands for the one you are in.",
     r"path \"(?P<word>[^\"]*)\" not found": "The last word of docker build is the folder that it builds from, and "
     "there is no folder `{word}`: a dot stands for the one you are in.",
-    r"(?:open|cannot locate|read).{0,80}Dockerfile": "There is no Dockerfile there: it is looked for in the folder "
-    "that docker build is given, or where -f says.",
-    r"(?P<option>unknown) (?:shorthand )?flag: (?:'\w' in )?(?P<word>-+[\w-]+)": "There is no option `{word}`{near} "
-    "Short options have one hyphen, long ones two.",
-    r"'(?P<word>[^']+)' is not a docker (?P<command>command)": "docker has no command `{word}`{near}",
+    r"(?:open|cannot locate|read|symlinks in).{0,80}Dockerfile": "There is no Dockerfile there: it is looked for in "
+    "the folder that docker build is given, or where -f says.",
+    r"unknown (?:shorthand )?flag: (?:'\w' in )?(?P<word>-+[\w-]+)": "There is no option `{word}`{near} Short "
+    "options have one hyphen, long ones two.",
     r"unable to find image|no such image|pull access denied": "There is no such image at this point: was it built "
     "before this line, and under just this name?",
-    r"no such container: (?P<word>\S+)": "There is no container `{word}`: IDs and names differ from machine to "
-    "machine, and $( … ) takes every word of a list for a name unless it is of docker ps -q.",
+    r"no such container: sales-predictor\b": "`sales-predictor` is an image. docker run makes a container of it and "
+    "starts that; docker start, stop, logs and rm take the name or the ID of a container.",
+    r"no such container: (?P<word>\S+)": "There is no container `{word}` here: IDs and names are those of one "
+    "machine. docker ps -aq prints the IDs that there are.",
     r"name \"/?(?P<word>[^\"]+)\" is already in use": "A container called `{word}` is there already: remove it first "
     "(docker rm), choose another --name, or run with --rm.",
     r"cannot remove.{0,20}container": "A container that is running is not removed: stop it first (docker stop), or "
     "force it with docker rm -f.",
-    r"docker (?P<sub>[\w ]+?)\"? requires at least 1 argument": "docker {sub} was given no name. Either $( … ) "
+    r"docker (?P<word>[\w ]+?)\"? requires at least 1 argument": "docker {word} was given no name. Either $( … ) "
     "printed nothing, or names came through a pipe, where docker does not look: xargs makes arguments of them.",
     r"exec: \"(?P<word>-[^\"]*)\": executable file not found": "`{word}` stands after the image's name, where the "
     "container's own command begins: options of docker run come before the image's name.",
@@ -227,6 +241,9 @@ _MEANINGS = {
     r"is not a tty": "Nobody sits at a terminal while the script runs: leave out -t and -it.",
     r"cd: (?P<word>[^:]+): no such file": "The script starts in the exercise's own folder, so no cd is needed.",
     r"(?P<word>[^\s:]+): command not found": "The shell knows no program `{word}`{near}",
-    r"looking for matching [`'\"](?P<word>.)": "A quote ({word}) is opened and not closed again.",
+    r"looking for matching `(?P<word>.)'": "Quotes and brackets come in pairs: here, or in a line above, "
+    "the second half of one is missing, {word}.",
+    r"unexpected end of file": "The file ends in the middle of a command: the rest of it is missing.",
+    r"unexpected token `(?P<word>[^']+)'": "The shell does not expect `{word}` here: is something missing before it?",
 }
 """What docker, the shell or the command itself shows, and what to say of it; the first that fits counts."""

@@ -27,7 +27,7 @@ trap 'printf "@MARK@ %d %d %s\\n" "$?" "$LINENO" "${BASH_COMMAND%%$'"'\\n'"'*}" 
 """
 """What bash reads before a script: to say each command that fails. For feedback only, since a script can undo it."""
 _FAILURES_KEPT = 20
-_PRINTED_KEPT = 800
+_PRINTED_KEPT = 8000
 """Bytes of what a failed command printed."""
 
 

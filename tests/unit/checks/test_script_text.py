@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.checks.script_text import near_names, oddity, unreadable_line
+from grader.checks.script_text import near_names, oddity, said, unreadable_line
 from grader.models import FailedCommand
 
 
@@ -46,7 +46,6 @@ def test_what_came_along_with_a_command_that_failed(text: str, line: int, code: 
 @pytest.mark.parametrize(
     ("text", "command"),
     [
-        ("docker biuld .\n", "docker biuld ."),
         ("docker rm x  # that\u2019s the one \u2013 from before\n", "docker rm x"),
         ("docker rm -f \\\n  x\n", "docker rm -f x"),
         ("false || docker rm x\n", "docker rm x"),
@@ -67,13 +66,84 @@ def test_a_file_that_no_shell_can_read_is_told_without_any_command() -> None:
     assert "UTF-16" in odd.message
 
 
-def test_a_syntax_error_has_a_line_and_what_stands_there_is_looked_at() -> None:
-    stderr = b"commands.sh: line 2: syntax error near unexpected token `('\n"
-    assert unreadable_line("commands.sh", stderr) == 2
-    assert unreadable_line("commands.sh", b"other.sh: line 2: syntax error\n") is None
-    odd = oddity(b"docker build .\n[+] Building 1.2s (8/8) FINISHED\n", "commands.sh", [], unreadable=2)
+@pytest.mark.parametrize(
+    ("text", "said", "line", "told"),
+    [
+        (
+            "docker build .\n[+] Building 1.2s (8/8)\n",
+            "line 2: syntax error near unexpected token `('",
+            2,
+            "Line 2 looks",
+        ),
+        ('docker ps\necho "x\n', "line 2: unexpected EOF while looking for matching `\"'", 2, 'is missing, "'),
+        ("docker ps |\n", "line 2: syntax error: unexpected end of file", 1, "the rest of it is missing"),
+        ("for x in a; docker ps; done\n", "line 1: syntax error near unexpected token `docker'", 1, "`docker` here"),
+    ],
+)
+def test_a_syntax_error_has_a_line_and_what_stands_there_is_looked_at(
+    text: str, said: str, line: int, told: str
+) -> None:
+    failed = unreadable_line(text.encode(), "commands.sh", f"commands.sh: {said}\n".encode())
+    odd = oddity(text.encode(), "commands.sh", failed)
     assert odd
-    assert (odd.reason, odd.line) == ("output_copied", 2)
+    assert (odd.line, told in odd.message) == (line, True)
+    assert unreadable_line(text.encode(), "commands.sh", f"other.sh: {said}\n".encode()) == ()
+
+
+DAEMON = "Error response from daemon: "
+
+
+@pytest.mark.parametrize(
+    ("command", "printed", "told"),
+    [
+        ("docker build -t Sales .", "invalid argument: repository name (Sales) must be lowercase", "small letters"),
+        ("docker build -t x", '"docker build" requires exactly 1 argument.\n\nUsage:  docker build', "a dot stands"),
+        ("docker build -t a b .", '"docker build" requires exactly 1 argument.', "no blank in them"),
+        ("docker build -tag x .", '"docker build" requires exactly 1 argument.', "two hyphens, --tag"),
+        ("docker build --tga x .", "unknown flag: --tga\nSee 'docker build --help'.", "did you mean `--tag`?"),
+        ("docker biuld -t x .", "unknown shorthand flag: 't' in -t\n\nUsage:  docker", "did you mean `build`?"),
+        ("docker build -t x Dockerfile", "unable to prepare context: context must be a directory: /x", "not the"),
+        ("docker build -t x app", 'unable to prepare context: path "app" not found', "no folder `app`"),
+        ("docker build -f d .", "unable to evaluate symlinks in Dockerfile path: lstat d", "where -f says"),
+        ("docker run x", "Unable to find image 'x:latest' locally\ndocker: there is none", "built before this line"),
+        ("docker rm web", f"{DAEMON}No such container: web", "no container `web` here"),
+        ("docker start sales-predictor", f"{DAEMON}No such container: sales-predictor", "is an image"),
+        ("docker run --name web x", f'{DAEMON}Conflict. The container name "/web" is already in use', "called `web`"),
+        ("docker rm x", f"{DAEMON}cannot remove container x: container is running: stop it", "docker rm -f"),
+        ("docker rm", '"docker rm" requires at least 1 argument.', "docker rm was given no name"),
+        ("docker run x --rm", f'{DAEMON}exec: "--rm": executable file not found in $PATH', "before the image's name"),
+        ("docker run x 100", f'{DAEMON}exec: "100": executable file not found in $PATH', "tried to execute `100`"),
+        ("docker run -v :/app x", "docker: invalid spec: :/app: empty section between colons", "in capital letters"),
+        ("docker run -v a/b:/x y", f'{DAEMON}"a/b" includes invalid characters for a local volume name', "$PWD/sales"),
+        ("docker run -v a b:/x y", f"{DAEMON}invalid reference format", "needs quotes"),
+        ("docker tag x", '"docker tag" requires exactly 2 arguments.', "takes two names"),
+        ("docker push x", f"{DAEMON}there is no registry", "leave the line out"),
+        ("docker run -it x", "the input device is not a TTY", "leave out -t"),
+        ("cd work", "commands.sh: line 1: cd: work: No such file or directory", "no cd is needed"),
+        ("Docker ps", "commands.sh: line 1: Docker: command not found", "did you mean `docker`?"),
+        ("docker rm $(docker ps -a)", f"{DAEMON}No such container: CONTAINER", "with -q"),
+        ("docker run -v $pwd:/app x", "docker: invalid", "$PWD"),
+        ("docker run -v %cd%:/app x", "docker: invalid", "command prompt"),
+        ("ForEach-Object { docker rm $_ }", "ForEach-Object: command not found", "`ForEach-Object` is of PowerShell"),
+    ],
+)  # fmt: skip
+def test_what_docker_says_is_explained(command: str, printed: str, told: str) -> None:
+    odd = oddity(command.encode(), "commands.sh", [FailedCommand(1, 1, command, printed)])
+    assert odd
+    assert told in odd.message
+
+
+@pytest.mark.parametrize(
+    ("printed", "why"),
+    [
+        ("Step 1/2 : RUN x\nERROR: boom\n", "boom"),
+        (f"docker: {DAEMON}no space left.\nSee 'docker run --help'.\n", "no space left."),
+        ("one\ntwo\n", "two"),
+        ("", ""),
+    ],
+)
+def test_what_is_not_known_is_told_as_docker_says_it(printed: str, why: str) -> None:
+    assert said(FailedCommand(1, 1, "docker x", printed)) == why
 
 
 @pytest.mark.parametrize(
