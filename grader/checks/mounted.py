@@ -228,7 +228,7 @@ def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: 
     found = [line for file in files for line in _lines_of(file)]
     wanted = f"{saving.case.expected(check.method):.10g}"
     if not files:
-        problem = FILE_NOT_WRITTEN, f"After the run there is no file {check.name} in the mounted folder {check.folder}."
+        problem = FILE_NOT_WRITTEN, _not_written(check, context)
     elif check.appends:
         problem = _appended(check, saving, found)
         before = "the first run's lines, and " if saving.earlier else ""
@@ -244,6 +244,14 @@ def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: 
         reproduce=reproduce,
         **place(saving.outcome, context),
     )
+
+
+def _not_written(check: SavesPrediction, context: CheckContext) -> str:
+    """That there is no file, and, where nothing that was handed in so much as names it, that this is still to do."""
+    word = check.name.strip("*").encode()
+    if not any(word in file.content for file in context.files.files):
+        return f"Your script does not write {check.name} yet: no file of the exercise names it."
+    return f"After the run there is no file {check.name} in the mounted folder {check.folder}."
 
 
 def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> Problem:

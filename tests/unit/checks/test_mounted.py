@@ -215,6 +215,23 @@ def test_what_is_wrong_with_a_file(exercise: str, name: str, content: Saves, tol
     assert told in verdict.message
 
 
+@pytest.mark.parametrize(
+    ("source", "told"),
+    [
+        (b"print()\n", "does not write prediction.txt yet"),
+        (b"open('prediction.txt', 'w')\n", "no file prediction.txt in"),
+    ],
+)
+def test_what_is_not_written_may_be_still_to_do(source: bytes, told: str) -> None:
+    report = graded(
+        "3.2.5",
+        image(),
+        saving("other.txt", lambda _, weeks: "x"),
+        **{"Dockerfile": b"FROM x\n", "sales_predictor.py": source},
+    )
+    assert told in check(report, "written").message
+
+
 def test_both_runs_on_one_folder_can_be_repeated() -> None:
     verdict = check(graded("3.2.5", image(), saving("prediction.txt", lambda before, _: before or "1\n")), "written")
     assert verdict.reproduce.endswith("\nls try-output\ncat try-output/prediction.txt")
