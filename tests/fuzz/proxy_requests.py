@@ -38,139 +38,52 @@ REQUESTS = [(head.split("\n"), body) for head, body in recorded_requests()]
 WITH_BODY = [one for one in REQUESTS if one[1]]
 
 
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
 # ── what is put in ──────────────────────────────────────────────────────────────────────
 
-KEY_TEXT = """\
+KEYS = _words("""\
 Privileged CapAdd Devices DeviceRequests DeviceCgroupRules PidMode IpcMode UTSMode UsernsMode CgroupnsMode
 NetworkMode SecurityOpt Sysctls Runtime VolumeDriver CgroupParent MaskedPaths ReadonlyPaths OomKillDisable
 OomScoreAdj StorageOpt Annotations Binds Mounts VolumesFrom Tmpfs LogConfig HostConfig NetworkingConfig
 EndpointsConfig DriverOpts DriverConfig VolumeOptions BindOptions Subpath Propagation Type Source Target Image
 Cmd Env OnBuild Volumes Labels Name Driver Options ConfigFrom ClusterVolumeSpec Detach Tty User Healthcheck
 IPAM PortBindings Links ExtraHosts Surprise __proto__
-"""
-KEYS = KEY_TEXT.split()
-VALUES: list[str] = [
-    *("true", "1", "0", "-1", '""', "null", "[]", "{}", '"host"', '"HOST"', '"container:x"', '"ns:/proc/1/ns/net"'),
-    *(
-        '["SYS_ADMIN"]',
-        '["seccomp=unconfined"]',
-        '["/:/host"]',
-        '["/submission/data:/data"]',
-        '["../x:/y"]',
-        '["v:/v"]',
-    ),
-    *('["/submission/a/../../etc:/x"]', '["grader-work-0:/x"]', '["/submission:/x:rshared"]', '{"host":{}}'),
-    '[{"Type":"bind","Source":"/etc","Target":"/x"}]',
-    '[{"Type":"volume","Source":"v","Target":"/x","VolumeOptions":{"Subpath":"../.."}}]',
-    '[{"Type":"volume","Source":"v","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local"}}}]',
-    '[{"Type":"bind","Source":"/submission/d","Target":"/x","BindOptions":{"CreateMountpoint":true}}]',
-    *("9" * 5000, "-9223372036854775809", "1e999", "1.0", "NaN", "-Infinity", "0x1", "01", "--1", "1" + "0" * 400),
-    *("[" * 5000 + "]" * 5000, "[" * 17 + "]" * 17, '{"a":' * 15 + "1" + "}" * 15, "[" + "1," * 600 + "1]"),
-    *(
-        '"\\ud800"',
-        '"\\u0000"',
-        '"\\u0048ost"',
-        '"' + "x" * 40_000 + '"',
-        '"\x01"',
-        '"\N{SNAKE}"',
-        "'x'",
-        "/**/1",
-        "",
-        " ",
-    ),
-    '{"max-size":"1","path":"/etc/x"}',
-    '{"Type":"syslog","Config":{"syslog-address":"tcp://192.0.2.1"}}',
+""")
+VALUES = [
+    *_words(r"""true 1 0 -1 "" null [] {} "host" "HOST" "container:x" "ns:/proc/1/ns/net" ["SYS_ADMIN"]
+    ["seccomp=unconfined"]
+    ["/:/host"] ["/submission/data:/data"] ["../x:/y"] ["v:/v"] ["/submission/a/../../etc:/x"] ["grader-work-0:/x"]
+    ["/submission:/x:rshared"] {"host":{}} [{"Type":"bind","Source":"/etc","Target":"/x"}]
+    [{"Type":"volume","Source":"v","Target":"/x","VolumeOptions":{"Subpath":"../.."}}]
+    [{"Type":"volume","Source":"v","Target":"/x","VolumeOptions":{"DriverConfig":{"Name":"local"}}}]
+    [{"Type":"bind","Source":"/submission/d","Target":"/x","BindOptions":{"CreateMountpoint":true}}]
+    {"max-size":"1","path":"/etc/x"} {"Type":"syslog","Config":{"syslog-address":"tcp://192.0.2.1"}}
+    -9223372036854775809 1e999 1.0 NaN -Infinity 0x1 01 --1 "\ud800" "\u0000" "\u0048ost" 'x' /**/1"""),
+    *("9" * 5000, "1" + "0" * 400, "[" * 5000 + "]" * 5000, "[" * 17 + "]" * 17, '{"a":' * 15 + "1" + "}" * 15),
+    *("[" + "1," * 600 + "1]", '"' + "x" * 40_000 + '"', '"\x01"', '"\N{SNAKE}"', "", " "),
 ]
 HEADERS = [
-    *("Content-Length: 0", "Content-Length: 5", "content-length: 1_0", "Content-Length: +1", "Content-Length: 1, 1"),
-    *("Content-Length : 3", "Content-Length: \u0661", "Transfer-Encoding: chunked", "Transfer-Encoding: chunked, gzip"),
-    *("Transfer-Encoding:\tchunked", "transfer-encoding: CHUNKED", "Transfer-Encoding: identity", "TE: trailers"),
-    *(
-        "Connection: Upgrade",
-        "Connection: close, Upgrade",
-        "Connection: Content-Length",
-        "Upgrade: tcp",
-        "Upgrade: h2c",
-    ),
-    *("Upgrade: websocket", "Host: evil", "Host:", "Expect: 100-continue", "Trailer: X", "Content-Encoding: gzip"),
-    *("Content-Type: application/json", "Content-Type: text/plain", "Content-Type: application/x-tar", "X: a\r\n b"),
-    *(
-        "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA",
-        "X-Registry-Auth: e30=",
-        "X: a\nContent-Length: 3",
-        "X: a\rb",
-        " X: y",
-    ),
-    *("X-HTTP-Method-Override: DELETE", "X: \x00", "X: \xe4", "", "X-Docker-Expose-Session-Grpc-Method: /a.B/c"),
-    *("X-Docker-Expose-Session-Uuid: a b", "X: " + "y" * 70_000, "GET /info HTTP/1.1", "X-Docker-Expose-Session-X: 1"),
+    *"""Content-Length: 0|Content-Length: 5
+content-length: 1_0|Content-Length: +1|Content-Length: 1, 1|Content-Length : 3
+Transfer-Encoding: chunked|Transfer-Encoding: chunked, gzip|transfer-encoding: CHUNKED|Transfer-Encoding: identity
+TE: trailers|Connection: Upgrade|Connection: close, Upgrade|Connection: Content-Length|Upgrade: tcp|Upgrade: h2c
+Upgrade: websocket|Host: evil|Host:|Expect: 100-continue|Trailer: X|Content-Encoding: gzip|X-Registry-Auth: e30=
+Content-Type: application/json|Content-Type: text/plain|Content-Type: application/x-tar|GET /info HTTP/1.1| X: y
+X-HTTP-Method-Override: DELETE|HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA""".replace("\n", "|").split("|"),
+    *("Transfer-Encoding:\tchunked", "Content-Length: \u0661", "X: a\r\n b", "X: a\nContent-Length: 3", "X: a\rb"),
+    *("X: \x00", "X: \xe4", "", "X: " + "y" * 70_000),
 ]
 TARGETS = [
-    *(
-        "/v1.45",
-        "/v1.24",
-        "/v9.9",
-        "/v1.045",
-        "/v1.45/v1.45",
-        "//",
-        "/..",
-        "/./",
-        "/%2e%2e",
-        "%2f",
-        "%00",
-        "\\",
-        ";x=y",
-        "#x",
-    ),
-    *(
-        "?",
-        "&",
-        "=",
-        "?a=1",
-        "?fromImage=evil",
-        "&remote=http://x",
-        "?t=a&t=b",
-        "&networkmode=host",
-        "%0d%0aX:%20y",
-        "%zz",
-    ),
-    *(
-        "/containers/x/archive?path=/",
-        "/containers/x/export",
-        "/images/x/push",
-        "/images/load",
-        "/commit",
-        "/swarm/init",
-    ),
-    *(
-        "/images/create?fromImage=x",
-        "/auth",
-        "/grpc",
-        "/session",
-        "/build",
-        "/images/get",
-        "/x/json",
-        "/create",
-        "/exec",
-    ),
-    *(
-        "/networks/host/connect",
-        "/plugins/pull?remote=x",
-        "/containers/a..b/json",
-        "/a:b@c/json",
-        " ",
-        "\t",
-        "\x85",
-        "\u0130",
-    ),
-    *(
-        "&filters={}",
-        "&filters=%7B%22a%22%3A%7B%7D%7D",
-        "&filters=%5B%5D",
-        "&all=yes",
-        "&tail=-1",
-        "&t=1e9",
-        "http://x/info",
-    ),
+    *_words(r"""/v1.45 /v1.24 /v9.9 /v1.045 /v1.45/v1.45 // /.. /./ /%2e%2e %2f %00 \ ;x=y #x ? & = ?a=1 %zz
+    ?fromImage=evil
+    &remote=http://x ?t=a&t=b &networkmode=host %0d%0aX:%20y /containers/x/archive?path=/ /containers/x/export
+    /images/x/push /images/load /commit /swarm/init /images/create?fromImage=x /auth /grpc /session /build /images/get
+    /x/json /create /exec /networks/host/connect /plugins/pull?remote=x /containers/a..b/json /a:b@c/json &filters={}
+    &filters=%7B%22a%22%3A%7B%7D%7D &filters=%5B%5D &all=yes &tail=-1 &t=1e9 http://x/info"""),
+    *(" ", "\t", "\x85", "\u0130"),
 ]
 METHODS = ["GET", "POST", "HEAD", "DELETE", "PUT", "get", "CONNECT", "OPTIONS", "PRI", "G\u0415T", ""]
 WORDS = [*KEYS, *VALUES[:34], *HEADERS, *TARGETS]
@@ -255,12 +168,13 @@ def valued(draw: random.Random, pairs: Twins) -> None:
 
 
 DANGERS = [
-    *(("Privileged", "true"), ("CapAdd", '["SYS_ADMIN"]'), ("PidMode", '"host"'), ("IpcMode", '"host"')),
-    *(("UTSMode", '"host"'), ("UsernsMode", '"host"'), ("CgroupnsMode", '"host"'), ("NetworkMode", '"Host"')),
-    *(("Devices", '[{"PathOnHost":"/dev/sda"}]'), ("SecurityOpt", '["apparmor=unconfined"]'), ("Runtime", '"x"')),
-    *(("CgroupParent", '"/"'), ("Sysctls", '{"a":"b"}'), ("OomKillDisable", "true"), ("MaskedPaths", '["/x"]')),
-    *(("Binds", '["/etc:/x"]'), ("Binds", '["/submission/..:/x"]'), ("DriverOpts", '{"device":"/"}')),
-    *(("Options", '{"device":"/"}'), ("EndpointsConfig", '{"host":{}}'), ("NetworkMode", '"ns:/proc/1/ns/net"')),
+    one.split("=", 1)
+    for one in _words(r"""Privileged=true CapAdd=["SYS_ADMIN"] PidMode="host" IpcMode="host" UTSMode="host"
+    UsernsMode="host"
+    CgroupnsMode="host" NetworkMode="Host" NetworkMode="ns:/proc/1/ns/net" Devices=[{"PathOnHost":"/dev/sda"}]
+    SecurityOpt=["apparmor=unconfined"] Runtime="x" CgroupParent="/" Sysctls={"a":"b"} OomKillDisable=true
+    MaskedPaths=["/x"] Binds=["/etc:/x"] Binds=["/submission/..:/x"] DriverOpts={"device":"/"} Options={"device":"/"}
+    EndpointsConfig={"host":{}}""")
 ]
 
 

@@ -21,6 +21,10 @@ def create(settings: dict[str, Any]) -> None:
     ask("POST /v1.45/containers/create", json.dumps({"Image": "app"} | settings))
 
 
+def mount(kind: str, source: str | None, **more: object) -> dict[str, Any]:
+    return {"Mounts": [{"Type": kind, "Source": source, "Target": "/x", **more}]}
+
+
 HOST: dict[str, dict[str, Any]] = {
     "privileged": {"Privileged": True},
     "privileged as a number": {"Privileged": 1},
@@ -74,30 +78,17 @@ HOST: dict[str, dict[str, Any]] = {
     "relative target": {"Binds": ["/submission:x"]},
     "shared mount": {"Binds": ["/submission:/x:rshared"]},
     "name of ours": {"Binds": ["grader-work-0123456789ab:/x"]},
-    "mount outside": {"Mounts": [{"Type": "bind", "Source": "/etc", "Target": "/x"}]},
-    "mount without source": {"Mounts": [{"Type": "bind", "Target": "/x"}]},
-    "mount of another type": {"Mounts": [{"Type": "image", "Source": "app", "Target": "/x"}]},
-    "mount of a cluster": {"Mounts": [{"Type": "cluster", "Source": "x", "Target": "/x"}]},
-    "mount, type in capitals": {"Mounts": [{"Type": "BIND", "Source": "/etc", "Target": "/x"}]},
-    "mount, shared": {
-        "Mounts": [{"Type": "bind", "Source": "/submission", "Target": "/x", "BindOptions": {"Propagation": "shared"}}]
-    },
-    "driver of a mounted volume": {
-        "Mounts": [
-            {
-                "Type": "volume",
-                "Source": "x",
-                "Target": "/x",
-                "VolumeOptions": {
-                    "DriverConfig": {"Name": "local", "Options": {"type": "none", "o": "bind", "device": "/"}}
-                },
-            }
-        ]
-    },
-    "part of a volume": {
-        "Mounts": [{"Type": "volume", "Source": "x", "Target": "/x", "VolumeOptions": {"Subpath": "../.."}}]
-    },
-    "source of a tmpfs": {"Mounts": [{"Type": "tmpfs", "Source": "/etc", "Target": "/x"}]},
+    "mount outside": mount("bind", "/etc"),
+    "mount without source": mount("bind", None),
+    "mount of another type": mount("image", "app"),
+    "mount of a cluster": mount("cluster", "x"),
+    "mount, type in capitals": mount("BIND", "/etc"),
+    "mount, shared": mount("bind", "/submission", BindOptions={"Propagation": "shared"}),
+    "driver of a mounted volume": mount(
+        "volume", "x", VolumeOptions={"DriverConfig": {"Name": "local", "Options": {"o": "bind", "device": "/"}}}
+    ),
+    "part of a volume": mount("volume", "x", VolumeOptions={"Subpath": "../.."}),
+    "source of a tmpfs": mount("tmpfs", "/etc"),
 }
 
 
