@@ -58,7 +58,8 @@ class RunRequest:
     back after the run. `base` names a base image to run instead of the one that `build` makes.
     `entrypoint`, if given, replaces the image's (used to look around, never to prove what the image does).
     `existing_image` names an image that the student's commands left in the engine they worked in, to run there instead.
-    With `repeat` it is the same run a second time, to see whether it gives the same.
+    With `repeat` it is the same run a second time, to see whether it gives the same. `further` is one of an image that
+    was run before, which may be executed in a container that is there already: it can only confirm.
     """
 
     args: tuple[str, ...] = ()
@@ -71,6 +72,7 @@ class RunRequest:
     build: BuildRequest = BuildRequest()
     existing_image: str = ""
     repeat: bool = False
+    further: bool = False
     kind: Literal["run"] = "run"
 
 

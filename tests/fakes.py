@@ -20,6 +20,7 @@ class FakeEngine:
 
     on_build: Build = lambda _job: image()
     on_run: Run = predictor
+    on_exec: Callable[[RunRequest], RunOutcome | None] = lambda _request: None
     builds: list[BuildJob] = field(default_factory=list)
     runs: list[RunRequest] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
@@ -34,6 +35,9 @@ class FakeEngine:
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
         self.runs.append(request)
         return self.on_run(request)
+
+    def exec(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome | None:
+        return self.on_exec(request)
 
     def remove_image(self, image: str) -> None:
         self.removed.append(image)

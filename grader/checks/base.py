@@ -14,6 +14,7 @@ from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
+from grader.course.cases import draw_text
 from grader.course.models import Course, Exercise
 from grader.course.registry import AbsolutePath, Check, register_kind
 from grader.dockerfile.parser import Dockerfile
@@ -58,6 +59,7 @@ class NotAllowed(Exception):  # noqa: N818 - as above
 
 
 _AS_SUBMITTED = BuildRequest()
+_FEW = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,16 @@ class CheckContext:
             return None
         last = [one for one in parsed.instructions if one.stage == len(parsed.stages) - 1]
         return next((one.first_line for one in reversed(last) if one.keyword in keywords), None)
+
+    @property
+    def proving(self) -> frozenset[str]:
+        """The names of the cases that are run for real: the first one, and another one that is drawn.
+
+        All are, where that would leave one: the container of a single exec costs as much as its run.
+        """
+        first, *others = [case.name for case in self.cases]
+        drawn = int(draw_text(len(others), self.nonce)[:8], 16) % max(len(others), 1)
+        return frozenset([first, *others] if len(others) <= _FEW else [first, others[drawn]])
 
     def group(self, name: str) -> tuple[Case, ...]:
         """The cases that the spec calls `name`, in order."""
@@ -277,6 +289,22 @@ def given(check: Inputs, case: Case) -> str:
 
 
 # ── shell lines that a student can run ──────────────────────────────────────────────────
+
+
+def judged_run(
+    request: RunRequest, judge: Callable[[RunOutcome], Finding], *, further: bool
+) -> CheckGenerator[tuple[Finding, RunOutcome]]:
+    """What is found of a run, and its outcome. A `further` one may be an exec, which can only confirm.
+
+    What an exec fails is run: a verdict against a submission comes from a run as `docker run` makes it.
+    """
+    if further:
+        outcome = yield from run(replace(request, further=True))
+        finding = judge(outcome)
+        if finding.passed:
+            return finding, outcome
+    outcome = yield from run(request)
+    return judge(outcome), outcome
 
 
 def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ import shlex
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -26,6 +27,7 @@ from grader.checks.base import (
     first_right,
     given,
     judged,
+    judged_run,
     left,
     run,
     run_request,
@@ -113,8 +115,9 @@ def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[F
     for case in [case for name in check.cases for case in context.group(name)]:
         folders = (FolderMount(check.folder),) if check.folder else ()
         request = replace(run_request(check, case, *folders), existing_image=check.image)
-        outcome = yield from run(request)
-        finding = _prediction(check, context, _Ran(image, case, request, outcome))
+        judge = partial(_prediction, check, context, _Asked(image, case, request))
+        alone = not (request.files or folders or check.image)
+        finding, outcome = yield from judged_run(request, judge, further=alone and case.name not in context.proving)
         if finding.reason == WRONG_NUMBER:
             finding = yield from _repeated(finding, request, outcome)
         if not finding.passed:
@@ -187,7 +190,13 @@ def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
     """Run with these arguments, a line contains the word and the exit code is one asked for."""
     image = yield from built()
     request = RunRequest(args=check.arguments)
-    outcome = yield from run(request)
+    finding, _ = yield from judged_run(request, partial(_usage_found, check, context, image, request), further=True)
+    return finding
+
+
+def _usage_found(
+    check: Usage, context: CheckContext, image: Built, request: RunRequest, outcome: RunOutcome
+) -> Finding:
     reproduce = docker_run(request) + "; echo exit code $?"
     stopped = not_finished(image, request, outcome)
     if stopped is not None:
@@ -293,33 +302,32 @@ def _found(pattern: str, printed: list[str]) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class _Ran:
-    """One case carried out: on which image, with which request, and what was seen."""
+class _Asked:
+    """One case to be carried out: on which image, with which request."""
 
     image: Built
     case: Case
     request: RunRequest
-    outcome: RunOutcome
 
 
-def _prediction(check: Predicts, context: CheckContext, ran: _Ran) -> Finding:
-    reproduce = docker_run(ran.request)
+def _prediction(check: Predicts, context: CheckContext, asked: _Asked, outcome: RunOutcome) -> Finding:
+    reproduce = docker_run(asked.request)
     if check.image:
         reproduce = after_script(context, reproduce)
-    stopped = not_finished(ran.image, ran.request, ran.outcome)
+    stopped = not_finished(asked.image, asked.request, outcome)
     if stopped is not None:
         return replace(with_location(stopped, context), reproduce=reproduce)
-    reason, message = _problem(check, context, ran)
+    reason, message = _problem(check, context, asked, outcome)
     finding = judged(
         (reason, f"{check.image}: {message}" if check.image and message else message),
-        expected=LINE_FORM.replace("<number>", f"{ran.case.expected(check.method):.10g}"),
-        actual=excerpt(ran.outcome),
-        ended=ended(ran.outcome.ended),
+        expected=LINE_FORM.replace("<number>", f"{asked.case.expected(check.method):.10g}"),
+        actual=excerpt(outcome),
+        ended=ended(outcome.ended),
         reproduce=reproduce,
-        **Place(file="Dockerfile", line=None) if reason == SCRIPT_UNREADABLE else place(ran.outcome, context),
+        **Place(file="Dockerfile", line=None) if reason == SCRIPT_UNREADABLE else place(outcome, context),
     )
-    lost = _arguments_lost(context, ran.image, ran.request) if reason and check.arguments else None
-    return _about_the_command(finding, lost, context, ran.request) if lost else finding
+    lost = _arguments_lost(context, asked.image, asked.request) if reason and check.arguments else None
+    return _about_the_command(finding, lost, context, asked.request) if lost else finding
 
 
 def _about_the_command(finding: Finding, problem: Problem, context: CheckContext, request: RunRequest) -> Finding:
@@ -330,19 +338,19 @@ def _about_the_command(finding: Finding, problem: Problem, context: CheckContext
     return replace(finding, reason=reason, message=message, expected=expected, file="Dockerfile", line=line)
 
 
-def _problem(check: Predicts, context: CheckContext, ran: _Ran) -> Problem:
-    weeks = given(check, ran.case)
-    number, expected = predicted(ran.outcome.stdout), ran.case.expected(check.method)
+def _problem(check: Predicts, context: CheckContext, asked: _Asked, outcome: RunOutcome) -> Problem:
+    weeks = given(check, asked.case)
+    number, expected = predicted(outcome.stdout), asked.case.expected(check.method)
     if number is None:
-        reason, message = _no_line(ran, expected)
+        reason, message = _no_line(asked.image, outcome, expected)
         untidy = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
         return reason, message + untidy if check.untidy and reason == CRASHED else message
     if not agrees(number, expected):
-        what = _known_as(ran.case, number) or decimals_note(number, expected)
+        what = _known_as(asked.case, number) or decimals_note(number, expected)
         message = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{what}"
-        return _wrong_reason(check, context, ran.case, number), message
-    code = exit_code(ran.outcome)
-    if code and (error := error_explained(ran.outcome)):
+        return _wrong_reason(check, context, asked.case, number), message
+    code = exit_code(outcome)
+    if code and (error := error_explained(outcome)):
         message = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
         return CRASHED, message
     if code:
@@ -350,22 +358,22 @@ def _problem(check: Predicts, context: CheckContext, ran: _Ran) -> Problem:
     return RIGHT
 
 
-def _no_line(ran: _Ran, expected: float) -> Problem:
-    if any(is_prediction_line(line) for line in lines(ran.outcome.stderr)):
+def _no_line(image: Built, outcome: RunOutcome, expected: float) -> Problem:
+    if any(is_prediction_line(line) for line in lines(outcome.stderr)):
         return LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
-    code = exit_code(ran.outcome)
+    code = exit_code(outcome)
     if code == 0:
-        near = near_miss(lines(ran.outcome.stdout), expected)
+        near = near_miss(lines(outcome.stdout), expected)
         return NO_LINE, f"No line of standard output has the form: {LINE_FORM}{'.' if near else ''}{near}"
     message = f"The container ended with exit code {code} and printed no prediction line."
-    error = python_error(ran.outcome)
+    error = python_error(outcome)
     if error.startswith("EOFError"):
         return WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
     if error:
         module = error.startswith(("ModuleNotFoundError", "ImportError"))
-        message = f"{message} Python says: {error_explained(ran.outcome)}{_started_from(ran.image, error)}"
+        message = f"{message} Python says: {error_explained(outcome)}{_started_from(image, error)}"
         return MODULE_MISSING if module else CRASHED, message
-    printed = [line.strip() for line in [*lines(ran.outcome.stdout), *lines(ran.outcome.stderr)] if line.strip()]
+    printed = [line.strip() for line in [*lines(outcome.stdout), *lines(outcome.stderr)] if line.strip()]
     last = printed[-1] if printed else ""
     return _ended_without_an_error(last, code), f"{message} It says: {last}" if last else message
 

@@ -26,6 +26,7 @@ from grader.engine.build.builders import (
     unsupported,
 )
 from grader.engine.files import MountedFiles
+from grader.engine.holder import Holder, waiting_program
 from grader.engine.http import Connection, OpenStream, open_connection
 from grader.engine.images import ImageFacts
 from grader.engine.ownership import TAG_PREFIX
@@ -108,9 +109,12 @@ class DockerEngine:
         self._facts: dict[str, ImageFacts] = {}
         self._warnings: dict[str, None] = {}
         self._files: MountedFiles | None = None
+        self._holders: dict[str, Holder] = {}
         self._cancellation = Cancellation()
         self._version: Mapping[str, Any] = connection.version
-        self._cpus = min(cpus, float(self._get("/info").get("NCPU") or 1))
+        info = self._get("/info")
+        self._cpus = min(cpus, float(info.get("NCPU") or 1))
+        self._waits = None if "Podman" in str(self._version) else waiting_program(str(info.get("Architecture")))
 
     def __enter__(self) -> Self:
         return self
@@ -213,8 +217,29 @@ class DockerEngine:
             outcome = self._run_once(image, request, limits, facts)
         return outcome
 
+    def exec(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome | None:
+        """As in `Engine`. What mounts files, replaces them, or has volumes to write to is run."""
+        facts = self._image_facts(image, look_into_tmp=True)
+        program = self._waits
+        plain = RunRequest(request.args, request.environment, build=request.build, further=request.further)
+        command = (facts.config.entrypoint or ()) + (request.args or facts.config.command or ())
+        if program is None or facts.volumes or not command or request != plain:
+            return None
+        with self._lock:
+            holder = self._holders.get(image)
+        if holder is None:
+            waits = RunRequest(files=(program,), entrypoint=(program.path,))
+            made = Holder(self._connection, self._order(image, waits, limits, facts))
+            with self._lock:
+                holder = self._holders.setdefault(image, made)
+        return holder.execute(command, request.environment, self._cancellation)
+
     def _run_once(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> RunOutcome:
-        order = ContainerRun(
+        order = self._order(image, request, limits, facts)
+        return run_container(self._connection, order, self._cancellation, self._warn)
+
+    def _order(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> ContainerRun:
+        return ContainerRun(
             image=image,
             name=f"grader-{self._run_id}-{next(self._numbers)}",
             request=request,
@@ -227,7 +252,6 @@ class DockerEngine:
             names_localhost=facts.names_localhost,
             mounted=self._mounted_files().mounts(request.files),
         )
-        return run_container(self._connection, order, self._cancellation, self._warn)
 
     def _mounted_files(self) -> MountedFiles:
         with self._lock:
@@ -264,6 +288,7 @@ class DockerEngine:
         with self._lock:
             self._connection = other.connection
             self._files = None
+            self._holders.clear()
             self._tags.clear()
             self._facts.clear()
 
@@ -274,8 +299,11 @@ class DockerEngine:
         with self._lock:
             tags = self._tags.get(image) or []
             tag = tags.pop() if tags else None
+            holder = None if tags else self._holders.pop(image, None)
             if not tags:
                 self._facts.pop(image, None)
+        if holder:
+            holder.close()
         if tag:
             images.untag_image(self._connection, tag)
             failpoint("image-untagged")

@@ -198,6 +198,7 @@ class Connection:
         path: str,
         *,
         parameters: Parameters | None = None,
+        json: object = None,
         data: Body | None = None,
         silence: float,
     ) -> Stream:
@@ -206,7 +207,8 @@ class Connection:
         `silence` (seconds) is a second line of defence: an engine silent for longer is taken for dead.
         """
         headers = {"Accept-Encoding": "identity", **({} if data is None else {"Content-Type": "application/x-tar"})}
-        with self._opened(method, path, params=parameters, data=data, headers=headers, timeout=silence) as opened:
+        body = {"json": json, "data": data}
+        with self._opened(method, path, params=parameters, **body, headers=headers, timeout=silence) as opened:
             return Stream(*opened)
 
     def hijack(self, path: str, json: object) -> socket.socket:

@@ -58,6 +58,13 @@ class Engine(Protocol):
         """Run one container from an image's id to its end, and remove it."""
         ...
 
+    def exec(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome | None:
+        """A further run of an image that `build` made, without a container of its own.
+
+        None where a run may show something else, or where there can be no exec: then it takes a run.
+        """
+        ...
+
     def remove_image(self, image: str) -> None:
         """Remove an image that `build` made; nothing happens if it is gone."""
         ...

@@ -278,7 +278,7 @@ def observe(connection: Connection, container: str, run: ContainerRun, cancellat
             watchdog.start(run.limits.run_seconds)
             if watchdog.reason:  # cancelled before there was something to kill
                 _kill(connection, container)
-            stdout, stderr = _read_output(output, run.limits.output_kb * 1024, watchdog)
+            stdout, stderr = read_output(output, run.limits.output_kb * 1024, watchdog)
             failpoint("output-read")
             for _ in end:
                 pass
@@ -312,7 +312,7 @@ def _kill(connection: Connection, container: str) -> None:
     failpoint("container-killed")
 
 
-def _read_output(output: Stream, limit: int, watchdog: Watchdog) -> tuple[bytes, bytes]:
+def read_output(output: Stream, limit: int, watchdog: Watchdog) -> tuple[bytes, bytes]:
     """Both streams until their end, cut at `limit` bytes together; more than that trips the watchdog."""
     parts: dict[int, list[bytes]] = {_STDOUT: [], _STDERR: []}
     left = limit

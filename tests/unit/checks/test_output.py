@@ -302,6 +302,41 @@ def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
     assert "random" in verdict.hint
 
 
+# ── further runs ────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("exercise", "further"), [("3.1.1", 0), ("3.1.4", 4), ("3.1.5", 4), ("3.2.1", 0), ("3.2.2", 2), ("3.2.4", 0)]
+)
+def test_the_first_case_and_a_drawn_one_are_run_and_others_may_be_executed(exercise: str, further: int) -> None:
+    asked: list[RunRequest] = []
+
+    def program(request: RunRequest) -> RunOutcome:
+        asked.append(request)
+        return predictor(request)
+
+    given = context(exercise)
+    grade_exercise(given, world(image(), program))
+    assert len([request for request in asked if request.further]) == further
+    run = {request.args for request in asked if not (request.further or request.replaced)}
+    assert run >= {case.weeks for case in given.cases if case.name in given.proving and further}
+    drawn = {replace(given, nonce=f"{number:032x}").proving for number in range(50)}
+    assert len(drawn) == (len(given.cases) - 1 if further else 1)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "status"),
+    [(lambda request: request.further, "passed"), (lambda request: not request.further, "failed")],
+    ids=["only an exec fails", "only runs fail"],
+)
+def test_an_exec_can_only_confirm(wrong: Callable[[RunRequest], bool], status: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        three = len(request.args) == 3 and not request.replaced
+        return printed(f"{LINE}7\n") if three and wrong(request) else predictor(request)
+
+    assert statuses(graded("3.1.4", image(), program))["drawn" if status == "passed" else "example"] == status
+
+
 # ── any program ─────────────────────────────────────────────────────────────────────────
 
 

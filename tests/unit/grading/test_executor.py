@@ -146,6 +146,34 @@ def test_builds_and_runs_need_no_sandbox() -> None:
     assert (sandboxes.heard, len(engine.builds), engine.removed) == ([], 1, [image().image])
 
 
+EXECUTED = printed("executed\n")
+
+
+def further(*args: str) -> RunRequest:
+    return RunRequest(args, further=True)
+
+
+@pytest.mark.parametrize(
+    ("executed", "asked", "seen", "runs"),
+    [
+        (EXECUTED, [further("1"), further("2")], ["executed", "executed"], []),
+        (None, [further("1"), RunRequest(("1",)), further("2")], ["ran", "ran", "ran"], ["1", "2"]),
+        (EXECUTED, [further("1"), RunRequest(("1",)), further("2")], ["executed", "ran", "ran"], ["1", "2"]),
+        (EXECUTED, [RunRequest(("1",)), further("1"), further("2")], ["ran", "ran", "ran"], ["1", "2"]),
+    ],
+    ids=["executed", "there can be no exec", "what was executed had to be run", "run before"],
+)
+def test_a_further_run_is_an_exec_until_one_had_to_be_run(
+    executed: RunOutcome | None, asked: list[RunRequest], seen: list[str], runs: list[str]
+) -> None:
+    engine = FakeEngine(on_run=lambda _: printed("ran\n"), on_exec=lambda _: executed)
+    with executor(FakeSandboxes(), engine=engine) as observe:
+        outcomes = [observe(request) for request in asked]
+    assert outcomes == [printed(f"{word}\n") for word in seen]
+    assert [request.args for request in engine.runs] == [(word,) for word in runs]
+    assert not any(request.further for request in engine.runs)
+
+
 def test_what_did_not_build_cannot_run() -> None:
     engine = FakeEngine(on_build=lambda _: BuildFailed("boom"))
     with executor(FakeSandboxes(), engine=engine) as observe, pytest.raises(NotChecked):
@@ -313,6 +341,13 @@ def test_what_was_stored_is_replayed() -> None:
 def test_what_was_not_stored_needs_a_new_run(request_: Request) -> None:
     with pytest.raises(NotObserved, match="grade it again"):
         replay(STORED)(request_)
+
+
+def test_a_run_stands_for_an_exec_and_not_the_other_way_round() -> None:
+    ran: dict[Request, Observation] = {RunRequest(("1",)): DID.outcome, further("2"): DID.outcome}
+    assert replay(ran)(further("1")) == DID.outcome
+    with pytest.raises(NotObserved):
+        replay({BuildRequest(): image(), **ran})(RunRequest(("2",)))
 
 
 def test_a_run_of_what_did_not_build_needs_none() -> None:

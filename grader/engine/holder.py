@@ -1,0 +1,167 @@
+"""Further runs of an image without a container each: its command is executed in one that only waits.
+
+An exec costs a fifth to a third of a run. It may only confirm what a run has shown, so it is kept from showing more,
+and what it does in another way than a run is not taken: nothing but a plain exit code counts.
+
+- The root file system is read-only, so no case finds a file of another. What has to write fails, and is run instead.
+- Nothing that a case started may be left when it has ended, else the container goes and nothing more is executed in it.
+- What waits as process 1 is a program of ours, mounted read-only: it does not depend on the image, which cannot
+  replace it. The command, its user, directory, variables, capabilities and limits are those of a run.
+- Images with volumes of their own are run, since volumes can be written to.
+
+What no file system holds (System V memory, message queues, and /dev as root) stays between two cases. It helps nobody,
+since each case has an answer of its own, and which of them are run for real is drawn.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from grader.engine.files import unreadable_users
+from grader.engine.http import Connection
+from grader.engine.run import ContainerRun, container_settings, read_output, remove_container
+from grader.engine.watchdog import Cancellation
+from grader.errors import EngineError
+from grader.models import Exited, MemoryFile, RunOutcome
+
+WAITS_AT = "/grader-waits"
+_SECONDS = 10.0
+"""How long an exec may take; what takes longer is run, with all the time that a run has."""
+_NOT_ITS_OWN = 126
+"""From here on, an exit code may be that of a shell, of the engine, or of a signal."""
+_NEWS_SECONDS = 2.0
+"""How long the engine may take, after the output's end, to say how an exec has ended."""
+_PAUSE = 0.005
+
+
+def waiting_program(architecture: str) -> MemoryFile | None:
+    """A static program, as ELF of 64 bits; None for an architecture that it is not written for.
+
+    Without an argument it waits for ever. With one, it exits with 0 if it and process 1 are the only processes there.
+    """
+    machine, code = _CODE.get(architecture, (0, ""))
+    if not code:
+        return None
+    start, headers, instructions = 0x400000, 64 + 56, bytes.fromhex(code)
+    size = headers + len(instructions)
+    sizes = (64, 0, 0, 64, 56, 1, 0, 0, 0)
+    elf = struct.pack("<4s5B7x2HI3QI6H", b"\x7fELF", 2, 1, 1, 0, 0, 2, machine, 1, start + headers, *sizes)
+    segment = struct.pack("<2I6Q", 1, 5, 0, start, start, size, size, 0x10000)
+    return MemoryFile(WAITS_AT, elf + segment + instructions, 0o555)
+
+
+_CODE = {
+    "x86_64": (
+        62,
+        (
+            "48833c2401 7509"  # cmp qword [rsp], 1; jne +9: is there an argument?
+            "b822000000 0f05 ebf7"  # mov eax, 34; syscall; jmp -9: pause, for ever
+            "b83e000000 bfffffffff 31f6 0f05"  # mov eax, 62; mov edi, -1; xor esi, esi; syscall: kill(-1, 0)
+            "31ff 83f8fd 400f95c7"  # xor edi, edi; cmp eax, -3; setne dil: no such process?
+            "b83c000000 0f05"  # mov eax, 60; syscall: exit
+        ),
+    ),
+    "aarch64": (
+        183,
+        (
+            "e00340f9 1f0400f1 01010054"  # ldr x0, [sp]; cmp x0, 1; b.ne +8: is there an argument?
+            "000080d2 010080d2 020080d2 030080d2"  # mov x0, 0; … mov x3, 0
+            "280980d2 010000d4 faffff17"  # mov x8, 73; svc 0; b -6: ppoll, for ever
+            "00008012 01008052 281080d2 010000d4"  # mov w0, -1; mov w1, 0; mov x8, 129; svc 0: kill(-1, 0)
+            "1f0c00b1 e0079f1a"  # cmn x0, 3; cset w0, ne: no such process?
+            "a80b80d2 010000d4"  # mov x8, 93; svc 0: exit
+        ),
+    ),
+}
+"""Number of the machine in ELF, and instructions. System calls: https://man7.org/linux/man-pages/man2/syscall.2.html,
+and of `kill` with -1, which leaves out process 1 and the caller, https://man7.org/linux/man-pages/man2/kill.2.html."""
+
+
+class Holder:
+    """A container of one image that waits, for one exec at a time. It starts with the first one."""
+
+    def __init__(self, connection: Connection, run: ContainerRun) -> None:
+        self._connection = connection
+        self._run = run
+        self._container = ""
+        self._usable = True
+        self._lock = threading.Lock()
+
+    def execute(
+        self, command: Sequence[str], environment: Sequence[tuple[str, str]], cancellation: Cancellation
+    ) -> RunOutcome | None:
+        """What it does here; None where it may do something else in a run. Raises `Cancelled` after `cancel`."""
+        if not self._lock.acquire(blocking=False):
+            return None
+        try:
+            outcome = self._execute(command, environment, cancellation) if self._usable else None
+        except EngineError:  # if it is the engine that is at fault, the run that follows says so
+            outcome = None
+        finally:
+            self._lock.release()
+        if outcome is None:
+            self.close()
+        return outcome
+
+    def close(self) -> None:
+        """Remove the container, and use no other one."""
+        self._usable = False
+        with contextlib.suppress(EngineError):  # it has our labels, and goes with those at the latest
+            if self._container:
+                remove_container(self._connection, self._container)
+
+    def _execute(
+        self, command: Sequence[str], environment: Sequence[tuple[str, str]], cancellation: Cancellation
+    ) -> RunOutcome | None:
+        if not self._container:
+            self._start(cancellation)
+        outcome = self._exec(command, environment, cancellation)
+        clean = outcome and self._exec((WAITS_AT, "-"), (), cancellation)
+        return outcome if clean and clean.ended == Exited(0) else None
+
+    def _exec(
+        self, command: Sequence[str], environment: Sequence[tuple[str, str]], cancellation: Cancellation
+    ) -> RunOutcome | None:
+        """One exec to its end; None where that is nothing but a plain exit code."""
+        variables = [f"{name}={value}" for name, value in environment]
+        body = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command), "Env": variables}
+        made = self._connection.call("POST", f"/containers/{self._container}/exec", json=body)
+        one = f"/exec/{made.json['Id']}"
+        limits = self._run.limits
+        seconds = min(limits.run_seconds, _SECONDS)
+        began = time.monotonic()
+        output = self._connection.stream("POST", f"{one}/start", json={}, silence=seconds + _NEWS_SECONDS)
+        with contextlib.closing(output), cancellation.watch(output.abort) as watchdog:
+            watchdog.start(seconds)
+            stdout, stderr = read_output(output, limits.output_kb * 1024, watchdog)
+        ended = time.monotonic()
+        while (state := self._connection.call("GET", f"{one}/json").json)["Running"]:
+            if watchdog.reason or time.monotonic() > ended + _NEWS_SECONDS:
+                return None
+            time.sleep(_PAUSE)
+        code = state["ExitCode"]
+        taken = code is not None and code < _NOT_ITS_OWN and not watchdog.reason
+        return RunOutcome(Exited(code), stdout, stderr, ended - began) if taken else None
+
+    def _start(self, cancellation: Cancellation) -> None:
+        cancellation.check()
+        created = self._connection.call(
+            "POST", "/containers/create", parameters={"name": self._run.name}, json=holder_settings(self._run)
+        )
+        self._container = str(created.json["Id"])
+        if problem := unreadable_users(self._connection, self._container):
+            raise EngineError(problem)
+        self._connection.call("POST", f"/containers/{self._container}/start")
+
+
+def holder_settings(run: ContainerRun) -> dict[str, Any]:
+    """The settings of a run, with nothing that could be written to. Pure."""
+    settings = container_settings(run)
+    host = settings["HostConfig"]
+    memory = {"Type": "tmpfs", "Target": "/dev/shm", "ReadOnly": True}
+    return settings | {"HostConfig": host | {"ReadonlyRootfs": True, "Tmpfs": {}, "Mounts": [*host["Mounts"], memory]}}
