@@ -154,7 +154,7 @@ class FaultEngine(ThreadingMixIn, UnixStreamServer):
 
 # ── a small Docker ──────────────────────────────────────────────────────────────────────
 
-_IDS = re.compile(r"^/(containers|images)/(?!create$|json$)(.+?)(/(?:json|archive|attach|wait|start|kill))?$")
+_IDS = re.compile(r"^/(containers|images|exec)/(?!create$|json$)(.+?)(/(?:json|archive|attach|wait|start|kill|exec))?$")
 Program = Callable[[bytes, RunRequest], RunOutcome]
 """What a container does: the build context of its image, and how it is run."""
 
@@ -181,6 +181,7 @@ class SmallDocker:
     fault: Callable[[str], Reply | None] = lambda _route: None
     images: dict[str, Thing] = field(default_factory=dict)
     containers: dict[str, Thing] = field(default_factory=dict)
+    execs: dict[str, RunOutcome] = field(default_factory=dict)
     _numbers: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -199,7 +200,9 @@ class SmallDocker:
         simple = {
             "GET /version": {"Version": "28.0.0", "ApiVersion": "1.48"},
             "GET /_ping": "OK",
-            "GET /info": {"NCPU": 4},
+            "GET /info": {"NCPU": 4, "Architecture": "x86_64"},
+            "POST /images/create": {},
+            "POST /volumes/create": {"Mountpoint": "/volume"},
             "GET /volumes": {"Volumes": []},
             "GET /networks": [],
         }
@@ -207,9 +210,7 @@ class SmallDocker:
             return as_json(simple[route])
         carry_out = {
             "POST /build": self._build,
-            "GET /images/*/json": lambda _: as_json(
-                {"Id": "x", "Config": {"Entrypoint": ["python", "/app/sales_predictor.py"]}}
-            ),
+            "GET /images/*/json": lambda _: as_json({"Id": "x", "Config": {"Entrypoint": list(_ENTRYPOINT)}}),
             "DELETE /images/*": self._untag,
             "GET /images/json": lambda asked: _listed(self.images, "RepoTags", asked),
             "GET /containers/json": lambda asked: _listed(self.containers, "Names", asked),
@@ -218,6 +219,8 @@ class SmallDocker:
         if carry_out:
             return carry_out(asked)
         name = asked.path.split("/")[2] if asked.path.count("/") > 1 else ""
+        if route.startswith(("POST /exec/", "GET /exec/")):
+            return self._ran(route, self.execs[name])
         if name not in self.containers:
             return as_json({"message": f"No such container: {name}"}, 404)
         return self._container(asked, route, name)
@@ -249,6 +252,12 @@ class SmallDocker:
 
     def _container(self, asked: Asked, route: str, name: str) -> Reply:
         made = self.containers[name]
+        if route == "POST /containers/*/exec":
+            command = tuple(json.loads(asked.body)["Cmd"])
+            ours = command[:2] != _ENTRYPOINT
+            seen = RunOutcome(Exited(0)) if ours else self.program(made.context, RunRequest(command[2:]))
+            self.execs[started := f"e{next(self._numbers)}"] = seen
+            return as_json({"Id": started}, 201)
         if route.startswith(("POST", "DELETE")) and not route.endswith(("attach", "wait")):
             if route.startswith("DELETE"):
                 del self.containers[name]
@@ -263,12 +272,14 @@ class SmallDocker:
 
     def _ran(self, route: str, seen: RunOutcome) -> Reply:
         code = seen.ended.code if isinstance(seen.ended, Exited) else 137
-        if route.endswith("attach"):
+        if route.endswith(("attach", "/exec/*/start")):
             return Reply((_frame(1, seen.stdout), _frame(2, seen.stderr)))
         state = {"ExitCode": code, "OOMKilled": False}
-        return as_json({"State": state} if route.endswith("json") else {"StatusCode": code})
+        answer = {"State": state, "Running": False, "ExitCode": code}
+        return as_json(answer if route.endswith("json") else {"StatusCode": code})
 
 
+_ENTRYPOINT = ("python", "/app/sales_predictor.py")
 _VERTEX = b"\n\x0c\n\x01x\x1a\x07[1/1] x"
 """A step in BuildKit's progress: field 1 (a vertex) with its digest (1) and its name (3)."""
 
