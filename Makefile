@@ -1,6 +1,6 @@
 # The two commands of the README are `make demo` and `make test`. Everything is in scripts/; this names it.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-private fuzz selftest docs release lint types format lock clean
+.PHONY: help demo test test-private test-engines fuzz selftest docs release lint types format lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -14,6 +14,11 @@ test: ## run the tests, from nothing: unit, engine, browser, a selection of the 
 test-private: ## run the long tests: private engine, proxy, hostile corpus, kill points, cluster (about half an hour)
 	@scripts/setup.sh
 	@.venv/bin/python -m pytest -m "private or long" --durations=15
+
+test-engines: ## try other engines (Docker 20.10, 26.1, 28.5, Podman) nested in this one: ENGINES=podman-5.4, an hour for all
+	@scripts/setup.sh
+	@scripts/prepare.sh
+	@.venv/bin/python -m tests.engines.run $(ENGINES)
 
 fuzz: ## throw random input at submissions, policy, spec loader and proxy, SECONDS=60 for each
 	@scripts/setup.sh

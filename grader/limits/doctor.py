@@ -20,7 +20,7 @@ _MEMORY_NEEDED = 2 * _GIB
 _OLDEST, _HEREDOCS_SINCE = (1, 41), (1, 42)
 """API versions of Docker 20.10, the first that the grader is made for, and of Docker 23, the first to know heredocs.
 
-Not the engine's own version, since Podman, whose versions are its own, says which API it has.
+Not the engine's own version, since Podman, whose versions are its own, says which API it has: 1.41.
 """
 _ARM = {"arm64", "aarch64"}
 
@@ -140,7 +140,7 @@ def _restart(machine: MachineFacts) -> str:
 
 def engine_findings(engine: EngineFacts, builder: str, machine: MachineFacts) -> Iterator[Finding]:
     """What the engine's account of itself says of its fitness to grade. `builder` is the one that builds there."""
-    yield _version(engine, machine)
+    yield _version(engine, builder, machine)
     if machine.problem == "unknown context":
         seen = f"{machine.chosen_by} does not exist, so the docker command finds no engine"
         yield Finding("context", "warning", seen, "docker context use default")
@@ -165,7 +165,7 @@ def engine_findings(engine: EngineFacts, builder: str, machine: MachineFacts) ->
         yield Finding("the engine says", "warning", warning)
 
 
-def _version(engine: EngineFacts, machine: MachineFacts) -> Finding:
+def _version(engine: EngineFacts, builder: str, machine: MachineFacts) -> Finding:
     update = "update Docker Desktop" if is_desktop(engine) else "see docs.docker.com/engine/install for a newer one"
     seen = f"{engine.version} (API {engine.api_version}) at {engine.endpoint}, {engine.operating_system}"
     if machine.wsl:
@@ -173,16 +173,16 @@ def _version(engine: EngineFacts, machine: MachineFacts) -> Finding:
     api = tuple(map(int, re.findall(r"\d+", engine.api_version)[:2]))
     if api and api < _OLDEST:
         return Finding("engine", "FAILS", f"{seen}: too old, Docker 20.10 is the first that will do", update)
-    if api and api < _HEREDOCS_SINCE:
+    if builder == "buildkit" and api and api < _HEREDOCS_SINCE:
         return Finding("engine", "warning", f"{seen}; it knows no heredocs (RUN <<EOF), which need Docker 23", update)
     return Finding("engine", "ok", seen)
 
 
 def _builder(builder: str) -> Finding:
-    if builder != "classic":
+    if builder == "buildkit":
         return Finding("builder", "ok", builder)
-    seen = "classic; a Dockerfile with RUN --mount that builds for a student will not build here"
-    return Finding("builder", "warning", seen, "sudo apt-get install docker-buildx")
+    seen = f"{builder}, such as Podman's: it is another one than Docker's, and may take a Dockerfile for right or wrong"
+    return Finding("builder", "warning", f"{seen} that Docker does not", "see docs/engines.md for what holds there")
 
 
 def _disk(engine: EngineFacts) -> Finding:

@@ -19,6 +19,8 @@ from grader.sandbox.engine_image import recipe_digest
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _FILE = "limits.json"
+_ENGINES = 8
+"""Of how many engines, those asked last, is known what holds."""
 _INFO = (
     *("ID", "ServerVersion", "KernelVersion", "NCPU", "CgroupVersion", "CgroupDriver", "Driver", "DockerRootDir"),
     *("DefaultRuntime", "SecurityOptions", "Warnings"),
@@ -32,7 +34,7 @@ class NotEnforced(EnvironmentProblem):
 
 @dataclass(frozen=True, slots=True)
 class KnownLimits:
-    """Which limits have held on this engine since the machine was started; for one `key`, in a file of `folder`.
+    """Which limits have held on this engine since the machine was started, by its `key`, in a file of `folder`.
 
     Without a key nothing is kept. What did not hold is not kept either: it may have been put right.
     """
@@ -42,24 +44,29 @@ class KnownLimits:
 
     def held(self, tier: Tier) -> frozenset[str]:
         """Names of the limits that held in that tier."""
-        return frozenset(self._stored().get(tier, ()))
+        return frozenset(self._every().get(self.key, {}).get(tier, ()))
 
     def keep(self, tier: Tier, results: Sequence[Result]) -> None:
         """Keep which of these held; those that did not are forgotten."""
         if not self.key:
             return
-        stored = self._stored()
-        kept = set(stored.get(tier, ())) - {one.probe.name for one in results}
-        stored[tier] = sorted(kept | {one.probe.name for one in results if one.holds})
+        every = self._every()
+        held = every.pop(self.key, {})
+        kept = set(held.get(tier, ())) - {one.probe.name for one in results}
+        held[tier] = sorted(kept | {one.probe.name for one in results if one.holds})
+        newest = dict([*every.items(), (self.key, held)][-_ENGINES:])
         with contextlib.suppress(UsageError):  # then the next batch tries them again
-            write_whole(self.folder / _FILE, json.dumps({"key": self.key, "held": stored}))
+            write_whole(self.folder / _FILE, json.dumps(newest))
 
-    def _stored(self) -> dict[str, list[str]]:
+    def _every(self) -> dict[str, dict[str, list[str]]]:
+        """By engine and tier; nothing of a file that is none of this version's."""
         try:
             found = json.loads((self.folder / _FILE).read_bytes())
-            held = found["held"] if self.key and found["key"] == self.key else {}
-            return {str(tier): [name for name in names() if name in held[tier]] for tier in held}
-        except (OSError, ValueError, KeyError, TypeError):
+            return {
+                key: {tier: [name for name in names() if name in held] for tier, held in tiers.items()}
+                for key, tiers in found.items()
+            }
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
 
