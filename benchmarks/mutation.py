@@ -23,7 +23,8 @@ from pathlib import Path, PurePosixPath
 
 import yaml
 
-from grader.cli.common import chosen_exercises, course_at, terminal
+from grader.api import chosen_exercises, open_course
+from grader.cli.common import terminal
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.dockerfile.parser import Dockerfile, parse
@@ -371,7 +372,7 @@ def _solution(options: argparse.Namespace, session: Session, exercise: Exercise,
 def main() -> None:
     """Grade mutants of the right solutions on the engine; print the table and every mutant that did not fail."""
     options = _options()
-    course = course_at(None)
+    course = open_course(None)
     exercises = chosen_exercises(course, options.exercise)
     reference = course.root / "reference/solutions"
     solutions = [(one, folder) for one in exercises for folder in sorted((reference / one.id).glob("*/"))]

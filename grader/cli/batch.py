@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from grader.api import chosen_exercises, fresh_seed, open_course
 from grader.batch.cluster import ClusterBatch, run_on_cluster
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.results import course_digest, judging_digests, write_results
@@ -24,13 +25,10 @@ from grader.cli.common import (
     ANY_PATH,
     FOLDER,
     JOBS,
-    chosen_exercises,
     conclude,
-    course_at,
     engine_option,
     examples,
     exercises_option,
-    fresh_seed,
     pages_option,
     seed_option,
     terminal,
@@ -115,7 +113,7 @@ def command(course: Path | None, /, **given: Any) -> int:
     options = BatchOptions(course=course, **given)
     if options.scheduler and options.jobs:
         raise UsageError("--jobs counts for this machine; with --scheduler, each worker's --nthreads say how many.")
-    folder = course_at(options.course)
+    folder = open_course(options.course)
     waived = waivers(options.waive)
     exercises = chosen_exercises(folder, options.exercises)
     submissions = open_submissions(options.submissions)

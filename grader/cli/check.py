@@ -10,34 +10,30 @@ from typing import Any, Literal
 
 import click
 
+from grader.api import find_work, fresh_seed, grade_own_work, open_course
 from grader.cli.common import (
     ANY_PATH,
     DETAILS,
-    chosen_exercises,
     complete_ids,
-    course_at,
     examples,
     exercises_option,
     exit_code,
     exit_zero_option,
-    fresh_seed,
     seed_option,
     terminal,
 )
 from grader.cli.console import Console
 from grader.cli.progress import Kept, after_attempt, next_exercise, read_progress, what_changed, write_progress
-from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import CourseFolder
 from grader.course.models import Course
-from grader.errors import EngineError, GraderError, UsageError
+from grader.errors import GraderError, UsageError
 from grader.grading.scoring import Details, for_student
-from grader.grading.session import grade_submission
 from grader.models import Report
 from grader.reports.json import to_json
 from grader.reports.text import TextOptions, first_failed, first_unfinished, report_lines
 from grader.sandbox.compose_policy import COMPOSE_NAMES
 from grader.submissions.models import ExerciseFiles
-from grader.submissions.reader import Target, find_target
+from grader.submissions.reader import Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,23 +117,14 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
     """
     folder, target = _find_target(options, every=every)
     seed = fresh_seed() if options.seed is None else options.seed
-    settings = GradingSettings(folder=folder, exercises=target.exercises, seed=seed, whose="own")
-    report: Report | None = None
-    try:
-        with console.checking() as emit, open_session(settings, emit, console.note) as session:
-            report = grade_submission(session, target.submission, target.exercises)
-    except EngineError as error:
-        if report is None:
-            raise
-        # The work is graded; that the engine then did not let go of what was made for it is not to cost the report.
-        console.note(f"{error} What the grader made may still be there; `grader prune` removes it.")
+    with console.checking() as emit:
+        report = grade_own_work(folder, target, seed, emit=emit, say=console.note)
     return Graded(target, for_student(report, options.details), folder.course)
 
 
 def _find_target(options: CheckOptions, *, every: bool) -> tuple[CourseFolder, Target]:
-    folder = course_at(options.course)
-    selected = chosen_exercises(folder, options.exercises)
-    return folder, find_target(options.path or Path(), folder.course, selected, every=every)
+    folder = open_course(options.course)
+    return folder, find_work(folder, options.path or Path(), options.exercises, every=every)
 
 
 def _check(console: Console, options: CheckOptions) -> Graded:

@@ -10,13 +10,12 @@ from typing import Any
 
 import click
 
+from grader.api import find_work, open_course
 from grader.cli.check import CheckOptions, Graded, grade_path
 from grader.cli.common import (
     ANY_PATH,
     DETAILS,
     FOLDER,
-    chosen_exercises,
-    course_at,
     examples,
     exercises_option,
     exit_code,
@@ -37,7 +36,6 @@ from grader.reports.json import to_json
 from grader.reports.junit import to_junit
 from grader.reports.text import TextOptions, plain, report_lines
 from grader.submissions.models import ExerciseFiles, Submission
-from grader.submissions.reader import find_target
 
 
 @click.command(epilog=examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"))
@@ -81,9 +79,8 @@ def _graded(console: Console, options: CheckOptions) -> Graded:
         return grade_path(console, options, every=True)
     except EnvironmentProblem as error:
         console.note(f"grader: {error}")
-        folder = course_at(options.course)
-        selected = chosen_exercises(folder, options.exercises)
-        target = find_target(options.path or Path(), folder.course, selected, every=True)
+        folder = open_course(options.course)
+        target = find_work(folder, options.path or Path(), options.exercises, every=True)
         present = {one.exercise for one in target.submission.exercises}
         exercises = tuple(
             not_graded(one, str(error)) if one.id in present else not_submitted(one) for one in target.exercises

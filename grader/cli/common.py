@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import os
-import secrets
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 from click.shell_completion import CompletionItem
 
-from grader.checks import REASONS
+from grader.api import open_course
 from grader.cli.console import Console
-from grader.course.loader import CourseFolder, open_course
-from grader.course.models import Exercise
-from grader.errors import EnvironmentProblem, UsageError
+from grader.errors import EnvironmentProblem
 from grader.models import ExerciseStatus, Report
 from grader.reports import wording as words
 from grader.reports.text import class_lines
 
 if TYPE_CHECKING:  # most commands have no batch
     from grader.batch.results import Results
-
-_LARGEST_SEED = 2**31 - 1
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 ANY_PATH = click.Path(path_type=Path)
@@ -36,7 +31,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 def complete_ids(context: click.Context, parameter: click.Parameter, incomplete: str) -> list[CompletionItem]:
     """Completion of a shell: the ids of the course's exercises, and folders where a path may stand."""
-    course = course_at(context.find_root().params["course"]).course
+    course = open_course(context.find_root().params["course"]).course
     found = [CompletionItem(one.id, help=one.title) for one in course.exercises if one.id.startswith(incomplete)]
     return [*found, CompletionItem(incomplete, type="dir")] if parameter.type is ANY_PATH else found
 
@@ -79,28 +74,6 @@ def examples(*lines: str) -> str:
 def terminal() -> Console:
     """The console of this process."""
     return Console(sys.stdout, sys.stderr, os.environ)
-
-
-def course_at(option: Path | None) -> CourseFolder:
-    """The course that a command works on; `option` is what `--course` says."""
-    return open_course(option, os.environ, Path.cwd(), REASONS)
-
-
-def fresh_seed() -> int:
-    """A seed nobody can guess; small enough to be typed."""
-    return secrets.randbelow(_LARGEST_SEED) + 1
-
-
-def chosen_exercises(folder: CourseFolder, named: Sequence[str]) -> list[Exercise]:
-    """The exercises named by `--exercise`, in the course's order; all of them if none is named."""
-    known = {exercise.id.lower(): exercise for exercise in folder.course.exercises}
-    unknown = [name for name in named if name.lower() not in known]
-    if unknown:
-        raise UsageError(
-            f"There is no exercise {', '.join(unknown)}. The course has: {', '.join(e.id for e in known.values())}"
-        )
-    names = {name.lower() for name in named}
-    return [exercise for exercise in folder.course.exercises if not names or exercise.id.lower() in names]
 
 
 def exit_code(report: Report, *, exit_zero: bool) -> int:

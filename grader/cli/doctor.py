@@ -17,8 +17,9 @@ from typing import Any
 
 import click
 
+from grader.api import open_course
 from grader.checks.diagnosis import excerpt
-from grader.cli.common import course_at, examples, terminal
+from grader.cli.common import examples, terminal
 from grader.cli.console import Console
 from grader.cli.proving import known_limits
 from grader.cli.wiring import host_engines, open_engine, trial_engine
@@ -47,7 +48,7 @@ _TIERS: dict[Tier, str] = {
 @click.pass_obj
 def command(course: Path | None) -> int:
     """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, Compose."""
-    folder = course_at(course)
+    folder = open_course(course)
     console = terminal()
     machine = machine_facts(os.environ)
     failing: list[str] = []

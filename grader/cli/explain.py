@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from grader.api import open_course
 from grader.checks import REASONS
-from grader.cli.common import complete_ids, course_at, examples, terminal
+from grader.cli.common import complete_ids, examples, terminal
 from grader.course.handbook import explanation
 from grader.errors import UsageError
 
@@ -20,7 +21,7 @@ def command(course: Path | None, subject: str) -> int:
 
     WHAT is an exercise's id, or a reason's code or name. The text is the handbook's.
     """
-    folder = course_at(course)
+    folder = open_course(course)
     wanted = subject.lower().replace("-", "_")
     for exercise in folder.course.exercises:
         if exercise.id.lower() == wanted:

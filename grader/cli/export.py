@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
+from grader.api import open_course
 from grader.batch.journal import Journal
 from grader.batch.results import reports_in, rules_in
-from grader.cli.common import ANY_PATH, DETAILS, FOLDER, course_at, examples, exercises_option, terminal
+from grader.cli.common import ANY_PATH, DETAILS, FOLDER, examples, exercises_option, terminal
 from grader.course.handbook import sections
 from grader.errors import EnvironmentProblem, UsageError
 from grader.files import write_whole
@@ -60,7 +61,7 @@ def command(course: Path | None, /, **given: Any) -> int:
     options = ExportOptions(**given)
     chosen = _FORMATS[options.to]
     _check(options, chosen)
-    folder = course_at(course)
+    folder = open_course(course)
     with Journal.open(options.results) as journal:
         whole = reports_in(journal, folder.course)
         rules = rules_in(journal, options.results, whole)

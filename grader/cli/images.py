@@ -6,8 +6,9 @@ from pathlib import Path
 
 import click
 
+from grader.api import open_course
 from grader.base_images.provider import base_of, plain_names
-from grader.cli.common import course_at, examples, terminal
+from grader.cli.common import examples, terminal
 from grader.cli.wiring import base_images, open_engine
 from grader.course.loader import CourseFolder
 from grader.course.models import BaseImage
@@ -20,7 +21,7 @@ from grader.reports.text import table_lines
 @click.pass_obj
 def command(course: Path | None, references: tuple[str, ...]) -> int:
     """Make the base images present: local, else pulled, else built here from Debian packages."""
-    folder = course_at(course)
+    folder = open_course(course)
     console = terminal()
     asked_for = [(_base(folder, reference), reference) for reference in references]
     every = [(base, name) for base in folder.course.images for name in plain_names(base)]

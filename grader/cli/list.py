@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import course_at, examples, terminal
+from grader.api import open_course
+from grader.cli.common import examples, terminal
 from grader.cli.progress import Kept, read_progress
 from grader.reports import wording as words
 from grader.reports.text import table_lines
@@ -16,7 +17,7 @@ from grader.reports.text import table_lines
 @click.pass_obj
 def command(course: Path | None) -> int:
     """List the exercises with their points, and the points you have."""
-    found = course_at(course).course
+    found = open_course(course).course
     console = terminal()
     console.write([(("heading", found.title),)])
     progress = read_progress(found)

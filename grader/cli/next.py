@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import course_at, examples, terminal
+from grader.api import open_course
+from grader.cli.common import examples, terminal
 from grader.cli.progress import Kept, next_exercise, read_progress, shown_time
 from grader.cli.start import change_folder, place_for
 from grader.reports import wording as words
@@ -18,7 +19,7 @@ from grader.reports.text import BLANK, paragraph, spread
 @click.pass_obj
 def command(course: Path | None) -> int:
     """Say which exercise is next, and how to begin or go on with it."""
-    found = course_at(course).course
+    found = open_course(course).course
     progress = read_progress(found)
     console = terminal()
     exercise = next_exercise(found, progress)

@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from grader.cli.common import course_at, examples, terminal
+from grader.api import open_course
+from grader.cli.common import examples, terminal
 from grader.course.models import Course, Exercise
 from grader.errors import UsageError
 from grader.files import write_whole
@@ -153,7 +154,7 @@ def command(course: Path | None) -> int:
 
     `grader check` keeps them on this machine. The course's own marks may differ.
     """
-    found = course_at(course).course
+    found = open_course(course).course
     progress = read_progress(found)
     console = terminal()
     width = console.width

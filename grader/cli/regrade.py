@@ -6,9 +6,10 @@ from pathlib import Path
 
 import click
 
+from grader.api import open_course
 from grader.batch.journal import Journal
 from grader.batch.results import regrade, write_results
-from grader.cli.common import FOLDER, conclude, course_at, examples, terminal
+from grader.cli.common import FOLDER, conclude, examples, terminal
 
 
 @click.command(epilog=examples("grader regrade results/"))
@@ -16,7 +17,7 @@ from grader.cli.common import FOLDER, conclude, course_at, examples, terminal
 @click.pass_obj
 def command(course: Path | None, results: Path) -> int:
     """Judge the stored observations of a batch again, after a change of points, tolerance or texts. Needs no engine."""
-    folder = course_at(course)
+    folder = open_course(course)
     console = terminal()
     with Journal.open(results) as journal:
         changes = regrade(journal, folder)

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import click
 
+from grader.api import open_course
 from grader.batch.journal import Journal
 from grader.batch.results import write_results
-from grader.cli.common import FOLDER, conclude, course_at, examples, pages_option, terminal
+from grader.cli.common import FOLDER, conclude, examples, pages_option, terminal
 from grader.grading.scoring import Details
 
 
@@ -19,7 +20,7 @@ from grader.grading.scoring import Details
 @click.pass_obj
 def command(course: Path | None, results: Path, details: Details | None) -> int:
     """Write the files of a batch (pages, CSV, JUnit) again from its journal."""
-    folder = course_at(course)
+    folder = open_course(course)
     console = terminal()
     with Journal.open(results) as journal:
         info = journal.info()

@@ -10,21 +10,11 @@ from pathlib import Path
 
 import click
 
+from grader.api import chosen_exercises, fresh_seed, open_course
 from grader.batch.selftest import Expectation, Outcome, expectations, judge_outcome
 from grader.batch.selftest import selection as select
 from grader.checks import CHECK_KINDS, REASONS
-from grader.cli.common import (
-    ANY_PATH,
-    JOBS,
-    chosen_exercises,
-    course_at,
-    engine_option,
-    examples,
-    exercises_option,
-    fresh_seed,
-    seed_option,
-    terminal,
-)
+from grader.cli.common import ANY_PATH, JOBS, engine_option, examples, exercises_option, seed_option, terminal
 from grader.cli.console import Console
 from grader.cli.wiring import GradingSettings, open_session
 from grader.errors import UsageError
@@ -58,7 +48,7 @@ def command(
     write: Path | None,
 ) -> int:
     """Prove the course: every right solution gets full points, every wrong one fails the check it must."""
-    folder = course_at(course)
+    folder = open_course(course)
     chosen = chosen_exercises(folder, exercises)
     expected = expectations(folder.root / "reference", chosen)
     if not expected:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import chosen_exercises, complete_ids, course_at, examples, terminal
+from grader.api import chosen_exercises, open_course
+from grader.cli.common import complete_ids, examples, terminal
 
 
 @click.command(epilog=examples("grader show 3.1.4"))
@@ -14,7 +15,7 @@ from grader.cli.common import chosen_exercises, complete_ids, course_at, example
 @click.pass_obj
 def command(course: Path | None, identifier: str) -> int:
     """Show one exercise: what is asked, what is given, how to try it, what is checked."""
-    (exercise,) = chosen_exercises(course_at(course), [identifier])
+    (exercise,) = chosen_exercises(open_course(course), [identifier])
     checks = "\n".join(f"- {check.title}" for check in exercise.checks)
     files = ", ".join(f"`{name}`" for name in exercise.files)
     points = f"{exercise.points:g}{' bonus' if exercise.bonus else ''} points"

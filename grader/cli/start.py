@@ -7,7 +7,8 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import ANY_PATH, chosen_exercises, complete_ids, course_at, examples, terminal
+from grader.api import chosen_exercises, open_course
+from grader.cli.common import ANY_PATH, complete_ids, examples, terminal
 from grader.course.loader import start_exercise
 from grader.course.models import Course, Exercise, folder_key
 from grader.errors import UsageError
@@ -22,7 +23,7 @@ def command(course: Path | None, identifier: str, directory: Path | None) -> int
 
     Without DIR, a folder named by the ID is made here; in the folder of another exercise, beside that one.
     """
-    folder = course_at(course)
+    folder = open_course(course)
     console = terminal()
     (exercise,) = chosen_exercises(folder, [identifier])
     target = place_for(folder.course, exercise, directory)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import click
 
-from grader.cli.common import ANY_PATH, chosen_exercises, complete_ids, course_at, examples, exercises_option, terminal
+from grader.api import chosen_exercises, open_course
+from grader.cli.common import ANY_PATH, complete_ids, examples, exercises_option, terminal
 from grader.cli.progress import Kept, read_progress
 from grader.course.models import Exercise
 from grader.errors import UsageError
@@ -32,7 +33,7 @@ def command(
 
     PATH is a folder with the exercises' folders (default: here), one exercise's folder, or an exercise's ID.
     """
-    folder = course_at(course)
+    folder = open_course(course)
     selected = chosen_exercises(folder, exercises)
     target = find_target(path or Path.cwd(), folder.course, selected, every=False)
     problems = [problem for one in target.submission.exercises for problem in _problems(one, target.exercises)]

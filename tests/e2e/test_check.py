@@ -13,6 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from grader import check
 from tests.e2e.conftest import ROOT, Grader
 
 pytestmark = pytest.mark.engine
@@ -34,6 +35,12 @@ def test_a_right_solution_has_full_marks(grader: Grader, solution: Solution) -> 
     done = grader("check", cwd=solution("3.1.4", "entrypoint-with-the-script"))
     assert done.returncode == 0, done.stdout
     assert "10 / 10" in done.stdout
+
+
+def test_python_says_what_the_command_says(solution: Solution) -> None:
+    report = check(solution("3.1.4", "entrypoint-with-the-script"), exercises=["3.1.4"], seed=7)
+    assert (report.score, report.max_score, report.seed) == (10, 10, 7)
+    assert {one.status.value for one in report.exercises[0].checks} == {"passed"}
 
 
 def test_what_was_graded_before_is_judged_the_same(grader: Grader, solution: Solution) -> None:

@@ -80,10 +80,11 @@ def test_every_folder_is_a_floor() -> None:
 
 def test_nothing_imports_upwards() -> None:
     floor = {name: number for number, name in enumerate(FLOORS)}
+    floor |= {"api.py": 0, "api": 0}  # what the commands and `from grader import` are made of
     upwards = [
         (inside(path), name)
         for path in MODULES
-        if inside(path) != "__main__.py"
+        if inside(path) not in {"__main__.py", "__init__.py"}
         for name in own_imports(path)
         if floor.get(name.partition(".")[0], len(FLOORS)) < floor.get(inside(path).partition("/")[0], len(FLOORS))
     ]
