@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -183,10 +184,12 @@ def _then(graded: Graded, progress: Mapping[str, Kept]) -> str:
 
 def _watch(console: Console, options: CheckOptions, graded: Graded) -> Graded:
     """Check again whenever what is handed in changes, until Ctrl-C; gives the last report."""
-    changes = _changes(graded.target, options)
+    target = graded.target
+    changes = _changes(target, options)
     try:
         while True:
-            with console.waiting(f"Watching {', '.join(one.id for one in graded.target.exercises)}. Ctrl-C stops."):
+            at = time.strftime("%H:%M:%S")
+            with console.waiting(f"{at}  Watching {', '.join(one.id for one in target.exercises)}. Ctrl-C stops."):
                 next(changes)
             try:
                 graded = _check(console, options)

@@ -117,7 +117,7 @@ def _next_step(report: Report, first: ExerciseReport | None, then: str) -> str:
         return (report.exercises and then) or words.next_step(report)
     failed = first_failed(first)
     if first.status is ExerciseStatus.FAILED and failed:
-        return f"fix {sanitize_line(words.place(failed)) or f'“{sanitize_line(failed.title)}”'}{_AGAIN}"
+        return f"fix {sanitize_line(words.place(failed)) or 'what is said above'}{_AGAIN}"
     unseen = next((check for check in first.checks if words.is_unseen(check)), None)
     if unseen and not failed:
         return f"see above why “{sanitize_line(unseen.title)}” was not checked{_AGAIN}"
@@ -296,7 +296,8 @@ def _heading(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
     title = sanitize_line(exercise.title + words.bonus_note(exercise))
     score = words.points(exercise.score, exercise.max_score)
     yield from spread(label, "heading", title, (style, score), options.width)
-    yield from paragraph("faint", sanitize(options.changed.get(exercise.id, "")), "", options.width)
+    if changed := options.changed.get(exercise.id):
+        yield (("faint", _cut(sanitize_line(changed, len(changed)), options.width)),)
     note = words.exercise_note(exercise)
     if note:
         text = f"{words.status_word(exercise.status).capitalize()}. {note}"

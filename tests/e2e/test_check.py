@@ -130,13 +130,6 @@ def test_a_broken_spec_names_its_lines(grader: Grader, tmp_path: Path) -> None:
     assert "builds" in lines[1]
 
 
-def test_a_folder_that_is_no_exercise_is_told(grader: Grader, tmp_path: Path) -> None:
-    done = grader("check", str(tmp_path))
-    assert done.returncode == 2
-    assert "3.1.4" in done.stderr
-    assert "--exercise" in done.stderr
-
-
 def test_ci_writes_what_ci_reads(grader: Grader, solution: Solution, tmp_path: Path) -> None:
     folder = solution("3.1.1", "misspelt-package", "wrong")
     summary = tmp_path / "summary.md"
@@ -150,13 +143,3 @@ def test_ci_writes_what_ci_reads(grader: Grader, solution: Solution, tmp_path: P
     assert "num-py" in summary.read_text(encoding="utf-8").replace("\\", "")
     assert json.loads((tmp_path / "out/results.json").read_text(encoding="utf-8"))["score"] == 0
     assert "<failure" in (tmp_path / "out/junit.xml").read_text(encoding="utf-8")
-
-
-def test_start_never_overwrites(grader: Grader, tmp_path: Path) -> None:
-    (tmp_path / "3.1.4").mkdir()
-    (tmp_path / "3.1.4/Dockerfile").write_text("mine", encoding="utf-8")
-    done = grader("start", "3.1.4")
-    assert done.returncode == 0
-    assert "left alone" in done.stderr
-    assert (tmp_path / "3.1.4/Dockerfile").read_text(encoding="utf-8") == "mine"
-    assert (tmp_path / "3.1.4/sales_predictor.py").is_file()

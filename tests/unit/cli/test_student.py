@@ -97,6 +97,12 @@ def test_start_does_not_nest_where_it_is_told_to(grader: Command) -> None:
     assert not Path("3.1.1").exists()
 
 
+def test_a_folder_that_is_no_exercise_is_told_what_was_looked_for(grader: Command) -> None:
+    said = grader("check", code=2)
+    assert "3.1.4" in said
+    assert "--exercise" in said
+
+
 # ── progress ────────────────────────────────────────────────────────────────────────────
 
 
