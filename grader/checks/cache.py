@@ -82,31 +82,27 @@ def _attempt(context: CheckContext, number: int) -> CheckGenerator[tuple[Finding
 
 
 def _missing(context: CheckContext) -> CheckGenerator[list[str]]:
-    """Which of the script's libraries the interpreter that runs it does not find, by the exit code of one run each."""
-    needed = libraries_of(context.files, context.script)[:_MOST_LIBRARIES]
+    """The script's libraries, if the interpreter that runs it does not find them all, by the exit code of a run."""
+    needed = libraries_of(context.files, context.script)
     if not needed:
         return []
     seen = yield from probe(context, arguments=False)
     executable = "python3" if isinstance(seen, Finding) else seen.executable
-    missing: list[str] = []
-    for name in needed:
-        looked = yield from run(RunRequest(entrypoint=(executable, "-c", _FINDS, name)))
-        missing += [] if looked.ended == Exited(0) else [name]
-    return missing
+    looked = yield from run(RunRequest(entrypoint=(executable, "-c", _FINDS, *needed)))
+    return [] if looked.ended == Exited(0) else list(needed)
 
 
-_MOST_LIBRARIES = 5
-_FINDS = "import importlib.util, sys; sys.exit(importlib.util.find_spec(sys.argv[1]) is None)"
+_FINDS = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
 
 
-def _nothing_installed(first: Built, missing: Sequence[str]) -> Finding:
+def _nothing_installed(first: Built, needed: Sequence[str]) -> Finding:
     return Finding(
         passed=False,
         reason=NOTHING_INSTALLED,
-        message=f"No instruction of the Dockerfile installs packages, and the image has no {' and no '.join(missing)}, "
-        "which the script imports.",
+        message="No instruction of the Dockerfile installs packages, and the image lacks some of what the script "
+        f"imports: {', '.join(needed)}.",
         expected="an instruction that installs the script's libraries, before the script is copied",
-        actual="\n".join(_instruction(step) for step in first.steps),
+        actual="\n".join(map(_instruction, first.steps)),
         file="Dockerfile",
         reproduce=_REPRODUCE,
     )
@@ -228,23 +224,23 @@ def _ending_with(context: CheckContext, stage: str) -> tuple[MemoryFile, ...]:
 
 
 def _finding(steps: Sequence[BuildStep], packages: Sequence[str], script: str) -> Finding:
-    install, cause = _install(steps), _cause(steps, script)
+    install = _install(steps)
+    cause, because = _cause(steps, script) or (install, "")
     seconds = sum(step.seconds for step in _ran(steps))
     shown = ", ".join(packages[:_MOST_PACKAGES]) + (" and more" if len(packages) > _MOST_PACKAGES else "")
-    in_order = sorted(steps, key=lambda step: step.line or 0)
     return Finding(
         passed=False,
         reason=INSTALLED_AGAIN,
         message=f"Only the script was changed, but {_place(install)} ran again and installed {shown} once more; "
-        f"that took {seconds:.1f} seconds in all.{_because(cause, install)}",
+        f"that took {seconds:.1f} seconds in all.{because}",
         expected="CACHED for every instruction that installs packages",
         actual="\n".join(
             f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}"
-            for step in in_order
+            for step in sorted(steps, key=lambda step: step.line or 0)
             if _keyword(step) != "FROM"
         ),
         file="Dockerfile",
-        line=(cause or install).line,
+        line=cause.line,
         reproduce=_REPRODUCE,
     )
 
@@ -262,36 +258,25 @@ def _seems_to_install(step: BuildStep) -> bool:
     return _keyword(step) == "RUN" and INSTALLS.search(step.name) is not None
 
 
-def _cause(steps: Sequence[BuildStep], script: str) -> BuildStep | None:
-    """What brought the script before the installation: a COPY or ADD that was not cached, or a mount of the RUN itself.
+def _cause(steps: Sequence[BuildStep], script: str) -> tuple[BuildStep, str] | None:
+    """What brought the script before the installation, and a sentence about it: a COPY or ADD, or the RUN's own mount.
 
     None where neither is seen; then the builder may have lost what it had.
     """
     install = _install(steps)
     copied = [step for step in steps[: steps.index(install)] if not step.cached and _keyword(step) in {"COPY", "ADD"}]
-    own = [step for step in copied if _stage(step) == _stage(install)] or copied
-    return next((step for step in own if _may_bring(step, script)), install if _mounts(install, script) else None)
-
-
-def _because(cause: BuildStep | None, install: BuildStep) -> str:
-    """Why the installation was not cached, as a sentence that follows another; "" where that is not known."""
-    if cause is None:
-        return ""
-    if cause is install:
-        return " It mounts the folder, and the script with it."
-    how = "was made again too" if "--from=" in cause.name else "takes the script along"
-    place = _place(cause)
-    return f" {place[:1].upper()}{place[1:]} {how}, and it comes before the installation."
-
-
-def _may_bring(step: BuildStep, script: str) -> bool:
-    """Whether a source of a COPY or ADD may hold the script: all but the plain names of other files."""
-    words = _whole(step).split()[1:]
-    sources = [word for word in words[:-1] if not word.startswith("--")]
-    return any(word.startswith("--from") for word in words) or any(_may_hold(source, script) for source in sources)
+    for step in [one for one in copied if _stage(one) == _stage(install)] or copied:
+        words = _whole(step).split()[1:]
+        other_stage = any(word.startswith("--from") for word in words)
+        if other_stage or any(_may_hold(word, script) for word in words[:-1] if not word.startswith("--")):
+            how = "was made again too" if other_stage else "takes the script along"
+            place = _place(step)
+            return step, f" {place[:1].upper()}{place[1:]} {how}, and it comes before the installation."
+    return (install, " It mounts the folder, and the script with it.") if _mounts(install, script) else None
 
 
 def _may_hold(source: str, script: str) -> bool:
+    """Whether a source of a COPY may hold the script: all but the plain names of other files."""
     name = PurePosixPath(source).name
     return script in name or "." not in name or any(sign in source for sign in "*?[$")
 

@@ -40,7 +40,6 @@ from grader.models import (
     Exited,
     FailedCommand,
     Finding,
-    ImageConfig,
     ImageSeen,
     RunRequest,
     ScriptSeen,
@@ -107,11 +106,10 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
         notes += [_WINDOWS] if b"\r\n" in content else []
         return judged(RIGHT, " ".join([NOTE, *notes]) if notes else "", expected=expected, file=_FILE)
     told = "\n".join(printed_lines(failed[0])).encode() if failed else b""
-    printed = _without_progress(told or seen.outcome.stderr)
     return judged(
         (odd.reason, what or f"{_FILE} ended with exit code {code}."),
         expected=expected,
-        actual=excerpt(replace(seen.outcome, stdout=b"" if printed.strip() else seen.outcome.stdout, stderr=printed)),
+        actual=excerpt(replace(seen.outcome, stdout=b"", stderr=told) if told else seen.outcome),
         ended=ended(seen.outcome.ended),
         reproduce=reproduce,
         file=_FILE,
@@ -127,22 +125,8 @@ _WINDOWS = (
 
 def _near(context: CheckContext) -> str:
     near = ", ".join(near_names((file.path for file in context.files.files), _FILE)[:_SHOWN_FAILED])
-    return (
-        f" There is {near}, but the name has to be exactly {_FILE}, and in the exercise's own folder." if near else ""
-    )
-
-
-def _without_progress(stderr: bytes) -> bytes:
-    """Without builds that went well, and without the help that the docker command adds to its errors."""
-    kept = [line for line in _BUILT_WELL.sub(b"", stderr).splitlines() if not _PROGRESS.match(line)]
-    return b"\n".join(kept)
-
-
-_BUILT_WELL = re.compile(
-    rb"Sending build context (?:(?!Sending build context )[\s\S])*?\nSuccessfully built [^\n]*\n"
-    rb"(?:Successfully tagged [^\n]*\n)*"
-)
-_PROGRESS = re.compile(rb"\s+(-\w, )?--[\w-]+ |\s{20,}|Run 'docker .*--help'|See 'docker .*--help'|For more help")
+    exactly = f"but the name has to be exactly {_FILE}, and in the exercise's own folder."
+    return f" There is {near}, {exactly}" if near else ""
 
 
 def _what_failed(seen: ScriptSeen, odd: Oddity, failed: Sequence[FailedCommand]) -> Iterator[str]:
@@ -348,30 +332,30 @@ def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[
     """A container of the image ran the image's own command, or one that names the script, and exited 0."""
     seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
-    case = context.group(check.case)[0]
-    expected = LINE_FORM.replace("<number>", f"{case.expected('average'):.10g}")
-    name = split_reference(check.image)[0]
+    right = context.group(check.case)[0].expected("average")
+    line = LINE_FORM.replace("<number>", f"{right:.10g}")
     again = _ended_well(check, context, seen, image)
     finding = judged(
         RIGHT if isinstance(again, RunRequest) else again,
-        expected=f"a container of {check.image} that prints “{expected}” and exits 0",
+        expected=f"a container of {check.image} that prints “{line}” and exits 0",
         actual=_containers(seen) or "no container at all",
-        reproduce=after_script(context, f"docker run --rm {name}"),
+        reproduce=after_script(context, f"docker run --rm {split_reference(check.image)[0]}"),
         file=_file(seen),
     )
     if not isinstance(again, RunRequest):
         return finding
     outcome = yield from run(replace(again, existing_image=check.image))
     number = predicted(outcome.stdout)
-    right = number is not None and agrees(number, case.expected("average")) and outcome.ended == Exited(0)
+    if number is not None and agrees(number, right) and outcome.ended == Exited(0):
+        return finding
     printed = "no prediction line" if number is None else f"{number:.10g}"
-    message = f"A container of {check.image} ran, but it printed {printed}, where this was expected: {expected}"
-    return judged(
-        RIGHT if right else (CONTAINER_WRONG, message),
-        expected=finding.expected,
+    return replace(
+        finding,
+        passed=False,
+        reason=CONTAINER_WRONG,
+        message=f"A container of {check.image} ran, but it printed {printed}, where this was expected: {line}",
         actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
         ended=ended(outcome.ended),
-        reproduce=finding.reproduce,
         file=context.script,
     )
 
@@ -394,37 +378,28 @@ def _ended_well(
         command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
         message = f"A container of {check.image} ran, but not {context.script}: it executed `{command}`."
         return CONTAINER_WRONG, message
-    return _same_again(scripted[-1], image.config if image else _NO_CONFIG)
-
-
-def _same_again(container: ContainerSeen, own: ImageConfig) -> RunRequest:
-    """A run with the same command; what is the image's own is left to the image."""
-    if container.entrypoint != own.entrypoint:
-        return RunRequest(args=container.command, entrypoint=container.entrypoint or ())
-    return RunRequest(args=() if container.command == (own.command or ()) else container.command)
+    again, own = scripted[-1], image.config if image else _NO_CONFIG
+    if again.entrypoint != own.entrypoint:
+        return RunRequest(args=again.command, entrypoint=again.entrypoint or ())
+    return RunRequest(args=() if again.command == (own.command or ()) else again.command)
 
 
 def _runs_of(seen: ScriptSeen, image: ImageSeen | None, name: str) -> list[ContainerSeen]:
-    """Every container of the image that is there, was asked for, or has ended, as far as it is known."""
+    """Every container of the image that is there, was asked for, or has ended; what is not known is the image's own."""
     found = {one.id: one for one in seen.after.containers}
     config = image.config if image else _NO_CONFIG
     for asked in seen.requests:
-        if asked.path == "/containers/create" and asked.made and asked.made not in found:
-            found[asked.made] = _as_asked(asked, image)
+        if asked.path == "/containers/create" and asked.made:
+            command = asked.command if asked.command or asked.entrypoint else config.command
+            entrypoint = asked.entrypoint or config.entrypoint
+            gone = ContainerSeen(asked.made, "", asked.image, "", "gone", None, command or (), entrypoint)
+            found.setdefault(asked.made, gone)
     for one in seen.ended:
-        if one.container not in found:
-            unknown = ContainerSeen(one.container, "", one.image, "", "gone", one.code, config.command or ())
-            found[one.container] = replace(unknown, entrypoint=config.entrypoint)
+        gone = ContainerSeen(
+            one.container, "", one.image, "", "gone", one.code, config.command or (), config.entrypoint
+        )
+        found.setdefault(one.container, gone)
     return [one for one in found.values() if _is_of(one, image, name)]
-
-
-def _as_asked(asked: EngineRequest, image: ImageSeen | None) -> ContainerSeen:
-    """A container that is gone, from the request that created it; what it left out came from the image."""
-    config = image.config if image else _NO_CONFIG
-    command = asked.command if asked.command or asked.entrypoint else config.command
-    return ContainerSeen(
-        asked.made, "", asked.image, "", "gone", None, command or (), asked.entrypoint or config.entrypoint
-    )
 
 
 def _is_of(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool:

@@ -148,8 +148,9 @@ _MISTAKES = {
 
 
 def printed_lines(failed: FailedCommand) -> list[str]:
-    """What a command that failed printed on standard error, without the help that docker adds to its errors."""
-    told = re.split(r"^Usage: ", failed.printed, maxsplit=1, flags=re.MULTILINE)[0] or failed.printed
+    """What a command that failed printed on standard error, without docker's help, and builds that went well before."""
+    after = re.split(r"^Successfully (?:built|tagged) .*\n", failed.printed, flags=re.MULTILINE)[-1]
+    told = re.split(r"^Usage: ", after, maxsplit=1, flags=re.MULTILINE)[0] or after
     return [line.strip() for line in told.splitlines() if line.strip() and not _HELP.match(line)]
 
 

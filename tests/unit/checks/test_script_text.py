@@ -139,6 +139,7 @@ def test_what_docker_says_is_explained(command: str, printed: str, told: str) ->
         ("Step 1/2 : RUN x\nERROR: boom\n", "boom"),
         (f"docker: {DAEMON}no space left.\nSee 'docker run --help'.\n", "no space left."),
         ("one\ntwo\n", "two"),
+        ("error: early\nSuccessfully built 12\nSuccessfully tagged a:1\nlate\n", "late"),
         ("", ""),
     ],
 )
