@@ -45,6 +45,18 @@ def test_each_exercise_stands_in_the_table_of_the_first_page() -> None:
     assert rows == [exercise.id for exercise in COURSE.exercises]
 
 
+def test_each_check_has_a_row_that_says_what_it_sees() -> None:
+    rows = re.findall(r"(?m)^\| (`[a-z].+?) \|", (DOCS / "checks.md").read_text(encoding="utf-8"))
+    parts = [part for row in rows for part in re.findall(r"((?:`[\w-]+`(?:, )?)+) of ([\d.PL, ]+)", row)]
+    told = {
+        (exercise, check)
+        for names, of in parts
+        for check in re.findall(r"[\w-]+", names)
+        for exercise in of.split(", ")
+    }
+    assert told == {(exercise.id, check.id) for exercise in COURSE.exercises for check in exercise.checks}
+
+
 def test_each_page_names_the_exercises_that_lead_to_it() -> None:
     places = {identifier: place.partition("#")[0] for identifier, place in INDEX["exercises"].items()}
     texts = {page: (HANDBOOK / page).read_text(encoding="utf-8").splitlines()[-1] for page in places.values()}
