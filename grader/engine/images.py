@@ -127,6 +127,8 @@ def copy_image(source: Connection, target: Connection, reference: str) -> None:
                 archive.write(piece)
         archive.seek(0)
         target.call("POST", "/images/load", data=archive, seconds=_IMPORT_SECONDS)
+    if image_labels(target, reference) is None:  # Podman's archives call `python:3.9` localhost/python:3.9
+        tag_image(target, known, reference)
 
 
 def tag_image(connection: Connection, source: str, reference: str) -> None:
