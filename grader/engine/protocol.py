@@ -51,7 +51,10 @@ class Engine(Protocol):
         ...
 
     def build(self, job: BuildJob, limits: Limits, on_step: OnStep) -> Built | BuildFailed:
-        """Build an image; it carries our labels and stays until `remove_image` or `close`."""
+        """Build an image; it carries our labels and stays until `remove_image` or `close`.
+
+        `on_step` is told of each step when it begins.
+        """
         ...
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:

@@ -156,12 +156,12 @@ class Executor:
             return job
 
         def build(seconds: float) -> Built | BuildFailed:
-            return self._engine.build(job, replace(self._limits, build_seconds=seconds), self._step_ended)
+            return self._engine.build(job, replace(self._limits, build_seconds=seconds), self._step_begun)
 
         with self._engines.builds.turn(alone=bool(request.attempt or request.changed)):
             return self._fetching(build, self._limits.build_seconds)
 
-    def _step_ended(self, step: BuildStep) -> None:
+    def _step_begun(self, step: BuildStep) -> None:
         self._doing(f"building: {step.name[:60]}")
 
     def _run(self, request: RunRequest) -> RunOutcome:

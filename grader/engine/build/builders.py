@@ -292,10 +292,10 @@ class _Text:
         text = str(message.get("stream") or "")
         step = CLASSIC_STEP.fullmatch(text.rstrip("\n"))
         if step and int(step["number"]) in {1, self._number + 1}:
-            ended = self._end_step()
+            self._end_step()
             self._number, self._began = int(step["number"]), time.monotonic()
             self._step = BuildStep(f"[{step['number']}/{step['total']}] {step['text']}", line=self._line(step["text"]))
-            return ended
+            return [self._step] if self._step.line else []  # the engine appends a LABEL of ours, which no student wrote
         if self._step is not None and CLASSIC_CACHED.match(text) and not self._step.log:
             self._step = replace(self._step, cached=True)
         elif not CLASSIC_NOISE.match(text):
@@ -312,15 +312,10 @@ class _Text:
         alike += [one for one in later if one.keyword == text.split(" ", 1)[0]]
         return alike[0].first_line if alike else None
 
-    def _end_step(self, error: str = "") -> list[BuildStep]:
-        if self._step is None:
-            return []
-        ended = replace(self._step, seconds=time.monotonic() - self._began, error=error)
+    def _end_step(self, error: str = "") -> None:
+        if self._step and self._step.line:
+            self._ended.append(replace(self._step, seconds=time.monotonic() - self._began, error=error))
         self._step = None
-        if ended.line is None:  # the engine appends a LABEL of ours, which no student wrote
-            return []
-        self._ended.append(ended)
-        return [ended]
 
     def steps(self, unfinished: str = "") -> tuple[BuildStep, ...]:
         self._end_step(error=unfinished)

@@ -162,7 +162,7 @@ class Progress:
     _tails: dict[str, bytes] = field(default_factory=dict)
 
     def add(self, status: Status) -> list[BuildStep]:
-        """Take in one message; the steps that it ended, each once."""
+        """Take in one message; the steps that it began, each once."""
         for log in status.logs:
             self.log_bytes += len(log.data)
             self._tails[log.vertex] = (self._tails.get(log.vertex, b"") + log.data)[-LOG_TAIL:]
@@ -171,8 +171,8 @@ class Progress:
     def _update(self, vertex: Vertex) -> BuildStep | None:
         before = self._vertices.get(vertex.digest)
         self._vertices[vertex.digest] = vertex
-        ended_now = vertex.completed is not None and (before is None or before.completed is None)
-        return self._step(vertex) if ended_now and _is_step(vertex) else None
+        began_now = vertex.started is not None and (before is None or before.started is None)
+        return self._step(vertex) if began_now and _is_step(vertex) else None
 
     def _step(self, vertex: Vertex) -> BuildStep:
         known = vertex.started is not None and vertex.completed is not None

@@ -80,12 +80,13 @@ def progress_of(*vertices: Vertex, dockerfile: bytes = ONE_STAGE) -> Progress:
     return progress
 
 
-def test_each_step_is_told_once_when_it_ends() -> None:
+def test_each_step_is_told_once_when_it_begins() -> None:
     progress = Progress(parse(ONE_STAGE))
     begun = Vertex("1", "[3/5] COPY x .", started=1.0)
     ended = Vertex("1", "[3/5] COPY x .", started=1.0, completed=3.5)
     told = [progress.add(Status((vertex,))) for vertex in (Vertex("1", begun.name), begun, ended, ended)]
-    assert [[(step.line, step.seconds) for step in steps] for steps in told] == [[], [], [(3, 2.5)], []]
+    assert [[step.line for step in steps] for steps in told] == [[], [3], [], []]
+    assert [(step.line, step.seconds) for step in progress.steps()] == [(3, 2.5)]
 
 
 def test_the_builders_own_steps_are_not_shown() -> None:
