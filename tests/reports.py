@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 
 from hypothesis import strategies as st
 
@@ -12,6 +14,7 @@ from grader.checks import REASONS
 from grader.course.handbook import sections
 from grader.course.models import Exercise
 from grader.grading.exercise import not_graded, not_submitted
+from grader.grading.grades import Late, Override, Policy, final_grades
 from grader.grading.scoring import Outcome, blocked, score_exercise, total
 from grader.models import (
     CheckStatus,
@@ -297,8 +300,25 @@ def large_class(students: int) -> tuple[tuple[Report, ...], Background]:
                 history.append(Past("2026-11-28", name, one.id, "last", one.status, one.score, one.max_score))
                 timings.append(Timing(name, one.id, "built", draw.lognormvariate(1, 1), int(draw.gauss(180e6, 40e6))))
         made.append(report_of(name, *exercises))
-    background = Background(COURSE.title, "2026-11-28T17:22:00+00:00", sections(ROOT), history, timings)
-    return tuple(made), background
+    names = [one.student for one in made]
+    graded = final_grades(
+        made,
+        Policy(late=Late(datetime(2026, 11, 20, tzinfo=UTC), per_day=0.1)),
+        [
+            Override(names[1], "3.1.1", 10.0, "shown in class", "jp"),
+            Override(names[-1], "", None, "Come and see me."),
+        ],
+        {name: f"2026-11-{day}T12:00:00+00:00" for name, day in zip(names, itertools.cycle((18, 19, 19, 21, 22)))},
+    )
+    return tuple(made), Background(
+        COURSE.title,
+        "2026-11-28T17:22:00+00:00",
+        sections(ROOT),
+        history,
+        timings,
+        {one.student: one for one in graded},
+        {name: draw.choice("AB") for name in names},
+    )
 
 
 def _drawn(draw: random.Random, exercise: Exercise, reasons: Sequence[str], skill: float | None) -> ExerciseReport:

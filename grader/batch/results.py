@@ -107,6 +107,7 @@ def write_results(journal: Journal, folder: CourseFolder, out: Path) -> Results:
         graded=info.started if info else "",
         handbook=sections(folder.root),
         grades={grade.student: grade for grade in shown.grades},
+        groups={name: group for name, one in shown.people.items() if (group := one.get("section") or one.get("group"))},
         history=history,
         timings=timings,
     )

@@ -103,6 +103,24 @@ class Grade:
         """Every step by which the mark differs from the checks' points, in words."""
         return (*(f"{one.id}: {reason}" for one in self.exercises for reason in one.reasons), *self.reasons)
 
+    @property
+    def short_reasons(self) -> tuple[str, ...]:
+        """As `all_reasons`, with lateness told once and not for each exercise."""
+        others = tuple(reason for reason in self.all_reasons if not (self.late and self.late in reason))
+        return (self.late, *others) if self.late else others
+
+    @property
+    def all_comments(self) -> tuple[str, ...]:
+        """What a teacher wrote by hand, as far as no reason has it already."""
+        said = [(f"{one.id}: ", one.comment) for one in self.exercises] + [("", self.comment)]
+        reasons = "\n".join(self.all_reasons)
+        return tuple(f"{where}{text}" for where, text in said if text and f"({text})" not in reasons)
+
+    @property
+    def is_changed(self) -> bool:
+        """Whether there is more to say of the mark than what the checks gave."""
+        return bool(self.short_reasons or self.all_comments or self.max_score != self.worth)
+
 
 def final_grades(
     reports: Sequence[Report],

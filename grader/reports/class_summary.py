@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from grader.course.registry import REASONS
+from grader.grading.grades import Grade
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Past, Report, Timing
 from grader.reports import wording as words
 
@@ -18,31 +19,33 @@ _SHOWN = 8
 _REFUSED = "The safety check refused what was handed in."
 
 
-def figures(reports: Sequence[Report]) -> tuple[tuple[str, str], ...]:
-    """(label, figure) for the head of the page. Shares are of the points that could be graded."""
-    shares = _shares(reports)
-    if not shares:
+def shares(reports: Iterable[Report], grades: Mapping[str, Grade]) -> list[float]:
+    """Everyone's share of the points that could be graded; of the final mark, where somebody's is not just these."""
+    if any(grade.is_changed for grade in grades.values()):
+        return [one.score / one.max_score for one in grades.values() if one.score is not None and one.max_score > 0]
+    return [report.score / report.max_score for report in reports if report.max_score > 0]
+
+
+def figures(reports: Sequence[Report], parts: Sequence[float]) -> tuple[tuple[str, str], ...]:
+    """(label, figure) for the head of the page."""
+    if not parts:
         return (("Students", str(len(reports))),)
     full = sum(report.score >= report.max_score > 0 and not any(words.ungraded([report])) for report in reports)
     nothing = sum(all(one.status is ExerciseStatus.NOT_SUBMITTED for one in report.exercises) for report in reports)
     return (
         ("Students", str(len(reports))),
-        ("Mean", f"{statistics.mean(shares):.0%}"),
-        ("Median", f"{statistics.median(shares):.0%}"),
-        ("Full marks", str(full)),
+        ("Mean", f"{statistics.mean(parts):.0%}"),
+        ("Median", f"{statistics.median(parts):.0%}"),
+        ("Full points", str(full)),
         ("Nothing handed in", str(nothing)),
     )
 
 
-def distribution(reports: Sequence[Report]) -> tuple[tuple[str, int], ...]:
+def distribution(parts: Iterable[float]) -> tuple[tuple[str, int], ...]:
     """How many students have a share of the points from 0% to below 10%, and so on; the last bar is full marks."""
-    counted = Counter(min(int(share * BINS), BINS) for share in _shares(reports))
+    counted = Counter(min(int(share * BINS), BINS) for share in parts)
     labels = [f"{100 * number // BINS}–{100 * (number + 1) // BINS}%" for number in range(BINS)]
     return tuple((label, counted[number]) for number, label in enumerate((*labels, "full")))
-
-
-def _shares(reports: Iterable[Report]) -> list[float]:
-    return [report.score / report.max_score for report in reports if report.max_score > 0]
 
 
 @dataclass(frozen=True, slots=True)

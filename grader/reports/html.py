@@ -33,7 +33,8 @@ class Background:
     """What pages say besides the reports: the course's title, the ISO time of grading ("" where none is known).
 
     `handbook` has the section (Markdown) that explains each reason. `grades` are the final marks, by student; without
-    them, marks are the points. `history` and `timings` are for the class only.
+    them, marks are the points. `groups` names the section or group of whoever is in one; it, `history` and `timings`
+    are for the class only.
     """
 
     title: str = "Docker exercises"
@@ -42,17 +43,20 @@ class Background:
     history: Sequence[Past] = ()
     timings: Sequence[Timing] = ()
     grades: Mapping[str, Grade] = field(default_factory=dict)
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def class_page(reports: Sequence[Report], background: Background) -> str:
     """`report.html`: the whole class, with a link to `students/<safe_name>.html` for each student."""
-    bars = summary.distribution(reports)
+    shares = summary.shares(reports, background.grades)
+    bars = summary.distribution(shares)
     return _page(
         "class",
         background=background,
         reports=reports,
         pages={name: f"students/{file}.html" for name, file in safe_names(one.student for one in reports).items()},
-        figures=summary.figures(reports),
+        marked={name: grade for name, grade in background.grades.items() if grade.is_changed},
+        figures=summary.figures(reports, shares),
         bars=bars,
         highest=max(count for _, count in bars),
         progress=summary.progress(background.history),
@@ -81,12 +85,14 @@ def _notes(report: Report) -> tuple[str, str]:
 
 def student_page(report: Report, background: Background) -> str:
     """`students/<safe_name>.html`: what one student is told; only of what was handed in, the first failure first."""
+    grade = background.grades.get(report.student)
     handed = [one for one in report.exercises if one.status is not ExerciseStatus.NOT_SUBMITTED]
     reasons = [check.reason for one in handed for check in one.checks if check.status is CheckStatus.FAILED]
     return _page(
         "student",
         background=background,
         report=report,
+        grade=grade if grade and grade.is_changed else None,
         exercises=sorted(
             (one for one in handed if one.status is not ExerciseStatus.PASSED),
             key=lambda one: one.status is ExerciseStatus.NOT_GRADED,
@@ -152,6 +158,7 @@ def _environment() -> Environment:
         "megabytes": lambda size: f"{size / 1e6:,.0f} MB",
         "note": words.exercise_note,
         "number": words.number,
+        "mark": lambda grade: words.points(grade.score, grade.max_score),
         "points": lambda scored: words.points(scored.score, scored.max_score),
         "sign": words.SIGNS.__getitem__,
         "unseen": words.is_unseen,

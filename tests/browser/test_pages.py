@@ -175,6 +175,22 @@ def test_students_are_found_and_filtered(opens: Opens, find: str, show: str, whe
     expect(page.get_by_role("status")).to_have_text("" if shown == 6 else f"{shown} of 6 students")
 
 
+def test_a_group_is_found_and_a_filter_knows_the_columns_before_the_exercises(opens: Opens) -> None:
+    page = opens("course")
+    page.get_by_role("searchbox", name="Find").fill("a\nb")  # as one line: of nobody
+    find = page.get_by_role("searchbox", name="Find")
+    groups = page.locator("#grid td.group").all_inner_texts()
+    find.fill("castro")
+    assert len(names(page)) == 1
+    find.fill("")
+    page.get_by_role("combobox", name="Show").select_option("full points")
+    page.get_by_role("combobox", name="in").select_option("3.1.1")
+    full = page.locator("#grid tbody tr:visible td:nth-child(5)").all_inner_texts()
+    assert full
+    assert set(full) == {"10"}
+    assert set(groups) == {"A", "B"}
+
+
 def test_arrow_keys_go_from_cell_to_cell_and_enter_opens_the_students_exercise(opens: Opens) -> None:
     page = opens("class")
     page.get_by_role("link", name="chen-wei").first.focus()

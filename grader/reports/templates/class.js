@@ -35,13 +35,14 @@ const grid = document.getElementById("grid");
 if (grid) {
   const [tools, find, show, where, count] =
     ["tools", "find", "show", "where", "count"].map(id => document.getElementById(id));
-  const students = [...grid.tBodies[0].rows].map(row => [row, row.cells[0].textContent.toLowerCase()]);
+  const students = [...grid.tBodies[0].rows].map(row => [row, [row.cells[0], row.querySelector(".group")].map(cell => cell?.textContent.toLowerCase() ?? "").join("\n")]);
+  const first = Number(grid.dataset.first); // the column of the first exercise
   const apply = () => {
     const name = find.value.trim().toLowerCase(), classes = show.value.split(" ").filter(Boolean);
-    const column = where.selectedIndex + 1; // 1 stands for any: the exercises begin at 2
+    const chosen = where.selectedIndex - 1; // -1 stands for any
     let shown = 0;
     for (const [row, text] of students) {
-      const cells = column > 1 ? [row.cells[column]] : [...row.cells].slice(2);
+      const cells = [...row.cells].slice(first).filter((_, number) => chosen < 0 || number === chosen);
       const hit = text.includes(name) && (!classes.length || cells.some(cell => classes.includes(cell.className)));
       row.hidden = !hit;
       shown += hit;

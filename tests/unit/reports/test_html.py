@@ -3,11 +3,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import pytest
 from hypothesis import given, settings
 
+from grader.grading.grades import Late, Override, Policy, final_grades
 from grader.models import ExerciseReport, ExerciseStatus, LimitsRecord, Past, Timing
 from grader.reports.class_summary import progress, slowest_builds
 from grader.reports.html import Background, class_page, student_page
@@ -71,7 +73,7 @@ def test_the_page_of_the_class_counts_and_names() -> None:
     text = plain(page)
     for said in (
         "graded 28 November 2026, 17:22 UTC",
-        "Students6 Mean63% Median57% Full marks1 Nothing handed in0",
+        "Students6 Mean63% Median57% Full points1 Nothing handed in0",
         "Not graded: 1",
         "The engine stopped answering. 1 exercise李雷 3.1.5",
         "3.1.4 Pass the weeks as arguments2 of 6 33%5.33 / 10",
@@ -85,6 +87,31 @@ def test_the_page_of_the_class_counts_and_names() -> None:
     ):
         assert said in text
     assert text.count("zoe3.1.4") == 2, "one build of each student's exercise"
+
+
+def test_marks_that_are_not_just_the_points_come_with_their_reasons_on_both_pages() -> None:
+    students = reports.sample_class()
+    overrides = [Override("zoe", "3.1.4", 8.0, "shown in class", "jp"), Override("amira", "", None, "Well done.")]
+    grades = {one.student: one for one in final_grades(students, Policy(weights={"3.1.1": 2.0}), overrides)}
+    background = replace(COURSE, grades=grades, groups={"zoe": "Tuesday"})
+    text = plain(class_page(students, background))
+    assert "zoeTuesday38 / 5023 / 40" in text, "group, mark, points"
+    assert "zoe23 / 4038 / 503.1.1: counts × 23.1.4: set by hand by jp (shown in class): 3 → 8" in text
+    assert "李雷Not graded" not in text
+    assert "Mean72% Median71%" in text, "of the marks: 100, 66, 46 and 76 percent; one is not graded"
+    zoe, amira = plain(student_page(students[4], background)), plain(student_page(students[0], background))
+    assert "Mark: 38 of 50 · the checks gave 23 of 40 points 3.1.1: counts × 23.1.4: set by hand by jp" in zoe
+    assert "Well done." in amira
+    assert "No mark yet · the checks gave 30 of 30 points Not graded: 3.1.5" in plain(
+        student_page(students[3], background)
+    )
+
+
+def test_lateness_is_told_once() -> None:
+    late = Policy(late=Late(datetime(2026, 11, 20, tzinfo=UTC), per_day=0.1))
+    (grade,) = final_grades([reports.every_status()], late, (), {"amira": "2026-11-21T12:00:00+00:00"})
+    text = plain(student_page(reports.every_status(), replace(COURSE, grades={"amira": grade})))
+    assert text.count("late by 2 days: −20 %") == 1
 
 
 def test_each_cell_and_name_leads_to_what_it_is_about() -> None:
