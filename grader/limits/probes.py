@@ -265,7 +265,9 @@ def attempt(
         try:
             printed, ending = _observed(engines, trial, few_cores)
         except EnvironmentProblem as problem:
-            yield from (Result(probe, holds=False, seen=f"could not be tried: {problem}") for probe in tried)
+            for probe in tried:  # the reason may be long, and is the same for all
+                why = f": {problem}" if probe is tried[0] else f", as {tried[0].name}"
+                yield Result(probe, holds=False, seen=f"could not be tried{why}")
             continue
         for probe in tried:
             got = printed.get(probe.name.partition(" ")[2], "")

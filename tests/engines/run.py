@@ -27,7 +27,14 @@ from grader.sandbox.engine_image import image_name
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "grader-test-engine"
-BASES = ("python:3.9", "python:3.9-slim", "python:3.11", "python:3.11-slim")
+BASES = (
+    "python:3.9",
+    "python:3.9-slim",
+    "python:3.11",
+    "python:3.11-slim",
+    "grader-base:bullseye",
+    "grader-base:bookworm",
+)
 _UP_SECONDS = 60
 
 
