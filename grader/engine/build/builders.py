@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal, Protocol, cast, get_args
+from typing import Any, Literal, cast, get_args
 
 from grader.dockerfile.parser import Dockerfile, parse
 from grader.engine.build.trace import LOG_TAIL, Failure, Progress, decode_status, error_line, on_one_line, step_text
@@ -81,7 +81,7 @@ def build_image(
     Raises `EngineError` where the Dockerfile is not to blame, `Cancelled` after `cancel`.
     """
     dockerfile = order.job.dockerfile
-    report: _Report = _Trace(Progress(dockerfile)) if builder == "buildkit" else _Text(dockerfile)
+    report = _Trace(Progress(dockerfile)) if builder == "buildkit" else _Text(dockerfile)
     failpoint("build-wanted")
     try:
         stream = connection.stream(
@@ -154,7 +154,7 @@ def _cancel(connection: Connection, builder: BuilderName, build_id: str) -> None
             connection.call("POST", "/build/cancel", parameters={"id": build_id}, seconds=_GRACE)
 
 
-def _stopped(report: _Report, reason: Reason | None, order: BuildOrder) -> BuildFailed:
+def _stopped(report: _Trace | _Text, reason: Reason | None, order: BuildOrder) -> BuildFailed:
     timed_out = reason == "timed_out"
     limit = f"{order.seconds:g} s" if timed_out else f"{order.log_bytes // 1024} KiB of output"
     message = f"Stopped at the build's limit of {limit}."
@@ -163,14 +163,14 @@ def _stopped(report: _Report, reason: Reason | None, order: BuildOrder) -> Build
     return BuildFailed(message, "timed_out" if timed_out else "output_limit", line, steps)
 
 
-def _failed(report: _Report, error: str) -> BuildFailed:
+def _failed(report: _Trace | _Text, error: str) -> BuildFailed:
     failure = report.failure(error)
     if failure.ours:
         raise EngineError(f"The engine could not build, and the Dockerfile is not to blame: {failure.message}")
     return BuildFailed(failure.message, line=failure.line, steps=report.steps())
 
 
-def _image(connection: Connection, report: _Report, order: BuildOrder) -> str:
+def _image(connection: Connection, report: _Trace | _Text, order: BuildOrder) -> str:
     """The id of what was built. `EngineError` where the engine ended without an image and without an error."""
     image = report.image
     if isinstance(report, _Text):
@@ -223,31 +223,9 @@ def error_of(message: dict[str, Any]) -> str:
     return str(text or message.get("error") or "")
 
 
-class _Report(Protocol):
-    """What the messages of one build have said so far; `image` is "" where none has named it."""
-
-    @property
-    def image(self) -> str: ...
-
-    @property
-    def log_bytes(self) -> int: ...
-
-    def add(self, message: dict[str, Any]) -> list[BuildStep]:
-        """Take in one message; the steps that it ended, each once."""
-        ...
-
-    def steps(self, unfinished: str = "") -> tuple[BuildStep, ...]:
-        """All steps that were begun; `unfinished` is the error of those that did not end."""
-        ...
-
-    def failure(self, message: str) -> Failure:
-        """What the builder's last word means."""
-        ...
-
-
 @dataclass(slots=True)
 class _Trace:
-    """BuildKit's messages, which no student can write."""
+    """What BuildKit's messages have said so far; no student can write them. `image` is "" where none has named it."""
 
     progress: Progress
     image: str = ""
@@ -257,6 +235,7 @@ class _Trace:
         return self.progress.log_bytes
 
     def add(self, message: dict[str, Any]) -> list[BuildStep]:
+        """Take in one message; the steps that it ended, each once."""
         match message:
             case {"id": "moby.buildkit.trace", "aux": str(encoded)}:
                 try:
@@ -270,9 +249,11 @@ class _Trace:
         return []
 
     def steps(self, unfinished: str = "") -> tuple[BuildStep, ...]:
+        """All steps that were begun; `unfinished` is the error of those that did not end."""
         return self.progress.steps(unfinished)
 
     def failure(self, message: str) -> Failure:
+        """What the builder's last word means."""
         return self.progress.failure(message)
 
 

@@ -204,8 +204,7 @@ class Progress:
         return Failure(plain_error(vertex.error), line, ours=is_engine_fault(vertex.error))
 
     def _line(self, vertex: Vertex) -> int | None:
-        names = [one.name for one in self._vertices.values()]
-        return step_line(vertex.name, self.dockerfile, triggers_of(vertex.name, names))
+        return step_line(vertex.name, self.dockerfile, [one.name for one in self._vertices.values()])
 
     def _culprit(self, message: str) -> Vertex | None:
         """The vertex whose error is the build's; others were only cancelled because of it."""
@@ -231,26 +230,29 @@ _NUMBERED = {"ADD", "COPY", "RUN", "WORKDIR"}
 _SCRATCH = "scratch"
 
 
-def step_line(name: str, dockerfile: Dockerfile, triggers: int = 0) -> int | None:
+def step_line(name: str, dockerfile: Dockerfile, names: Iterable[str] = ()) -> int | None:
     """The Dockerfile's line of the step with this name (`[build 2/4] RUN pip install numpy`), or None.
 
-    The number counts the instructions of its stage that make layers, after the triggers (ONBUILD) of what it is built
-    on; `triggers` is how many of those an image brings, as in `triggers_of`. They have the line of the FROM that set
-    them off, or of their ONBUILD if it is in this file. The keyword must agree.
-
     A step that several builds or stages have in common, which BuildKit carries out once, may be called by another one's
-    stage and number. So what has the step's text comes first; only a text with variables in it, which the builder has
-    replaced, is nowhere.
+    stage and number. So what has the step's text comes first. A text with variables in it, which the builder has
+    replaced, is nowhere: then the number counts the instructions of its stage that make layers, if the keyword agrees.
+    Where the base brings steps of its own (ONBUILD), `names`, those of all steps, have numbers beyond their total, and
+    say nothing.
     """
     match = BUILD_STEP.match(name)
     if match is None:
         return None
     text = on_one_line(match["text"])
-    by_number = _numbered_line(match, text, dockerfile, triggers)
+    by_number = None if _has_triggers(match, names) else _numbered_line(match, text, dockerfile)
     if text.startswith("FROM "):
         return _base_line(text, dockerfile) or by_number
     by_text = [one.first_line for one in dockerfile.instructions if one.stage >= 0 and step_text(one) == text]
     return by_number if by_number in by_text or not by_text else by_text[0]
+
+
+def _has_triggers(match: re.Match[str], names: Iterable[str]) -> bool:
+    beside = [other for one in names if (other := BUILD_STEP.match(one)) and other["stage"] == match["stage"]]
+    return any(int(one["index"]) > int(one["total"]) for one in beside)
 
 
 def _base_line(text: str, dockerfile: Dockerfile) -> int | None:
@@ -259,38 +261,20 @@ def _base_line(text: str, dockerfile: Dockerfile) -> int | None:
     return next((stage.line for stage in dockerfile.stages if normalised(stage.image) == image), None)
 
 
-def _numbered_line(match: re.Match[str], text: str, dockerfile: Dockerfile, triggers: int) -> int | None:
+def _numbered_line(match: re.Match[str], text: str, dockerfile: Dockerfile) -> int | None:
     stage = [one for one in dockerfile.instructions if _in_stage(one, match["stage"], dockerfile)]
-    numbered = _in_number_order(stage, dockerfile, triggers)
+    numbered = [one for one in stage if one.keyword in _NUMBERED or _is_counted(one, dockerfile)]
     index = int(match["index"]) - 1
-    agrees = index < len(numbered) and numbered[index][1] in {"", text.split(" ", 1)[0]}
-    return numbered[index][0] if agrees else None
+    agrees = index < len(numbered) and numbered[index].keyword == text.split(" ", 1)[0]
+    return numbered[index].first_line if agrees else None
 
 
-def triggers_of(name: str, names: Iterable[str]) -> int:
-    """How many triggers the stage of a step has set off: BuildKit numbers them, but leaves them out of its total."""
-    match = BUILD_STEP.match(name)
-    beside = [other for one in names if (other := BUILD_STEP.match(one)) and match and other["stage"] == match["stage"]]
-    return max((int(one["index"]) - int(one["total"]) for one in beside), default=0)
-
-
-def _in_number_order(stage: list[Instruction], dockerfile: Dockerfile, triggers: int) -> list[tuple[int, str]]:
-    """Line and keyword of what BuildKit numbers in a stage, from 1; "" is any keyword."""
-    first = next((one for one in stage if one.keyword == "FROM"), None)
-    if first is None:
-        return []
-    own = [(one.first_line, one.keyword) for one in stage if one.keyword in _NUMBERED]
-    image = dockerfile.stages[first.stage].image
-    below = [number for number in range(first.stage) if image.lower() == dockerfile.stages[number].name]
-    if below:
-        return [*_triggers_in(dockerfile, below[-1]), *own]
-    counted = [] if image == _SCRATCH else [(first.first_line, "FROM")]
-    return [*counted, *[(first.first_line, "")] * triggers, *own]
-
-
-def _triggers_in(dockerfile: Dockerfile, stage: int) -> list[tuple[int, str]]:
-    held = [(one.first_line, one.trigger) for one in dockerfile.instructions if one.stage == stage]
-    return [(line, trigger.keyword) for line, trigger in held if trigger and trigger.keyword in _NUMBERED]
+def _is_counted(instruction: Instruction, dockerfile: Dockerfile) -> bool:
+    """Whether BuildKit numbers this FROM: it names an image, and no stage before it."""
+    if instruction.keyword != "FROM":
+        return False
+    image = dockerfile.stages[instruction.stage].image
+    return image != _SCRATCH and image.lower() not in {stage.name for stage in dockerfile.stages[: instruction.stage]}
 
 
 def _in_stage(instruction: Instruction, stage: str | None, dockerfile: Dockerfile) -> bool:
