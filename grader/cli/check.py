@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -207,7 +208,8 @@ def _changes(target: Target, options: CheckOptions) -> Iterator[None]:
     except ImportError as error:
         raise UsageError("--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'") from error
     seen = _handed_in(target)
-    for _ in watch(*{Path(one.folder) for one in target.submission.exercises}, debounce=_DEBOUNCE):
+    events = watch(*{Path(one.folder) for one in target.submission.exercises}, debounce=_DEBOUNCE)
+    for _ in itertools.chain([None], events):  # what changed during the first check is no event
         with suppress(UsageError):  # a folder that is just being moved or written anew
             now = _handed_in(_find_target(options, every=False)[1])
             if now != seen:
