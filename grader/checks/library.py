@@ -93,7 +93,7 @@ def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Find
         problem,
         expected=f"import {check.module}{wanted}",
         actual="\n".join(uses.imports) or f"{check.module} is imported nowhere",
-        reproduce=f"grep -nE '{check.module}{'|mean|describe' if check.mean else ''}' *.py",
+        reproduce=f"cat {context.script}",
         file=context.script,
         line=(uses.uncalled if problem[0] == NO_MEAN else None) or uses.line,
     )
