@@ -9,8 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from grader.batch.journal import Journal
+from grader.batch.results import rules_in
 from grader.checks import REASONS
 from grader.errors import UsageError
+from grader.grading.grades import final_grades
+from grader.grading.scoring import with_totals
+from grader.models import Report
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -18,6 +22,8 @@ class Results:
     """What a batch found, as pandas tables with a row for each thing and plain columns.
 
     - `submissions`: student, exercise, title, bonus, status, score (NaN where not graded), max_score, seconds, message
+    - `marks`: student, mark (NaN where something is not graded), max_mark, points, max_points, late, submitted,
+      reasons, comments; made by the policy and the overrides in the folder as they are now
     - `checks`: student, exercise, check, title, status, score, max_score, reason, code, message, file, line
     - `runs`: student, exercise, kind (`built`, `build_failed`, `ran`, `script_seen`, `compose_seen`), seconds, size
       (of an image, in bytes)
@@ -27,6 +33,7 @@ class Results:
     title: str
     seed: int
     submissions: pd.DataFrame
+    marks: pd.DataFrame
     checks: pd.DataFrame
     runs: pd.DataFrame
     history: pd.DataFrame
@@ -38,8 +45,21 @@ def read_results(folder: Path) -> Results:
         info = journal.info()
         if info is None:
             raise UsageError(f"{folder}: nothing was graded into this folder.")
-        graded = [(student, one) for student, own in journal.reports().items() for one in own.values()]
+        stored = journal.reports()
+        reports = [
+            with_totals(Report(student, info.seed, info.engine, tuple(stored.get(student, {}).values())))
+            for student in journal.students()
+        ]
+        rules = rules_in(journal, folder, reports)
         history, timings = journal.history(), journal.timings()
+    graded = [(report.student, one) for report in reports for one in report.exercises]
+    marks = [
+        (
+            one.student, one.score, one.max_score, one.earned, one.worth, one.late, one.submitted,
+            "; ".join(one.all_reasons), "; ".join(one.all_comments),
+        )
+        for one in final_grades(reports, rules.policy, rules.overrides, rules.submitted)
+    ]  # fmt: skip
     submissions = [
         (student, one.id, one.title, one.bonus, one.status.value, one.score, one.max_score, one.seconds, one.message)
         for student, one in graded
@@ -65,6 +85,7 @@ def read_results(folder: Path) -> Results:
         title=info.title,
         seed=info.seed,
         submissions=table(submissions, f"student exercise title bonus {scores} seconds message"),
+        marks=table(marks, "student mark max_mark points max_points late submitted reasons comments"),
         checks=table(checks, f"student exercise check title {scores} reason code message file line"),
         runs=table(runs, "student exercise kind seconds size"),
         history=table(past, f"at student exercise digest {scores}").assign(

@@ -50,6 +50,17 @@ def test_results_are_tables_of_submissions_checks_runs_and_history(results: Path
     assert isinstance(found.history["at"].dtype, pd.DatetimeTZDtype)
 
 
+def test_marks_are_those_of_the_teachers_files(results: Path) -> None:
+    (results / "overrides.csv").write_text(
+        "student,exercise,score,comment,who\nAda Abbas,,99,agreed,jp\n", encoding="utf-8"
+    )
+    marks = open_results(results).marks.set_index("student")
+    assert len(marks) == 7
+    assert marks.loc["Ada Abbas", "mark"] == 99
+    assert "set by hand by jp (agreed)" in str(marks.loc["Ada Abbas", "reasons"])
+    assert marks["mark"].isna().loc["nobody"]
+
+
 def test_the_example_asks_three_questions_and_draws_two_plots(
     results: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
