@@ -33,7 +33,7 @@ from grader.checks.compare import agrees, is_prediction_line, lines, numbers, pr
 from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, place, with_location
 from grader.course.cases import draw_text
 from grader.course.registry import AbsolutePath, Check, Name, reason
-from grader.models import Built, Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
+from grader.models import Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
 VARIABLE_NOT_SET = reason(
     "D131", "variable_not_set", "The image's environment does not have the variable, or another value."
@@ -192,58 +192,36 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
     requests: list[RunRequest] = []
     replaced: float | None = None
     for case in [case for name in check.cases for case in context.group(name)]:
-        request = run_request(check, case, folder)
-        outcome = yield from run(request)
-        requests.append(request)
-        finding = _saved(check, context, image, _Saving(case, tuple(requests), outcome, tuple(earlier), replaced))
+        requests.append(run_request(check, case, folder))
+        outcome = yield from run(requests[-1])
+        tried = tried_path(check.folder)
+        reproduce = f"{docker_runs(requests)}\nls {tried}\ncat {tried}/{check.name}"
+        stopped = not_finished(image, requests[-1], outcome)
+        if stopped is not None:
+            return replace(with_location(stopped, context), reproduce=reproduce), predicted(outcome.stdout) is not None
+        folder = outcome.folders[0]
+        found = [line for file in _named(check, folder) for line in _lines_of(file)]
+        wanted = f"{case.expected(check.method):.10g} as its last number"
+        if not _named(check, folder):
+            problem = FILE_NOT_WRITTEN, _not_written(check, context)
+        elif check.appends:
+            problem = _appended(check, case, folder, earlier, found)
+            before = "the first run's lines, and " if earlier else ""
+            wanted = f"{before}{case.expected(check.method):.10g} in a new line"
+        else:
+            problem = _replaced(check, case, replaced, found)
+        finding = judged(
+            problem,
+            expected=f"{check.folder}/{check.name} with {wanted}",
+            actual=_shown(check, outcome),
+            ended=ended(outcome.ended),
+            reproduce=reproduce,
+            **place(outcome, context),
+        )
         if not finding.passed:
             return finding, predicted(outcome.stdout) is not None
-        folder = outcome.folders[0]
-        earlier = [line for file in _named(check, folder) for line in _lines_of(file)]
-        replaced = case.expected(check.method)
+        earlier, replaced = found, case.expected(check.method)
     return finding, True
-
-
-@dataclass(frozen=True, slots=True)
-class _Saving:
-    """One run of several on the same folder: the requests up to its own, what was seen of it, and what was before.
-
-    That is the lines that the file had, and the prediction in them.
-    """
-
-    case: Case
-    requests: tuple[RunRequest, ...]
-    outcome: RunOutcome
-    earlier: tuple[str, ...]
-    replaced: float | None
-
-
-def _saved(check: SavesPrediction, context: CheckContext, image: Built, saving: _Saving) -> Finding:
-    folder = tried_path(saving.requests[-1].folders[0].path)
-    reproduce = f"{docker_runs(saving.requests)}\nls {folder}\ncat {folder}/{check.name}"
-    stopped = not_finished(image, saving.requests[-1], saving.outcome)
-    if stopped is not None:
-        return replace(with_location(stopped, context), reproduce=reproduce)
-    files = _named(check, saving.outcome.folders[0])
-    found = [line for file in files for line in _lines_of(file)]
-    wanted = f"{saving.case.expected(check.method):.10g}"
-    if not files:
-        problem = FILE_NOT_WRITTEN, _not_written(check, context)
-    elif check.appends:
-        problem = _appended(check, saving, found)
-        before = "the first run's lines, and " if saving.earlier else ""
-        wanted = f"{before}{wanted} in a new line"
-    else:
-        problem = _replaced(check, saving, found)
-        wanted = f"{wanted} as its last number"
-    return judged(
-        problem,
-        expected=f"{check.folder}/{check.name} with {wanted}",
-        actual=_shown(saving, files),
-        ended=ended(saving.outcome.ended),
-        reproduce=reproduce,
-        **place(saving.outcome, context),
-    )
 
 
 def _not_written(check: SavesPrediction, context: CheckContext) -> str:
@@ -254,43 +232,43 @@ def _not_written(check: SavesPrediction, context: CheckContext) -> str:
     return f"After the run there is no file {check.name} in the mounted folder {check.folder}."
 
 
-def _appended(check: SavesPrediction, saving: _Saving, found: list[str]) -> Problem:
-    where, expected = f"{check.folder}/{check.name}", saving.case.expected(check.method)
+def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: list[str], found: list[str]) -> Problem:
+    where, expected = f"{check.folder}/{check.name}", case.expected(check.method)
     # A log may turn over: then the first run's lines are in a file of another name.
-    kept = {line for file in saving.outcome.folders[0].files for line in _lines_of(file)}
-    if any(line not in kept for line in saving.earlier):
-        if all(any(now.startswith(line) for now in kept) for line in saving.earlier):
+    kept = {line for file in folder.files for line in _lines_of(file)}
+    if any(line not in kept for line in earlier):
+        if all(any(now.startswith(line) for now in kept) for line in earlier):
             return NOT_IN_FILE, f"The second run wrote into the first one's line in {where}, not a line of its own."
         return LOG_TRUNCATED, f"The second run removed what the first one had written to {where}."
     # By what they say, and not by their place: a new file may come first by its name.
-    new = list((Counter(found) - Counter(saving.earlier)).elements())
-    added = [number for line in new for number in numbers(line)]
+    added = [number for line in (Counter(found) - Counter(earlier)).elements() for number in numbers(line)]
     if any(agrees(number, expected) for number in added):
         return RIGHT
-    message = f"No line that this run added to {where} carries {expected:.10g}, the prediction{_given(check, saving)}"
+    message = f"No line that this run added to {where} carries {expected:.10g}, the prediction{_given(check, case)}"
     rounded = [f"{number:.10g}" for number in added if decimals_note(number, expected)]
     lost = f" {rounded[0]} is the prediction with some of its decimals lost." if rounded else ""
     return NOT_IN_FILE, f"{message}{commas_note(found, expected) or lost}"
 
 
-def _replaced(check: SavesPrediction, saving: _Saving, found: list[str]) -> Problem:
-    expected = saving.case.expected(check.method)
+def _replaced(check: SavesPrediction, case: Case, replaced: float | None, found: list[str]) -> Problem:
+    """What is wrong with the file; `replaced` is the prediction of the run before."""
+    expected = case.expected(check.method)
     every = [number for line in found for number in numbers(line)]
     if not every or not agrees(every[-1], expected):
         seen = f"There is no number in {check.name}; it has to hold"
         if every:
             seen = f"The last number in {check.name} is {every[-1]:.10g}, not"
-        message = f"{seen} {expected:.10g}, the prediction{_given(check, saving)}{commas_note(found, expected)}"
-        return FILE_NOT_REPLACED if saving.earlier else NOT_IN_FILE, message
-    if saving.replaced is not None and any(agrees(number, saving.replaced) for number in every):
+        message = f"{seen} {expected:.10g}, the prediction{_given(check, case)}{commas_note(found, expected)}"
+        return NOT_IN_FILE if replaced is None else FILE_NOT_REPLACED, message
+    if replaced is not None and any(agrees(number, replaced) for number in every):
         message = f"After the second run, {check.name} still holds the first run's prediction as well."
         return FILE_NOT_REPLACED, message
     return RIGHT
 
 
-def _given(check: SavesPrediction, saving: _Saving) -> str:
+def _given(check: SavesPrediction, case: Case) -> str:
     """What was given, at the end of a sentence."""
-    return given(check, saving.case).rstrip(",") + "."
+    return given(check, case).rstrip(",") + "."
 
 
 def _named(check: SavesPrediction, folder: FolderMount) -> tuple[MemoryFile, ...]:
@@ -304,11 +282,12 @@ def _lines_of(file: MemoryFile) -> list[str]:
 _SHOWN_LINES = 6
 
 
-def _shown(saving: _Saving, files: tuple[MemoryFile, ...]) -> str:
+def _shown(check: SavesPrediction, outcome: RunOutcome) -> str:
+    files = _named(check, outcome.folders[0])
     if not files:
-        there = ", ".join(file.path for file in saving.outcome.folders[0].files) or "nothing"
-        return f"in the folder: {there}\n{excerpt(saving.outcome)}"
+        there = ", ".join(file.path for file in outcome.folders[0].files) or "nothing"
+        return f"in the folder: {there}\n{excerpt(outcome)}"
     held = [f"{file.path}: {line}" for file in files for line in _lines_of(file)][-_SHOWN_LINES:] or ["an empty file"]
-    end = saving.outcome.ended
-    printed = [] if end == Exited(0) else [f"the run ({ended(end)}) printed:", excerpt(saving.outcome)]
-    return "\n".join([*held, *printed])
+    if outcome.ended != Exited(0):
+        held += [f"the run ({ended(outcome.ended)}) printed:", excerpt(outcome)]
+    return "\n".join(held)
