@@ -29,7 +29,16 @@ from grader.checks.base import (
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
-from grader.checks.script_text import SCRIPT_FAILED, Oddity, near_names, oddity, printed_lines, said, unreadable_line
+from grader.checks.script_text import (
+    SCRIPT_FAILED,
+    Oddity,
+    endless_line,
+    near_names,
+    oddity,
+    printed_lines,
+    said,
+    unreadable_line,
+)
 from grader.course.registry import Check, ImageName, Name, reason
 from grader.dockerfile.image_names import is_allowed, is_called, normalised, split_reference
 from grader.models import (
@@ -92,7 +101,9 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
     stopped = not_finished(Built("", _NO_CONFIG), RunRequest(), seen.outcome)
     if stopped is not None:
         message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
-        return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE)
+        line, word = endless_line(context.files.content(_FILE) or b"") or (None, "")
+        message += f" Line {line} may be why: `{word}` waits, or does not end by itself." if line else ""
+        return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE, line=line)
     content, code = context.files.content(_FILE) or b"", exit_code(seen.outcome)
     failed = (*seen.failed, *(unreadable_line(content, _FILE, seen.outcome.stderr) if code else ()))
     odd = oddity(content, _FILE, failed) or Oddity(SCRIPT_FAILED, "")

@@ -62,6 +62,20 @@ def unreadable_line(content: bytes, name: str, stderr: bytes) -> tuple[FailedCom
     return (FailedCommand(number, 2, lines[number - 1], found[2].decode("utf-8", "replace")),)
 
 
+def endless_line(content: bytes) -> tuple[int, str] | None:
+    """The first line that holds a command which does not end by itself, and that command."""
+    lines = enumerate(content.decode("utf-8", "replace").splitlines(), 1)
+    found = ((number, match[0]) for number, line in lines if (match := _ENDLESS.search(line.partition("#")[0])))
+    return next(found, None)
+
+
+_ENDLESS = re.compile(
+    r"docker (?:logs|container logs) .*(?:-f|--follow)\b|docker (?:attach|events|stats(?!.*--no-stream))\b"
+    r"|\b(?:tail -f|watch |read\b|while (?:true|:)|sleep (?:infinity|\d{3,}))|docker compose up(?!.*(?:-d\b|--detach))"
+    r"|docker (?:run|exec) .*(?:-it|-ti|-i)\b.*"
+)
+
+
 def near_names(paths: Iterable[str], name: str) -> list[str]:
     """Of these paths, those that look like `name` misspelt: another case, ending or folder, or without its plural."""
     stem = re.escape(name.partition(".")[0].removesuffix("s"))
@@ -131,6 +145,8 @@ _MISTAKES = {
     "[\u00a0\u2007\u202f]": "Line {line} has a blank that is not the one of the keyboard (a non-breaking space). "
     f"{_LOOKALIKE}",
     "[\u200b\u200c\u200d\u2060\ufeff]": f"Line {{line}} has an invisible character. {_LOOKALIKE}",
+    r"(?<=-v )[\"']?[\w-]+\.\w+(?=:)|(?<=-v )[\"']?sales(?=:)": "`{found}` without a path before it is the name of a "
+    "volume, an empty folder that Docker makes; your file is $PWD/sales.txt.",
     r"\$\{?pwd\b\}?": "`{found}` in small letters is an empty variable: the folder you are in is $PWD.",
     r"\$\(\s*docker (?:ps|container ls)\b(?![^)]*(?: -\w*q|quiet))[^)]*\)": "`{found}` puts a whole table there, "
     "heading and all: with -q, docker ps prints the IDs and nothing else.",
@@ -230,6 +246,8 @@ _MEANINGS = {
     "container's own command begins: options of docker run come before the image's name.",
     r"exec: \"(?P<word>[^\"]+)\"(?::|.{0,60}).{0,40}not found": "What stands after the image's name replaces the "
     "image's CMD, so the container tried to execute `{word}`.",
+    r"IsADirectoryError: .*'(?P<word>[^']+)'": "What is mounted at `{word}` is a folder: Docker makes an empty one "
+    "where the file before the colon of -v is not there.",
     r"empty section between colons": "The part of -v before the colon is empty: the variable is called $PWD, in "
     "capital letters.",
     r"name of a volume is not|invalid characters for a local volume name": "What stands before the colon of -v is "
@@ -242,8 +260,8 @@ _MEANINGS = {
     r"is not a tty": "Nobody sits at a terminal while the script runs: leave out -t and -it.",
     r"cd: (?P<word>[^:]+): no such file": "The script starts in the exercise's own folder, so no cd is needed.",
     r"(?P<word>[^\s:]+): command not found": "The shell knows no program `{word}`{near}",
-    r"looking for matching `(?P<word>.)'": "Quotes and brackets come in pairs: here, or in a line above, "
-    "the second half of one is missing, {word}.",
+    r"looking for matching `(?P<word>.)'": "Quotes and brackets come in pairs: here, or in a line above, the second "
+    "half of one is missing, {word}.",
     r"unexpected end of file": "The file ends in the middle of a command: the rest of it is missing.",
     r"unexpected token `(?P<word>[^']+)'": "The shell does not expect `{word}` here: is something missing before it?",
 }

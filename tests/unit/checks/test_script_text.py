@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.checks.script_text import near_names, oddity, said, unreadable_line
+from grader.checks.script_text import endless_line, near_names, oddity, said, unreadable_line
 from grader.models import FailedCommand
 
 
@@ -114,6 +114,8 @@ DAEMON = "Error response from daemon: "
         ("docker run x --rm", f'{DAEMON}exec: "--rm": executable file not found in $PATH', "before the image's name"),
         ("docker run x 100", f'{DAEMON}exec: "100": executable file not found in $PATH', "tried to execute `100`"),
         ("docker run -v :/app x", "docker: invalid spec: :/app: empty section between colons", "in capital letters"),
+        ("docker run -v sales.txt:/app/sales.txt x", "IsADirectoryError: x", "the name of a volume, an empty folder"),
+        ("docker run -v $PWD/x:/app/s x", "IsADirectoryError: [Errno 21] Is a directory: '/app/s'", "at `/app/s` is a"),
         ("docker run -v a/b:/x y", f'{DAEMON}"a/b" includes invalid characters for a local volume name', "$PWD/sales"),
         ("docker run -v a b:/x y", f"{DAEMON}invalid reference format", "needs quotes"),
         ("docker tag x", '"docker tag" requires exactly 2 arguments.', "takes two names"),
@@ -131,6 +133,18 @@ def test_what_docker_says_is_explained(command: str, printed: str, told: str) ->
     odd = oddity(command.encode(), "commands.sh", [FailedCommand(1, 1, command, printed)])
     assert odd
     assert told in odd.message
+
+
+@pytest.mark.parametrize(
+    ("command", "endless"),
+    [
+        ("docker logs -f web", True), ("docker stats", True), ("docker stats --no-stream", False), ("sleep 1", False),
+        ("docker run -it x bash", True), ("while true; do", True), ("docker logs web", False), ("# read this", False),
+        ("docker compose up", True), ("docker compose up -d", False), ("docker build -t spread .", False),
+    ],
+)  # fmt: skip
+def test_a_command_that_does_not_end_by_itself(command: str, endless: bool) -> None:
+    assert bool(endless_line(f"docker ps\n{command}\n".encode())) == endless
 
 
 @pytest.mark.parametrize(
