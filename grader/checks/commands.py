@@ -205,12 +205,14 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
 def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
     where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
     removed = any(one.method == "DELETE" and one.path.startswith("/images/") for one in seen.requests)
+    unbuilt = any(one.path == "/build" and not one.made for one in seen.requests)
     return (
         f"There is no image {check.image} {where}."
         + (f" There is: {', '.join(names)}." if names else "")
         + (" - and _, small and capital letters are not the same." if _spelt(check.image) in map(_spelt, names) else "")
         + (f" {_FILE} removed an image; was it this one?" if removed else "")
         + "".join(f" Line {one.line} (`{one.command}`) failed; that may be why." for one in seen.failed[:1])
+        + (" A build failed on the way, and the script went on." if unbuilt and not seen.failed else "")
     )
 
 

@@ -238,8 +238,8 @@ def _printed(ran: ServiceSeen, seen: ComposeSeen, expected: float, wanted: Seque
         instead = " The Compose file has a `command` or `entrypoint`, which replaces the image's own."
         return NO_LINE, message + (instead if service.command else "")
     if not agrees(number, expected):
-        message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
-        return WRONG_NUMBER, message
+        message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}. In the"
+        return WRONG_NUMBER, f"{message} container, the file is {service.target}."
     if ran.code:
         return EXIT_CODE, f"The prediction of {ran.service} is right, but the exit code is {ran.code}, not 0."
     return RIGHT
