@@ -82,14 +82,14 @@ def write_progress(course: Course, progress: Progress) -> None:
     every = {**_read(), course.title: dict(progress)}
     try:
         write_whole(state_file(os.environ), _FILE.dump_json(every, indent=1).decode())
-    except UsageError:
+    except (UsageError, RuntimeError):  # RuntimeError: a user who has no home
         return
 
 
 def _read() -> dict[str, dict[str, Kept]]:
     try:
         return _FILE.validate_json(state_file(os.environ).read_bytes())
-    except (OSError, ValidationError):
+    except (OSError, RuntimeError, ValidationError):
         return {}
 
 
@@ -136,12 +136,7 @@ def next_exercise(course: Course, progress: Progress) -> Exercise | None:
     tried = [(one.attempts[-1].at, number) for number, one in enumerate(kept) if one.attempts]
     _, begin = max(tried, default=("", 0))
     ordered = (*course.exercises[begin:], *course.exercises[:begin])
-    return next((one for one in ordered if not is_done(one, progress)), None)
-
-
-def is_done(exercise: Exercise, progress: Progress) -> bool:
-    """Whether the last attempt had full marks."""
-    return progress.get(exercise.id, Kept()).score == exercise.points
+    return next((one for one in ordered if progress.get(one.id, Kept()).score != one.points), None)
 
 
 # ── the command ─────────────────────────────────────────────────────────────────────────

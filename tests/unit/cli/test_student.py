@@ -161,6 +161,16 @@ def test_what_is_kept_never_costs_a_report(home: Path) -> None:
     assert read_progress(COURSE) == {}
 
 
+def test_a_user_without_a_home_has_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nowhere() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", nowhere)
+    write_progress(COURSE, {"3.1.1": Kept()})
+    assert read_progress(COURSE) == {}
+
+
 def test_next_goes_on_with_what_was_checked_last_and_comes_back_to_what_is_left(home: Path, grader: Command) -> None:
     def kept(at: int, score: float) -> Kept:
         return Kept(attempts=(Attempt(f"2026-11-28T12:00:{at:02}+00:00", score),), folder=str(home / "3.2.2"))
