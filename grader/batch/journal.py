@@ -21,7 +21,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TextIO
@@ -34,6 +34,7 @@ from grader.failpoints import failpoint
 from grader.grading.scoring import Details
 from grader.grading.session import Result
 from grader.models import (
+    CheckVerdict,
     EngineInfo,
     ExerciseReport,
     ExerciseStatus,
@@ -283,10 +284,13 @@ class Journal:
         return {(str(student), str(exercise)): (str(digest), str(status)) for student, exercise, digest, status in rows}
 
     def reports(self) -> dict[str, dict[str, ExerciseReport]]:
-        """All final reports: student → exercise → report."""
+        """All final reports: student → exercise → report. Verdicts that are equal are one in memory."""
         found: dict[str, dict[str, ExerciseReport]] = {}
-        for student, exercise, report in self._read("SELECT student, exercise, report FROM graded"):
-            found.setdefault(str(student), {})[str(exercise)] = _REPORT.validate_json(str(report))
+        once: dict[CheckVerdict, CheckVerdict] = {}
+        for student, exercise, stored in self._rows("SELECT student, exercise, report FROM graded"):
+            report = _REPORT.validate_json(str(stored))
+            checks = tuple(once.setdefault(check, check) for check in report.checks)
+            found.setdefault(str(student), {})[str(exercise)] = replace(report, checks=checks)
         return found
 
     def history(self) -> tuple[Past, ...]:
@@ -380,6 +384,11 @@ class Journal:
         with self._writing() as connection:
             connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of ours
             connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", list(rows.items()))  # noqa: S608
+
+    def _rows(self, query: str) -> Iterator[tuple[object, ...]]:
+        """As `_read`, one row after the other."""
+        with self._lock, self._explained():
+            yield from self._connection.execute(query)
 
     def _read(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
         with self._lock, self._explained():

@@ -20,7 +20,7 @@ from grader.batch.cluster import ClusterBatch, run_on_cluster
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.results import course_digest, judging_digests, write_results
 from grader.batch.roster import Plan, Roster, plan_batch, read_roster
-from grader.batch.run import ReadSubmission, run_batch
+from grader.batch.run import ReadSubmission, open_work, run_batch
 from grader.cli.common import (
     ANY_PATH,
     FOLDER,
@@ -147,7 +147,11 @@ def command(course: Path | None, /, **given: Any) -> int:
             console=console,
         )
         try:
-            (_grade_on_cluster if options.scheduler else _grade_here)(batch)
+            if before and not any(open_work(plan, journal, batch.read)):
+                journal.know(plan.people)
+                console.note("Everything is graded already and nothing has changed, so no engine is needed.")
+            else:
+                (_grade_on_cluster if options.scheduler else _grade_here)(batch)
         except BaseException:
             with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
                 write_results(journal, folder, options.out)
