@@ -48,14 +48,15 @@ class Background:
 
 def class_page(reports: Sequence[Report], background: Background) -> str:
     """`report.html`: the whole class, with a link to `students/<safe_name>.html` for each student."""
-    shares = summary.shares(reports, background.grades)
+    grades = background.grades
+    shares = summary.shares(reports, grades)
     bars = summary.distribution(shares)
     return _page(
         "class",
         background=background,
         reports=reports,
         pages={name: f"students/{file}.html" for name, file in safe_names(one.student for one in reports).items()},
-        marked={name: grade for name, grade in background.grades.items() if grade.is_changed},
+        marked={one.student: grade for one in reports if (grade := grades.get(one.student)) and grade.is_changed},
         figures=summary.figures(reports, shares),
         bars=bars,
         highest=max(count for _, count in bars),
@@ -150,6 +151,7 @@ def _environment() -> Environment:
         "reason": lambda check: REASONS[check.reason].code if check.reason in REASONS else "",
         "engine": lambda report: words.engine_note(report.engine, report.seed),
         "facts": words.facts,
+        "first_failed": lambda exercise: next((check.id for check in exercise.checks if _is_failed(check)), ""),
         "folded": _folded,
         "heading": lambda text: text.partition("\n")[0].lstrip("# "),
         "heat": _heat,

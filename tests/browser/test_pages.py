@@ -199,7 +199,7 @@ def test_arrow_keys_go_from_cell_to_cell_and_enter_opens_the_students_exercise(o
     assert page.evaluate("document.activeElement.textContent") == "3"
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Björn Ó Súilleabháin")
-    assert page.url.endswith("#3.1.4")
+    assert page.url.endswith("#3.1.4/example")
 
 
 def test_names_and_heads_stay_in_view_in_a_large_class_and_it_opens_at_once(opens: Opens) -> None:
