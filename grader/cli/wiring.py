@@ -97,7 +97,7 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
             settings.seed,
             expected.result(),
             Engines(building.engine, sandboxes, look),
-            _BuildBases(source, building.engine),
+            _BuildBases(source, building.engine, side_by_side=settings.whose != "own"),
             emit,
             stop=partial(_stop, host, building.engine, stack),
             recover=building.recover,
@@ -310,16 +310,19 @@ class BaseImageSupply:
 
 
 class _BuildBases:
-    """The base images in the engine that builds: what it does not hold is copied to it, and each is built on once.
+    """The base images in the engine that builds: what it does not hold is copied to it.
+
+    Where builds run side by side, each is built on once before.
 
     Where the first builds on a base image run side by side, and the builder has nothing of it in its cache, BuildKit
     (seen in 20.10 and 26.1) may take their base for different ones. Then it finds nothing of those builds in its cache,
     however often they are built again.
     """
 
-    def __init__(self, source: PrivateSource, engine: DockerEngine) -> None:
+    def __init__(self, source: PrivateSource, engine: DockerEngine, *, side_by_side: bool) -> None:
         self._source = source
         self._engine = engine
+        self._side_by_side = side_by_side
         self._lock = threading.Lock()
         self._ready: set[tuple[str, str]] = set()
 
@@ -331,7 +334,8 @@ class _BuildBases:
             if (reference, name) not in self._ready:
                 if self._engine.image_labels(reference) is None:
                     self._engine.copy_image(self._source.host, reference)
-                _build_on(self._engine, reference)
+                if self._side_by_side:
+                    _build_on(self._engine, reference)
                 self._ready.add((reference, name))
         return origin
 

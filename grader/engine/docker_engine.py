@@ -107,6 +107,7 @@ class DockerEngine:
         self._builder: BuilderName | None = builder
         self._tags: dict[str, list[str]] = {}
         self._facts: dict[str, ImageFacts] = {}
+        self._started: set[str] = set()
         self._warnings: dict[str, None] = {}
         self._files: MountedFiles | None = None
         self._holders: dict[str, Holder] = {}
@@ -236,7 +237,10 @@ class DockerEngine:
 
     def _run_once(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> RunOutcome:
         order = self._order(image, request, limits, facts)
-        return run_container(self._connection, order, self._cancellation, self._warn)
+        outcome = run_container(self._connection, order, self._cancellation, self._warn)
+        if not isinstance(outcome.ended, NotStarted):
+            self._started.add(image)
+        return outcome
 
     def _order(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> ContainerRun:
         return ContainerRun(
@@ -249,6 +253,7 @@ class DockerEngine:
             volumes=facts.volumes,
             cpus=self._cpus,
             tmp_is_empty=facts.tmp_is_empty,
+            users_are_known=image in self._started,
             names_localhost=facts.names_localhost,
             mounted=self._mounted_files().mounts(request.files),
         )
@@ -302,6 +307,7 @@ class DockerEngine:
             holder = None if tags else self._holders.pop(image, None)
             if not tags:
                 self._facts.pop(image, None)
+                self._started.discard(image)
         if holder:
             holder.close()
         if tag:

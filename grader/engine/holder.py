@@ -154,8 +154,8 @@ class Holder:
             "POST", "/containers/create", parameters={"name": self._run.name}, json=holder_settings(self._run)
         )
         self._container = str(created.json["Id"])
-        if problem := unreadable_users(self._connection, self._container):
-            raise EngineError(problem)
+        if not self._run.users_are_known and unreadable_users(self._connection, self._container):
+            raise EngineError(f"The users of {self._run.image} cannot be read.")
         self._connection.call("POST", f"/containers/{self._container}/start")
 
 

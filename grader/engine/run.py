@@ -86,7 +86,8 @@ class ContainerRun:
     """One container to run. `volumes` are the paths that the image declares with VOLUME.
 
     `cpus` is what the engine has: asking for more is refused. `tmp_is_empty` says whether the image has nothing in
-    /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up. `mounted` are the
+    /tmp, so that a tmpfs hides nothing; `names_localhost`, whether what runs may look that name up; `users_are_known`,
+    whether this image was run before, and so the engine could look up its users. `mounted` are the
     mounts of the request's files.
     """
 
@@ -100,6 +101,7 @@ class ContainerRun:
     cpus: float = 1.0
     tmp_is_empty: bool = True
     names_localhost: bool = True
+    users_are_known: bool = False
     capabilities: tuple[str, ...] = CAPABILITIES
     mounted: tuple[Mapping[str, Any], ...] = ()
 
@@ -223,7 +225,7 @@ def _create(connection: Connection, run: ContainerRun, warn: Callable[[str], Non
 
 def _run_created(connection: Connection, container: str, run: ContainerRun, cancellation: Cancellation) -> RunOutcome:
     """Put files in, start, observe, and read the mounted folders."""
-    if unreadable := unreadable_users(connection, container):
+    if not run.users_are_known and (unreadable := unreadable_users(connection, container)):
         return RunOutcome(NotStarted(unreadable))
     for file in run.request.replaced:
         if not has_path(connection, container, file.path):

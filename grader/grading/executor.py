@@ -79,12 +79,14 @@ class Engines:
     """Where gradings take place: the engine that builds and runs, and sandboxes for the students' own commands.
 
     `look` looks at the student's own engine; None where that is nobody's business (other people's submissions).
+    `of_bases` is what was seen of base images, which is the same for all.
     """
 
     engine: Engine
     sandboxes: Sandboxes
     look: Callable[[], ScriptSeen] | None = None
     builds: BuildTurns = field(default_factory=BuildTurns)
+    of_bases: dict[RunRequest, RunOutcome] = field(default_factory=dict)
 
 
 class Executor:
@@ -168,16 +170,18 @@ class Executor:
         if request.existing_image:  # in the engine where the student's commands left it
             self._doing(f"running {request.existing_image}")
             return (self._sandbox or self._engine).run(request.existing_image, request, self._limits)
-        image = request.base
-        if not image:
-            built = self(request.build)
-            if not isinstance(built, Built):
-                raise NotChecked
-            image = built.image
+        if request.base:
+            if request not in self._engines.of_bases:
+                self._doing(_description(request))
+                self._engines.of_bases[request] = self._engine.run(request.base, request, self._limits)
+            return self._engines.of_bases[request]
+        built = self(request.build)
+        if not isinstance(built, Built):
+            raise NotChecked
         if request.further:
-            return self._further(image, request)
+            return self._further(built.image, request)
         self._doing(_description(request))
-        return self._engine.run(image, request, self._limits)
+        return self._engine.run(built.image, request, self._limits)
 
     def _further(self, image: str, request: RunRequest) -> RunOutcome:
         """What an exec shows; or a run, from the first exec on that did not do and was run after it."""

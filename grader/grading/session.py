@@ -37,6 +37,8 @@ Handed = ExerciseFiles | RefusedFolder | None
 
 _ATTEMPTS = 2
 """How often an exercise is tried when the engine, not the student, is at fault."""
+_MOST_KEPT = 200
+"""Results that a session keeps; most folders that are alike are the starter's, and come early."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +49,8 @@ class Session:
     `ensure_image` makes a base image present and says where it came from (`ImageUnavailable` if it
     cannot). `thorough` is that of `grade_exercise`. `stop` ends, from any thread, everything under way; what is
     asked for after it raises `Cancelled`. `recover` is called before what the engine failed at is tried again; it may
-    wait for the engine to come back. `limits` is what was found out before about the limits that hold here.
+    wait for the engine to come back. `limits` is what was found out before about the limits that hold here. `graded`
+    has, by exercise and digest, results that count for whoever handed in the same bytes.
     """
 
     course: Course
@@ -61,6 +64,7 @@ class Session:
     stop: Callable[[], None] = lambda: None
     recover: Callable[[], None] = lambda: None
     limits: LimitsRecord | None = None
+    graded: dict[tuple[str, str], Result] = field(default_factory=dict)
 
     def engine_info(self) -> EngineInfo:
         """The engine, its limits, and where the base images used so far came from."""
@@ -119,10 +123,16 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)
     failpoint("policy-passed")
+    same = (exercise.id, digest)
+    if known := session.graded.get(same):
+        return replace(known, files=handed)
     try:
-        return _grade_files(session, student, exercise, handed, gated.bases)
+        result = _grade_files(session, student, exercise, handed, gated.bases)
     except EnvironmentProblem as problem:
         return Result(not_graded(exercise, str(problem)), digest)
+    if result.report.status is not ExerciseStatus.NOT_GRADED and len(session.graded) < _MOST_KEPT:
+        session.graded[same] = result
+    return result
 
 
 def _grade_files(

@@ -139,6 +139,27 @@ def test_a_fault_of_the_engine_is_tried_once_more_and_costs_no_points(failures: 
     assert len(engine.builds) == min(failures + 1, 2)
 
 
+def test_the_same_bytes_are_graded_once_and_count_for_each_who_handed_them_in() -> None:
+    engine = FakeEngine()
+    opened = session(engine)
+    first, second = (grade_one(opened, name, EXERCISE, replace(files(), folder=name)) for name in ("ada", "bob"))
+    assert (first.report, first.observations) == (second.report, second.observations)
+    assert [one.files.folder for one in (first, second) if one.files] == ["ada", "bob"]
+    grade_one(opened, "cyd", EXERCISE, replace(files(), digest="other"))
+    assert len(engine.builds) == 2
+
+
+def test_what_could_not_be_graded_counts_for_nobody_else() -> None:
+    def away(_job: BuildJob) -> Built:
+        raise EngineError("gone")
+
+    engine = FakeEngine(on_build=away)
+    opened = session(engine)
+    assert grade_one(opened, "ada", EXERCISE, files()).report.status == "not_graded"
+    engine.on_build = lambda _job: image()
+    assert grade_one(opened, "bob", EXERCISE, files()).report.status == "passed"
+
+
 def test_the_same_request_is_carried_out_once() -> None:
     engine = FakeEngine()
     grade_one(session(engine), "ada", EXERCISE, files())
