@@ -44,7 +44,7 @@ def both(engine: DockerEngine, image: str) -> Both:
 
 # ── the same ────────────────────────────────────────────────────────────────────────────
 
-STATUS = "[l for l in open('/proc/self/status') if l[:3] in ('Uid', 'Gid', 'Gro', 'Cap', 'NoN', 'Sec', 'Sig', 'Shd')]"
+STATUS = "[l for l in open('/proc/self/status') if l[:4] in ('Uid:', 'Gid:', 'Grou', 'CapE', 'CapB', 'NoNe', 'Secc', 'SigB', 'SigI', 'SigC')]"
 
 
 @pytest.mark.parametrize(
