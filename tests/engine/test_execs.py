@@ -44,7 +44,8 @@ def both(engine: DockerEngine, image: str) -> Both:
 
 # ── the same ────────────────────────────────────────────────────────────────────────────
 
-STATUS = "[l for l in open('/proc/self/status') if l[:4] in ('Uid:', 'Gid:', 'Grou', 'CapE', 'CapB', 'NoNe', 'Secc', 'SigB', 'SigI', 'SigC')]"
+NAMES = ("Uid:", "Gid:", "Grou", "CapE", "CapB", "NoNe", "Secc", "SigB", "SigI", "SigC")
+STATUS = f"[line for line in open('/proc/self/status') if line[:4] in {NAMES}]"
 
 
 @pytest.mark.parametrize(
