@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import json
+import secrets
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
 from typing import Any
 
 from grader.dockerfile.image_names import is_called
-from grader.engine.http import Connection, Refused, parse_time
+from grader.engine.http import Connection, Parameters, Refused, parse_time
 from grader.engine.images import image_config
 from grader.errors import EngineError
 from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen, ScriptSeen
@@ -20,44 +22,8 @@ PREPARED_IMAGE = "sales-predictor"
 
 _NOT_FOUND = 404
 _POLL_SECONDS = 0.1
-_CLOCK_SECONDS = 1.0
-"""How far the engine's clock may be slewed against a steady one while a script runs. What sets it is more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """A time by the engine's clock (seconds since 1970), and by one here that nobody sets and that stops in a suspend.
-
-    The two were read within `latency` seconds.
-    """
-
-    wall: float
-    steady: float
-    latency: float = 0.0
-
-    @classmethod
-    def now(cls, engine: Connection) -> Moment:
-        """This moment. The engine may be on another machine, whose clock is not the grader's."""
-        before = time.monotonic()
-        wall = parse_time(str(engine.call("GET", "/info").json["SystemTime"]))
-        if wall is None:
-            raise EngineError("The engine does not say what time it is, so its events cannot be asked for.")
-        return cls(wall, before, time.monotonic() - before)
-
-
-def span(began: Moment, ended: Moment) -> tuple[float, float]:
-    """The two times by the engine's clock, between which it is asked for events.
-
-    `EngineError` if the clock was set between them, or a machine was suspended: events would be missed, and a container
-    that did end well would not be known of.
-    """
-    most = _CLOCK_SECONDS + began.latency + ended.latency
-    if abs((ended.wall - began.wall) - (ended.steady - began.steady)) > most:
-        raise EngineError(
-            "The clock of the engine's machine was set, or a machine was suspended, while a script ran, so events of "
-            "that time may be missing."
-        )
-    return began.wall, ended.wall
+_SILENCE_SECONDS = 30.0
+_ENDS = {"type": ["container"], "event": ["die"]}
 
 
 def engine_state(engine: Connection, wanted: Callable[[str], bool] = lambda _: True) -> EngineState:
@@ -81,25 +47,59 @@ def own_engine_seen(engine: Connection) -> ScriptSeen:
         return image.startswith(PREPARED_IMAGE)
 
     now = engine_state(engine, counts)
+    with _events(engine, {"since": 1, "until": f"{_time(engine):.6f}"}) as events:
+        known = tuple(events)
     ended = [
-        one
-        for one in containers_ended(engine, 1, Moment.now(engine).wall)
-        if counts(one.image) or any(is_called(one.image, image) for image in now.images)
+        one for one in _ended(known) if counts(one.image) or any(is_called(one.image, image) for image in now.images)
     ]
     return ScriptSeen("own_engine", after=now, ended=tuple(ended))
 
 
-def containers_ended(engine: Connection, since: float, until: float) -> tuple[ContainerEnded, ...]:
-    """The engine's news of containers that ended between two times (seconds since 1970). It keeps the last 256."""
-    parameters = {
-        "since": f"{since:.6f}",
-        "until": f"{until:.6f}",
-        "filters": json.dumps({"type": ["container"], "event": ["die"]}),
-    }
-    stream = engine.stream("GET", "/events", parameters=parameters, silence=30)
+@contextmanager
+def listening(engine: Connection) -> Iterator[Callable[[], tuple[ContainerEnded, ...]]]:
+    """Listen for containers that end in the block. Gives what returns those that have ended until it is called, once.
+
+    The engine keeps its last 256 events, of all kinds, and one check of a container's health is three: so nobody can
+    ask it afterwards. What it tells meanwhile waits in the connection. A volume of ours is the last event that counts.
+    """
+    mark = f"grader-{secrets.token_hex(6)}"
+
+    def so_far() -> tuple[ContainerEnded, ...]:
+        engine.call("POST", "/volumes/create", json={"Name": mark})
+        try:
+            return tuple(_ended(events))
+        finally:
+            engine.call("DELETE", f"/volumes/{mark}")
+
+    with _events(engine, {"since": f"{_time(engine):.6f}"}, until=mark) as events:
+        yield so_far
+
+
+@contextmanager
+def _events(engine: Connection, asked: Parameters, *, until: str = "") -> Iterator[Iterator[Mapping[str, Any]]]:
+    """The engine's news of containers that ended, up to the making of the volume `until`."""
+    filters = {"type": ["container", "volume"], "event": ["die", "create"]} if until else _ENDS
+    stream = engine.stream(
+        "GET", "/events", parameters={**asked, "filters": json.dumps(filters)}, silence=_SILENCE_SECONDS
+    )
     with contextlib.closing(stream):
-        news = b"".join(stream).decode("utf-8", "replace")
-    return tuple(_ended(json.loads(line)) for line in news.splitlines() if line.strip())
+        yield takewhile(lambda event: event["Actor"]["ID"] != until, map(json.loads, _lines(stream)))
+
+
+def _lines(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *lines, rest = (rest + piece).split(b"\n")
+        yield from filter(None, lines)
+    yield from filter(None, [rest])
+
+
+def _time(engine: Connection) -> float:
+    """Seconds since 1970 by the engine's clock; it may be on another machine."""
+    now = parse_time(str(engine.call("GET", "/info").json["SystemTime"]))
+    if now is None:
+        raise EngineError("The engine does not say what time it is, so its events cannot be asked for.")
+    return now
 
 
 def settled(engine: Connection, seconds: float, besides: Iterable[str] = ()) -> bool:
@@ -154,8 +154,9 @@ def _container_seen(engine: Connection, container: str) -> ContainerSeen | None:
     )
 
 
-def _ended(event: Mapping[str, Any]) -> ContainerEnded:
-    attributes = event["Actor"]["Attributes"]
-    return ContainerEnded(
-        str(event["Actor"]["ID"]), str(attributes.get("image", "")), int(attributes.get("exitCode", -1))
-    )
+def _ended(events: Iterable[Mapping[str, Any]]) -> Iterator[ContainerEnded]:
+    for event in events:
+        attributes = event["Actor"]["Attributes"]
+        if event.get("Action") != "create":
+            code = int(attributes.get("exitCode", -1))
+            yield ContainerEnded(str(event["Actor"]["ID"]), str(attributes.get("image", "")), code)

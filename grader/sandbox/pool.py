@@ -30,7 +30,7 @@ from grader.models import (
     ScriptSeen,
 )
 from grader.sandbox.compose import ComposeFiles, compose_up
-from grader.sandbox.engine_state import Moment, containers_ended, engine_state, settled, span
+from grader.sandbox.engine_state import engine_state, listening, settled
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.script import bases_in, images_named, prepare_containers, run_script
 from grader.sandbox.workspace import Workspace, open_workspace
@@ -69,13 +69,14 @@ class PrivateSandbox:
             with suppress(ImageUnavailable):  # the script is told by the proxy what cannot be had
                 self._provide([named])
         prepared = prepare_containers(nested, self.base) if request.prepared else ()
-        before, began = engine_state(nested), Moment.now(nested)
-        with self._workspace(files, limits) as workspace:
-            outcome, failed = run_script(workspace, request.file, limits.script_seconds)
-            record = workspace.record()
+        before = engine_state(nested)
+        with listening(nested) as ended_so_far:
+            with self._workspace(files, limits) as workspace:
+                outcome, failed = run_script(workspace, request.file, limits.script_seconds)
+                record = workspace.record()
+            settled(nested, limits.run_seconds, besides=prepared)
+            ended = ended_so_far()
         refused = tuple(dict.fromkeys(record.refusals))[:_REFUSALS_KEPT]
-        settled(nested, limits.run_seconds, besides=prepared)
-        ended = containers_ended(nested, *span(began, Moment.now(nested)))
         return ScriptSeen("script", outcome, record.requests, before, engine_state(nested), ended, failed, refused)
 
     def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:

@@ -14,6 +14,7 @@ from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
 from grader.errors import EngineError
 from grader.models import Exited, MemoryFile, OutputLimit, RunOutcome, TimedOut
+from grader.sandbox.engine_state import listening
 from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_private_engine
 from grader.sandbox.proxy.interface import Record
 from grader.sandbox.workspace import open_workspace
@@ -82,6 +83,23 @@ docker ps -q | xargs docker stop --time 0
 docker rm $(docker ps -aq)
 docker rmi sales-predictor:1.0 sales-predictor:latest
 """
+
+
+MANY_EVENTS = """
+docker run --rm sales-predictor true
+docker run -d --name going sales-predictor sleep 100
+for number in $(seq 90); do docker exec going true; done
+docker rm -f going
+"""
+
+
+def test_a_container_that_ended_before_many_events_is_known(private: PrivateEngine) -> None:
+    """An engine that is asked afterwards knows 256 of them; each exec is three."""
+    with listening(private.engine.connection) as ended_so_far:
+        done = run(private, "docker build -qt sales-predictor ." + MANY_EVENTS)
+        ended = [(one.image, one.code) for one in ended_so_far()]
+    run(private, "docker rmi sales-predictor")
+    assert ended == [("sales-predictor", 0), ("sales-predictor", 137)], done.said
 
 
 def test_what_a_script_does_is_seen_in_the_engine_and_in_the_record(private: PrivateEngine) -> None:
