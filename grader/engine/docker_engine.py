@@ -358,10 +358,7 @@ class DockerEngine:
         `everything` takes the ground away from graders at work. Objects of other machines' graders on this
         engine, and of other programs, are never touched without it.
         """
-        dead = ownership.is_dead_in(self._connection)
-        found = ownership.leftovers(ownership.our_objects(self._connection), dead, everything=everything)
-        ownership.remove_objects(self._connection, found)
-        return tuple(found)
+        return ownership.prune(self._connection, everything=everything)
 
     # ── details ─────────────────────────────────────────────────────────────────────────
 

@@ -239,28 +239,30 @@ def _leftover(kind: Kind, details: Mapping[str, Any]) -> Leftover:
     )
 
 
-def remove_objects(connection: Connection, objects: Sequence[Leftover]) -> None:
-    """Remove them all. What fails is tried again, since what holds it may just be going; then `EngineError`."""
-    _remove_all(connection, lambda: objects)
+def prune(connection: Connection, *, everything: bool) -> tuple[Leftover, ...]:
+    """Remove what graders left that have ended, or with `everything` all of ours; what was found. `EngineError`."""
+    dead = is_dead_in(connection)
+    return _remove_all(connection, lambda: leftovers(our_objects(connection), dead, everything=everything))
 
 
 def remove_run(connection: Connection, run: str) -> None:
-    """Remove all objects of one run, listed anew at each try: a request that was interrupted may still make some.
-
-    `EngineError` at last.
-    """
+    """Remove all objects of one run. `EngineError`."""
     _remove_all(connection, lambda: our_objects(connection, run))
 
 
-def _remove_all(connection: Connection, listed: Callable[[], Sequence[Leftover]]) -> None:
+def _remove_all(connection: Connection, listed: Callable[[], Sequence[Leftover]]) -> tuple[Leftover, ...]:
+    """Try three times, since what holds an object may be going; a request that was interrupted may still make some."""
+    found: dict[str, Leftover] = {}
     problems: list[Refused] = []
     for pause in _REMOVAL_PAUSES:
         try:
-            problems = [problem for one in listed() if (problem := _removal_problem(connection, one))]
+            now = listed()
+            found |= {one.id: one for one in now}
+            problems = [problem for one in now if (problem := _removal_problem(connection, one))]
         except Refused as refused:
             problems = [refused]
         if not problems:
-            return
+            return tuple(found.values())
         time.sleep(pause)
     raise EngineError(
         "The engine did not remove all that the grader made: "

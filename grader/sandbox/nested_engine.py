@@ -48,11 +48,8 @@ from grader.engine.images import copy_image
 from grader.engine.ownership import (
     Kind,
     Owner,
-    is_dead_in,
     labels,
-    leftovers,
-    our_objects,
-    remove_objects,
+    prune,
     remove_run,
     this_process,
 )
@@ -264,7 +261,7 @@ def _alone(host: Connection, base: str, say: Callable[[str], None]) -> Iterator[
     deadline = time.monotonic() + _LOAD_SECONDS
     try:
         while True:
-            remove_objects(host, leftovers(our_objects(host), is_dead_in(host), everything=False))
+            prune(host, everything=False)
             try:
                 _create(host, _LOCK, {"Image": base, "Cmd": ["true"], "Labels": run.labels("container")})
                 break
