@@ -12,39 +12,39 @@ from grader.grading.grades import Grade
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Past, Report, Timing
 from grader.reports import wording as words
 
-BINS = 10
+_BINS = 10
 """Bars of the distribution of scores; full marks have one more of their own."""
 _SHOWN = 8
 """How many of the slowest builds and of the biggest images are named."""
 _REFUSED = "The safety check refused what was handed in."
 
 
-def shares(reports: Iterable[Report], grades: Mapping[str, Grade]) -> list[float]:
+def shares_of(reports: Iterable[Report], grades: Mapping[str, Grade]) -> list[float]:
     """Everyone's share of the points that could be graded; of the final mark, where somebody's is not just these."""
     if any(grade.is_changed for grade in grades.values()):
         return [one.score / one.max_score for one in grades.values() if one.score is not None and one.max_score > 0]
     return [report.score / report.max_score for report in reports if report.max_score > 0]
 
 
-def figures(reports: Sequence[Report], parts: Sequence[float]) -> tuple[tuple[str, str], ...]:
+def figures(reports: Sequence[Report], shares: Sequence[float]) -> tuple[tuple[str, str], ...]:
     """(label, figure) for the head of the page."""
-    if not parts:
+    if not shares:
         return (("Students", str(len(reports))),)
     full = sum(report.score >= report.max_score > 0 and not any(words.ungraded([report])) for report in reports)
     nothing = sum(all(one.status is ExerciseStatus.NOT_SUBMITTED for one in report.exercises) for report in reports)
     return (
         ("Students", str(len(reports))),
-        ("Mean", f"{statistics.mean(parts):.0%}"),
-        ("Median", f"{statistics.median(parts):.0%}"),
+        ("Mean", f"{statistics.mean(shares):.0%}"),
+        ("Median", f"{statistics.median(shares):.0%}"),
         ("Full points", str(full)),
         ("Nothing handed in", str(nothing)),
     )
 
 
-def distribution(parts: Iterable[float]) -> tuple[tuple[str, int], ...]:
+def distribution(shares: Iterable[float]) -> tuple[tuple[str, int], ...]:
     """How many students have a share of the points from 0% to below 10%, and so on; the last bar is full marks."""
-    counted = Counter(min(int(share * BINS), BINS) for share in parts)
-    labels = [f"{100 * number // BINS}–{100 * (number + 1) // BINS}%" for number in range(BINS)]
+    counted = Counter(min(int(share * _BINS), _BINS) for share in shares)
+    labels = [f"{100 * number // _BINS}–{100 * (number + 1) // _BINS}%" for number in range(_BINS)]
     return tuple((label, counted[number]) for number, label in enumerate((*labels, "full")))
 
 
@@ -62,18 +62,21 @@ def progress(history: Iterable[Past]) -> tuple[Progress, ...]:
 
     Whoever made fewer attempts counts with the last one. A verdict on the same work replaces the one before.
     """
-    attempts: dict[tuple[str, str], dict[str, float]] = defaultdict(dict)
+    verdicts: dict[tuple[str, str], list[Past]] = defaultdict(list)
     for past in history:
         if past.digest and past.score is not None and past.max_score > 0:
-            attempts[past.student, past.exercise][past.digest] = past.score / past.max_score
-    shares = [list(each.values()) for each in attempts.values()]
+            own = verdicts[past.student, past.exercise]
+            if own and own[-1].digest == past.digest:
+                own.pop()
+            own.append(past)
+    attempts = [[(one.score or 0.0) / one.max_score for one in own] for own in verdicts.values()]
     return tuple(
         Progress(
             number,
-            sum(len(each) >= number for each in shares),
-            100 * statistics.mean(each[min(number, len(each)) - 1] for each in shares),
+            sum(len(own) >= number for own in attempts),
+            100 * statistics.mean(own[min(number, len(own)) - 1] for own in attempts),
         )
-        for number in range(1, max(map(len, shares), default=0) + 1)
+        for number in range(1, max(map(len, attempts), default=0) + 1)
     )
 
 

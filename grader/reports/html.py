@@ -49,7 +49,7 @@ class Background:
 def class_page(reports: Sequence[Report], background: Background) -> str:
     """`report.html`: the whole class, with a link to `students/<safe_name>.html` for each student."""
     grades = background.grades
-    shares = summary.shares(reports, grades)
+    shares = summary.shares_of(reports, grades)
     bars = summary.distribution(shares)
     return _page(
         "class",

@@ -145,6 +145,8 @@ def test_an_attempt_is_other_work_and_who_made_fewer_counts_with_the_last() -> N
     assert [(one.attempt, one.made, one.percent) for one in progress(history)] == [(1, 2, 50.0)]
     history.append(past("a", "y", 10.0))
     assert [(one.attempt, one.made, one.percent) for one in progress(history)] == [(1, 2, 50.0), (2, 1, 70.0)]
+    history.append(past("a", "x", 6.0))
+    assert progress(history)[-1].attempt == 3, "the first again"
 
 
 def test_runs_and_what_came_from_the_cache_at_once_are_no_slow_builds() -> None:
