@@ -224,13 +224,6 @@ def test_the_record_tells_what_was_built_from_what(shell: Shell) -> None:
     assert [path for path, _ in build.context] == sorted([*FILES, "commands.sh"])
 
 
-def test_more_builds_than_the_chapter_has_are_no_flood(shell: Shell) -> None:
-    script = (
-        "for i in $(seq 25); do docker build -q -t many:$i . >/dev/null || echo failed; done; docker images -q many"
-    )
-    assert len(shell.said(script).split()) == 25
-
-
 def test_a_build_that_is_interrupted_ends(shell: Shell) -> None:
     script = "printf 'FROM BASE\\nRUN sleep 100\\n' | timeout -s INT 4 docker build - >/dev/null 2>&1; echo end"
     assert shell.said(script).endswith("end\n")
@@ -251,7 +244,6 @@ FORBIDDEN = [
     ("docker run --privileged BASE true", "a privileged container or process has the whole machine"),
     ("docker run --cap-add SYS_ADMIN BASE true", "HostConfig.CapAdd cannot be set here"),
     ("docker run -v /:/host BASE true", "containers of an exercise see only folders of the submission"),
-    ("docker run -v /var/run/docker.sock:/var/run/docker.sock BASE true", "only folders of the submission"),
     ('docker run -v "$PWD/..:/host" BASE true', "only folders of the submission"),
     ("docker run --mount type=bind,source=/etc,target=/etc BASE true", "only folders of the submission"),
     (
@@ -261,44 +253,23 @@ FORBIDDEN = [
     ("docker volume create --opt type=none --opt o=bind --opt device=/ v", "any folder or disk could be mounted"),
     ("docker run --network host BASE true", "cannot be the host's network here"),
     ("docker run --pid host BASE true", "not the host's"),
-    ("docker run --ipc host BASE true", "not the host's"),
-    ("docker run --uts host BASE true", "HostConfig.UTSMode cannot be set here"),
-    ("docker run --userns host BASE true", "HostConfig.UsernsMode cannot be set here"),
-    ("docker run --cgroupns host BASE true", "HostConfig.CgroupnsMode may be"),
-    ("docker run --cgroup-parent / BASE true", "HostConfig.CgroupParent cannot be set here"),
     ("docker run --device /dev/loop0 BASE true", "get no devices of the machine"),
-    ("docker run --gpus all BASE true", "get no devices of the machine"),
-    ("docker run --device-cgroup-rule 'a *:* rwm' BASE true", "get no devices of the machine"),
     ("docker run --security-opt seccomp=unconfined BASE true", "switch off what keeps the container in"),
-    ("docker run --security-opt systempaths=unconfined BASE true", "it takes away what protects"),
-    ("docker run --sysctl net.ipv4.ip_forward=1 BASE true", "HostConfig.Sysctls cannot be set here"),
-    ("docker run --runtime other BASE true", "the engine's own runtime"),
-    ("docker run --log-driver syslog BASE true", "other drivers send what is logged elsewhere"),
-    ("docker run --oom-score-adj -500 BASE true", "HostConfig.OomScoreAdj is a number from 0"),
-    ("docker run --oom-kill-disable BASE true", "what takes too much memory is ended"),
-    ("docker network create -d macvlan n", "other networks reach the machine"),
     ("docker run no-such-image true", "there is no image no-such-image:latest here"),
     ("docker pull alpine", "no registry to fetch it from"),
     ("docker login -u a -p b", "there is no registry"),
     ("docker push app", "there is no registry"),
-    ("docker search app", "there is no registry"),
     ("echo x | docker import - x", "`docker import` is not available here"),
     ("docker save BASE >/dev/null", "`docker save` is not available here"),
     ("docker load <Dockerfile", "`docker load` is not available here"),
     ("docker create --name cc BASE; docker cp Dockerfile cc:/", "`docker cp` into a container is not available here"),
     ("docker commit cc", "`docker commit` is not available here"),
-    ("docker export cc", "`docker export` is not available here"),
-    ("docker swarm init", "not part of a cluster"),
-    ("docker plugin ls", "plugins are not available here"),
     ("docker build --network host .", "cannot be the host's network here"),
-    ("docker build --cgroup-parent / .", "cgroupparent=/ is not available here for build"),
     ("docker build --build-arg BUILDKIT_SYNTAX=own:1 .", "other frontends than the Dockerfile's own are not available"),
     ("printf '# syntax=own:1\\nFROM BASE' | docker build -", "this is not allowed here"),
     ("printf 'FROM alpine' | docker build -", "FROM alpine: this image is not allowed here"),
     ("printf 'FROM python:3.9' | docker build -", "there is no image python:3.9 here"),
     ("printf 'FROM BASE\\nADD https://example.invalid/x /' | docker build -", "nothing is fetched from addresses here"),
-    ("printf 'FROM BASE\\nRUN --network=host true' | docker build -", "the host's network is not to be had"),
-    ("printf 'FROM BASE\\nRUN --security=insecure true' | docker build -", "no build has special rights here"),
     ("ln -s / data/out; docker build .; code=$?; rm data/out; exit $code", "data/out: it is a link"),
     (
         "head -c 40000000 /dev/zero >zeros; docker build .; code=$?; rm zeros; exit $code",
@@ -333,22 +304,6 @@ def test_who_used_the_engine_before_is_not_told(shell: Shell) -> None:
     assert "Build cache usage: 0B" in told, told
 
 
-def test_compose_is_held_to_the_same(shell: Shell) -> None:
-    settings = {
-        "privileged: true": "a privileged container or process has the whole machine",
-        "volumes: ['/:/host']": "only folders of the submission",
-        "pid: host": "not the host's",
-        "network_mode: host": "cannot be the host's network here",
-        "cap_add: [ALL]": "HostConfig.CapAdd cannot be set here",
-        "logging: {driver: syslog}": "other drivers send what is logged elsewhere",
-        "build: {dockerfile: D}": "FROM alpine: this image is not allowed here",
-    }
-    up = "echo 'FROM alpine' >D; docker compose up --build; docker compose down 2>/dev/null"
-    for setting, words in settings.items():
-        compose = f"services: {{x: {{image: '{BASE}', {setting}}}}}"
-        assert words in shell.said(up, **{"compose.yaml": compose}), setting
-
-
 def test_a_link_out_of_the_work_leads_nowhere_even_if_it_is_made_later(shell: Shell) -> None:
     """The engine follows links when a container starts, long after the proxy has seen its settings."""
     at_once = shell.said('ln -s / out; docker run --rm -v "$PWD/out:/x" BASE ls /x')
@@ -358,29 +313,3 @@ mkdir folder; docker create --name later -v "$PWD/folder:/x" BASE ls /x
 rmdir folder; ln -s / folder; docker start -a later
 """
     assert "escapes the base directory" in shell.said(script)
-
-
-SEND = """
-import socket, sys
-client = socket.socket(socket.AF_UNIX)
-client.connect("/var/run/docker.sock")
-body = sys.argv[2].encode()
-head = f"POST /v1.45/containers/create HTTP/1.1\\r\\nHost: docker\\r\\n{sys.argv[1]}\\r\\n\\r\\n"
-client.sendall(head.encode() + body)
-print(b"".join(iter(lambda: client.recv(10_000), b"")).decode())
-"""
-RAW = {
-    "two spellings": ("Content-Type: application/json", '{"Image":"BASE","hostconfig":{"Privileged":true}}'),
-    "form": ("Content-Type: application/x-www-form-urlencoded", '{"Image":"BASE"}'),
-    "two lengths": ("Content-Type: application/json\\r\\nContent-Length: 2", '{"Image":"BASE"}'),
-    "another coding": ("Content-Type: application/json\\r\\nTransfer-Encoding: identity", '{"Image":"BASE"}'),
-}
-
-
-def test_raw_requests_are_held_to_the_same(shell: Shell) -> None:
-    commands = [
-        f"python3 send.py $'{header}\\r\\nContent-Length: {len(body.replace('BASE', BASE))}' '{body}'"
-        for header, body in RAW.values()
-    ]
-    said = shell.said("\n".join(commands), **{"send.py": SEND})
-    assert said.count("HTTP/1.1 403") == len(RAW), said

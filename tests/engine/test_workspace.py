@@ -119,12 +119,6 @@ def test_what_a_script_does_is_seen_in_the_engine_and_in_the_record(private: Pri
     assert sum(one.method == "DELETE" and one.path.startswith("/containers/") for one in second.record.requests) == 2
 
 
-def test_a_folder_beside_the_script_can_be_mounted(private: PrivateEngine) -> None:
-    script = f'docker run --rm -v "$PWD:/data" {BASE} cat /data/weeks.txt && exit 7'
-    outcome = run(private, script, weeks__txt="100 120\n")
-    assert (outcome.outcome.ended, outcome.outcome.stdout) == (Exited(7), b"100 120\n"), outcome.said
-
-
 def test_line_ends_of_windows_and_stopping_at_the_first_error(private: PrivateEngine) -> None:
     outcome = run(private, "set -e\r\ndocker images -q\r\ndocker rm nothing\r\necho not reached\r\n")
     assert outcome.outcome.ended == Exited(1), outcome.said
@@ -134,22 +128,6 @@ def test_line_ends_of_windows_and_stopping_at_the_first_error(private: PrivateEn
         ("GET", "/images/json", 200),
         ("DELETE", "/containers/nothing", 404),
     ]
-
-
-COMPOSE = f"""
-services:
-  predictor:
-    image: {BASE}
-    command: ["python", "-c", "print(40 + 2)"]
-    network_mode: none
-"""
-
-
-def test_compose_is_there(private: PrivateEngine) -> None:
-    outcome = run(private, "docker compose up && docker compose down", compose__yaml=COMPOSE)
-    assert outcome.outcome.ended == Exited(0), outcome.said
-    assert "42" in outcome.said
-    assert state(private)[0] == 0
 
 
 def test_a_script_is_bounded(private: PrivateEngine) -> None:
@@ -178,12 +156,6 @@ def test_a_script_that_writes_without_end_is_told_so_and_the_next_one_finds_noth
     assert int(outcome.said.partition("files: ")[2].split()[0]) < 20_000
     outcome = run(private, "ls -A")
     assert outcome.outcome.stdout.decode().split() == ["Dockerfile", "commands.sh"]
-
-
-def test_a_folder_that_is_missing_is_made_for_a_mount(private: PrivateEngine) -> None:
-    script = f'docker run --rm -v "$PWD/a/b:/b" {BASE} touch /b/made && ls a/b && ls -ld a | cut -c1-10'
-    outcome = run(private, script)
-    assert outcome.outcome.stdout.decode().split() == ["made", "drwxr-xr-x"], outcome.said
 
 
 def test_a_link_leads_out_of_nothing(private: PrivateEngine) -> None:
