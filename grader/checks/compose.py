@@ -27,7 +27,6 @@ from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
 from grader.course.registry import Check, Name, reason
 from grader.models import ComposeSeen, Exited, Finding, MemoryFile, RunOutcome, ServiceSeen, TimedOut
-from grader.sandbox.compose_policy import compose_file
 
 COMPOSE_INVALID = reason("C101", "compose_invalid", "Compose does not accept the file.")
 NOT_BUILT_HERE = reason("C102", "not_built_here", "No service builds from the folder.")
@@ -54,7 +53,7 @@ class ComposeAccepts(Check):
 @check_kind(ComposeAccepts)
 def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenerator[Finding]:
     """There is a Compose file, and Compose can read it."""
-    name = compose_file(context.files)
+    name = context.files.compose_file
     if not name:
         near = next((file.path for file in context.files.files if _NEARLY.match(file.path)), "")
         also = f", but there is one named {near}" if near else ""
@@ -139,7 +138,7 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
             f"{one.name}: builds {one.builds or 'nothing'}; mounts {one.volumes or 'nothing'}" for one in services
         ),
         reproduce="docker compose config",
-        file=compose_file(context.files),
+        file=context.files.compose_file,
     )
 
 
@@ -187,7 +186,7 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
         finding,
         expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
         reproduce=_with_other_weeks(check.file, case.weeks),
-        file=compose_file(context.files),
+        file=context.files.compose_file,
     )
 
 
@@ -270,7 +269,7 @@ def compose_down(check: ComposeDown, context: CheckContext) -> CheckGenerator[Fi
         expected="no container, network or volume of the project",
         actual=left or failed or "nothing is left",
         reproduce="docker compose up -d\ndocker compose down --volumes\ndocker compose ps -a",
-        file=compose_file(context.files),
+        file=context.files.compose_file,
     )
 
 

@@ -33,8 +33,7 @@ from grader.grading.scoring import Details, for_student
 from grader.models import Report
 from grader.reports.json import to_json
 from grader.reports.text import TextOptions, first_failed, first_unfinished, report_lines
-from grader.sandbox.compose_policy import COMPOSE_NAMES
-from grader.submissions.models import ExerciseFiles
+from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles
 from grader.submissions.reader import Target
 
 

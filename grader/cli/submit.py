@@ -15,8 +15,7 @@ from grader.course.models import Exercise
 from grader.errors import UsageError
 from grader.files import write_whole
 from grader.reports import wording as words
-from grader.sandbox.compose_policy import COMPOSE_NAMES
-from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
+from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles, RefusedFolder, Submission
 from grader.submissions.reader import Selection, find_target, read_submission
 
 

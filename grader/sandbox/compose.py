@@ -21,7 +21,7 @@ from grader.models import (
     RunOutcome,
     ServiceSeen,
 )
-from grader.sandbox.compose_policy import compose_files, examine, hidden
+from grader.sandbox.compose_policy import examine, hidden
 from grader.sandbox.workspace import Workspace
 from grader.submissions.models import ExerciseFiles
 
@@ -51,7 +51,7 @@ class ComposeFiles:
 
     def command(self, *words: str) -> tuple[str, ...]:
         """A command of Compose. It names its files, so that no other one is looked for (COMPOSE_FILE in `.env`)."""
-        named = (word for name in compose_files(self.files) for word in ("--file", name))
+        named = (word for name in self.files.compose_files for word in ("--file", name))
         return (*_COMPOSE, *named, *words)
 
 

@@ -47,13 +47,6 @@ MAX_SERVICES = 8
 MAX_REPLICAS = 4
 """Containers of one service. Exercises have one; with eight services, that is half of what the proxy lets be made."""
 
-COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
-"""In the order in which Compose looks for them (https://docs.docker.com/reference/cli/docker/compose/)."""
-_ADDEDCOMPOSE_NAMES = (
-    *("compose.override.yml", "compose.override.yaml"),
-    *("docker-compose.override.yml", "docker-compose.override.yaml"),
-)
-"""Files that Compose adds of its own accord (compose-go, `DefaultOverrideFileNames`)."""
 _SHOWN_AT_ONCE = 12
 """Refusals that are shown at once."""
 
@@ -70,18 +63,6 @@ class Judged:
     bases: tuple[str, ...] = field(default=(), compare=False)
 
 
-def compose_file(files: ExerciseFiles) -> str:
-    """The name of the file that Compose takes, "" if there is none."""
-    return next((name for name in COMPOSE_NAMES if files.content(name) is not None), "")
-
-
-def compose_files(files: ExerciseFiles) -> tuple[str, ...]:
-    """The files that Compose reads: that one, and the first one that it adds to it."""
-    first = compose_file(files)
-    added = [name for name in _ADDEDCOMPOSE_NAMES if files.content(name) is not None]
-    return (first, *added[:1]) if first else ()
-
-
 # ── as it is written ────────────────────────────────────────────────────────────────────
 
 
@@ -92,7 +73,7 @@ def hidden(files: ExerciseFiles) -> tuple[str, ...]:
     cannot be read here is left to Compose, whose message is the better one; `examine` comes back to it.
     """
     found: list[str] = []
-    for name in compose_files(files):
+    for name in files.compose_files:
         read = _read(files, name)
         if read.too_large:
             found.append(f"{name}: {read.problem}")
@@ -174,8 +155,8 @@ def _is_beside(path: str) -> bool:
 
 def examine(files: ExerciseFiles, model: bytes, images: Sequence[BaseImage]) -> Judged:
     """Judge what `docker compose config --format json` printed, with the folder's path as `.`."""
-    name = compose_file(files)
-    for read in compose_files(files):
+    name = files.compose_file
+    for read in files.compose_files:
         problem = _read(files, read).problem
         if problem:
             return Judged((f"{read}: {problem}. Not every program reads this in the same way.",))

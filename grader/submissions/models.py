@@ -9,6 +9,14 @@ from functools import cached_property
 from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.models import MemoryFile, Refusal
 
+COMPOSE_NAMES = ("compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml")
+"""In the order in which Compose looks for them (https://docs.docker.com/reference/cli/docker/compose/)."""
+_COMPOSE_ADDED = (
+    *("compose.override.yml", "compose.override.yaml"),
+    *("docker-compose.override.yml", "docker-compose.override.yaml"),
+)
+"""Files that Compose adds of its own accord (compose-go, `DefaultOverrideFileNames`)."""
+
 
 @dataclass(frozen=True)
 class ExerciseFiles:
@@ -43,6 +51,18 @@ class ExerciseFiles:
     @cached_property
     def _parsed(self) -> dict[tuple[str, tuple[tuple[str, str], ...]], Dockerfile | Unparsable | None]:
         return {}
+
+    @property
+    def compose_files(self) -> tuple[str, ...]:
+        """The files that Compose reads: the first of its own names, and the first of those that it adds to that one."""
+        first = [name for name in COMPOSE_NAMES if self.content(name) is not None]
+        added = [name for name in _COMPOSE_ADDED if self.content(name) is not None]
+        return (first[0], *added[:1]) if first else ()
+
+    @property
+    def compose_file(self) -> str:
+        """The file that Compose takes, "" if there is none."""
+        return next(iter(self.compose_files), "")
 
     @property
     def ignore_file(self) -> MemoryFile | None:

@@ -9,7 +9,7 @@ import pytest
 
 from grader.grading.exercise import grade_exercise
 from grader.models import ComposeSeen, ExerciseStatus, MemoryFile
-from grader.sandbox.compose_policy import MAX_SERVICES, Judged, compose_files, examine, hidden
+from grader.sandbox.compose_policy import MAX_SERVICES, Judged, examine, hidden
 from grader.submissions.models import ExerciseFiles
 from tests.worlds import COURSE, composed, context, printed
 
@@ -232,7 +232,7 @@ def test_what_two_programs_read_in_two_ways_is_refused_once_compose_accepts_it(t
 
 def test_the_file_that_compose_adds_by_itself_is_looked_at_too() -> None:
     given = files(**{"docker-compose.override.yml": "include: [x]\n"})
-    assert compose_files(given) == (NAME, "docker-compose.override.yml")
+    assert given.compose_files == (NAME, "docker-compose.override.yml")
     assert hidden(given)[0].startswith("docker-compose.override.yml: include")
 
 
