@@ -118,7 +118,7 @@ def test_what_compose_does_not_accept(text: str, outcome: RunOutcome, told: str,
         ({"a": service("./data/sales.txt")}, "data/sales.txt"),
         ({"a": service(context="./")}, "sales.txt"),
         ({"a": service(context="./sub/..")}, "sales.txt"),
-        ({"a": service(dockerfile="./Dockerfile")}, "sales.txt"),
+        ({"a": service(dockerfile="./other.Dockerfile")}, "sales.txt"),
         ({"a": {**service(), "volumes": [{"type": "volume", "source": "cache", "target": "/c"}, SALES]}}, "sales.txt"),
         ({"web": {"image": "python:3.9"}, "a": service()}, "sales.txt"),
     ],
@@ -165,10 +165,6 @@ def test_a_service_that_lacks_one_of_both(services: Services, reason: str) -> No
     assert check(report, "service").hint
 
 
-def test_another_dockerfile_of_this_folder_builds_from_this_folder() -> None:
-    assert check(graded({"a": service(dockerfile="other.Dockerfile")}), "service").status == "passed"
-
-
 # ── brought up ──────────────────────────────────────────────────────────────────────────
 
 
@@ -190,7 +186,7 @@ def seen(stdout: str = "", code: int = 0, stderr: str = "", status: str = "exite
         (seen(f"{LINE}M\n", code=1), "is right, but the exit code is 1"),
         (seen(code=1, stderr="Traceback\nFileNotFoundError: sales.txt\n\n"), "FileNotFoundError: sales.txt"),
         (seen("M\n"), "no prediction line; its exit code is 0"),
-        (seen(stderr=f"{LINE}M\n"), "no prediction line"),
+        (seen(stderr=f"{LINE}M\n"), "no prediction line; its exit code is 0. Its last message is: Predicted"),
         (seen(f"{LINE}M\n", status="running"), "still running after 10 seconds"),
         (seen(f"{LINE}M\n", status="exited", restarts=3), "started again"),
         (seen(f"{LINE}M\n", status="restarting"), "started again"),
@@ -216,10 +212,6 @@ def test_what_a_service_did_instead(behave: Behave, told: str) -> None:
 )
 def test_the_last_line_of_standard_output_counts(behave: Behave, status: str) -> None:
     assert statuses(graded({"predictor": service()}, behave))["prints"] == status
-
-
-def test_the_answer_on_standard_error_is_shown() -> None:
-    assert f"(stderr) {LINE}" in check(graded({"predictor": service()}, seen(stderr=f"{LINE}M\n")), "prints").actual
 
 
 @pytest.mark.parametrize(
@@ -259,11 +251,6 @@ def test_a_command_of_compose_that_does_not_work(steps: dict[str, Any], told: st
     assert statuses(report)["prints"] == "failed"
     assert told in check(report, "prints").message
     assert check(report, "prints").hint
-
-
-def test_another_service_that_cannot_be_brought_up_is_not_what_is_asked() -> None:
-    report = graded({"predictor": service(), "web": {"image": "x"}}, up=printed(code=1, stderr="Error: web\n"))
-    assert statuses(report)["prints"] == "passed"
 
 
 # ── and down ────────────────────────────────────────────────────────────────────────────
