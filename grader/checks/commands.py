@@ -291,40 +291,24 @@ class ImagesKept(ScriptCheck):
 
 @check_kind(ImagesKept)
 def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Finding]:
-    """Every image that was there before is there with all its names."""
+    """Every image that was there before is there with all its names; one without a name is known by its ID."""
     seen = yield from carried_out(prepared=check.prepared)
     if seen.source == "own_engine":
         raise NotChecked(f"Not checked: without a {_FILE}, nobody knows which images were there before.")
-    after = {name for image in seen.after.images for name in (*image.tags, _short(image))}
-    before = {name for image in seen.before.images for name in image.tags or (_short(image),)}
-    lost = sorted(name for name in before - after if not name.startswith("grader-base"))
-    message = f"{_gone(lost, context)} Only the containers were to be removed."
+    after = {name for image in seen.after.images for name in (*image.tags, image.id)}
+    before = {name for image in seen.before.images for name in image.tags or (image.id,)}
+    bases = context.course.image_patterns
+    lost = sorted(before - after, key=lambda name: (is_allowed(name, bases), name))  # the student's own first
+    lost = [name for name in lost if not name.startswith("grader-base")]
+    shown = ", ".join(lost[:_SHOWN_FAILED]) + (f" and {len(lost) - _SHOWN_FAILED} more" * (len(lost) > _SHOWN_FAILED))
+    message = f"Images are gone too: {shown}. Only the containers were to be removed."
     return judged(
         (IMAGES_REMOVED, message) if lost else RIGHT,
         expected="the same images as before",
         actual=f"{len(lost)} name{'s' * (len(lost) > 1)} of images gone" if lost else "the same images as before",
-        reproduce=_LOOK_ONLY,
+        reproduce=f"grep -nE 'rmi|image rm|prune' {_FILE}  # look only: to run it would remove your own images too",
         file=_FILE,
     )
-
-
-_LOOK_ONLY = f"cat {_FILE}"
-"""To run it would remove the student's own images, too."""
-
-
-def _short(image: ImageSeen) -> str:
-    """An image's ID, as short as `docker images` shows it."""
-    return image.id[: len("sha256:") + 12]
-
-
-def _gone(lost: Sequence[str], context: CheckContext) -> str:
-    """What is gone, the base images only by their number."""
-    allowed = context.course.image_patterns
-    own = [name for name in lost if not is_allowed(name, allowed)]
-    bases = len(lost) - len(own)
-    if not own or not bases:
-        return f"The images are gone too: {', '.join(lost)}."
-    return f"The images are gone too: {', '.join(own)}, and {bases} name{'s' * (bases > 1)} of base images."
 
 
 # ── containers ──────────────────────────────────────────────────────────────────────────

@@ -463,7 +463,7 @@ def test_containers_left(left: tuple[ContainerSeen, ...], told: str) -> None:
 @pytest.mark.parametrize(
     ("images", "lost"),
     [
-        ((), [LATEST, "base image"]),
+        ((), [f"{LATEST}, python:3.9"]),
         ((PYTHON,), [LATEST]),
         ((replace(ours(), tags=()), PYTHON), [LATEST]),
         ((replace(ours(), id="sha256:" + "9" * 64, tags=("other:1",)), PYTHON), [LATEST]),
