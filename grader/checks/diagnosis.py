@@ -169,6 +169,10 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
         "int() takes whole numbers only, float() also those with decimals.",
     ),
     (
+        r"TypeError: (?:can only concatenate str \(not \"(?:numpy\.)?(?:float|int)|write\(\) argument must be str)",
+        "Here a text is wanted, and this is a number: an f-string, or str(), makes a text of it.",
+    ),
+    (
         r"TypeError: (?:unsupported operand|can only concatenate str|.*not supported between).*'?str\b",
         "Arguments and lines of a file are text, also where they look like numbers: convert each with float().",
     ),
@@ -176,6 +180,20 @@ _EXPLANATIONS: tuple[tuple[str, str], ...] = (
         r"KeyError: '[A-Z][A-Z0-9_]*'",
         "No such variable is set in the container: ENV in the Dockerfile sets it, docker run -e overrides it.",
     ),
+    (r"KeyError: ", "There is no such name in it: small and capital letters are not the same."),
+    (
+        r"AttributeError: module '(?:pandas|numpy)' has no attribute",
+        "The library has nothing of this name: capital letters count, too (Series, DataFrame, read_csv).",
+    ),
+    (
+        r"FileNotFoundError: .*'[^/'][^']*'",
+        "A path without a slash at its start begins in the working directory of the container.",
+    ),
+    (
+        r"FileNotFoundError: .*'/",
+        'In the container there is no such file or folder. (A new file is made only by open() with "w" or "a".)',
+    ),
+    (r"FileExistsError: ", "It is there already: os.makedirs(…, exist_ok=True) does not mind."),
     (r"NameError: name ", "Nothing has this name: an import is missing, or the name is spelled in two ways."),
     (
         r"PermissionError: .*Permission denied: ",

@@ -203,7 +203,10 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
         found = [line for file in _named(check, folder) for line in _lines_of(file)]
         wanted = f"{case.expected(check.method):.10g} as its last number"
         if not _named(check, folder):
-            problem = FILE_NOT_WRITTEN, _not_written(check, context)
+            problem = FILE_NOT_WRITTEN, _not_written(check, context, folder)
+        elif not found:
+            level = " Without a level, the module logging keeps only warnings and worse." if check.appends else ""
+            problem = NOT_IN_FILE, f"The run left {check.name} without a line in it.{level}"
         elif check.appends:
             problem = _appended(check, case, folder, earlier, found)
             before = "the first run's lines, and " if earlier else ""
@@ -224,12 +227,14 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
     return finding, True
 
 
-def _not_written(check: SavesPrediction, context: CheckContext) -> str:
-    """That there is no file, and, where nothing that was handed in so much as names it, that this is still to do."""
+def _not_written(check: SavesPrediction, context: CheckContext, folder: FolderMount) -> str:
+    """That there is no file, what there is instead, or that it is still to do: nothing handed in even names it."""
+    there = ", ".join(file.path for file in folder.files)
     word = check.name.strip("*").encode()
-    if not any(word in file.content for file in context.files.files):
-        return f"Your script does not write {check.name} yet: no file of the exercise names it."
-    return f"After the run there is no file {check.name} in the mounted folder {check.folder}."
+    if not there and not any(word in file.content for file in context.files.files):
+        return f"Your script does not write a file {check.name} yet: no file of the exercise names it."
+    instead = f": there is {there}" if there else ""
+    return f"After the run there is no file {check.name} in the mounted folder {check.folder}{instead}."
 
 
 def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: list[str], found: list[str]) -> Problem:
@@ -247,7 +252,13 @@ def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: 
     message = f"No line that this run added to {where} carries {expected:.10g}, the prediction{_given(check, case)}"
     rounded = [f"{number:.10g}" for number in added if decimals_note(number, expected)]
     lost = f" {rounded[0]} is the prediction with some of its decimals lost." if rounded else ""
-    return NOT_IN_FILE, f"{message}{commas_note(found, expected) or lost}"
+    return NOT_IN_FILE, f"{message}{commas_note(found, expected) or lost or _unfilled(found)}"
+
+
+def _unfilled(found: list[str]) -> str:
+    """That braces were written as they stand, as a sentence that follows another; "" if none were."""
+    braces = next((match[0] for line in found if (match := re.search(r"\{\w[^}]*\}", line))), "")
+    return f" {braces} was written as it stands: an f before the quote makes Python fill it in." if braces else ""
 
 
 def _replaced(check: SavesPrediction, case: Case, replaced: float | None, found: list[str]) -> Problem:
@@ -258,7 +269,8 @@ def _replaced(check: SavesPrediction, case: Case, replaced: float | None, found:
         seen = f"There is no number in {check.name}; it has to hold"
         if every:
             seen = f"The last number in {check.name} is {every[-1]:.10g}, not"
-        message = f"{seen} {expected:.10g}, the prediction{_given(check, case)}{commas_note(found, expected)}"
+        message = f"{seen} {expected:.10g}, the prediction{_given(check, case)}"
+        message += commas_note(found, expected) or _unfilled(found)
         return NOT_IN_FILE if replaced is None else FILE_NOT_REPLACED, message
     if replaced is not None and any(agrees(number, replaced) for number in every):
         message = f"After the second run, {check.name} still holds the first run's prediction as well."

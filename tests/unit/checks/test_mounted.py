@@ -200,7 +200,10 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
     [
         ("3.2.5", "replaced", lambda old, weeks: old or f"1\n{mean(weeks)}\n", "The last number in prediction.txt"),
         ("3.2.5", "replaced", lambda before, weeks: before or f"{mean(weeks)}\n", ", the prediction for the weeks "),
-        ("3.2.5", "written", lambda _, weeks: "", "There is no number in prediction.txt; it has to hold "),
+        ("3.2.5", "written", lambda _, weeks: "", "left prediction.txt without a line in it."),
+        ("3.2.5", "written", lambda _, weeks: "{x}", "There is no number in prediction.txt; it has to hold "),
+        ("3.3.4", "logged", lambda _, weeks: "is {x}", "{x} was written as it stands"),
+        ("3.3.4", "logged", lambda _, weeks: "", "Without a level"),
         ("3.2.5", "written", lambda _, weeks: f"{mean(weeks):,.2f}\n", " has a comma in it"),
         ("3.3.4", "logged", lambda before, weeks: f"{before}started\n", "added to /app/logs/*.log carries"),
         ("3.3.4", "logged", lambda _, weeks: f"{mean(weeks):.2f}\n".replace(".", ","), "a point in its place."),
@@ -216,19 +219,19 @@ def test_what_is_wrong_with_a_file(exercise: str, name: str, content: Saves, tol
 
 
 @pytest.mark.parametrize(
-    ("source", "told"),
+    ("source", "left", "told"),
     [
-        (b"print()\n", "does not write prediction.txt yet"),
-        (b"open('prediction.txt', 'w')\n", "no file prediction.txt in"),
+        (b"print()\n", (), "does not write a file prediction.txt yet"),
+        (b"print()\n", (MemoryFile("predictions.txt", b""),), "/app/output: there is predictions.txt."),
+        (b"open('prediction.txt', 'w')\n", (), "there is no file prediction.txt in"),
     ],
 )
-def test_what_is_not_written_may_be_still_to_do(source: bytes, told: str) -> None:
-    report = graded(
-        "3.2.5",
-        image(),
-        saving("other.txt", lambda _, weeks: "x"),
-        **{"Dockerfile": b"FROM x\n", "sales_predictor.py": source},
-    )
+def test_what_is_not_written_may_be_still_to_do(source: bytes, left: tuple[MemoryFile, ...], told: str) -> None:
+    def program(request: RunRequest) -> RunOutcome:
+        folders = tuple(FolderMount(folder.path, left) for folder in request.folders)
+        return replace(probed(request) or printed(f"{LINE}1\n"), folders=folders)
+
+    report = graded("3.2.5", image(), program, **{"Dockerfile": b"FROM x\n", "sales_predictor.py": source})
     assert told in check(report, "written").message
 
 
