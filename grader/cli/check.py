@@ -185,6 +185,7 @@ def _then(graded: Graded, progress: Mapping[str, Kept]) -> str:
 def _watch(console: Console, options: CheckOptions, graded: Graded) -> Graded:
     """Check again whenever what is handed in changes, until Ctrl-C; gives the last report."""
     target = graded.target
+    options = replace(options, hint=False)  # one step was asked for, not one for each save
     changes = _changes(target, options)
     try:
         while True:
