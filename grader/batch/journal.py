@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import fcntl
 import functools
+import io
 import json
 import sqlite3
 import threading
@@ -185,6 +186,23 @@ class Journal:
             )
             raise UsageError(message) from error
         return cls(connection, held, path)
+
+    @classmethod
+    def look(cls, folder: Path) -> Self:
+        """Open the journal only to read it, also while a grader is at work in it. `UsageError` if there is none."""
+        path = folder / _NAME
+        if not path.is_file():
+            raise UsageError(f"{folder}: has no {_NAME}; it is not a result folder of `grader batch`.")
+        try:
+            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+        except sqlite3.Error as error:
+            raise UsageError(f"{path}: cannot be read: {error}.") from error
+        if version != len(_FORMATS):
+            raise UsageError(
+                f"{path}: was written by another version of grader; `grader report {folder}` brings it along."
+            )
+        return cls(connection, io.StringIO(), path)
 
     def __enter__(self) -> Self:
         return self

@@ -28,7 +28,7 @@ from grader.reports import wording as words
 from grader.reports.csv import csv_table, gradebook_csv, grades_csv
 from grader.reports.html import Background, class_page, student_page
 from grader.reports.junit import to_junit
-from grader.sanitize import safe_names
+from grader.sanitize import safe_name, safe_names
 
 
 def course_digest(folder: CourseFolder) -> str:
@@ -119,6 +119,8 @@ def write_results(journal: Journal, folder: CourseFolder, out: Path) -> Results:
     if key:
         rows = sorted((pseudonym(grade.student, key), grade.student) for grade in grades)
         write_whole(out / "pseudonyms.csv", csv_table(("pseudonym", "student"), rows))
+    else:
+        (out / "pseudonyms.csv").unlink(missing_ok=True)
     return results
 
 
@@ -134,6 +136,8 @@ def _write_pages(journal: Journal, results: Results, out: Path, details: Details
         path = out / "students" / f"{names[report.student]}.html"
         if before.get(report.student) != digest or not path.is_file():
             write_whole(path, student_page(for_student(report, details), background), durable=False)
+    for gone in before.keys() - made.keys():  # called by a pseudonym now, or by a name again
+        (out / "students" / f"{safe_name(gone)}.html").unlink(missing_ok=True)
     if made != before:
         journal.replace_pages(made)
 
@@ -231,7 +235,8 @@ def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
             nonce = probe_nonce(exercise.id, info.seed)
             context = CheckContext(folder.course, exercise, stored.files, cases()[exercise.id], nonce)
             after = replace(grade_exercise(context, replay(stored.observations)), seconds=before.seconds)
-        if (was := _standing(before)) != (becomes := _standing(after)):
+        was, becomes = (words.standing(one.status, one.score, one.max_score) for one in (before, after))
+        if was != becomes:
             changes.append(Change(student, before.id, was, becomes))
         return after
 
@@ -239,7 +244,3 @@ def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
     journal.note(Trail(now(), one.student, one.exercise, "judged again", one.was, one.becomes) for one in changes)
     journal.begin(replace(info, course=course_digest(folder), title=folder.course.title), ())
     return tuple(changes)
-
-
-def _standing(report: ExerciseReport) -> str:
-    return f"{words.status_word(report.status)}, {words.points(report.score, report.max_score)}"

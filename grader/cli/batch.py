@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import secrets
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -18,6 +18,7 @@ import click
 from grader.api import chosen_exercises, fresh_seed, open_course
 from grader.batch.cluster import ClusterBatch, run_on_cluster
 from grader.batch.journal import BatchInfo, Journal
+from grader.batch.policy import read_rules
 from grader.batch.results import course_digest, judging_digests, write_results
 from grader.batch.roster import Plan, Roster, plan_batch, read_roster
 from grader.batch.run import ReadSubmission, open_work, run_batch
@@ -35,6 +36,7 @@ from grader.cli.common import (
 )
 from grader.cli.console import Console
 from grader.cli.proving import prove_for_batch
+from grader.cli.report import named_as, rules_options, take_rules
 from grader.cli.wiring import NOT_RUN, GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.course.oracle import expected_cases
@@ -68,6 +70,9 @@ class BatchOptions:
     waive: tuple[str, ...]
     details: Details | None
     scheduler: str
+    anonymous: bool | None
+    format: str
+    rules: Mapping[str, Path | None]
 
 
 @click.command(
@@ -100,17 +105,23 @@ class BatchOptions:
 )  # fmt: skip
 @click.option(
     "--scheduler", metavar="ADDRESS", default="",
-    help="Let the workers of a Dask scheduler grade (tls://HOST:8786); see docs/instructors.md.",
+    help="Let the workers of a Dask scheduler grade (tls://HOST:8786); see docs/cluster.md.",
 )  # fmt: skip
 @click.option(
     "--waive", metavar="LIMIT", multiple=True,
     help='Grade although this limit (such as "run memory") is not enforced here. Can be given several times.',
 )  # fmt: skip
 @pages_option
+@rules_options
+@click.option(
+    "--format", type=click.Choice(["text", "json"]), default="text", show_default=True,
+    help="json: what happens goes to standard output, an object in each line.",
+)  # fmt: skip
 @click.pass_obj
 def command(course: Path | None, /, **given: Any) -> int:
     """Grade every student in a folder (one folder, zip or tar for each), or in a bulk download of Moodle or Canvas."""
-    options = BatchOptions(course=course, **given)
+    rules = {name: given.pop(name) for name in ("grading", "overrides", "times")}
+    options = BatchOptions(course=course, rules=rules, **given)
     if options.scheduler and options.jobs:
         raise UsageError("--jobs counts for this machine; with --scheduler, each worker's --nthreads say how many.")
     folder = open_course(options.course)
@@ -125,6 +136,8 @@ def command(course: Path | None, /, **given: Any) -> int:
     known = [exercise.id for exercise in folder.course.exercises]
     selection = Selection([exercise.id for exercise in exercises], known, folder.course.limits)
     with Journal.open(options.out, create=True) as journal:
+        take_rules(options.out, **options.rules)
+        read_rules(options.out, known, {**journal.people(), **plan.people})  # its mistakes are told before the work
         before = _earlier(journal, options, course_digest(folder))
         seed = before.seed if before else (fresh_seed() if options.seed is None else options.seed)
         _note_cut_off(console, journal, plan)
@@ -155,9 +168,12 @@ def command(course: Path | None, /, **given: Any) -> int:
         except BaseException:
             with contextlib.suppress(GraderError):  # what stopped the batch is the news, not what it entails
                 write_results(journal, folder, options.out)
+            console.note(
+                f"What is graded is kept. Go on with: grader batch {options.submissions} --out {options.out} --resume"
+            )
             raise
         written = write_results(journal, folder, options.out)
-        code = conclude(console, written, options.out)
+        code = conclude(console, written, options.out, quiet=options.format == "json")
         for note in _doubts(written.reports, plan, settings):
             console.note(note, "not_graded")
         return code
@@ -247,14 +263,21 @@ class _Batch:
 
     @property
     def total(self) -> int:
-        """How many verdicts there will be."""
-        return len(self.plan.students) * len(self.plan.exercises)
+        """How many verdicts there will be, but for those that there are already."""
+        done = {key for key, (_, status) in self.journal.digests().items() if status != ExerciseStatus.NOT_GRADED}
+        wanted = {(student, exercise.id) for student in self.plan.students for exercise in self.plan.exercises}
+        return len(wanted - done)
+
+    @property
+    def in_json(self) -> bool:
+        """Whether standard output is for a program."""
+        return self.options.format == "json"
 
 
 def _grade_here(batch: _Batch) -> None:
     limits = prove_for_batch(batch.settings, batch.waived, batch.console)
     with (
-        batch.console.batching(batch.total) as emit,
+        batch.console.batching(batch.total, in_json=batch.in_json) as emit,
         open_session(batch.settings, emit, batch.console.note) as opened,
     ):
         session = replace(opened, limits=limits)
@@ -270,7 +293,7 @@ def _grade_on_cluster(batch: _Batch) -> None:
     settings = batch.settings
     cases = expected_cases(settings.folder.predictor, settings.exercises, settings.seed)
     opening = functools.partial(_open_on_worker, replace(settings, cases=cases), frozenset(batch.waived))
-    with batch.console.batching(batch.total) as emit:
+    with batch.console.batching(batch.total, in_json=batch.in_json) as emit:
         run_on_cluster(
             batch.options.scheduler,
             ClusterBatch(secrets.token_hex(8), opening),
@@ -303,7 +326,8 @@ def _record(batch: _Batch, engine: EngineInfo) -> None:
         started=datetime.now(UTC).isoformat(timespec="seconds"),
         engine=engine,
         details=batch.options.details or (before.details if before else "full"),
-        anonymous=before.anonymous if before else "",
+        anonymous=stored.anonymous if (stored := batch.journal.info()) else "",
     )
+    info = named_as(info, anonymous=batch.options.anonymous)
     batch.journal.begin(info, batch.plan.students, judging_digests(folder, batch.settings.seed))
     batch.journal.know(batch.plan.people)

@@ -84,10 +84,14 @@ def exit_code(report: Report, *, exit_zero: bool) -> int:
     return 0 if exit_zero or outcome == "passed" else 1
 
 
-def conclude(console: Console, results: Results, out: Path) -> int:
-    """Show a class's results, where they are, and whose final mark has changed; 0, or 3 if something was not graded."""
+def conclude(console: Console, results: Results, out: Path, *, quiet: bool = False) -> int:
+    """Show a class's results, where they are, and whose final mark has changed; 0, or 3 if something was not graded.
+
+    With `quiet`, standard output stays as it is.
+    """
     reports = results.reports
-    console.write(class_lines(reports, console.width))
+    if not quiet:
+        console.write(class_lines(reports, console.width))
     for line in results.changed:
         console.note(f"Final mark of {line}")
     console.note(f"Written: {out / 'report.html'}, {out / 'gradebook.csv'}, {out / 'grades.csv'}")

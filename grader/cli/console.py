@@ -7,6 +7,7 @@ are no colours. Rich's markup is never used: a text is only ever a text, sanitiz
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -23,6 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from grader.events import Doing, Emit, Event, ExerciseEnded, ExerciseStarted
+from grader.models import ExerciseStatus
 from grader.reports import wording as words
 from grader.reports.text import Line, Style
 from grader.sanitize import sanitize, sanitize_line
@@ -38,6 +40,9 @@ _STYLES: dict[Style, str] = {
     "blocked": "dim",
     "not_graded": "yellow",
 }
+_TELLING = 8
+"""Exercises that must be done before it is said how long the others take."""
+_QUIET = {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}
 _WIDEST = 100
 """Columns; longer lines of prose are hard to read."""
 
@@ -115,12 +120,17 @@ class Console:
             yield emit
 
     @contextmanager
-    def batching(self, total: int) -> Iterator[Emit]:
-        """A listener for `grader batch`: how many of `total` exercises are done, and what each worker does.
+    def batching(self, total: int, *, in_json: bool = False) -> Iterator[Emit]:
+        """A listener for `grader batch`: how many of `total` exercises are done, what each worker does, how long still.
 
-        It may be called from several threads.
+        Where marks are missing, a line stays. With `in_json`, standard output gets an object in a line for each event,
+        and nothing else is shown. It may be called from several threads.
         """
-        with self._showing(_Work(total, self._clock)) as emit:
+        work = _Work(total, self._clock)
+        if in_json:
+            yield lambda event: self.data(work.as_json(event))
+            return
+        with self._showing(work) as emit:
             yield emit
 
     @contextmanager
@@ -129,13 +139,13 @@ class Console:
             yield lambda event: self._log(work, event)
             return
         with Live(work, console=self._err, refresh_per_second=8, transient=True, redirect_stdout=False):
-            yield work.hear
+            yield lambda event: self._log(work, event, failures=True)
 
-    def _log(self, work: _Work, event: Event) -> None:
-        """An event as a plain line, where there is no terminal."""
+    def _log(self, work: _Work, event: Event, *, failures: bool = False) -> None:
+        """An event as a plain line, where there is no terminal; on one, where marks are missing."""
         work.hear(event)
         text = work.line_for(event)
-        if text:
+        if text and not (failures and isinstance(event, ExerciseEnded) and event.report.status in _QUIET):
             self.note(text)
 
 
@@ -159,6 +169,31 @@ class _Work:
         self._current: dict[str, _Current] = {}
         self._lock = threading.Lock()
         self._spinner = Spinner("line")
+        self._began = clock()
+
+    def seconds_left(self) -> float | None:
+        """How long the rest takes if it goes on as until now; None before anything can be said."""
+        if self._total is None or self._done < _TELLING:
+            return None
+        return (self._clock() - self._began) / self._done * max(self._total - self._done, 0)
+
+    def as_json(self, event: Event) -> str:
+        """The event as an object in a line, after it is taken in."""
+        self.hear(event)
+        said: dict[str, object] = {"student": event.student}
+        match event:
+            case ExerciseStarted():
+                said |= {"event": "started", "exercise": event.exercise}
+            case Doing():
+                said |= {"event": "doing", "exercise": event.exercise, "what": event.what}
+            case ExerciseEnded(report=report):
+                left = self.seconds_left()
+                said |= {
+                    "event": "ended", "exercise": report.id, "status": report.status.value,
+                    "score": report.score, "max_score": report.max_score, "seconds": report.seconds,
+                    "done": self._done, "total": self._total, "seconds_left": None if left is None else round(left),
+                }  # fmt: skip
+        return json.dumps(said) + "\n"
 
     def hear(self, event: Event) -> None:
         """Take an event in. Safe to call from any thread."""
@@ -187,7 +222,7 @@ class _Work:
         for student, work in current.items():
             seconds = Text(f"{now - work.since:.0f} s", style="dim", justify="right")
             rows.add_row(self._spinner, self._row(student, work), seconds)
-        return Group(*([] if self._total is None else [_bar(done, self._total)]), rows)
+        return Group(*([] if self._total is None else [_bar(done, self._total, self.seconds_left())]), rows)
 
     def _row(self, student: str, work: _Current) -> Text:
         who = "" if self._total is None else f"{sanitize_line(student, 40)}  "
@@ -196,11 +231,19 @@ class _Work:
         )
 
 
-def _bar(done: int, total: int) -> RenderableType:
+def _bar(done: int, total: int, left: float | None) -> RenderableType:
     row = Table.grid(padding=(0, 1))
     bar = ProgressBar(total=total, completed=done, width=30, complete_style="green", finished_style="green")
-    row.add_row(bar, Text(f"{done} of {total} exercises graded"))
+    row.add_row(bar, Text(f"{done} of {total} exercises graded{'' if left is None else f', {time_left(left)}'}"))
     return row
+
+
+def time_left(seconds: float) -> str:
+    """`about 3 min left`, in steps that do not pretend to know more."""
+    minutes = round(seconds / 60)
+    if minutes < 1:
+        return "less than a minute left"
+    return f"about {minutes} min left" if minutes < 60 else f"about {minutes / 60:.1f} h left"  # noqa: PLR2004
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────

@@ -42,6 +42,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "regrade": "Judge a batch's observations again.",
         "report": "Write a batch's files again.",
         "export": "Write a batch's scores for a gradebook.",
+        "status": "Say how far a batch is.",
+        "similar": "List submissions that have much in common.",
     },
     "For CI": {
         "ci": "Check one submission in CI.",

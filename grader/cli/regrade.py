@@ -10,17 +10,22 @@ from grader.api import open_course
 from grader.batch.journal import Journal
 from grader.batch.results import regrade, write_results
 from grader.cli.common import FOLDER, conclude, examples, terminal
+from grader.cli.report import named_as, rules_options, take_rules
 
 
 @click.command(epilog=examples("grader regrade results/"))
 @click.argument("results", type=FOLDER)
+@rules_options
 @click.pass_obj
-def command(course: Path | None, results: Path) -> int:
+def command(course: Path | None, /, results: Path, *, anonymous: bool | None, **rules: Path | None) -> int:
     """Judge the stored observations of a batch again, after a change of points, tolerance or texts. Needs no engine."""
     folder = open_course(course)
     console = terminal()
     with Journal.open(results) as journal:
+        take_rules(results, **rules)
         changes = regrade(journal, folder)
+        if info := journal.info():
+            journal.begin(named_as(info, anonymous=anonymous), ())
         written = write_results(journal, folder, results)
     code = conclude(console, written, results)
     for change in changes:

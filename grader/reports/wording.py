@@ -46,6 +46,11 @@ def points(score: float | None, max_score: float) -> str:
     return f"{NO_SCORE if score is None else number(score)} / {number(max_score)}"
 
 
+def standing(status: ExerciseStatus, score: float | None, max_score: float) -> str:
+    """A verdict in a few words: `failed, 4 / 10`."""
+    return f"{status_word(status)}, {points(score, max_score)}"
+
+
 def check_points(check: CheckVerdict) -> str:
     """As `points`, for a check."""
     return points(None if check.status is CheckStatus.NOT_GRADED else check.score, check.max_score)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import re
 from collections.abc import Mapping
 
@@ -87,6 +88,29 @@ def test_the_live_display_shows_who_what_and_for_how_long_and_goes_away() -> Non
     assert "0 of 7 exercises graded" in shown
     assert re.search(r"amira  3\.1\.4  running with 100 120 110 +12 s", shown)
     assert stream.getvalue().rstrip("\r\n").endswith("\x1b[2K")
+
+
+def test_failures_stay_on_the_screen_and_the_time_left_is_told_once_it_can_be() -> None:
+    stream, seconds = Terminal(), [0.0]
+    with Console(io.StringIO(), stream, COLOURS, lambda: seconds[0]).batching(20) as emit:
+        for number in range(10):
+            emit(ExerciseEnded(f"s{number}", reports.failed_exercise() if number == 4 else reports.passed_exercise()))
+        seconds[0] = 240.0
+    shown = OURS.sub("", stream.getvalue())
+    assert "5 of 20: s4 3.1.4 failed, 3 / 10" in shown
+    assert "s5 3.1.1 passed" not in shown
+    assert "10 of 20 exercises graded, about 4 min left" in shown
+
+
+def test_for_programs_each_event_is_a_line_of_json() -> None:
+    out, err = io.StringIO(), io.StringIO()
+    with Console(out, err, {}).batching(2, in_json=True) as emit:
+        emit(ExerciseStarted("a\nb", "3.1.1"))
+        emit(ExerciseEnded("a\nb", reports.ungraded_exercise()))
+    started, ended = (json.loads(line) for line in out.getvalue().splitlines())
+    assert started == {"student": "a\nb", "event": "started", "exercise": "3.1.1"}
+    assert (ended["status"], ended["score"], ended["done"], ended["total"]) == ("not_graded", None, 1, 2)
+    assert err.getvalue() == ""
 
 
 @settings(max_examples=50)
