@@ -149,6 +149,12 @@ def test_columns_sort_by_mouse_and_keyboard(opens: Opens) -> None:
     assert names(page)[-1] == "amira"
     page.locator("#grid").get_by_role("button", name="Student").click()
     assert names(page)[-1] == "李雷"
+    page = opens("course")
+    page.get_by_role("region", name="Checks").get_by_role("button", name="Exercise").click()
+    shown = page.locator("[aria-labelledby=checks] tbody td:first-child").all_inner_texts()
+    assert shown == sorted(shown)
+    assert len(set(shown)) > 5
+    page = opens("class")
     page.get_by_role("region", name="Checks").get_by_role("button", name="Failed", exact=True).click()
     expect(page.get_by_role("region", name="Checks").get_by_role("row").nth(1)).to_contain_text("4 of 5")
 

@@ -4,8 +4,8 @@
 
 const value = cell => {
   const text = cell.dataset.v ?? cell.textContent.trim();
-  const number = parseFloat(text);
-  return Number.isNaN(number) || cell.tagName === "TH" ? text : number;
+  const number = cell.tagName === "TH" ? null : text.match(/^-?\d+(\.\d+)?(?![.\d])/); // 3.1.4 is none
+  return number ? parseFloat(number[0]) : text;
 };
 const compare = (a, b) =>
   typeof a === "number" && typeof b === "number" ? a - b
