@@ -206,7 +206,7 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
             problem = FILE_NOT_WRITTEN, _not_written(check, context, folder)
         elif not found:
             level = " Without a level, the module logging keeps only warnings and worse." if check.appends else ""
-            problem = NOT_IN_FILE, f"The run left {check.name} without a line in it.{level}"
+            problem = NOT_IN_FILE, f"The run left {check.folder}/{_named(check, folder)[0].path} empty.{level}"
         elif check.appends:
             problem = _appended(check, case, folder, earlier, found)
             before = "the first run's lines, and " if earlier else ""
@@ -232,7 +232,7 @@ def _not_written(check: SavesPrediction, context: CheckContext, folder: FolderMo
     there = ", ".join(file.path for file in folder.files)
     word = check.name.strip("*").encode()
     if not there and not any(word in file.content for file in context.files.files):
-        return f"Your script does not write a file {check.name} yet: no file of the exercise names it."
+        return f"Your script writes no file {check.name} into {check.folder} yet: nothing that was handed in names one."
     instead = f": there is {there}" if there else ""
     return f"After the run there is no file {check.name} in the mounted folder {check.folder}{instead}."
 

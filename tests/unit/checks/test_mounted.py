@@ -200,7 +200,7 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
     [
         ("3.2.5", "replaced", lambda old, weeks: old or f"1\n{mean(weeks)}\n", "The last number in prediction.txt"),
         ("3.2.5", "replaced", lambda before, weeks: before or f"{mean(weeks)}\n", ", the prediction for the weeks "),
-        ("3.2.5", "written", lambda _, weeks: "", "left prediction.txt without a line in it."),
+        ("3.2.5", "written", lambda _, weeks: "", "left /app/output/prediction.txt empty."),
         ("3.2.5", "written", lambda _, weeks: "{x}", "There is no number in prediction.txt; it has to hold "),
         ("3.3.4", "logged", lambda _, weeks: "is {x}", "{x} was written as it stands"),
         ("3.3.4", "logged", lambda _, weeks: "", "Without a level"),
@@ -221,7 +221,7 @@ def test_what_is_wrong_with_a_file(exercise: str, name: str, content: Saves, tol
 @pytest.mark.parametrize(
     ("source", "left", "told"),
     [
-        (b"print()\n", (), "does not write a file prediction.txt yet"),
+        (b"print()\n", (), "writes no file prediction.txt into /app/output yet"),
         (b"print()\n", (MemoryFile("predictions.txt", b""),), "/app/output: there is predictions.txt."),
         (b"open('prediction.txt', 'w')\n", (), "there is no file prediction.txt in"),
     ],
