@@ -144,7 +144,7 @@ def _what_failed(seen: ScriptSeen, odd: Oddity, failed: Sequence[FailedCommand])
     """The commands that failed on the way, why as far as it is known, and what was refused."""
     for first in failed[:1]:
         why = "" if odd.message or odd.reason != SCRIPT_FAILED else said(first) or f"exit code {first.code}"
-        yield f"Line {first.line} (`{first.command}`) failed{f': {why}'.rstrip(':.? ')}."
+        yield f"Line {first.line} (`{first.command[:_LONGEST]}`) failed{f': {why}'.rstrip(':.? ')}."
     if odd.message:
         yield odd.message
     elif not failed:
@@ -154,6 +154,8 @@ def _what_failed(seen: ScriptSeen, odd: Oddity, failed: Sequence[FailedCommand])
 
 
 _SHOWN_FAILED = 3
+_LONGEST = 500
+"""Characters of a command."""
 
 
 _NO_CONFIG = ImageSeen("").config
@@ -211,7 +213,7 @@ def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
         + (f" There is: {', '.join(names)}." if names else "")
         + (" - and _, small and capital letters are not the same." if _spelt(check.image) in map(_spelt, names) else "")
         + (f" {_FILE} removed an image; was it this one?" if removed else "")
-        + "".join(f" Line {one.line} (`{one.command}`) failed; that may be why." for one in seen.failed[:1])
+        + "".join(f" Line {one.line} (`{one.command[:_LONGEST]}`) failed; that may be why." for one in seen.failed[:1])
         + (" A build failed on the way, and the script went on." if unbuilt and not seen.failed else "")
     )
 

@@ -26,7 +26,7 @@ def compose_mistake(content: bytes) -> Mistake | None:
         text = decode(content)
         for number, line in enumerate(text.splitlines(), 1):
             for pattern, message in _LINES.items():
-                if found := re.match(pattern, line):
+                if found := re.match(pattern, line[:_LONGEST]):
                     return Mistake(number, message.format(**found.groupdict()))
         document = read_yaml(text, as_written=True)
     except YamlError as error:
@@ -54,6 +54,8 @@ def _depth(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
+_LONGEST = 300
+"""Characters of a line that are looked at."""
 _TOP = "services volumes networks configs secrets name version"
 _SERVICE = (
     "build image volumes environment env_file command entrypoint working_dir container_name depends_on ports expose "
@@ -118,7 +120,7 @@ _NAMELESS = (
 def _unknown(document: Document, path: Path, known: str) -> Iterator[Mistake]:
     word = str(path[-1])
     if word not in known.split() and not word.startswith("x-"):
-        near = get_close_matches(word.lower(), known.split(), 1, 0.7)
+        near = get_close_matches(word[:60].lower(), known.split(), 1, 0.7)
         yield Mistake(
             _line(document, path), f"Compose knows no `{word}` here" + (f": did you mean `{near[0]}`?" if near else ".")
         )

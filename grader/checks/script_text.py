@@ -39,10 +39,12 @@ def oddity(content: bytes, name: str, failed: Sequence[FailedCommand]) -> Oddity
         number = content.count(b"\n", 0, fence.start()) + 1
         return Oddity(SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
     lines = content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
-    suspects = (_in_line(text, number) for number, text in _suspects(lines, failed))
+    suspects = (_in_line(text[:_MOST_CHARACTERS], number) for number, text in _suspects(lines, failed))
     return next(filter(None, suspects), None) or (_in_words(failed[0]) if failed else None)
 
 
+_MOST_CHARACTERS = 500
+"""Of a line, for a search and for a message: somebody may hand in one of a megabyte."""
 _UNREADABLE = {
     codecs.BOM_UTF16_LE: "is saved as UTF-16 (PowerShell's `>` does that), which no shell can read. Save it as UTF-8.",
     codecs.BOM_UTF16_BE: "is saved as UTF-16, which no shell can read. Save it as UTF-8.",
@@ -65,7 +67,11 @@ def unreadable_line(content: bytes, name: str, stderr: bytes) -> tuple[FailedCom
 def endless_line(content: bytes) -> tuple[int, str] | None:
     """The first line that holds a command which does not end by itself, and that command."""
     lines = enumerate(content.decode("utf-8", "replace").splitlines(), 1)
-    found = ((number, match[0]) for number, line in lines if (match := _ENDLESS.search(line.partition("#")[0])))
+    found = (
+        (number, match[0])
+        for number, line in lines
+        if (match := _ENDLESS.search(line.partition("#")[0][:_MOST_CHARACTERS]))
+    )
     return next(found, None)
 
 
@@ -174,7 +180,7 @@ def said(failed: FailedCommand) -> str:
     """The line that says why a command failed, without who says it; "" if it printed nothing."""
     lines = printed_lines(failed)
     telling = [line for line in lines if _TELLS.search(line)] or lines or [""]
-    return _WHO.sub("", telling[-1])
+    return _WHO.sub("", telling[-1])[:_MOST_CHARACTERS]
 
 
 _HELP = re.compile(r"(?i)\s*(?:run 'docker|see 'docker|for more help|-\w, |--\w)|.{0,30}\bWARN")
@@ -188,7 +194,7 @@ def _in_words(failed: FailedCommand) -> Oddity | None:
     if command and command["command"] not in _COMMANDS.split():
         message = f"docker has no command `{command['command']}`{_near(command['command'], _COMMANDS)}"
         return Oddity(SCRIPT_FAILED, message, failed.line)
-    text = "\n".join([failed.command, *printed_lines(failed)])
+    text = "\n".join(line[:_MOST_CHARACTERS] for line in (failed.command, *printed_lines(failed)))
     for pattern, sentence in _MEANINGS.items():
         if found := re.search(pattern, text, re.IGNORECASE | re.MULTILINE):
             word = found.groupdict().get("word", "")
@@ -199,7 +205,7 @@ def _in_words(failed: FailedCommand) -> Oddity | None:
 
 def _near(word: str, known: str) -> str:
     """The end of a sentence: the known word that this one is nearest to, if there is one."""
-    near = get_close_matches(word, known.split(), 1, 0.6)
+    near = get_close_matches(word[:60], known.split(), 1, 0.6)
     return f": did you mean `{near[0]}`?" if near else "."
 
 

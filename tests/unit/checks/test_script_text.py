@@ -135,6 +135,13 @@ def test_what_docker_says_is_explained(command: str, printed: str, told: str) ->
     assert told in odd.message
 
 
+@pytest.mark.parametrize("part", ["docker logs ", "$(docker ps ", "docker x build ", "\\ ", "-v a", "<a "])
+def test_a_line_of_a_megabyte_takes_no_time(part: str) -> None:
+    line = part * (1_000_000 // len(part))
+    assert endless_line(line.encode()) is None
+    oddity(line.encode(), "commands.sh", [FailedCommand(1, 1, line, line[:8000])])
+
+
 @pytest.mark.parametrize(
     ("command", "endless"),
     [
