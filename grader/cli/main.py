@@ -44,6 +44,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {
         "export": "Write a batch's scores for a gradebook.",
         "status": "Say how far a batch is.",
         "similar": "List submissions that have much in common.",
+        "gradescope": "Make an autograder for Gradescope.",
     },
     "For CI": {
         "ci": "Check one submission in CI.",
