@@ -20,7 +20,7 @@ _BLOCKED_PATH = re.compile(
 )
 _NOT_EXECUTABLE = {126, 127}
 """What an engine sets as the exit code where the command cannot be executed, or is not there (as a shell does)."""
-_RUNTIME = re.compile("cgroup|mounting")
+_RUNTIME = re.compile("cgroup|mounting|rlimit")
 """Words of the engine about its own work, which it reports with the same codes."""
 _IMAGE_FAULT = re.compile(
     "unable to find user|unable to find group|no matching entries in|exec format error|uids and gids must be in range"
@@ -29,7 +29,7 @@ _IMAGE_FAULT = re.compile(
     "|too many links in|too many levels of symbolic links"
     "|cannot be mounted because it is (?:not of type proc|inside /proc)"  # a VOLUME or /tmp that leads to /proc
     r"|not a directory: unknown: Are you trying to mount a directory onto a file \(or vice-versa\)\?"
-    r"|: OCI (?:runtime attempted to invoke a command that was not found|permission denied)$",  # Podman, of the command
+    r"|: exec: [^\n]*: OCI (?:runtime attempted to invoke a command that was not found|permission denied)$",  # Podman
     re.DOTALL,
 )
 """Faults of an image's USER, VOLUMEs, folders and command that come with no exit code of their own."""

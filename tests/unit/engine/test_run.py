@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from grader.course.models import Limits
 from grader.engine.run import CAPABILITIES, DIFFERENCES, ContainerRun, container_settings, split_frames
+from grader.engine.wording import is_image_fault
 from grader.models import MemoryFile, RunRequest
 
 LIMITS = Limits(memory_mb=100, processes=7, tmp_mb=5, cpus=1)
@@ -92,6 +93,23 @@ def test_a_declared_volume_carries_our_labels() -> None:
     assert settings(volumes=("/data",))["Mounts"] == [
         {"Type": "volume", "Target": "/data", "VolumeOptions": {"Labels": {"b": "2"}}}
     ]
+
+
+PODMAN = "runc: runc create failed: unable to start container process: "
+NOT_FOUND = "OCI runtime attempted to invoke a command that was not found"
+
+
+@pytest.mark.parametrize(
+    ("reason", "code", "fault"),
+    [
+        (f'exec: "pyhton": executable file not found in $PATH: {NOT_FOUND}', 0, True),
+        ('exec: "/app/run.sh": permission denied: OCI permission denied', 0, True),
+        ("error setting rlimit type 6: operation not permitted: OCI permission denied", 126, False),
+        (f'error mounting "tmpfs" to rootfs at "/run": no such file or directory: {NOT_FOUND}', 127, False),
+    ],
+)
+def test_whose_fault_it_is_that_podman_starts_nothing(reason: str, code: int, fault: bool) -> None:
+    assert is_image_fault(PODMAN + reason, code) is fault
 
 
 # ── output ──────────────────────────────────────────────────────────────────────────────
