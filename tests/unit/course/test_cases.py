@@ -60,14 +60,6 @@ def test_nonces_differ_by_exercise_and_seed(other: tuple[str, int]) -> None:
     assert probe_nonce("x", 1) != probe_nonce(*other)
 
 
-@given(st.integers(0, 2**31), st.sampled_from([4, 5, 12]))
-def test_the_last_week_is_no_extreme(seed: int, length: int) -> None:
-    """So that the largest or the smallest week, taken for the last one, gives another answer."""
-    (case,) = draw_cases(exercise(DrawnCases(kind="drawn", name="drawn", length=length)), seed)
-    weeks = [float(week) for week in case.weeks]
-    assert not any(agrees(extreme, weeks[-1]) for extreme in (max(weeks), min(weeks)))
-
-
 @given(st.integers(0, 2**31), st.sampled_from([3, 12]))
 def test_weeks_rise_or_fall_where_that_is_asked(seed: int, length: int) -> None:
     rising, falling = (

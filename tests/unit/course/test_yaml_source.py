@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
-import json
-
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from grader.course.yaml_source import MAX_BYTES, MAX_DEPTH, MAX_NODES, YamlError, decode, quoted, read_yaml
 
@@ -181,32 +176,3 @@ def test_without_libyaml_the_same_is_read_and_refused(monkeypatch: pytest.Monkey
     for _, text, _, _ in UNREADABLE:
         with pytest.raises(YamlError):
             read_yaml(text)
-
-
-json_texts = st.text(st.characters(exclude_categories=["Cc", "Cs", "Cn", "Zl", "Zp"]))
-json_values = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**30), 10**30)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | json_texts,
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(json_texts, inner, max_size=4),
-    max_leaves=20,
-)
-
-
-@settings(deadline=None)
-@given(json_values)
-def test_json_is_read_as_what_it_is(value: object) -> None:
-    document = read_yaml(json.dumps(value, ensure_ascii=False))
-    assert document.problems == ()
-    assert document.data == value
-
-
-@settings(deadline=None)
-@given(st.text(st.sampled_from("ab01.e:-?*&!|>'\"[]{},#%@<~ \t\r\n\0\x85\ud800é\U0001f600"), max_size=40) | st.text())
-def test_no_text_breaks_the_reader(text: str) -> None:
-    with contextlib.suppress(YamlError):
-        document = read_yaml(text)
-        json.dumps(document.data, allow_nan=False)
-        assert () in document.values

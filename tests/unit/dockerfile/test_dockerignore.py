@@ -113,28 +113,6 @@ PATTERN = st.lists(st.sampled_from(["a", "b", ".", "*", "**", "?", "/", "[ab]", 
 )
 
 
-@given(st.binary(max_size=200), PATHS)
-def test_any_bytes_are_read_or_refused(content: bytes, paths: list[str]) -> None:
-    patterns = read_patterns(content)
-    if isinstance(patterns, Patterns):
-        assert excluded(patterns, paths) <= set(paths)
-
-
-@given(st.lists(PATTERN, max_size=5), PATHS)
-def test_a_file_is_judged_alone(lines: list[str], paths: list[str]) -> None:
-    patterns = read_patterns("\n".join(lines).encode())
-    if isinstance(patterns, Patterns):
-        together = excluded(patterns, paths)
-        assert together == {path for path in paths if excluded(patterns, [path])}
-
-
-@given(st.lists(PATTERN, max_size=5), PATHS)
-def test_everything_is_left_out_by_two_stars_at_the_end(lines: list[str], paths: list[str]) -> None:
-    patterns = read_patterns("\n".join([*lines, "**"]).encode())
-    if isinstance(patterns, Patterns):
-        assert excluded(patterns, paths) == set(paths)
-
-
 @given(st.lists(PATTERN, max_size=5), PATHS)
 def test_the_answers_are_those_of_dockers_matcher(lines: list[str], paths: list[str]) -> None:
     patterns = read_patterns("\n".join(lines).encode())

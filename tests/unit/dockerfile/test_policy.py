@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from grader.dockerfile.parser import Unparsable, parse
 from grader.dockerfile.policy import PolicyResult, judge_dockerfile
@@ -19,10 +17,6 @@ def judged(text: str | bytes, platform: str = "linux/amd64") -> PolicyResult:
 def test_the_corpus_gets_the_verdicts_that_fit_an_engine(entry: Entry) -> None:
     """`tests/engine/test_differential.py` compares the same corpus with what engines do."""
     assert verdict(entry.content) == entry.ours
-
-
-def test_the_names_of_the_corpus_tell_its_entries_apart() -> None:
-    assert len({entry.name for entry in ENTRIES}) == len(ENTRIES)
 
 
 @pytest.mark.parametrize(
@@ -129,17 +123,6 @@ def test_a_refusal_names_the_file() -> None:
 def test_the_machines_own_platform_may_be_named() -> None:
     assert judged("FROM --platform=linux/arm64 python:3.9\n", platform="linux/arm64").refusals == ()
     assert judged("FROM --platform=linux/amd64 python:3.9\n", platform="linux/arm64").refusals != ()
-
-
-@given(st.binary(max_size=200))
-def test_any_bytes_get_an_answer(content: bytes) -> None:
-    found = judged(b"FROM python:3.9\n" + content)
-    assert not (found.refusals and found.bases)
-
-
-@given(st.text("FROMpython:39evlAS$\\\n =-`#'\"<{}", max_size=60))
-def test_no_image_is_needed_that_is_not_allowed(text: str) -> None:
-    assert set(judged("FROM python:3.9\n" + text).bases) <= {"python:3.9", "python:3.9-slim", "python:latest"}
 
 
 @pytest.mark.timeout(60)
