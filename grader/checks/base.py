@@ -18,6 +18,7 @@ from grader.course.cases import draw_text
 from grader.course.models import Course, Exercise
 from grader.course.registry import AbsolutePath, Check, register_kind
 from grader.dockerfile.parser import Dockerfile
+from grader.dockerfile.policy import WrongBase, judge_dockerfile
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -100,6 +101,11 @@ class CheckContext:
         first, *others = [case.name for case in self.cases]
         drawn = int(draw_text(len(others), self.nonce)[:8], 16) % max(len(others), 1)
         return frozenset([first, *others] if len(others) <= _FEW else [first, others[drawn]])
+
+    @property
+    def wrong_base(self) -> WrongBase | None:
+        """The FROM for which the image is not built, where it is only that its image is not allowed."""
+        return judge_dockerfile(self.files.dockerfile, self.course.image_patterns).wrong_base
 
     def group(self, name: str) -> tuple[Case, ...]:
         """The cases that the spec calls `name`, in order."""

@@ -7,11 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from grader.checks import build_causes
 from grader.checks.base import (
     IMAGE_NAME,
     RIGHT,
     CheckContext,
     CheckGenerator,
+    Problem,
     build,
     built,
     check_kind,
@@ -19,8 +21,13 @@ from grader.checks.base import (
     judged,
 )
 from grader.course.registry import AbsolutePath, Check, reason
+from grader.dockerfile import dockerignore
+from grader.dockerfile.explain import missing_source, nearest, source_problem
+from grader.dockerfile.image_names import normalised, split_reference
+from grader.dockerfile.parser import Dockerfile, Instruction, Unparsable
 from grader.models import BuildFailed, BuildStep, Finding
 from grader.sanitize import TEXT_LIMIT
+from grader.submissions.models import ExerciseFiles
 
 NO_DOCKERFILE = reason("D101", "no_dockerfile", "The folder has no file named `Dockerfile`.")
 MISNAMED_DOCKERFILE = reason(
@@ -28,12 +35,11 @@ MISNAMED_DOCKERFILE = reason(
 )
 SYNTAX = reason("D103", "syntax", "The Dockerfile does not parse.")
 COPY_MISSING = reason("D105", "copy_missing", "A COPY or ADD names what is not in the build context.")
-RUN_FAILED = reason("D106", "run_failed", "A RUN instruction ended with an error.")
-INSTALL_FAILED = reason("D107", "install_failed", "A RUN instruction that installs packages ended with an error.")
 BUILD_FAILED = reason("D108", "build_failed", "The build failed in another way.")
 BUILD_TIMED_OUT = reason("D109", "build_timed_out", "The build took longer than its limit.")
 BUILD_OUTPUT = reason("D110", "build_output", "The build printed more than its limit.")
 UNSUPPORTED = reason("D111", "unsupported", "The engine's own builder does not know a feature.")
+WRONG_BASE = reason("D130", "wrong_base", "FROM names an image that is not among those of the course.")
 WORKING_DIR = reason("D112", "working_dir", "The image's working directory is another.")
 
 
@@ -58,11 +64,11 @@ class Builds(Check):
 @check_kind(Builds)
 def builds(check: Builds, context: CheckContext) -> CheckGenerator[Finding]:
     """The folder has a Dockerfile, and the engine makes an image of it."""
-    if context.files.dockerfile is None:
-        return _no_dockerfile(context)
+    if problem := before_build(context):
+        return problem
     seen = yield from build()
     if isinstance(seen, BuildFailed):
-        return _build_failed(seen)
+        return _build_failed(seen, context)
     return Finding(passed=True, message=f"The image was built in {len(seen.steps)} steps.", reproduce=_REPRODUCE)
 
 
@@ -91,35 +97,134 @@ def working_dir(check: WorkingDir, context: CheckContext) -> CheckGenerator[Find
     )
 
 
+def before_build(context: CheckContext) -> Finding | None:
+    """Why the image cannot be built, as far as the files alone show for certain; None if they do not."""
+    dockerfile = context.files.dockerfile
+    if dockerfile is None:
+        return _no_dockerfile(context)
+    if isinstance(dockerfile, Unparsable):
+        return _at_line((SYNTAX, dockerfile.message), dockerfile.line)
+    if base := context.wrong_base:
+        return _at_line((WRONG_BASE, base_problem(context)), base.line)
+    missing = missing_source(dockerfile, [file.path for file in context.files.files], ignored_paths(context.files))
+    return _at_line((COPY_MISSING, missing[1]), missing[0]) if missing else None
+
+
+def _at_line(problem: Problem, line: int | None) -> Finding:
+    return judged(problem, reproduce=_REPRODUCE, file="Dockerfile", line=line)
+
+
+def base_problem(context: CheckContext) -> str:
+    """What to tell of a FROM with an image that is not allowed: what it means, and what to write."""
+    from grader.checks.probe import PythonVersion  # here, as kinds are listed in the order in which they are imported
+
+    base, course = context.wrong_base, context.course
+    if base is None:
+        return ""
+    asked = [check.version for check in context.exercise.checks if isinstance(check, PythonVersion)]
+    images = [image for image in course.images if image.python in asked] or list(course.images)
+    names = [name for image in images for name in image.names if "*" not in name]
+    meant = normalised(base.image)
+    near = nearest(meant, names, 0.8)
+    write = f"write FROM {near or names[0]}."
+    wants = f"This exercise needs Python {asked[0]}: {write}" if asked else f"Allowed here: {', '.join(names[:4])}."
+    name, tag = split_reference(meant)
+    known = {split_reference(one)[0] for one in names}
+    if name in known and tag == "latest":
+        return f"`{base.written}` is the newest Python there is, and not the same every month. {wants}"
+    if name in known:
+        return f"`{base.written}` is not among the images of this course. {wants}"
+    if near:
+        return f"There is no image `{base.written}` here. Did you mean {near}?"
+    return f"`{base.written}` is not among the images of this course, or brings no Python. {wants}"
+
+
 def _no_dockerfile(context: CheckContext) -> Finding:
-    near = next((file.path for file in context.files.files if file.path.lower().startswith("dockerfile")), None)
+    paths = [file.path for file in context.files.files]
+    near = next((path for path in paths if _looks_like_one(path)), None)
     message = "There is no file named Dockerfile in the exercise's folder"
+    instead = f"{message}, but there is {near}."
+    if near and near.rpartition("/")[2] == "Dockerfile":
+        instead += " Move it up, beside the script."
+    elif near:
+        instead += " Rename it: exactly Dockerfile, with no ending."
     return judged(
-        (MISNAMED_DOCKERFILE, f"{message}, but there is one named {near}.") if near else (NO_DOCKERFILE, f"{message}."),
+        (MISNAMED_DOCKERFILE, instead) if near else (NO_DOCKERFILE, f"{message}."),
         expected="Dockerfile",
         actual=", ".join(file.path for file in context.files.files[:10]) or "(the folder is empty)",
         reproduce=_REPRODUCE,
     )
 
 
-def _build_failed(seen: BuildFailed) -> Finding:
+def _looks_like_one(path: str) -> bool:
+    """Whether a file is a Dockerfile under another name, or in a folder."""
+    name = re.sub(r"[^a-z]", "", path.rpartition("/")[2].lower())
+    return name != "dockerignore" and (name.startswith("dockerfile") or nearest(name, ["dockerfile"], 0.85) != "")
+
+
+def _build_failed(seen: BuildFailed, context: CheckContext) -> Finding:
     step = next((step for step in seen.steps if step.error), None)
     match = INSTRUCTION.match(step.name) if step else None
-    keyword, instruction = (match["keyword"].upper(), match["rest"].strip()) if match else ("", "")
+    keyword, command = (match["keyword"].upper(), match["rest"].strip()) if match else ("", "")
     where = f"Line {seen.line} of the Dockerfile" if seen.line else "The build"
     what = {
         "timed_out": f"was stopped after {seen.seconds:.0f} seconds",
         "output_limit": "printed more than the limit and was stopped",
         "failed": "failed",
     }[seen.ended]
+    cause = _cause(seen, step, keyword, command, context) if seen.ended == "failed" else None
+    message = f"{where} {what}" + (f": {keyword} {command}" if keyword else ".")
+    if cause:
+        message = f"{where} {what}: {cause.message}"
     return judged(
-        (_reason(seen, keyword, instruction), f"{where} {what}" + (f": {keyword} {instruction}" if keyword else ".")),
-        actual=_last_lines(seen, step),
+        (cause.reason if cause else _reason(seen, keyword, command), message),
+        actual=(cause.evidence if cause else "") or _last_lines(seen, step),
         ended="" if seen.ended == "failed" else seen.ended,
         reproduce=_REPRODUCE,
         file="Dockerfile",
         line=seen.line,
     )
+
+
+def _cause(
+    seen: BuildFailed, step: BuildStep | None, keyword: str, command: str, context: CheckContext
+) -> build_causes.Cause | None:
+    """What is known of the cause: from the folder's files for COPY, from what was printed for RUN."""
+    parsed = context.files.dockerfile
+    at_line = parsed.instructions if isinstance(parsed, Dockerfile) else ()
+    instruction = next((one for one in at_line if one.first_line == seen.line), None)
+    if seen.unsupported or step is None:
+        return None
+    if keyword in {"COPY", "ADD"} and instruction is not None:
+        problem = copy_problem(instruction, context.files)
+        return build_causes.Cause(COPY_MISSING, problem, "") if problem else None
+    if keyword == "RUN":
+        printed = f"{step.log}\n{step.error}\n{seen.message}"
+        return build_causes.cause_of(build_causes.Step(instruction, command, printed, context))
+    return None
+
+
+def copy_problem(instruction: Instruction, files: ExerciseFiles) -> str:
+    """Why a COPY or ADD that failed did, as far as the folder shows it."""
+    if any(flag.name == "from" for flag in instruction.flags):
+        return ""
+    paths = [file.path for file in files.files]
+    ignored = ignored_paths(files)
+    for source in instruction.arguments[:-1]:
+        if problem := source_problem(source, paths, ignored):
+            return problem
+    if len(instruction.arguments) > 2 and not instruction.arguments[-1].endswith(("/", ".")):  # noqa: PLR2004 - sources and a target
+        return f"Several files can only be copied into a folder: end {instruction.arguments[-1]} with a /."
+    return ""
+
+
+def ignored_paths(files: ExerciseFiles) -> frozenset[str]:
+    """The files that `.dockerignore` leaves out; none if it cannot be read."""
+    ignore = files.ignore_file
+    patterns = dockerignore.read_patterns(ignore.content) if ignore else None
+    if not isinstance(patterns, dockerignore.Patterns):
+        return frozenset()
+    return dockerignore.excluded(patterns, [file.path for file in files.files])
 
 
 def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
@@ -130,7 +235,7 @@ def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
     if keyword in {"COPY", "ADD"}:
         return COPY_MISSING
     if keyword == "RUN":
-        return INSTALL_FAILED if INSTALLS.search(instruction) else RUN_FAILED
+        return build_causes.INSTALL_FAILED if INSTALLS.search(instruction) else build_causes.RUN_FAILED
     return SYNTAX if seen.line and not keyword else BUILD_FAILED
 
 

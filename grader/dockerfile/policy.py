@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from grader.dockerfile.image_names import is_allowed, normalised, reference_problem
+from grader.dockerfile.image_names import is_allowed, names_registry, normalised, reference_problem
 from grader.dockerfile.parser import Dockerfile, Flag, Instruction, Unparsable
 from grader.models import Refusal
 
@@ -33,11 +33,23 @@ _LISTED = 8
 class PolicyResult:
     """What the policy says of one Dockerfile. With `refusals`, nothing may be built.
 
-    `bases` are the images that the build needs from outside, in their normal form (`python:latest`).
+    `bases` are the images that the build needs from outside, in their normal form (`python:latest`). `wrong_base` is a
+    FROM that names an image of the usual registry that is not allowed, where nothing else is refused: to whoever grades
+    a folder, that is a mistake like any other.
     """
 
     refusals: tuple[Refusal, ...] = ()
     bases: tuple[str, ...] = ()
+    wrong_base: WrongBase | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WrongBase:
+    """The first FROM with an image that is not allowed: its line, as it is written, and the image that it means."""
+
+    line: int
+    written: str
+    image: str
 
 
 def judge_dockerfile(
@@ -51,8 +63,17 @@ def judge_dockerfile(
         return PolicyResult((refusal,) if dockerfile.unsafe else ())
     found = dict.fromkeys(_problems(dockerfile, allowed, platform))
     refusals = tuple(Refusal(f"{dockerfile.path} line {line}: {text}", dockerfile.path, line) for line, text in found)
-    bases = dict.fromkeys(normalised(image) for _, image in _external_images(dockerfile))
-    return PolicyResult(refusals, () if refusals else tuple(bases))
+    if not refusals:
+        bases = dict.fromkeys(normalised(image) for _, image in _external_images(dockerfile))
+        return PolicyResult((), tuple(bases))
+    return PolicyResult(refusals, (), _wrong_base(dockerfile, [line for line, _ in found]))
+
+
+def _wrong_base(dockerfile: Dockerfile, lines: Sequence[int]) -> WrongBase | None:
+    """The first of these lines, if all are a FROM of an image that the usual registry has, without other problems."""
+    stages = {stage.line: stage for stage in dockerfile.stages if not stage.platform}
+    usual = [stage for line in lines if (stage := stages.get(line)) and not names_registry(stage.image)]
+    return WrongBase(usual[0].line, usual[0].written, usual[0].image) if len(usual) == len(lines) else None
 
 
 _Problem = tuple[int, str]

@@ -7,11 +7,14 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 
 from grader.checks.base import CheckContext, NotAllowed, NotChecked, examine
+from grader.checks.build import base_problem
 from grader.course.models import Exercise
 from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
 from grader.grading.scoring import NOT_BUILT, Outcome, blocked, score_exercise, total
 from grader.models import (
+    BuildFailed,
+    BuildRequest,
     Built,
     CheckStatus,
     ExerciseReport,
@@ -118,6 +121,21 @@ def _drive(check: Check, context: CheckContext, observe: Observe) -> Finding:
         return finding
     finally:
         generator.close()
+
+
+def not_built(observe: Observe, context: CheckContext) -> Observe:
+    """An observer for a folder whose image must not be built, as its FROM names one that is not allowed."""
+    base = context.wrong_base
+    failed = BuildFailed(base_problem(context), line=base.line if base else None)
+
+    def refusing(request: Request) -> Observation:
+        if isinstance(request, RunRequest) and not request.existing_image:
+            raise NotChecked
+        if isinstance(request, BuildRequest):
+            return failed
+        return observe(request)
+
+    return refusing
 
 
 # ── from memory ─────────────────────────────────────────────────────────────────────────

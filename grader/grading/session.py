@@ -18,7 +18,7 @@ from grader.errors import EngineError, EnvironmentProblem
 from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
 from grader.failpoints import failpoint
 from grader.grading.executor import Engines, Executor
-from grader.grading.exercise import grade_exercise, not_graded, not_submitted, rejected
+from grader.grading.exercise import grade_exercise, not_built, not_graded, not_submitted, rejected
 from grader.grading.scoring import with_totals
 from grader.models import (
     Case,
@@ -119,7 +119,7 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
     if isinstance(handed, RefusedFolder):
         return Result(rejected(exercise, handed), digest)
     gated = judge_dockerfile(handed.dockerfile, session.course.image_patterns)
-    if gated.refusals:
+    if gated.refusals and not gated.wrong_base:
         refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
         return Result(rejected(exercise, refused), digest)
     failpoint("policy-passed")
@@ -163,7 +163,8 @@ def _attempt(session: Session, context: CheckContext, bases: Sequence[str], doin
     failpoint("bases-present")
     name = f"ex-{context.exercise.id}"
     with Executor(session.engines, context.files, session.course.limits, name, doing, bases=bases) as executor:
-        report = grade_exercise(context, executor, thorough=session.thorough)
+        observe = executor if context.wrong_base is None else not_built(executor, context)
+        report = grade_exercise(context, observe, thorough=session.thorough)
         failpoint("checks-done")
     failpoint("images-removed")
     return Result(report, context.files.digest, executor.seen, context.files)

@@ -67,7 +67,8 @@ def test_nothing_handed_in() -> None:
 def test_a_refused_folder_never_meets_the_engine() -> None:
     engine = FakeEngine()
     assert status(RefusedFolder("3.1.4", "folder", (Refusal("a link"),)), engine) == "rejected"
-    assert status(files("FROM ubuntu:22.04\n"), engine) == "rejected"
+    assert status(files("FROM registry.invalid/python:3.9\n"), engine) == "rejected"
+    assert status(files("FROM ubuntu:22.04\n"), engine) == "failed"
     assert engine.builds == []
     assert engine.runs == []
 

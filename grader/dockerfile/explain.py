@@ -1,0 +1,135 @@
+"""What is wrong with lines that beginners write, in words: files that COPY does not find, and lists that are none.
+
+It reads the text and the names of the folder's files, and knows no engine. Whether a thing fails is for the engine to
+say; only `missing_source` is sure of it.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Collection, Iterable
+from difflib import get_close_matches
+
+from grader.dockerfile.parser import Dockerfile, Instruction
+
+_PLAIN = re.compile(r"[\w./@+ -]+", re.ASCII)
+"""A path in which nothing stands for something else: no quotes, variables, wildcards or backslashes."""
+
+
+def nearest(word: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known word that is most like `word`; "" if none is."""
+    by_small = {one.lower(): one for one in known}
+    found = get_close_matches(word.lower()[:100], list(by_small)[:500], n=1, cutoff=cutoff)
+    return by_small[found[0]] if found else ""
+
+
+def missing_source(dockerfile: Dockerfile, files: Collection[str], ignored: Collection[str]) -> tuple[int, str] | None:
+    """The first COPY or ADD that no builder can carry out, as its line and why; None if there is none.
+
+    `files` are the paths of the folder, `ignored` those that `.dockerignore` leaves out. Only the last stage counts:
+    a stage that nobody needs is not built.
+    """
+    for one in dockerfile.instructions:
+        if one.keyword not in {"COPY", "ADD"} or one.stage != len(dockerfile.stages) - 1 or one.heredocs:
+            continue
+        if not any(flag.name in {"from", "parents", "exclude"} for flag in one.flags):
+            for source in one.arguments[:-1]:
+                there = posixpath.normpath(f"/{source}").lstrip("/")
+                if there and _PLAIN.fullmatch(source) and not _has(there, set(files) - set(ignored)):
+                    return one.first_line, source_problem(source, files, ignored)
+    return None
+
+
+def _has(path: str, files: Iterable[str]) -> bool:
+    return any(file == path or file.startswith(f"{path}/") for file in files)
+
+
+def source_problem(source: str, files: Collection[str], ignored: Collection[str] = ()) -> str:
+    """Why COPY does not find a file or folder of that name, in a sentence or two that end with what to do."""
+    source = source.strip("\"'")
+    path = posixpath.normpath(f"/{source}").lstrip("/")
+    name = re.split(r"[/\\]", source.rstrip("/\\"))[-1]
+    if _has(path, ignored):
+        return (
+            f"`{path}` is in the folder, but `.dockerignore` leaves it out. Take the line that names it out of there."
+        )
+    inside = next((file for file in files if file.rpartition("/")[2] == name), "")
+    if re.match(r"[A-Za-z]:|\\|~|/(?:home|Users|mnt|root)/", source) or source.startswith(".."):
+        here = f" The file is in the folder: write `{inside}`." if inside else " Put the file beside the Dockerfile."
+        return f"COPY sees only the folder that is built, not `{source}` on your computer.{here}"
+    if inside:
+        return f"There is no `{path}` in the folder, but there is `{inside}`: write that path, or move the file."
+    other_case = next((file for file in files if file.lower() == path.lower()), "")
+    if other_case:
+        return f"There is no `{path}` in the folder, but `{other_case}`: capital and small letters differ in Linux."
+    if near := nearest(path, files) or nearest(name, files):
+        return f"There is no `{path}` in the folder. Did you mean `{near}`?"
+    there = ", ".join(f"`{file}`" for file in sorted(files)[:6])
+    return f"There is no `{path}` in the folder. There are: {there}."
+
+
+def list_problem(instruction: Instruction) -> str:
+    """What is wrong with a list in square brackets of CMD, ENTRYPOINT or RUN; "" if nothing is, or it is no list.
+
+    A list that is not JSON is no mistake to Docker: it is taken for text, for a shell to execute.
+    """
+    value = instruction.value.strip()
+    if instruction.json:
+        return _words_problem(instruction)
+    listed = re.match(rf"[\"'({{{_CURLY}][^,]+[\"'{_CURLY}]\s*,", value)
+    if not (value.startswith("[") or listed) or (instruction.keyword == "RUN" and re.match(r"\[\[? ", value)):
+        return ""
+    instead = f"{instruction.keyword} {_as_list(value)}"
+    after = value.rpartition("]")[2].strip()
+    quoted = re.findall('"[^"]*"', value)
+    problems = (
+        (
+            re.search(f"[{_CURLY}]", value),
+            f"The quotes are typographic ones. Retype them as plain double quotes: {instead}",
+        ),
+        ("'" in value and '"' not in value, f"A list needs double quotes, not single ones: {instead}"),
+        (after.startswith("#"), "A comment stands on a line of its own. Move it to the line above."),
+        (listed, f"A list stands in square brackets: {instead}"),
+        ("]" not in value, f"The closing ] is missing: {instead}"),
+        (after, f"After the closing ] there is more: {after[:60]}"),
+        (re.search(r",\s*\]$", value), f"There is a comma too many at the end: {instead}"),
+        (re.search(r"[\"']\s+[\"']", value) or '""' in value, f"A comma is missing between two words: {instead}"),
+        (value.count('"') % 2, f"A double quote is missing: each word stands between two of them: {instead}"),
+        (len(quoted) <= value.count(","), f"Each word needs its own double quotes: {instead}"),
+        ("\\" in value, "A backslash in the list has to be doubled, or replaced by /."),
+        (True, "The words in [ ] are no list: double quotes around each, commas between them."),
+    )
+    return next(problem for applies, problem in problems if applies)
+
+
+_CURLY = "\u2018-\u201f\u2033"
+"""The quotation marks that word processors put in the place of plain ones, for a character class."""
+
+
+def _as_list(value: str) -> str:
+    """The words of what was meant as a list, as a list."""
+    inside = value.partition("]")[0]
+    return json.dumps(re.findall(rf"[^\s,\[(){{}}\"'{_CURLY}]+", inside), ensure_ascii=False)
+
+
+_SHELL_SIGNS = {">", ">>", "<", "|", "||", "&&", ";", "&", "2>&1"}
+
+
+def _words_problem(instruction: Instruction) -> str:
+    """What is wrong with a list that Docker reads as one."""
+    words = instruction.arguments
+    if len(words) == 1 and " " in words[0].strip():
+        return f"Each word needs its own quotes: {instruction.keyword} {json.dumps(words[0].split())}"
+    if words and " " in words[0].strip():
+        first = json.dumps(words[0].split())[1:-1]
+        return f"The first word holds a whole command. Each word needs its own quotes: {first}"
+    if words and words[0] != words[0].strip():
+        return f"There is a blank inside the quotes of the first word: write {json.dumps(words[0].strip())}"
+    is_shell = bool(words) and posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"}
+    if not is_shell and (sign := next((word for word in words if word in _SHELL_SIGNS), "")):
+        return f"`{sign}` is for a shell, and a list is executed without one: the program gets it as an argument."
+    if not is_shell and words and re.match(r"\w+=\S", words[0]):
+        return "A list is executed without a shell, so it cannot set a variable. Use ENV for that."
+    return ""
