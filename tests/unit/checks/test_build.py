@@ -39,7 +39,7 @@ def failed_step(name: str, log: str = "") -> BuildFailed:
 @pytest.mark.parametrize(
     ("built", "hint"),
     [
-        (failed_step("[2/3] RUN pip install nunpy", "ERROR: No matching distribution found for nunpy"), "letter by letter"),
+        (failed_step("[2/3] RUN pip install x9", "No matching distribution found for x9"), "letter by letter"),
         (failed_step("[2/3] COPY ../x /app/"), "build context"),
         (failed_step("[2/3] RUN make"), "while the image is being built"),
         (BuildFailed("unknown instruction: FRM", line=1), "misspelt"),
