@@ -79,12 +79,14 @@ def main() -> int:
             continue
         print(f"==> {one.name}", flush=True)
         began = time.monotonic()
+        row: tuple[str, ...] = ()
         try:
             with started(one) as engine:
-                rows.append(tried(one, engine, out, chosen.exercise, chosen.jobs))
-        except (EngineError, subprocess.CalledProcessError) as problem:
-            rows.append((one.name, "", "", f"did not start: {problem}", ""))
-        print("   ", " | ".join(rows[-1]), f"({time.monotonic() - began:.0f} s)", flush=True)
+                row = tried(one, engine, out, chosen.exercise, chosen.jobs)
+        except (EngineError, subprocess.CalledProcessError) as problem:  # at its end, it is removed in any case
+            row = row or (one.name, "", "", f"did not start: {problem}", "")
+        rows.append(row)
+        print("   ", " | ".join(row), f"({time.monotonic() - began:.0f} s)", flush=True)
     table = ["| engine | builder | limits that hold | doctor | selftest |", "|---|---|---|---|---|"]
     table += [f"| {' | '.join(row)} |" for row in rows]
     (out / "table.md").write_text("\n".join([*table, ""]))
