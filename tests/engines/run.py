@@ -100,10 +100,8 @@ def docker(*words: str) -> str:
 
 
 def build_machine(release: str) -> str:
-    """The image with the engines of a Debian release, built if it is not there."""
+    """The image with the engines of a Debian release; two minutes where it is not in the builder's cache."""
     name = f"{IMAGE}:{release}"
-    if docker("images", "--quiet", name):
-        return name
     known = {
         "RELEASE": release,
         "PACKAGES": "docker.io podman catatonit nftables",
@@ -112,7 +110,7 @@ def build_machine(release: str) -> str:
     arguments = [word for pair in known.items() for word in ("--build-arg", "=".join(pair))]
     environment = {**os.environ, "DOCKER_BUILDKIT": "0"}  # the command's BuildKit is a package of its own
     folder = Path(__file__).parent
-    subprocess.run(["docker", "build", "--tag", name, *arguments, str(folder)], env=environment, check=True)
+    subprocess.run(["docker", "build", "--quiet", "--tag", name, *arguments, str(folder)], env=environment, check=True)
     return name
 
 
