@@ -22,7 +22,7 @@ from grader.checks.base import (
     write_file,
 )
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
-from grader.checks.compose_text import Mistake, compose_mistake
+from grader.checks.compose_text import Mistake, compose_mistake, line_of
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
 from grader.course.registry import Check, Name, reason
@@ -131,15 +131,24 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
     seen = yield from compose()
     services = _services(seen, context, check.file)
     right = any(service.builds_here and service.mounted for service in services)
+    reason, message = RIGHT if right else _lacking(services, check.file)
+    nearest = max(services, key=lambda one: (one.builds_here, bool(one.mounted)), default=None)
+    key = "build" if reason == NOT_BUILT_HERE else "volumes"
     return judged(
-        RIGHT if right else _lacking(services, check.file),
+        (reason, message),
         expected=f"a service with `build` for this folder and a mount of ./{check.file}",
         actual="\n".join(
             f"{one.name}: builds {one.builds or 'nothing'}; mounts {one.volumes or 'nothing'}" for one in services
         ),
         reproduce="docker compose config",
         file=context.files.compose_file,
+        line=None if right or nearest is None else _line(context, nearest.name, key),
     )
+
+
+def _line(context: CheckContext, service: str, key: str) -> int | None:
+    """The line of a service's key in the Compose file; of its name, if it has none."""
+    return line_of(context.files.content(context.files.compose_file) or b"", "services", service, key)
 
 
 def _lacking(services: Sequence[_Service], file: str) -> Problem:
@@ -182,8 +191,10 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
         if service.service in {one.name for one in wanted}
     ]
     finding = next((one for one in findings if one.passed), findings[-1] if findings else _no_container(seen, wanted))
+    key = {RESTARTED: "restart", MOUNTED_ELSEWHERE: "volumes", WRONG_NUMBER: "volumes"}.get(finding.reason, "")
     return replace(
         finding,
+        line=_line(context, wanted[0].name, key) if key else None,
         expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
         reproduce=_with_other_weeks(check.file, case.weeks),
         file=context.files.compose_file,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from difflib import get_close_matches
 from typing import NamedTuple
 
@@ -34,6 +35,15 @@ def compose_mistake(content: bytes) -> Mistake | None:
         return _indented(content, where.line) or Mistake(min(where.line, content.count(b"\n")) or 1, f"{message}.")
     problems = (Mistake(one.position.line, f"{one.message}.") for one in document.problems)
     return next(problems, None) or next(_misplaced(document), None)
+
+
+def line_of(content: bytes, *path: str) -> int | None:
+    """The line of the key that `path` leads to from the top, or of the last key on the way that is there."""
+    with suppress(YamlError):
+        keys = read_yaml(decode(content), as_written=True).keys
+        lines = [keys[path[:end]].line for end in range(1, len(path) + 1) if path[:end] in keys]
+        return lines[-1] if lines else None
+    return None
 
 
 def _indented(content: bytes, number: int) -> Mistake | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.checks.compose_text import compose_mistake
+from grader.checks.compose_text import compose_mistake, line_of
 
 RIGHT = """services:
   predictor:
@@ -59,3 +59,12 @@ def test_a_mistake_has_its_line_and_plain_words(old: str, new: str, line: int, t
 )
 def test_nothing_is_made_up(text: str) -> None:
     assert compose_mistake(text.encode()) is None
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [(("services", "predictor", "volumes"), 4), (("services", "predictor", "restart"), 2), (("networks", "x"), None)],
+)
+def test_a_key_has_a_line(path: tuple[str, ...], line: int | None) -> None:
+    assert line_of(RIGHT.encode(), *path) == line
+    assert line_of(b"services: [", *path) is None
