@@ -139,7 +139,11 @@ def _check(console: Console, options: CheckOptions) -> Graded:
     if options.form == "json":
         console.data(to_json(graded.report))
         return graded
-    changed = {one.id: what_changed(before.get(one.id, Kept()), one) for one in graded.report.exercises}
+    changed = {
+        one.id: what_changed(kept, one)
+        for one in graded.report.exercises
+        if (kept := before.get(one.id)) and kept.folder == folders.get(one.id)  # not another student's
+    }
     shown = TextOptions(
         width=console.width,
         everything=options.everything,
