@@ -39,6 +39,7 @@ from grader.models import (
 from grader.submissions.models import ExerciseFiles
 
 T = TypeVar("T")
+SeenT = TypeVar("SeenT", RunOutcome, ScriptSeen, ComposeSeen)
 CheckT = TypeVar("CheckT", bound=Check)
 CheckGenerator = Generator[Request, Observation, T]
 """Yields requests, is sent what was seen of each, and returns a T."""
@@ -158,6 +159,13 @@ def judged(problem: Problem, note: str = "", **evidence: Unpack[Evidence]) -> Fi
     return Finding(passed=not reason, reason=reason, message=message or note, **evidence)
 
 
+def _asked(request: Request, kind: type[SeenT]) -> CheckGenerator[SeenT]:
+    seen = yield request
+    if not isinstance(seen, kind):
+        raise TypeError(seen)
+    return seen
+
+
 def build(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built | BuildFailed]:
     """Ask for a build."""
     seen = yield request
@@ -176,10 +184,7 @@ def built(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built]:
 
 def script(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
     """Ask for what the student's commands did."""
-    seen = yield ScriptRequest(prepared=prepared)
-    if not isinstance(seen, ScriptSeen):
-        raise TypeError(seen)
-    return seen
+    return (yield from _asked(ScriptRequest(prepared=prepared), ScriptSeen))
 
 
 def carried_out(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
@@ -201,9 +206,7 @@ def left(name: str) -> CheckGenerator[Built]:
 
 def compose(*replaced: MemoryFile) -> CheckGenerator[ComposeSeen]:
     """Ask for what Compose makes of the folder; `NotAllowed` if the policy has refused its file."""
-    seen = yield ComposeRequest(replaced)
-    if not isinstance(seen, ComposeSeen):
-        raise TypeError(seen)
+    seen = yield from _asked(ComposeRequest(replaced), ComposeSeen)
     if seen.refused:
         raise NotAllowed(seen.refused)
     return seen
@@ -225,10 +228,7 @@ def first_right(attempts: Sequence[CheckGenerator[tuple[Finding, bool]]]) -> Che
 
 def run(request: RunRequest) -> CheckGenerator[RunOutcome]:
     """Ask for a run."""
-    seen = yield request
-    if not isinstance(seen, RunOutcome):
-        raise TypeError(seen)
-    return seen
+    return (yield from _asked(request, RunOutcome))
 
 
 # ── what a run is given: weeks as arguments, as a mounted file, with variables, or not at all ─────
