@@ -43,7 +43,8 @@ class Asked:
 class Reply:
     """An answer in chunks, after some seconds; `cut` breaks the connection instead of ending it.
 
-    `silent` says nothing at all and keeps the connection; `dies` ends the whole engine instead of answering.
+    `silent` says nothing at all and keeps the connection; `dies` ends the whole engine instead of answering. `echoes`
+    gives back each byte that comes after it, as a container's output.
     """
 
     chunks: tuple[bytes, ...] = ()
@@ -52,6 +53,7 @@ class Reply:
     after: float = 0.0
     silent: bool = False
     dies: bool = False
+    echoes: bool = False
 
 
 def as_json(value: Any, status: int = 200) -> Reply:  # noqa: ANN401 - JSON is anything
@@ -94,6 +96,13 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.silent or reply.after:
             self.server.over.wait(600 if reply.silent else reply.after)
         if reply.silent or self.server.over.is_set() or (reply.cut and self.command == "HEAD"):
+            self.close_connection = True
+            return
+        if reply.echoes:
+            self.send_response(101)
+            self.end_headers()
+            while byte := self.rfile.read(1):
+                self.wfile.write(_frame(1, byte))
             self.close_connection = True
             return
         self.send_response(reply.status)
@@ -252,6 +261,8 @@ class SmallDocker:
 
     def _container(self, asked: Asked, route: str, name: str) -> Reply:
         made = self.containers[name]
+        if "stdin" in asked.query:
+            return Reply(echoes=True)
         if route == "POST /containers/*/exec":
             command = tuple(json.loads(asked.body)["Cmd"])
             ours = command[:2] != _ENTRYPOINT

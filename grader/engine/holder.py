@@ -16,6 +16,8 @@ since each case has an answer of its own, and which of them are run for real is 
 from __future__ import annotations
 
 import contextlib
+import secrets
+import socket
 import struct
 import threading
 import time
@@ -23,7 +25,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grader.engine.files import unreadable_users
-from grader.engine.http import Connection
+from grader.engine.http import Connection, close_hijacked
 from grader.engine.run import ContainerRun, container_settings, read_output, remove_container
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError
@@ -37,12 +39,16 @@ _NOT_ITS_OWN = 126
 _NEWS_SECONDS = 2.0
 """How long the engine may take, after the output's end, to say how an exec has ended."""
 _PAUSE = 0.005
+_FRAME = 8 + 1
+"""Bytes of an answer: the engine's header of a frame, and what was written."""
 
 
 def waiting_program(architecture: str) -> MemoryFile | None:
     """A static program, as ELF of 64 bits; None for an architecture that it is not written for.
 
-    Without an argument it waits for ever. With one, it exits with 0 if it and process 1 are the only processes there.
+    It answers each byte that it reads: with the same if it is alone in its PID namespace, else with the lowest bit
+    changed. It ends when there is nothing more to read, so also when the grader dies. No process of the container may
+    look into it (`PR_SET_DUMPABLE`), and so read or answer in its place.
     """
     machine, code = _CODE.get(architecture, (0, ""))
     if not code:
@@ -59,22 +65,28 @@ _CODE = {
     "x86_64": (
         62,
         (
-            "48833c2401 7509"  # cmp qword [rsp], 1; jne +9: is there an argument?
-            "b822000000 0f05 ebf7"  # mov eax, 34; syscall; jmp -9: pause, for ever
-            "b83e000000 bfffffffff 31f6 0f05"  # mov eax, 62; mov edi, -1; xor esi, esi; syscall: kill(-1, 0)
-            "31ff 83f8fd 400f95c7"  # xor edi, edi; cmp eax, -3; setne dil: no such process?
-            "b83c000000 0f05"  # mov eax, 60; syscall: exit
+            "bf04000000 31f6 b89d000000 0f05"  # mov edi, 4; xor esi, esi; mov eax, 157; syscall: prctl(4, 0)
+            "31c0 31ff 4889e6 ba01000000 0f05"  # xor eax, eax; xor edi, edi; mov rsi, rsp; mov edx, 1; syscall: read
+            "83f801 752d"  # cmp eax, 1; jne to the end
+            "bfffffffff 31f6 b83e000000 0f05"  # mov edi, -1; xor esi, esi; mov eax, 62; syscall: kill(-1, 0)
+            "83f8fd 0f95c0 300424"  # cmp eax, -3; setne al; xor [rsp], al: no such process?
+            "b801000000 bf01000000 4889e6 ba01000000 0f05"  # mov eax, 1; mov edi, 1; mov rsi, rsp; …: write
+            "ebc0"  # jmp to read
+            "b83c000000 31ff 0f05"  # mov eax, 60; xor edi, edi; syscall: exit(0)
         ),
     ),
     "aarch64": (
         183,
         (
-            "e00340f9 1f0400f1 01010054"  # ldr x0, [sp]; cmp x0, 1; b.ne +8: is there an argument?
-            "000080d2 010080d2 020080d2 030080d2"  # mov x0, 0; … mov x3, 0
-            "280980d2 010000d4 faffff17"  # mov x8, 73; svc 0; b -6: ppoll, for ever
+            "800080d2 010080d2 e81480d2 010000d4"  # mov x0, 4; mov x1, 0; mov x8, 167; svc 0: prctl(4, 0)
+            "000080d2 e1030091 220080d2 e80780d2 010000d4"  # mov x0, 0; mov x1, sp; mov x2, 1; mov x8, 63; svc 0: read
+            "1f0400f1 01020054"  # cmp x0, 1; b.ne to the end
             "00008012 01008052 281080d2 010000d4"  # mov w0, -1; mov w1, 0; mov x8, 129; svc 0: kill(-1, 0)
-            "1f0c00b1 e0079f1a"  # cmn x0, 3; cset w0, ne: no such process?
-            "a80b80d2 010000d4"  # mov x8, 93; svc 0: exit
+            "1f0c00b1 e3079f1a"  # cmn x0, 3; cset w3, ne: no such process?
+            "e4034039 8400034a e4030039"  # ldrb w4, [sp]; eor w4, w4, w3; strb w4, [sp]
+            "200080d2 e1030091 220080d2 080880d2 010000d4"  # mov x0, 1; mov x1, sp; mov x2, 1; mov x8, 64; svc 0: write
+            "ebffff17"  # b to read
+            "000080d2 a80b80d2 010000d4"  # mov x0, 0; mov x8, 93; svc 0: exit(0)
         ),
     ),
 }
@@ -89,6 +101,7 @@ class Holder:
         self._connection = connection
         self._run = run
         self._container = ""
+        self._line: socket.socket | None = None
         self._usable = True
         self._lock = threading.Lock()
 
@@ -111,6 +124,9 @@ class Holder:
     def close(self) -> None:
         """Remove the container, and use no other one."""
         self._usable = False
+        if self._line:
+            close_hijacked(self._line)
+            self._line = None
         with contextlib.suppress(EngineError):  # it has our labels, and goes with those at the latest
             if self._container:
                 remove_container(self._connection, self._container)
@@ -121,8 +137,7 @@ class Holder:
         if not self._container:
             self._start(cancellation)
         outcome = self._exec(command, environment, cancellation)
-        clean = outcome and self._exec((WAITS_AT, "-"), (), cancellation)
-        return outcome if clean and clean.ended == Exited(0) else None
+        return outcome if outcome and self._is_alone() else None
 
     def _exec(
         self, command: Sequence[str], environment: Sequence[tuple[str, str]], cancellation: Cancellation
@@ -156,12 +171,26 @@ class Holder:
         self._container = str(created.json["Id"])
         if not self._run.users_are_known and unreadable_users(self._connection, self._container):
             raise EngineError(f"The users of {self._run.image} cannot be read.")
+        attached = {"stream": 1, "stdin": 1, "stdout": 1}
+        self._line = self._connection.hijack(f"/containers/{self._container}/attach", None, attached)
+        self._line.settimeout(_SECONDS)
         self._connection.call("POST", f"/containers/{self._container}/start")
+
+    def _is_alone(self) -> bool:
+        """Whether what waits is the only process of the container, by its own word."""
+        asked, answer = secrets.token_bytes(1), b""
+        if self._line is None:
+            return False
+        with contextlib.suppress(OSError):
+            self._line.sendall(asked)
+            while len(answer) < _FRAME and (piece := self._line.recv(_FRAME - len(answer))):
+                answer += piece
+        return len(answer) == _FRAME and answer[-1:] == asked
 
 
 def holder_settings(run: ContainerRun) -> dict[str, Any]:
     """The settings of a run, with nothing that could be written to. Pure."""
-    settings = container_settings(run)
+    settings = container_settings(run) | {"OpenStdin": True, "StdinOnce": True}
     host = settings["HostConfig"]
     memory = {"Type": "tmpfs", "Target": "/dev/shm", "ReadOnly": True}
     return settings | {"HostConfig": host | {"ReadonlyRootfs": True, "Tmpfs": {}, "Mounts": [*host["Mounts"], memory]}}

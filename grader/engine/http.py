@@ -53,7 +53,7 @@ _PIECE = 16_384
 _IDLE_CONNECTIONS = 10
 _OPENED = "unix:///opened"
 """A name for the SDK, which wants one, where streams are opened for it."""
-_HIJACKED: weakref.WeakKeyDictionary[socket.socket, object] = weakref.WeakKeyDictionary()
+_HIJACKED: weakref.WeakKeyDictionary[socket.socket, tuple[Any, Any]] = weakref.WeakKeyDictionary()
 """What must live as long as a hijacked stream: the SDK closes a TLS socket with the answer that it came with."""
 
 
@@ -211,13 +211,16 @@ class Connection:
         with self._opened(method, path, params=parameters, **body, headers=headers, timeout=silence) as opened:
             return Stream(*opened)
 
-    def hijack(self, path: str, json: object) -> socket.socket:
+    def hijack(self, path: str, json: object, parameters: Parameters | None = None) -> socket.socket:
         """`POST` a request whose connection becomes a raw stream (`/exec/{id}/start`, `/containers/{id}/attach`).
 
         Without a TTY what the engine sends comes in frames (`grader.engine.run.split_frames`). The caller closes it.
         """
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        with self._opened("POST", path, json=json, headers=headers) as (session, response, what), _translated(what):
+        with (
+            self._opened("POST", path, params=parameters, json=json, headers=headers) as (session, response, what),
+            _translated(what),
+        ):
             # The SDK's own way, which knows each transport.
             raw = session._get_raw_response_socket(response)  # type: ignore[attr-defined]  # noqa: SLF001
             stream: socket.socket = getattr(raw, "_sock", raw)
@@ -251,6 +254,16 @@ class Connection:
 
     def _url(self, path: str) -> str:
         return f"{self._session.base_url}{self._prefix}{quote(path, safe='/:')}"
+
+
+def close_hijacked(stream: socket.socket) -> None:
+    """End a stream that `hijack` gave, with the answer and the session behind it, which hold it open otherwise."""
+    with contextlib.suppress(OSError):
+        stream.shutdown(socket.SHUT_RDWR)
+    session, response = _HIJACKED.pop(stream, (None, None))
+    for held in (stream, response, session):
+        if held is not None:
+            held.close()
 
 
 @contextmanager
