@@ -242,7 +242,7 @@ def time_left(seconds: float) -> str:
     """`about 3 min left`, in steps that do not pretend to know more."""
     minutes = round(seconds / 60)
     if minutes < 1:
-        return "less than a minute left"
+        return "under a minute left"
     return f"about {minutes} min left" if minutes < 60 else f"about {minutes / 60:.1f} h left"  # noqa: PLR2004
 
 

@@ -7,6 +7,7 @@ back as they came, whatever is in them, because the platform compares them.
 from __future__ import annotations
 
 import csv
+import difflib
 import io
 import unicodedata
 from collections import Counter
@@ -148,18 +149,21 @@ def _matched(people: Sequence[Person], marks: Sequence[Grade]) -> tuple[dict[int
     claims = Counter(found[0].row for _, found in fits if len(found) == 1)
     sure = {found[0].row: mark for mark, found in fits if len(found) == 1 and claims[found[0].row] == 1}
     seen = {person.row for _, found in fits for person in found}
-    notes = [_doubt(mark, found) for mark, found in fits if not (found and sure.get(found[0].row) is mark)]
+    free = {key: person.label for person in people if person.row not in sure for key in person.keys}
+    notes = [_doubt(mark, found, free) for mark, found in fits if not (found and sure.get(found[0].row) is mark)]
     nobody = [
         f"{person.label}: is nobody in the results; left as it was." for person in people if person.row not in seen
     ]
     return sure, notes + nobody
 
 
-def _doubt(mark: Grade, found: Sequence[Person]) -> str:
-    """Why a student's score is in no row."""
+def _doubt(mark: Grade, found: Sequence[Person], free: Mapping[str, str]) -> str:
+    """Why a student's score is in no row, and which of those that are `free` is called most like the student."""
     student = sanitize_line(mark.student)
     if not found:
-        return f"{student}: is in no row of the sheet; the score is not in the file."
+        close = difflib.get_close_matches(name_key(mark.student), free, 1)
+        nearest = f" (nearest: {free[close[0]]})" if close else ""
+        return f"{student}: is in no row of the sheet{nearest}; the score is not in the file."
     if len(found) == 1:
         return f"{student}: {found[0].label} fits another student too; the score is not in the file."
     labels = ", ".join(person.label for person in found)

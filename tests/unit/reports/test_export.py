@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -145,7 +146,16 @@ def test_a_student_of_canvas_is_known_by_any_of_its_names(name: str) -> None:
 def test_a_name_that_only_resembles_is_nobody_s(name: str) -> None:
     filled = canvas(CANVAS, mark(name, 17.5))
     assert filled.text == CANVAS
-    assert filled.notes[0] == f"{name}: is in no row of the sheet; the score is not in the file."
+    assert re.sub(r" \(nearest: Row \d .*?\)\)", "", filled.notes[0]) == (
+        f"{name}: is in no row of the sheet; the score is not in the file."
+    )
+
+
+def test_who_is_in_no_row_is_told_with_the_nearest() -> None:
+    notes = canvas(CANVAS, mark("Ada Kinge", 17.5)).notes
+    assert (
+        notes[0] == "Ada Kinge: is in no row of the sheet (nearest: Row 4 (King, Ada)); the score is not in the file."
+    )
 
 
 def test_first_and_last_names_in_columns_of_their_own() -> None:
