@@ -5,14 +5,13 @@
 
 `--make` grades right and wrong solutions of `reference/` on the engine. The multiplied journals have as many students,
 each with files and observations of a real one and a comment of its own in every file, so that no two are equal.
-For each size: seconds and peak memory of `regrade` (after a change of every exercise's points), of `report` and of
-`batch --resume` with nothing changed, and the bytes of journal and files.
+For each size: seconds, of these seconds of a core, and peak memory of `regrade` (after a change of every exercise's
+points), of `report` (every page anew) and of `batch --resume` with nothing changed; and the bytes of journal and files.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
@@ -44,26 +43,27 @@ def make(out: Path, engine: str) -> None:
         grader("batch", made, "--out", str(out), "--engine", engine, "--jobs", "1", "--seed", "7", codes=(0, 3))
 
 
-def grader(*words: str, codes: tuple[int, ...] = (0, 3), environ: dict[str, str] | None = None) -> tuple[float, float]:
-    """Seconds and peak MiB of one command."""
+def grader(*words: str, codes: tuple[int, ...] = (0, 3)) -> tuple[float, float, float]:
+    """Seconds, of these seconds of a core, and peak MiB of one command."""
     program = "import resource, sys; from grader.cli.main import run; code = run(sys.argv[1:]); "
-    program += "print('peak', resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, file=sys.stderr); sys.exit(code)"
+    program += "used = resource.getrusage(resource.RUSAGE_SELF); "
+    program += "print('peak', used.ru_utime + used.ru_stime, used.ru_maxrss, file=sys.stderr); sys.exit(code)"
     began = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-c", program, *words],
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT,
-        env={**os.environ, **(environ or {})},
     )  # fmt: skip
     took = time.perf_counter() - began
     if done.returncode not in codes:
         sys.exit(f"grader {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
-    return took, int(done.stderr.rpartition("peak ")[2]) / 1024
+    core, peak = done.stderr.rpartition("peak ")[2].split()
+    return took, float(core), int(peak) / 1024
 
 
 def multiplied(real: Path, out: Path, students: int) -> None:
     """A journal of so many students, and the folder of submissions that it was made from."""
     with Journal.open(real) as journal:
-        info, sources = journal.info(), [one for one in journal.gradings() if one.result.files]
+        info, sources = journal.info(), list(journal.gradings())
     if info is None:
         sys.exit(f"{real} holds no batch")
     by_student: dict[str, list[Graded]] = {}
@@ -85,7 +85,7 @@ def copied(one: Graded, name: str) -> Graded:
     """The grading as another student's, whose files carry the student's name."""
     files = one.result.files
     if files is None:
-        return one
+        return Graded(name, one.result)
     own = tuple(
         MemoryFile(file.path, file.content + f"\n# {name}\n".encode(), file.mode)
         if file.path.endswith((".py", ".sh")) or file.path == "Dockerfile"
@@ -125,21 +125,22 @@ def main() -> None:
     options = parser.parse_args()
     if options.make:
         make(options.real, options.engine)
-    sys.stdout.write(f"{'students':>8} {'regrade':>16} {'report':>16} {'resume':>16} {'journal':>9} {'files':>9}\n")
+    sys.stdout.write(f"{'students':>8} {'regrade':>24} {'report':>24} {'resume':>24} {'journal':>9} {'files':>9}\n")
     for students in options.students:
         with tempfile.TemporaryDirectory() as made:
             folder = Path(made)
             multiplied(options.real, folder, students)
             results = folder / "results"
             course = changed_course(folder / "course")
-            grader("report", str(results))
-            resumed = grader("batch", str(folder / "class"), "--out", str(results), "--engine", "host", "--resume")
             reported = grader("report", str(results))
+            grader("batch", str(folder / "class"), "--out", str(results), "--engine", "host", "--resume")
+            resumed = grader("batch", str(folder / "class"), "--out", str(results), "--engine", "host", "--resume")
+            grader("regrade", str(results))
             judged = grader("--course", str(course), "regrade", str(results))
             journal = (results / "journal.sqlite").stat().st_size / MEGABYTE
             files = sum(path.stat().st_size for path in results.rglob("*") if path.is_file()) / MEGABYTE - journal
-            timed = [f"{took:6.1f} s {peak:4.0f} MB" for took, peak in (judged, reported, resumed)]
-            columns = " ".join(f"{one:>16}" for one in timed)
+            timed = [f"{took:6.1f} s {core:5.1f} s {peak:4.0f} MB" for took, core, peak in (judged, reported, resumed)]
+            columns = " ".join(f"{one:>24}" for one in timed)
             sys.stdout.write(f"{students:>8} {columns} {journal:6.1f} MB {files:6.1f} MB\n")
 
 

@@ -16,11 +16,10 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from grader.batch.roster import keys_of
 from grader.course.yaml_source import Problem, YamlError, decode, quoted, read_yaml
 from grader.errors import SpecError
 from grader.grading.grades import Late, Override, Policy
-from grader.reports.sheet import content, name_key, number_in, read_sheet, read_text
+from grader.reports.sheet import content, keys_of, name_key, number_in, read_sheet, read_text
 
 POLICY, OVERRIDES, TIMES = "grading.yaml", "overrides.csv", "times.csv"
 """What the files are called in a folder of results."""

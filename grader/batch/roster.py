@@ -10,7 +10,7 @@ from pathlib import Path
 
 from grader.course.models import Exercise
 from grader.errors import UsageError
-from grader.reports.sheet import name_key, read_sheet, read_text
+from grader.reports.sheet import NAMING, keys_of, name_key, read_sheet, read_text
 from grader.submissions.lms import Handin
 
 _COLUMNS = {
@@ -29,7 +29,6 @@ _COLUMNS = {
 
 Students are called by the first of the first six that is there and tells all of them apart.
 """
-_CALLED = ("student", "login", "id", "github", "name", "email")
 
 _SHOWN = 10
 
@@ -102,21 +101,12 @@ def _kind(header: str) -> str:
 
 
 def _naming_column(kinds: Sequence[str], rows: Sequence[Sequence[str]]) -> int:
-    known = [kinds.index(kind) for kind in _CALLED if kind in kinds]
+    known = [kinds.index(kind) for kind in NAMING if kind in kinds]
     for column in known:
         cells = [row[column] if column < len(row) else "" for row in rows if any(row)]
         if kinds[column] == "student" or (all(cells) and len(set(cells)) == len(cells)):
             return column
     return known[0] if known else 0
-
-
-def keys_of(columns: Mapping[str, str], name: str) -> frozenset[str]:
-    """Every name that a submission of this student may have."""
-    first, last = columns.get("first", ""), columns.get("last", "")
-    names = [name, *(columns[kind] for kind in _CALLED if kind in columns)]
-    names += [f"{first} {last}", f"{last}, {first}"] if first or last else []
-    names += [columns["email"].partition("@")[0]] if "email" in columns else []
-    return frozenset(key for key in map(name_key, names) if key)
 
 
 def plan_batch(handins: Sequence[Handin], roster: Roster, exercises: Sequence[Exercise]) -> Plan:

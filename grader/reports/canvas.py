@@ -63,7 +63,9 @@ def to_canvas(scores: Scores) -> Exported:
     _check_canvas(sheet)
     at = _canvas_column(sheet, scores.column)
     people = [person for index in range(1, len(sheet.rows)) if (person := _canvas_person(sheet, index))]
-    marks, notes = scores_for(sheet, people, scores.grades, at, _KEPT_BY_CANVAS, overwrite=scores.overwrite)
+    marks, notes = scores_for(
+        sheet, people, scores.grades, at, _KEPT_BY_CANVAS, known=scores.people, overwrite=scores.overwrite
+    )
     cells = {row: words.number(grade.score or 0.0) for row, grade in marks.items()}
     new = at == len(sheet.header)
     changed = {**_added(sheet, scores.column, scores.worth), **cells} if new else cells

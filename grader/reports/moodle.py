@@ -53,7 +53,7 @@ def to_moodle(scores: Scores) -> Exported:
         raise UsageError(message)
     at = sheet.header.index(_GRADE)
     people = [_moodle_person(sheet, index) for index in range(1, len(sheet.rows)) if any(sheet.rows[index])]
-    marks, notes = scores_for(sheet, people, scores.grades, at, {}, overwrite=scores.overwrite)
+    marks, notes = scores_for(sheet, people, scores.grades, at, {}, known=scores.people, overwrite=scores.overwrite)
     cells = {row: words.number(grade.score or 0.0) for row, grade in marks.items()}
     notes += _maximum_notes(sheet, people, cells, scores.worth)
     changed: dict[int, dict[int, str]] = {at: cells}

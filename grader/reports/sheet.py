@@ -139,13 +139,38 @@ def name_key(name: str) -> str:
     return " ".join(sanitize_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
 
 
-def _matched(people: Sequence[Person], marks: Sequence[Grade]) -> tuple[dict[int, Grade], list[str]]:
-    """Each row's mark, where one student fits one row and no other student does; and a note on everybody else."""
+NAMING = ("student", "login", "id", "github", "name", "email")
+"""What a roster may know of a student that names nobody else, in the order in which students are called by it."""
+
+
+def keys_of(columns: Mapping[str, str], name: str) -> frozenset[str]:
+    """Every name that a student may have elsewhere, as `name_key` compares them; `columns` are the roster's."""
+    first, last = columns.get("first", ""), columns.get("last", "")
+    names = [name, *(columns[kind] for kind in NAMING if kind in columns)]
+    names += [f"{first} {last}", f"{last}, {first}"] if first or last else []
+    names += [columns["email"].partition("@")[0]] if "email" in columns else []
+    return frozenset(key for key in map(name_key, names) if key)
+
+
+def _matched(
+    people: Sequence[Person], marks: Sequence[Grade], known: Mapping[str, Mapping[str, str]]
+) -> tuple[dict[int, Grade], list[str]]:
+    """Each row's mark, where one student fits one row and no other student does; and a note on everybody else.
+
+    A student whose name in the results is in no row may be there under another one that the roster has.
+    """
     by_key: dict[str, list[Person]] = {}
     for person in people:
         for key in person.keys:
             by_key.setdefault(key, []).append(person)
-    fits = [(mark, by_key.get(name_key(mark.student), [])) for mark in marks]
+
+    def fitting(mark: Grade) -> list[Person]:
+        if found := by_key.get(name_key(mark.student)):
+            return found
+        others = keys_of(known.get(mark.student, {}), "")
+        return list({person.row: person for key in others for person in by_key.get(key, [])}.values())
+
+    fits = [(mark, fitting(mark)) for mark in marks]
     claims = Counter(found[0].row for _, found in fits if len(found) == 1)
     sure = {found[0].row: mark for mark, found in fits if len(found) == 1 and claims[found[0].row] == 1}
     seen = {person.row for _, found in fits for person in found}
@@ -177,14 +202,15 @@ def scores_for(
     column: int,
     kept: Mapping[str, str],
     *,
+    known: Mapping[str, Mapping[str, str]],
     overwrite: bool = False,
 ) -> tuple[dict[int, Grade], list[str]]:
     """Whose mark is to be written into which row, and notes for the teacher.
 
-    `kept` are contents that stay, each with what it means. A mark that is there stays too, unless it is the same or
-    the teacher has said `overwrite`.
+    `kept` are contents that stay, each with what it means; `known` is what the roster has of students. A mark that is
+    there stays too, unless it is the same or the teacher has said `overwrite`.
     """
-    sure, notes = _matched(people, grades)
+    sure, notes = _matched(people, grades, known)
     written: dict[int, Grade] = {}
     for row, grade in sure.items():
         before = content(sheet.rows[row], column)

@@ -158,6 +158,16 @@ def test_who_is_in_no_row_is_told_with_the_nearest() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "columns",
+    [{"email": "ada@x.example"}, {"first": "Ada", "last": "King"}, {"id": "u1", "section": "B"}, {"login": "KingAda"}],
+)
+def test_a_student_is_found_by_what_the_roster_knows(columns: dict[str, str]) -> None:
+    sheet = read_sheet(CANVAS, "s")
+    scores = Scores([], [mark("ak1", 17.5)], 20, people={"ak1": columns}, sheet=sheet, column="Docker exercises")
+    assert changed(CANVAS, to_canvas(scores).text) == {(3, 5): "17.5"}
+
+
 def test_first_and_last_names_in_columns_of_their_own() -> None:
     text = "LastName,FirstName,ID,SIS Login ID,Section,Lab (1)\nKing,Ada,101,,A,\nPlato,,102,,A,\n"
     filled = canvas(text, mark("kingada", 1), mark("plato", 2), column="Lab")
