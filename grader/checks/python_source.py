@@ -126,6 +126,20 @@ _PARSING = threading.Lock()
 """Python 3.11 counts how deep its parser is for all threads together, and fails where two of them parse at a time."""
 
 
+def syntax_problem(content: bytes) -> tuple[int | None, str] | None:
+    """The line and the kind of an error of syntax; None if there is none, or the file is too much to look at."""
+    if len(content) > _MOST_BYTES:
+        return None
+    try:
+        with _PARSING:
+            ast.parse(content)
+    except SyntaxError as error:
+        return error.lineno, error.msg
+    except (RecursionError, ValueError, MemoryError):
+        return None
+    return None
+
+
 def _parsed(content: bytes) -> ast.Module | str:
     """The tree of a module, or why it cannot be read."""
     if len(content) > _MOST_BYTES:

@@ -13,6 +13,7 @@ from typing import Any, Literal
 import click
 
 from grader.api import find_work, fresh_seed, grade_own_work, open_course
+from grader.cli.advice import advice_lines, files_lines
 from grader.cli.common import (
     ANY_PATH,
     DETAILS,
@@ -28,7 +29,7 @@ from grader.cli.console import Console
 from grader.cli.progress import Kept, after_attempt, next_exercise, read_progress, what_changed, write_progress
 from grader.course.loader import CourseFolder
 from grader.course.models import Course
-from grader.errors import GraderError, UsageError
+from grader.errors import EnvironmentProblem, GraderError, UsageError
 from grader.grading.scoring import Details, for_student
 from grader.models import Report
 from grader.reports.json import to_json
@@ -52,6 +53,7 @@ class CheckOptions:
     hint: bool = False
     everything: bool = False
     verbose: bool = False
+    advice: bool = False
 
 
 @click.command(
@@ -76,6 +78,7 @@ class CheckOptions:
 @click.option("--hint", is_flag=True, help="Give the next step of the hint for the first failure.")
 @click.option("--all", "everything", is_flag=True, help="Show every check in full, not just the first failure.")
 @click.option("--verbose", is_flag=True, help="Also show the engine, its builder and the seed.")
+@click.option("--advice", is_flag=True, help="Also say what could be better, which costs no points.")
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
 @exit_zero_option
 @click.pass_obj
@@ -130,7 +133,14 @@ def _find_target(options: CheckOptions, *, every: bool) -> tuple[CourseFolder, T
 
 def _check(console: Console, options: CheckOptions) -> Graded:
     """Grade once, show the report, and keep the points on this machine."""
-    graded = grade_path(console, options, every=bool(options.exercises))
+    try:
+        graded = grade_path(console, options, every=bool(options.exercises))
+    except EnvironmentProblem:  # the files can be looked at all the same
+        if options.form == "text":
+            folder, target = _find_target(options, every=False)
+            console.write(files_lines(folder.course, target, console.width))
+            console.write(advice_lines(folder.course, target, console.width) if options.advice else ())
+        raise
     before = read_progress(graded.course)
     folders = {one.exercise: str(Path(one.folder).resolve()) for one in graded.target.submission.exercises}
     now = after_attempt(before, graded.report, folders)
@@ -156,6 +166,8 @@ def _check(console: Console, options: CheckOptions) -> Graded:
     if options.watch:
         console.clear()
     console.write(report_lines(graded.report, shown))
+    if options.advice:
+        console.write(advice_lines(graded.course, graded.target, console.width))
     return graded
 
 

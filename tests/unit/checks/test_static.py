@@ -1,0 +1,89 @@
+"""What the files show without an engine, and advice."""
+
+from __future__ import annotations
+
+import pytest
+
+from grader.checks.static import Remark, advice, static_findings
+from tests.worlds import context
+
+PREDICTOR = {"sales_predictor.py": b"print()\n"}
+BASE = "FROM python:3.9-slim\n"
+RUNS = 'ENTRYPOINT ["python", "/app/sales_predictor.py"]\n'
+COPIED = f"{BASE}COPY sales_predictor.py /app/\n"
+
+
+def found(exercise: str, dockerfile: str, **files: bytes) -> list[Remark]:
+    return static_findings(context(exercise, {"Dockerfile": dockerfile.encode(), **PREDICTOR, **files}))
+
+
+@pytest.mark.parametrize(
+    ("exercise", "dockerfile", "line", "part"),
+    [
+        ("3.1.1", "FORM python:3.9\n", 1, "Did you mean FROM?"),
+        ("3.1.1", "FROM python:latest\n", 1, "This exercise needs Python 3.9: write FROM python:3.9"),
+        ("3.1.1", "FROM pyhton:3.9-slim\n", 1, "Did you mean python:3.9-slim?"),
+        ("3.1.1", "FROM python:3.9-alpine\n", 1, "write FROM python:3.9-slim"),
+        ("3.1.1", f"{BASE}COPY predictor.py /app/\n{RUNS}", 2, "Did you mean `sales_predictor.py`?"),
+        ("3.1.1", f"{BASE}COPY Sales_predictor.py /app/\n{RUNS}", 2, "capital and small letters"),
+        ("3.1.1", f"{BASE}COPY ../shared/a.py /app/\n{RUNS}", 2, "only the folder that is built"),
+        ("3.1.1", f"{COPIED}CMD ['python', 'a b.py']\n", 3, 'CMD ["python", "a", "b.py"]'),
+        ("3.1.1", f'{COPIED}CMD ["python" "a.py"]\n', 3, "A comma is missing"),
+        ("3.1.1", f'{COPIED}CMD ["python a.py"]\n', 3, "Each word needs its own quotes"),
+        ("3.1.1", f'{COPIED}CMD "python", "a.py"\n', 3, "square brackets"),
+        ("3.1.1", f'{COPIED}CMD ["python", "a.py", ">", "b"]\n', 3, "`>` is for a shell"),
+        ("3.1.1", f"{COPIED}CMD [\u201cpython\u201d]\n", 3, "typographic"),
+        ("3.1.1", f"{COPIED}CMD python /app/sale_predictor.py\n", 3, "Did you mean /app/sales_predictor.py?"),
+        ("3.1.4", f'{COPIED}CMD ["python", "/app/sales_predictor.py"]\n', 3, "belongs in ENTRYPOINT"),
+        ("3.3.L", f"{BASE}COPY . .\nRUN pip install numpy\nCMD python sales_predictor.py\n", 2, "run again"),
+    ],
+)
+def test_a_mistake_in_a_dockerfile_is_found_at_its_line(exercise: str, dockerfile: str, line: int, part: str) -> None:
+    (remark,) = [one for one in found(exercise, dockerfile) if one.file == "Dockerfile"]
+    assert remark.line == line
+    assert part in remark.message
+
+
+def test_files_that_are_missing_or_cannot_be_read_are_named() -> None:
+    (script,) = found("3.1.1", COPIED + RUNS, **{"sales_predictor.py": b"import sys\nif True\n    pass\n"})
+    assert (script.file, script.line) == ("sales_predictor.py", 2)
+    (compose,) = found("3.3.3", COPIED + RUNS, **{"docker-compose.yml": b"services:\n  app:\n    build .\n"})
+    assert (compose.file, compose.line) == ("docker-compose.yml", 3)
+    missing = static_findings(context("3.1.1", {"docker/Dockerfile": b"", "src/sales_predictor.py": b""}))
+    assert [one.file for one in missing] == ["sales_predictor.py", "Dockerfile"]
+    assert "Move src/sales_predictor.py up" in missing[0].message
+    assert "docker/Dockerfile. Move it up" in missing[1].message
+
+
+@pytest.mark.parametrize(
+    "dockerfile",
+    [
+        COPIED + RUNS,
+        f"{BASE}COPY ./ /app\nCOPY sales_pred*.py /x/\nCOPY /sales_predictor.py ../sales_predictor.py /y/\n{RUNS}",
+        f'{BASE}ARG F=x.py\nCOPY $F "sales_predictor.py" /app/\n{RUNS}',
+        f"FROM python:3.9 AS a\nCOPY not-there.py /\n{BASE}COPY --from=a /not-there.py /app/\n{RUNS}",
+        f"{BASE}COPY <<EOF /app/sales_predictor.py\nprint()\nEOF\n{RUNS}",
+        f"{BASE}RUN [ -f /x ] || echo a, b\n{RUNS}",
+    ],
+)
+def test_right_work_is_not_complained_of(dockerfile: str) -> None:
+    assert found("3.1.4", dockerfile) == []
+
+
+@pytest.mark.parametrize(
+    ("dockerfile", "parts"),
+    [
+        ("FROM python\nUSER x\n", ["another image every month"]),
+        ("FROM python:3.9\nCMD a\nCMD b\nUSER x\n", ["Only the last CMD"]),
+        ("FROM python:3.9\n", ["runs as root"]),
+        ("FROM python:3.9\nCOPY . .\nRUN pip install --no-cache-dir x\nUSER x\n", ["stays cached"]),
+        ("FROM python:3.9\nRUN pip install x\nUSER x\n", ["--no-cache-dir"]),
+        ("FROM python:3.9\nRUN apt-get install -y x\nUSER x\n", ["rm -rf", "--no-install-recommends"]),
+        ("FROM python:3.9\nRUN --mount=type=cache,target=/root/.cache pip install x\nUSER x\n", []),
+        ("FRM\n", []),
+    ],
+)
+def test_advice(dockerfile: str, parts: list[str]) -> None:
+    said = [remark.message for remark in advice(context("3.1.1", {"Dockerfile": dockerfile.encode()}))]
+    assert len(said) == len(parts)
+    assert all(part in message for part, message in zip(parts, said, strict=True))
