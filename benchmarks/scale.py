@@ -20,7 +20,9 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+from grader.api import open_course
 from grader.batch.journal import Graded, Journal
+from grader.batch.results import course_digest, judging_digests
 from grader.models import MemoryFile
 from grader.submissions.budget import files_digest
 from grader.submissions.models import ExerciseFiles
@@ -66,6 +68,8 @@ def multiplied(real: Path, out: Path, students: int) -> None:
         info, sources = journal.info(), list(journal.gradings())
     if info is None:
         sys.exit(f"{real} holds no batch")
+    course = open_course(ROOT)
+    info = replace(info, course=course_digest(course))
     by_student: dict[str, list[Graded]] = {}
     for one in sources:
         by_student.setdefault(one.student, []).append(one)
@@ -73,7 +77,7 @@ def multiplied(real: Path, out: Path, students: int) -> None:
     (out / "results").mkdir(parents=True)
     names = [f"s{number:04d}" for number in range(students)]
     with Journal.open(out / "results", create=True) as journal:
-        journal.begin(info, tuple(names))
+        journal.begin(info, names, judging_digests(course, info.seed))
         for number, name in enumerate(names):
             mine = [copied(one, name) for one in originals[number % len(originals)]]
             for one in mine:
@@ -135,7 +139,6 @@ def main() -> None:
             reported = grader("report", str(results))
             grader("batch", str(folder / "class"), "--out", str(results), "--engine", "host", "--resume")
             resumed = grader("batch", str(folder / "class"), "--out", str(results), "--engine", "host", "--resume")
-            grader("regrade", str(results))
             judged = grader("--course", str(course), "regrade", str(results))
             journal = (results / "journal.sqlite").stat().st_size / MEGABYTE
             files = sum(path.stat().st_size for path in results.rglob("*") if path.is_file()) / MEGABYTE - journal

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import stat
 import tarfile
@@ -12,15 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from grader.submissions.archive import Unreadable, read_archive
-from grader.submissions.budget import submission_budget
 from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import student_of
 from tests.archives import a_tar, a_zip, zip_entry
-from tests.unit.submissions.test_reader import IDS, LIMITS, accepted, exercises, put, refused
+from tests.unit.submissions.test_reader import IDS, accepted, exercises, put, refused
 
 
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
@@ -67,9 +62,11 @@ def test_an_archive_and_a_folder_of_the_same_files_have_one_digest(tmp_path: Pat
     assert of_archive.digest == of_folder.digest
 
 
-def test_windows_separators_in_a_zip_are_understood(tmp_path: Path) -> None:
+def test_backslashes_in_a_zip_separate_folders(tmp_path: Path) -> None:
     found = submitted(tmp_path, "a.zip", a_zip(("a\\3.1.1\\Dockerfile", b"x"), ("a\\3.1.1\\s\\b", b"y")))
     assert accepted(found["3.1.1"]) == {"Dockerfile": b"x", "s/b": b"y"}
+    out = submitted(tmp_path, "b.zip", a_zip(("..\\..\\x", b"evil")))
+    assert "leads out" in refused(out["3.1.1"])[0]
 
 
 @pytest.mark.parametrize(("system", "mode"), [(0, 0o755), (10, 0o755), (3, 0o644)])
@@ -101,11 +98,6 @@ def test_a_path_that_leads_out_refuses_the_whole_archive(tmp_path: Path, name: s
         (message,) = refused(one)
         assert message.startswith(f"a{suffix}: the path ")
         assert "leads out of the archive" in message
-
-
-def test_backslashes_that_lead_out_of_a_zip(tmp_path: Path) -> None:
-    found = submitted(tmp_path, "a.zip", a_zip(("..\\..\\x", b"evil")))
-    assert "leads out" in refused(found["3.1.1"])[0]
 
 
 @pytest.mark.parametrize(
@@ -238,43 +230,15 @@ def test_a_packed_tar_may_be_called_tar(tmp_path: Path) -> None:
     accepted(submitted(tmp_path, "b.tar.gz", a_tar(("3.1.1/x", b"")))["3.1.1"])
 
 
-def test_an_archive_that_is_a_link_is_refused(tmp_path: Path) -> None:
+def test_an_archive_that_is_a_link_or_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "bob.zip").write_bytes(a_zip(("3.1.1/x", b"bob")))
     (tmp_path / "alice.zip").symlink_to("bob.zip")
+    os.mkfifo(tmp_path / "eve.zip")
     assert all("link" in refused(found)[0] for found in exercises(tmp_path / "alice.zip").values())
-
-
-def test_a_pipe_named_as_an_archive_is_no_submission_to_wait_for(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "a.zip")
-    assert all(refused(found) for found in exercises(tmp_path / "a.zip").values())
+    assert all(refused(found) for found in exercises(tmp_path / "eve.zip").values())
 
 
 def test_two_paths_of_a_pax_header_do_not_confuse(tmp_path: Path) -> None:
     entry = tarfile.TarInfo("3.1.1/seen")
     entry.pax_headers = {"path": "../../evil"}
     assert "leads out" in refused(submitted(tmp_path, "a.tar", a_tar((entry, b"1")))["3.1.1"])[0]
-
-
-@given(st.binary(max_size=700), st.sampled_from([".zip", ".tar", ".tgz"]))
-def test_any_bytes_are_read_or_refused(content: bytes, suffix: str) -> None:
-    assert isinstance(read_archive(io.BytesIO(content), suffix, submission_budget(LIMITS)), tuple | Unreadable)
-
-
-SAMPLES = [
-    (".zip", a_zip(("3.1.1/a", b"x" * 100), (zip_entry("3.1.1/b", stat.S_IFLNK), b"a"), ("c/", b""))),
-    (".tar", a_tar(("3.1.1/a", b"x" * 100), ("3.1.1/" + "n" * 120, b"y"), (special("l", tarfile.SYMTYPE, "a"), b""))),
-    (".tar", a_tar(("3.1.1/a", b"x" * 100), ("3.1.1/" + "n" * 120, b"y"), form=tarfile.GNU_FORMAT)),
-    (".tgz", gzip.compress(a_tar(("3.1.1/a", b"x" * 100)))),
-]
-
-
-@given(st.sampled_from(SAMPLES), st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), min_size=1, max_size=6))
-def test_damaged_archives_are_read_or_refused(sample: tuple[str, bytes], changes: list[tuple[int, int]]) -> None:
-    suffix, packed = sample
-    damaged = bytearray(packed)
-    for at, value in changes:
-        damaged[at % len(damaged)] = value
-    found = read_archive(io.BytesIO(bytes(damaged)), suffix, submission_budget(LIMITS))
-    if not isinstance(found, Unreadable):
-        assert all(".." not in member.path.split("/") for member in found)
-        assert sum(len(member.content) for member in found) <= len(packed) * 100

@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from grader.course.models import Limits
 from grader.errors import UsageError
@@ -20,11 +18,13 @@ from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import (
     Selection,
     find_submissions,
+    find_target,
     is_archive,
     read_exercise,
     read_submission,
     student_of,
 )
+from tests.worlds import COURSE
 
 LIMITS = Limits(context_files=20, context_mb=1)
 IDS = ("3.1.1", "3.1.3", "3.2.P")
@@ -197,16 +197,6 @@ def test_the_dockerfile_is_parsed_once(tmp_path: Path, names: tuple[str, ...], p
 
 # ── digests ─────────────────────────────────────────────────────────────────────────────
 
-FILES = st.lists(
-    st.builds(MemoryFile, st.text("ab/", max_size=3), st.binary(max_size=3), st.sampled_from([0o644, 0o755])),
-    max_size=3,
-)
-
-
-@given(FILES, FILES)
-def test_different_files_have_different_digests(one: list[MemoryFile], other: list[MemoryFile]) -> None:
-    assert (files_digest(one) == files_digest(other)) == (one == other)
-
 
 def test_a_digest_stays_what_it_is() -> None:
     # It is stored in journals; when it changes, every submission is graded anew.
@@ -354,3 +344,59 @@ def test_a_students_name_cannot_break_a_line(tmp_path: Path) -> None:
 def test_a_folder_keeps_the_dots_in_its_name(tmp_path: Path) -> None:
     (tmp_path / "v1.zip").mkdir()
     assert student_of(tmp_path / "v1.zip") == "v1.zip"
+
+
+# ── what `check` is given ────────────────────────────────────────────────────────────────
+
+EVERY = COURSE.exercises
+
+
+def work_in(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).mkdir(parents=True)
+        (root / name / "Dockerfile").write_text("FROM python:3.9\n", encoding="utf-8")
+    return root
+
+
+def asked(path: Path, wanted: tuple[str, ...] = (), *, every: bool = False) -> list[str]:
+    exercises = [COURSE.exercise(name) for name in wanted] or list(EVERY)
+    return [exercise.id for exercise in find_target(path, COURSE, exercises, every=every).exercises]
+
+
+def test_an_exercises_own_work_in(tmp_path: Path) -> None:
+    assert asked(work_in(tmp_path, "3.1.4") / "3.1.4") == ["3.1.4"]
+
+
+@pytest.mark.parametrize("name", ["3.1.4", "Exercise 3.1.4", "ex3_1_4"])
+def test_a_file_stands_for_its_work_in(tmp_path: Path, name: str) -> None:
+    target = find_target(work_in(tmp_path, name) / name / "Dockerfile", COURSE, EVERY, every=True)
+    assert [exercise.id for exercise in target.exercises] == ["3.1.4"]
+    assert [type(one) for one in target.submission.exercises] == [ExerciseFiles]
+
+
+@pytest.mark.parametrize("here", [".", "3.1.4", "3.1.5"])
+def test_an_id_finds_its_folder_from_above_inside_and_beside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    monkeypatch.chdir(work_in(tmp_path, "3.1.4", "3.1.5") / here)
+    assert asked(Path("3.1.4")) == ["3.1.4"]
+
+
+def test_a_submission_has_what_it_has(tmp_path: Path) -> None:
+    assert asked(work_in(tmp_path, "3.1.5", "3.1.4", "notes")) == ["3.1.4", "3.1.5"]
+
+
+def test_with_every_exercise_the_absent_ones_count(tmp_path: Path) -> None:
+    assert asked(work_in(tmp_path, "3.1.4"), every=True) == [exercise.id for exercise in EVERY]
+
+
+def test_any_folder_can_be_named_an_exercise(tmp_path: Path) -> None:
+    target = find_target(work_in(tmp_path, "work") / "work", COURSE, [COURSE.exercise("3.1.4")], every=True)
+    assert target.submission.exercises[0].exercise == "3.1.4"
+
+
+@pytest.mark.parametrize("name", ["nothing-there", "empty"])
+def test_anything_else_says_what_was_looked_for(tmp_path: Path, name: str) -> None:
+    work_in(tmp_path, "empty")
+    with pytest.raises(UsageError, match=r"3\.1\.4|no such folder"):
+        asked(tmp_path / name)
