@@ -17,7 +17,7 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack
 from grader.course.cases import draw_text
 from grader.course.models import Course, Exercise
 from grader.course.registry import AbsolutePath, Check, register_kind
-from grader.dockerfile.parser import Dockerfile
+from grader.dockerfile.parser import Dockerfile, Instruction
 from grader.dockerfile.policy import WrongBase, judge_dockerfile
 from grader.models import (
     BuildFailed,
@@ -87,11 +87,15 @@ class CheckContext:
 
         An earlier stage's instructions are not those of the image.
         """
+        return next((one.first_line for one in reversed(self.last_stage) if one.keyword in keywords), None)
+
+    @property
+    def last_stage(self) -> list[Instruction]:
+        """The instructions of the Dockerfile's last stage, which makes the image; none if it cannot be read."""
         parsed = self.files.dockerfile
         if not isinstance(parsed, Dockerfile):
-            return None
-        last = [one for one in parsed.instructions if one.stage == len(parsed.stages) - 1]
-        return next((one.first_line for one in reversed(last) if one.keyword in keywords), None)
+            return []
+        return [one for one in parsed.instructions if one.stage == len(parsed.stages) - 1]
 
     @property
     def proving(self) -> frozenset[str]:

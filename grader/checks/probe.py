@@ -36,9 +36,17 @@ from grader.checks.base import (
     run_request,
 )
 from grader.checks.compare import is_prediction_line, lines
-from grader.checks.diagnosis import ended, excerpt, is_shell_text, not_finished, shown_command, with_location
+from grader.checks.diagnosis import (
+    NOT_STARTED,
+    ended,
+    excerpt,
+    not_finished,
+    shown_command,
+    with_location,
+)
 from grader.checks.output import Predicts
 from grader.course.registry import AbsolutePath, Check, MinorVersion, Name, reason
+from grader.dockerfile.explain import list_problem, misspelt_script
 from grader.models import Built, Exited, Finding, FolderMount, MemoryFile, NotStarted, RunOutcome, RunRequest
 
 SCRIPT_ABSENT = reason("D125", "script_absent", "The script is nowhere in the image.")
@@ -382,7 +390,8 @@ def _script_not_run(
     installs = _installs_at_start(context, image)
     stopped = not_finished(image, as_is, outcome)
     if stopped is not None:
-        return replace(with_location(stopped, context), message=stopped.message + installs, reproduce=reproduce)
+        cause = f" {problem}" if stopped.reason == NOT_STARTED and (problem := _cause_in_command(context)) else ""
+        return replace(with_location(stopped, context), message=stopped.message + cause + installs, reproduce=reproduce)
     return judged(
         (SCRIPT_NOT_RUN, message + installs),
         expected=f"a command that runs {context.script}",
@@ -397,33 +406,35 @@ def _script_not_run(
 def _command_problem(context: CheckContext, image: Built, named: tuple[str, ...], elsewhere: tuple[str, ...]) -> str:
     """What is wrong with a command that does not run the script, as far as its own words show."""
     message = f"The container's command does not run {context.script}."
-    if elsewhere:
-        message = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
     if context.line_of("CMD", "ENTRYPOINT") is None:
         return (
             f"{message} After FROM, the Dockerfile has neither CMD nor ENTRYPOINT, "
             "so the command is that of the image that FROM names."
         )
-    quoted, sign = _quoted_wrongly(image)
-    if quoted:
-        return (
-            f"{message} The list of {quoted} is not a valid one, because it has {sign}; "
-            'so Docker gave it to a shell as text. It takes plain double quotes (").'
-        )
-    return f"{message}{_carriage_return(context, image)}"
+    cause = _cause_in_command(context)
+    if elsewhere and not cause:
+        message = f"The command looks for {named[0]}, but in the image the script is {' and '.join(elsewhere[:3])}."
+        cause = _other_place(context, named[0], elsewhere[0])
+    return f"{message} {cause}" if cause else f"{message}{_carriage_return(context, image)}"
 
 
-def _quoted_wrongly(image: Built) -> tuple[str, str]:
-    """The instruction whose list became text for a shell because of its quotes, and which quotes these are."""
-    for keyword, words in (("ENTRYPOINT", image.config.entrypoint), ("CMD", image.config.command)):
-        if words and is_shell_text(words) and words[-1].lstrip().startswith("["):
-            sign = next((name for sign, name in _QUOTES.items() if sign in words[-1]), "")
-            if sign:
-                return keyword, sign
-    return "", ""
+def _cause_in_command(context: CheckContext) -> str:
+    """What is wrong with the words of CMD or ENTRYPOINT; "" if nothing shows."""
+    paths = [file.path for file in context.files.files]
+    for one in context.last_stage:
+        if one.keyword in {"CMD", "ENTRYPOINT"} and (problem := list_problem(one) or misspelt_script(one, paths)):
+            return problem
+    return ""
 
 
-_QUOTES = {"\u201c": "curly quotes", "\u201d": "curly quotes", "'": "single quotes", "\u2018": "curly quotes"}
+def _other_place(context: CheckContext, named: str, found: str) -> str:
+    """Why the script is in another place than the command looks for it, and what to do."""
+    folder = posixpath.dirname(found)
+    if found == posixpath.dirname(named):
+        return f"Without a / at its end, {found} became a file. Write COPY {context.script} {found}/"
+    went = any(one.keyword == "RUN" and re.search(r"\bcd\s", one.value) for one in context.last_stage)
+    lost = "A cd ends with the RUN that it is in. " if went else ""
+    return f"{lost}WORKDIR {folder} goes there for good; or let the command name {found}."
 
 
 def _carriage_return(context: CheckContext, image: Built) -> str:

@@ -14,7 +14,7 @@ from grader.checks.build import INSTALLS, before_build
 from grader.checks.cache import CachedInstalls
 from grader.checks.compose_text import compose_mistake
 from grader.checks.python_source import syntax_problem
-from grader.dockerfile.explain import list_problem, nearest
+from grader.dockerfile.explain import list_problem, misspelt_script, nearest
 from grader.dockerfile.image_names import normalised
 from grader.dockerfile.parser import Dockerfile, Instruction
 from grader.submissions.models import COMPOSE_NAMES
@@ -56,7 +56,7 @@ def _findings(context: CheckContext) -> Iterator[Remark]:
 
 def _of_dockerfile(context: CheckContext, there: list[str]) -> Iterator[Remark]:
     """Of a Dockerfile that can be read: lists, the command, and what the exercise asks of both."""
-    last = _last_stage(context)
+    last = context.last_stage
     for one in last:
         if one.keyword in {"RUN", "CMD", "ENTRYPOINT"} and (problem := list_problem(one)):
             yield Remark(problem, "Dockerfile", one.first_line)
@@ -71,23 +71,6 @@ def _of_dockerfile(context: CheckContext, there: list[str]) -> Iterator[Remark]:
     if any(isinstance(check, CachedInstalls) for check in context.exercise.checks) and (early := _copied_early(last)):
         message = "A change of any file makes all instructions below this one run again, the installation too."
         yield Remark(message, "Dockerfile", early.first_line)
-
-
-def misspelt_script(command: Instruction, there: list[str]) -> str:
-    """That a command names a Python file which the folder does not have, but one of nearly that name; "" if not."""
-    names = [path.rpartition("/")[2] for path in there]
-    for word in re.split(r"[\s\"',\[\]]+", command.value):
-        name = word.rpartition("/")[2]
-        if (name.endswith(".py") or f"{name}.py" in names) and name not in names and (near := nearest(name, names)):
-            return f"{command.keyword} names {word}. Did you mean {word.removesuffix(name)}{near}?"
-    return ""
-
-
-def _last_stage(context: CheckContext) -> list[Instruction]:
-    parsed = context.files.dockerfile
-    if not isinstance(parsed, Dockerfile):
-        return []
-    return [one for one in parsed.instructions if one.stage == len(parsed.stages) - 1]
 
 
 def _copied_early(instructions: list[Instruction]) -> Instruction | None:
@@ -106,7 +89,7 @@ def advice(context: CheckContext) -> list[Remark]:
 
 
 def _advice(context: CheckContext) -> Iterator[Remark]:
-    parsed, last = context.files.dockerfile, _last_stage(context)
+    parsed, last = context.files.dockerfile, context.last_stage
     if not isinstance(parsed, Dockerfile):
         return
     for stage in parsed.stages:

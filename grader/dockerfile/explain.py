@@ -133,3 +133,13 @@ def _words_problem(instruction: Instruction) -> str:
     if not is_shell and words and re.match(r"\w+=\S", words[0]):
         return "A list is executed without a shell, so it cannot set a variable. Use ENV for that."
     return ""
+
+
+def misspelt_script(command: Instruction, there: Iterable[str]) -> str:
+    """That a command names a Python file which the folder does not have, but one of nearly that name; "" if not."""
+    names = [path.rpartition("/")[2] for path in there]
+    for word in re.split(r"[\s\"',\[\]]+", command.value):
+        name = word.rpartition("/")[2]
+        if (name.endswith(".py") or f"{name}.py" in names) and name not in names and (near := nearest(name, names)):
+            return f"{command.keyword} names {word}. Did you mean {word.removesuffix(name)}{near}?"
+    return ""

@@ -141,14 +141,24 @@ def test_the_working_directory(working_dir: str, file: str, command: list[str], 
             "The command looks for /app/sales_predictor.py, but in the image the script is /sales_predictor.py.",
         ),
         (
+            image(None, ("python", "sales_predictor.py"), "/app"),
+            'FROM python:3.9\nCMD ["python", "sales_predictor.py"]\nRUN cd /\n',
+            "A cd ends with the RUN that it is in. WORKDIR / goes there for good",
+        ),
+        (
+            image(None, ("python", "/sale_predictor.py")),
+            'FROM python:3.9\nCMD ["python", "/sale_predictor.py"]\n',
+            "CMD names /sale_predictor.py. Did you mean /sales_predictor.py?",
+        ),
+        (
             image(None, ("/bin/sh", "-c", "['python', '/sales_predictor.py']")),
             "FROM python:3.9\nCMD ['python', '/sales_predictor.py']\n",
-            "does not run sales_predictor.py. The list of CMD is not a valid one, because it has single quotes",
+            "does not run sales_predictor.py. A list needs double quotes, not single ones",
         ),
         (
             image(("/bin/sh", "-c", "[\u201cpython\u201d, \u201c/sales_predictor.py\u201d]")),
             "FROM python:3.9\nENTRYPOINT [\u201cpython\u201d, \u201c/sales_predictor.py\u201d]\n",
-            "does not run sales_predictor.py. The list of ENTRYPOINT is not a valid one, because it has curly quotes",
+            "does not run sales_predictor.py. The quotes are typographic ones",
         ),
         (
             image(("/start.sh",)),
