@@ -258,17 +258,18 @@ def _not_built_here(context: CheckContext, image: ImageSeen, requests: Iterable[
     if not builds:
         return "it is another image, which was given this name."
     path = context.files.dockerfile.path if context.files.dockerfile else ""
-    dockerfile, script = (_digest(context.files.content(name) or b"") for name in (path, context.script))
-    same = [dict(one.context) for one in builds if dict(one.context).get(one.dockerfile) == dockerfile]
+    dockerfiles, scripts = (_digests(context.files.content(name) or b"") for name in (path, context.script))
+    same = [dict(one.context) for one in builds if dict(one.context).get(one.dockerfile) in dockerfiles]
     if not same:
         return f"the Dockerfile that was built is not this folder's {path or 'Dockerfile'}."
-    if not any(script in sent.values() for sent in same):
+    if not any(scripts & set(sent.values()) for sent in same):
         return f"the folder that was built does not hold this folder's {context.script}."
     return ""
 
 
-def _digest(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()
+def _digests(content: bytes) -> set[str]:
+    """Of a file as it is, and with the line ends of Linux: a script may put them right before it builds."""
+    return {hashlib.sha256(one).hexdigest() for one in (content, content.replace(b"\r\n", b"\n"))}
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:

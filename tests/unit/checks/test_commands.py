@@ -33,7 +33,7 @@ Words = tuple[str, ...]
 Run = tuple[tuple[ContainerSeen, ...], tuple[EngineRequest, ...], tuple[ContainerEnded, ...]]
 """A container as it may be known: still there, asked for, and heard of when it ended."""
 
-SOURCE = b"print('mine')\n"
+SOURCE = b"print('mine')\r\n"
 FILES = {"Dockerfile": b"FROM python:3.9\n", "commands.sh": b"docker ps\n", "sales_predictor.py": SOURCE}
 COMMAND = ImageConfig(None, ("python", "sales_predictor.py"), "/app")
 ENTRYPOINT = ImageConfig(("python", "sales_predictor.py"), None, "/app")
@@ -196,6 +196,7 @@ def test_the_image_has_the_name(image: ImageSeen, status: str, told: str) -> Non
     [
         ([built_from(FILES)], "passed", ""),
         ([built_from({"other": b""}), built_from({**FILES, "more": b"x"})], "passed", ""),
+        ([built_from({name: text.replace(b"\r", b"") for name, text in FILES.items()})], "passed", ""),
         ([built_from(FILES, OTHER_ID)], "failed", "it is another image, which was given this name"),
         ([built_from({**FILES, "Dockerfile": b"FROM x"})], "failed", "is not this folder's Dockerfile"),
         ([built_from({**FILES, "sales_predictor.py": b"x"})], "failed", "not hold this folder's sales_predictor.py"),
