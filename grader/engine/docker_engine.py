@@ -21,8 +21,7 @@ from grader.engine.build.builders import (
     BuildOrder,
     build_image,
     builder_name,
-    find_builder,
-    probe_order,
+    builder_of,
     unsupported,
 )
 from grader.engine.files import MountedFiles
@@ -79,9 +78,9 @@ def connect(
 ) -> DockerEngine:
     """An engine object for the engine that `open_connection` finds.
 
-    `builder` forces one of `BuilderName`; otherwise the first build finds one that works. `cpus` are the cores that the
-    engine has, where those are fewer than it says. Raises `EngineError` if no engine answers, and `UsageError` for an
-    unknown builder.
+    `builder` forces one of `BuilderName`; otherwise it is the engine's own. `cpus` are the cores that the engine has,
+    where those are fewer than it says. Raises `EngineError` if no engine answers, and `UsageError` for an unknown
+    builder.
     """
     forced = builder_name(builder) if builder else None
     return DockerEngine(open_connection(endpoint, open_stream), forced, tier, cpus)
@@ -103,8 +102,7 @@ class DockerEngine:
         self._owner = ownership.this_process(connection)
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
-        self._probe_lock = threading.Lock()
-        self._builder: BuilderName | None = builder
+        self._builder = builder or builder_of(connection.version)
         self._tags: dict[str, list[str]] = {}
         self._facts: dict[str, ImageFacts] = {}
         self._started: set[str] = set()
@@ -144,9 +142,9 @@ class DockerEngine:
             return tuple(self._warnings)
 
     def info(self) -> EngineInfo:
-        """Endpoint, version, builder (found by a probe if it is not known yet) and tier."""
+        """Endpoint, version, builder and tier."""
         version = str(self._version.get("Version", ""))
-        return EngineInfo(self._connection.endpoint, version, self._find_builder(), self._tier)
+        return EngineInfo(self._connection.endpoint, version, self._builder, self._tier)
 
     def facts(self) -> EngineFacts:
         """The engine's own account of itself. `EngineError` if it does not answer."""
@@ -160,8 +158,7 @@ class DockerEngine:
         Raises `EngineError` where the Dockerfile is not to blame: the engine, its disk, a base image that
         cannot be had. Raises `Cancelled` after `cancel`.
         """
-        builder = self._find_builder()
-        if missing := unsupported(job.dockerfile, builder, str(self._version.get("Version", ""))):
+        if missing := unsupported(job.dockerfile, self._builder, str(self._version.get("Version", ""))):
             return missing
         tag = self._tag(job.name)
         order = BuildOrder(
@@ -176,7 +173,7 @@ class DockerEngine:
         began = time.monotonic()
         kept = False
         try:
-            result = build_image(self._connection, builder, order, self._cancellation, on_step)
+            result = build_image(self._connection, self._builder, order, self._cancellation, on_step)
             self._cancellation.check()  # so `close` either sees the image or keeps it from staying
             kept = isinstance(result, Built)
         finally:
@@ -390,13 +387,6 @@ class DockerEngine:
     def _untag(self, tag: str) -> None:
         with contextlib.suppress(EngineError):  # what cannot be removed now, `close` or a later prune removes
             images.untag_image(self._connection, tag)
-
-    def _find_builder(self) -> BuilderName:
-        with self._probe_lock:
-            if self._builder is None:
-                order = probe_order(self._tag("probe"), self._labels("image"))
-                self._builder = find_builder(self._connection, order, self._untag)
-            return self._builder
 
     def _image_facts(self, image: str, *, look_into_tmp: bool, names_localhost: bool = True) -> ImageFacts:
         with self._lock:

@@ -322,9 +322,7 @@ def _running(
 
 
 def _connected(run: str, cpus: float, open_stream: OpenStream) -> DockerEngine:
-    endpoint = f"private-engine://{run}"
-    # What it builds with is known, so that no probe has to find out.
-    return connect(endpoint=endpoint, open_stream=open_stream, tier="private", cpus=cpus, builder="buildkit")
+    return connect(endpoint=f"private-engine://{run}", open_stream=open_stream, tier="private", cpus=cpus)
 
 
 def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:

@@ -196,7 +196,7 @@ def test_ctrl_c_in_a_build_leaves_nothing(engine: DockerEngine) -> None:
 # ── other builders ──────────────────────────────────────────────────────────────────────
 
 
-def test_the_probe_finds_buildkit_here(connected: Callable[..., DockerEngine]) -> None:
+def test_dockers_builder_is_buildkit(connected: Callable[..., DockerEngine]) -> None:
     assert connected(builder=None).info().builder == "buildkit"
 
 

@@ -1,4 +1,4 @@
-"""Building an image over the engine's API, with one of two builders, and the probe that finds the one that works.
+"""Building an image over the engine's API, with one of two builders.
 
 `buildkit` is the builder behind the student's own `docker build`: `POST /build?version=2`, the context in the body, no
 session. All Docker engines that the grader supports have it. `classic` is what an engine builds with that takes no
@@ -14,15 +14,14 @@ import json
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast, get_args
 
-from grader.dockerfile.parser import Dockerfile, parse
+from grader.dockerfile.parser import Dockerfile
 from grader.engine.build.trace import LOG_TAIL, Failure, Progress, decode_status, error_line, on_one_line, step_text
 from grader.engine.http import Connection, Refused, Stream, if_there
 from grader.engine.protocol import BuildJob, OnStep
-from grader.engine.tar import write_tar
 from grader.engine.watchdog import Cancellation, Reason, Watchdog
 from grader.engine.wording import (
     CLASSIC_CACHED,
@@ -34,7 +33,7 @@ from grader.engine.wording import (
 )
 from grader.errors import EngineError, UsageError
 from grader.failpoints import failpoint
-from grader.models import BuildFailed, BuildStep, Built, ImageConfig, MemoryFile
+from grader.models import BuildFailed, BuildStep, Built, ImageConfig
 
 BuilderName = Literal["buildkit", "classic"]
 
@@ -244,6 +243,10 @@ class _Trace:
                     raise EngineError(f"The engine sent build progress that cannot be decoded: {error}.") from error
             case {"id": "moby.image.id", "aux": {"ID": str(image)}}:
                 self.image = image
+            case {"stream": str(text)} if CLASSIC_STEP.match(text):
+                raise EngineError(
+                    "This engine builds with another builder than BuildKit. GRADER_BUILDER=classic tells the grader so."
+                )
             case _:
                 pass
         return []
@@ -315,27 +318,10 @@ class _Text:
 # ── which builder there is ──────────────────────────────────────────────────────────────
 
 
-def find_builder(connection: Connection, order: BuildOrder, remove: Callable[[str], None]) -> BuilderName:
-    """Try to build `order` (see `probe_order`) with BuildKit; else it is classic.
-
-    `remove` is called with the tag of the image that the probe made.
-    """
-    try:
-        made = build_image(connection, "buildkit", order, Cancellation(), lambda _: None)
-    except EngineError:
-        return "classic"
-    if isinstance(made, BuildFailed):
-        return "classic"
-    remove(order.tag)
-    return "buildkit" if made.steps else "classic"  # without its messages it was another builder
-
-
-def probe_order(tag: str, labels: tuple[tuple[str, str], ...]) -> BuildOrder:
-    """A build that needs no base image, no network and no shell."""
-    content = b"FROM scratch\nCOPY Dockerfile /\n"
-    dockerfile = cast("Dockerfile", parse(content))
-    context = write_tar([MemoryFile("Dockerfile", content)], modified=0)
-    return BuildOrder(BuildJob(context, dockerfile, "probe"), tag, labels, seconds=30, log_bytes=2**20)
+def builder_of(version: Mapping[str, Any]) -> BuilderName:
+    """The builder of an engine, by its answer to `/version`: each Docker that is new enough has BuildKit."""
+    names = [str(part.get("Name")) for part in version.get("Components") or ()]
+    return "classic" if any("Podman" in name for name in names) else "buildkit"
 
 
 _SINCE_23 = {"heredoc": "a heredoc (<<)", "link": "COPY --link"}

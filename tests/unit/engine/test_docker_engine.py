@@ -207,10 +207,17 @@ def test_neither_credentials_nor_proxies_leave_the_machine(
     assert not [line for line in sent if "s3cret" in line or "proxy" in line.lower() or "X-Registry" in line]
 
 
-def test_an_engine_without_buildkit_is_found_out(serve: Serve) -> None:
-    serve({"POST /build": messages({"stream": "Step 1/1 : FROM scratch"}, {"aux": {"ID": IMAGE}})})
+def test_podman_is_known_by_its_version(serve: Serve) -> None:
+    podman = {"Version": "5.4.2", "ApiVersion": "1.41", "Components": [{"Name": "Podman Engine"}, {"Name": "Conmon"}]}
+    serve({"GET /version": as_json(podman)})
     with connect() as engine:
         assert engine.info().builder == "classic"
+
+
+def test_an_engine_that_takes_no_notice_of_buildkit_is_told_with_the_way_out(serve: Serve) -> None:
+    serve({"POST /build": messages({"stream": "Step 1/1 : FROM scratch"}, {"aux": {"ID": IMAGE}})})
+    with connect() as engine, pytest.raises(EngineError, match="GRADER_BUILDER=classic"):
+        build(engine)
 
 
 PODMAN = (
