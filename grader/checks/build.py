@@ -22,7 +22,7 @@ from grader.checks.base import (
 )
 from grader.course.registry import AbsolutePath, Check, reason
 from grader.dockerfile import dockerignore
-from grader.dockerfile.explain import missing_source, nearest, source_problem
+from grader.dockerfile.explain import missing_source, missing_words, nearest, source_problem
 from grader.dockerfile.image_names import normalised, split_reference
 from grader.dockerfile.parser import Dockerfile, Instruction, Unparsable
 from grader.models import BuildFailed, BuildStep, Finding
@@ -106,6 +106,8 @@ def before_build(context: CheckContext) -> Finding | None:
         return _at_line((SYNTAX, dockerfile.message), dockerfile.line)
     if base := context.wrong_base:
         return _at_line((WRONG_BASE, base_problem(context)), base.line)
+    if lacking := missing_words(dockerfile):
+        return _at_line((SYNTAX, lacking[1]), lacking[0])
     missing = missing_source(dockerfile, [file.path for file in context.files.files], ignored_paths(context.files))
     return _at_line((COPY_MISSING, missing[1]), missing[0]) if missing else None
 

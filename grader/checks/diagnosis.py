@@ -231,6 +231,19 @@ def place(outcome: RunOutcome, context: CheckContext) -> Place:
     return Place(file=context.script, line=None)
 
 
+_ENDS = {
+    126: " Exit code 126: the program was found, and may not be executed (see its rights, and its first line).",
+    127: " Exit code 127: no program of that name was found in the image.",
+    137: " Exit code 137: the process was killed, usually because it used too much memory.",
+    139: " Exit code 139: a program crashed in its own machine code, often a library built for another system.",
+}
+
+
+def exit_meaning(outcome: RunOutcome) -> str:
+    """What an exit code of the shell or the kernel means, as a sentence that follows another; "" for others."""
+    return _ENDS.get(exit_code(outcome), "")
+
+
 def exit_code(outcome: RunOutcome) -> int:
     """The exit code; -1 for a run that did not end by itself."""
     return outcome.ended.code if isinstance(outcome.ended, Exited) else -1

@@ -42,6 +42,18 @@ def missing_source(dockerfile: Dockerfile, files: Collection[str], ignored: Coll
     return None
 
 
+def missing_words(dockerfile: Dockerfile) -> tuple[int, str] | None:
+    """The first instruction that lacks what every builder asks for: its line, and what it lacks."""
+    for one in dockerfile.instructions:
+        count = len(one.arguments) + 2 * len(one.heredocs)
+        if one.keyword in {"COPY", "ADD"} and count < 2:  # noqa: PLR2004 - a source and a target
+            source = one.arguments[0] if one.arguments else "sales_predictor.py"
+            return one.first_line, f"{one.keyword} needs to know from where and to where: {one.keyword} {source} /app/"
+        if one.keyword in {"WORKDIR", "USER", "EXPOSE", "VOLUME", "STOPSIGNAL"} and not one.value:
+            return one.first_line, f"{one.keyword} needs a word after it."
+    return None
+
+
 def _has(path: str, files: Iterable[str]) -> bool:
     return any(file == path or file.startswith(f"{path}/") for file in files)
 
@@ -135,8 +147,17 @@ def _words_problem(instruction: Instruction) -> str:
     return ""
 
 
+_PROGRAMS = ("python", "python3", "bash", "uvicorn", "poetry", "flask")
+_PROGRAM = re.compile(r"python[\d.]*|bash|dash|pypy3?|uvicorn|poetry|flask|[^a-zA-Z]*|.{0,3}")
+
+
 def misspelt_script(command: Instruction, there: Iterable[str]) -> str:
-    """That a command names a Python file which the folder does not have, but one of nearly that name; "" if not."""
+    """That a command names a program or a Python file of nearly the right name; "" if it does not."""
+    if list_problem(command):
+        return ""
+    first = (command.arguments or ("",))[0].strip("\"'")
+    if not _PROGRAM.fullmatch(first) and "/" not in first and (near := nearest(first, _PROGRAMS, 0.75)):
+        return f"{command.keyword} begins with {first}. Did you mean {near}?"
     names = [path.rpartition("/")[2] for path in there]
     for word in re.split(r"[\s\"',\[\]]+", command.value):
         name = word.rpartition("/")[2]

@@ -195,6 +195,10 @@ def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Sta
         case (written, tag) if tag.upper() != "AS" and ":" not in written and not reference_problem(f"{written}:{tag}"):
             message = f"a colon stands between an image's name and its tag: FROM {written}:{tag}"
             raise CannotParse(message[:200], line)
+        case (_, *others) if any(word.startswith("#") for word in others):
+            raise CannotParse("a comment stands on a line of its own, not after FROM. Move it to the line above.", line)
+        case (written, tag) if written.endswith(":") or tag.startswith(":"):
+            raise CannotParse(f"there is no blank at the colon: FROM {written}{tag}"[:200], line)
         case _:
             raise CannotParse("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
     if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
@@ -320,10 +324,48 @@ def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
 
 def _unknown_instruction(word: str) -> str:
     near = get_close_matches(word[:20].upper(), _KEYWORDS, n=1)
-    hint = f" Did you mean {near[0]}?" if near else ""
-    if any(not character.isascii() and character.isspace() for character in word):
-        hint = " There is a space in it that is no ordinary one, as texts copied from web pages have. Retype it."
-    return f"there is no instruction {word[:40]!r}.{hint}"
+    bare = word.partition(":")[0]
+    hints = (
+        (any(not character.isascii() and character.isspace() for character in word), _STRANGE_SPACE),
+        (":" in word and bare.upper() in _KEYWORDS, f"After {bare} comes a blank, without a colon."),
+        (word in _COMMANDS, f"This is a command: write RUN {word} …, or end the line above with a \\ if it goes on."),
+        (word == "docker", "Commands of docker are typed in the terminal, not into the Dockerfile."),
+        (word.startswith(("//", "--", "/*")), "A comment begins with #."),
+        (word.startswith("`"), "The ``` is from a page that this was copied from: delete the line."),
+        (re.match(r"(?:import|from|def|print\b.*)$", word), "This is Python, which belongs in the script."),
+        (near, f"Did you mean {near[0] if near else ''}?"),
+        (True, "Each line begins with one; a line that goes on in the next one ends with a \\."),
+    )
+    return f"there is no instruction {word[:40]!r}. {next(hint for applies, hint in hints if applies)}"
+
+
+_STRANGE_SPACE = "There is a space in it that is no ordinary one, as texts copied from web pages have. Retype it."
+_COMMANDS = frozenset(
+    [
+        "pip",
+        "pip3",
+        "python",
+        "python3",
+        "apt-get",
+        "apt",
+        "mkdir",
+        "cd",
+        "echo",
+        "curl",
+        "wget",
+        "git",
+        "touch",
+        "poetry",
+        "uv",
+        "conda",
+        "chmod",
+        "chown",
+        "rm",
+        "cp",
+        "mv",
+        "ls",
+    ]
+)
 
 
 def _features(instructions: Iterable[Instruction]) -> Iterator[Feature]:

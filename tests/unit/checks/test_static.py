@@ -26,6 +26,8 @@ def found(exercise: str, dockerfile: str, **files: bytes) -> list[Remark]:
         ("3.1.1", "FROM python:3.9-alpine\n", 1, "write FROM python:3.9-slim"),
         ("3.1.1", f"{BASE}COPY predictor.py /app/\n{RUNS}", 2, "Did you mean `sales_predictor.py`?"),
         ("3.1.1", f"{BASE}COPY Sales_predictor.py /app/\n{RUNS}", 2, "capital and small letters"),
+        ("3.1.1", f"{BASE}COPY sales_predictor.py\n{RUNS}", 2, "from where and to where"),
+        ("3.1.1", f'{COPIED}CMD ["pyhton", "/app/sales_predictor.py"]\n', 3, "Did you mean python?"),
         ("3.1.1", f"{BASE}COPY ../shared/a.py /app/\n{RUNS}", 2, "only the folder that is built"),
         ("3.1.1", f"{COPIED}CMD ['python', 'a b.py']\n", 3, 'CMD ["python", "a", "b.py"]'),
         ("3.1.1", f'{COPIED}CMD ["python" "a.py"]\n', 3, "A comma is missing"),
