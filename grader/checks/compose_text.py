@@ -48,8 +48,8 @@ def line_of(content: bytes, *path: str) -> int | None:
 
 def _indented(content: bytes, number: int) -> Mistake | None:
     """That a line is indented as no line above it is, or further in than a line that does not end with a colon."""
-    lines = [(number, line) for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), 1)]
-    *above, (own, text) = [(at, line.rstrip()) for at, line in lines[:number] if line.strip()] or [(1, "")]
+    lines = enumerate(content.decode("utf-8", "replace").splitlines()[:number], 1)
+    *above, (own, text) = [(at, line.rstrip()) for at, line in lines if line.strip()] or [(1, "")]
     depth, depths = _depth(text), [_depth(line) for _, line in above]
     if depths and depth > depths[-1] and not above[-1][1].endswith(":"):
         message = f"`{above[-1][1].strip()}` has to end with a colon if the lines below it, further in, belong to it."
@@ -76,7 +76,7 @@ _KEY = "|".join(f"{_TOP} {_SERVICE}".split())
 _LINES = {
     r" *\t\s*\S": "it is indented with a tab; YAML takes only spaces for that.",
     r"version: *[\d.]+\s*$": "`version:` wants a text in quotes. Better leave the line out: it is no longer needed.",
-    r"\s*```": "``` is Markdown, and belongs into no file of Compose: delete the line.",
+    r"\s*```": "``` is Markdown and does not belong in a Compose file: delete the line.",
     r"\s*(?P<word>docker(?:-compose)?(?: compose)? (?:build|run|up)\b.*)": "`{word}` is a command to type. A Compose "
     "file says in `key: value` lines what is to be built and run: begin with `services:`.",
     "[^#]*(?P<word>[\u2018\u2019\u201c\u201d\u201e])": "the quotes are curly ones ({word}); YAML knows straight ones "
@@ -131,17 +131,14 @@ def _unknown(document: Document, path: Path, known: str) -> Iterator[Mistake]:
     word = str(path[-1])
     if word not in known.split() and not word.startswith("x-"):
         near = get_close_matches(word[:60].lower(), known.split(), 1, 0.7)
-        yield Mistake(
-            _line(document, path), f"Compose knows no `{word}` here" + (f": did you mean `{near[0]}`?" if near else ".")
-        )
+        instead = f": did you mean `{near[0]}`?" if near else "."
+        yield Mistake(_line(document, path), f"Compose knows no `{word}` here{instead}")
 
 
 def _form(document: Document, path: Path, value: object, top: Mapping[str, object]) -> Iterator[Mistake]:
     key, line = path[-1], _line(document, path)
     if key in {"volumes", "ports", "depends_on"} and isinstance(value, str):
-        yield Mistake(
-            line, f"`{key}:` is a list: each entry has a line of its own, which begins with a dash and a blank."
-        )
+        yield Mistake(line, f"`{key}:` is a list: each entry is a line of its own that begins with a dash and a blank.")
     if key == "environment" and isinstance(value, str):
         yield Mistake(line, "`environment:` has a line for each variable: `NAME: value`, or `- NAME=value`.")
     if key != "volumes" or not isinstance(value, list):
@@ -157,10 +154,8 @@ def _form(document: Document, path: Path, value: object, top: Mapping[str, objec
             message = f"after the colon of `{entry}` comes the path in the container, from the first slash on"
             yield Mistake(line, f"{message}; are both sides exchanged?" if source.startswith("/") else f"{message}.")
         elif not source.startswith((".", "/", "~", "$")) and source not in _names(top.get("volumes")):
-            message = (
-                f"`{source}` is taken for the name of a volume that Docker manages. A file beside the Compose file "
-            )
-            yield Mistake(line, f"{message}begins with ./ : `./{entry}`.")
+            message = f"`{source}` is taken for the name of a volume that Docker manages."
+            yield Mistake(line, f"{message} A file beside the Compose file begins with ./ : `./{entry}`.")
 
 
 def _names(section: object) -> set[str]:

@@ -156,12 +156,13 @@ _MISTAKES = {
     r"\$\{?pwd\b\}?": "`{found}` in small letters is an empty variable: the folder you are in is $PWD.",
     r"\$\(\s*docker (?:ps|container ls)\b(?![^)]*(?: -\w*q|quiet))[^)]*\)": "`{found}` puts a whole table there, "
     "heading and all: with -q, docker ps prints the IDs and nothing else.",
-    r"(?i)%cd%|%[a-z]{2,20}%": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} the folder you are in is $PWD.",
-    r"(?i)\b(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_": "`{found}` is of PowerShell. "
-    f"{_WINDOWS} $( … ) puts what one command prints into another one.",
-    r"\bFOR\s+/F\b|^\s*(?:rem|@echo|cls|dir)\b": f"`{{found}}` is of Windows' command prompt. {_WINDOWS} nothing is "
-    "called so.",
-    r"\bwinpty\b": f"`{{found}}` is of Git Bash on Windows. {_WINDOWS} docker is typed without it.",
+    r"(?i)%cd%|%[a-z]{2,20}%": f"`{{found}}` belongs to Windows' command prompt. {_WINDOWS} the folder you are in is "
+    "$PWD.",
+    r"(?i)\b(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_": "`{found}` belongs to "
+    f"PowerShell. {_WINDOWS} $( … ) puts what one command prints into another one.",
+    r"\bFOR\s+/F\b|^\s*(?:rem|@echo|cls|dir)\b": f"`{{found}}` belongs to Windows' command prompt. {_WINDOWS} there "
+    "is no such command.",
+    r"\bwinpty\b": f"`{{found}}` belongs to Git Bash on Windows. {_WINDOWS} docker is typed without it.",
 }
 """What a line shows, and what to say of it."""
 
@@ -192,7 +193,7 @@ def _in_words(failed: FailedCommand) -> Oddity | None:
     """What a message of docker or the shell means, and what to do."""
     command = re.match(r"(?:sudo )?docker (?P<command>[a-z]\w*)", failed.command)
     if command and command["command"] not in _COMMANDS.split():
-        message = f"docker has no command `{command['command']}`{_near(command['command'], _COMMANDS)}"
+        message = f"docker has no command `{command['command']}` here{_near(command['command'], _COMMANDS)}"
         return Oddity(SCRIPT_FAILED, message, failed.line)
     text = "\n".join(line[:_MOST_CHARACTERS] for line in (failed.command, *printed_lines(failed)))
     for pattern, sentence in _MEANINGS.items():

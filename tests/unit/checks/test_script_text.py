@@ -126,7 +126,7 @@ DAEMON = "Error response from daemon: "
         ("docker rm $(docker ps -a)", f"{DAEMON}No such container: CONTAINER", "with -q"),
         ("docker run -v $pwd:/app x", "docker: invalid", "$PWD"),
         ("docker run -v %cd%:/app x", "docker: invalid", "command prompt"),
-        ("ForEach-Object { docker rm $_ }", "ForEach-Object: command not found", "`ForEach-Object` is of PowerShell"),
+        ("ForEach-Object { docker rm $_ }", "ForEach-Object: command not found", "`ForEach-Object` belongs to Power"),
     ],
 )  # fmt: skip
 def test_what_docker_says_is_explained(command: str, printed: str, told: str) -> None:
