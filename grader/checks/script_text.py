@@ -158,8 +158,8 @@ _MISTAKES = {
     "heading and all: with -q, docker ps prints the IDs and nothing else.",
     r"(?i)%cd%|%[a-z]{2,20}%": f"`{{found}}` belongs to Windows' command prompt. {_WINDOWS} the folder you are in is "
     "$PWD.",
-    r"(?i)\b(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_": "`{found}` belongs to "
-    f"PowerShell. {_WINDOWS} $( … ) puts what one command prints into another one.",
+    r"(?i)(?<![-\w])(?:ForEach-Object|(?:Get|Set|New|Remove|Write|Out)-[A-Za-z]+)\b|\$_(?!\w)": "`{found}` belongs "
+    f"to PowerShell. {_WINDOWS} $( … ) puts what one command prints into another one.",
     r"\bFOR\s+/F\b|^\s*(?:rem|@echo|cls|dir)\b": f"`{{found}}` belongs to Windows' command prompt. {_WINDOWS} there "
     "is no such command.",
     r"\bwinpty\b": f"`{{found}}` belongs to Git Bash on Windows. {_WINDOWS} docker is typed without it.",

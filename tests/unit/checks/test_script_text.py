@@ -51,6 +51,7 @@ def test_what_came_along_with_a_command_that_failed(text: str, line: int, code: 
         ("false || docker rm x\n", "docker rm x"),
         ("docker inspect x > 110.txt\n", "docker inspect x > 110.txt"),
         ("$DOCKER ps\n", "$DOCKER ps"),
+        ("docker compose up --remove-orphans $_NAME\n", "docker compose up --remove-orphans $_NAME"),
         ("$(which docker) rm x\n", "$(which docker) rm x"),
         ("a@b build\n", "a@b build"),
         ("", "docker ps"),
