@@ -22,7 +22,7 @@ from grader.errors import UsageError
 from grader.files import remove_half_written, write_whole
 from grader.grading.exercise import grade_exercise, replay
 from grader.grading.grades import Grade, final_grades
-from grader.grading.scoring import Details, for_student, scored_again, with_totals
+from grader.grading.scoring import for_student, scored_again, with_totals
 from grader.models import ExerciseReport, Report
 from grader.reports import wording as words
 from grader.reports.csv import csv_table, gradebook_csv, grades_csv
@@ -86,22 +86,22 @@ def rules_in(journal: Journal, out: Path, reports: Sequence[Report]) -> Rules:
     return read_rules(out, exercises, journal.people())
 
 
-def write_results(journal: Journal, folder: CourseFolder, out: Path) -> Results:
-    """Write all result files; gives what they were made from. `SpecError` for mistakes in the teacher's own files."""
+def write_results(journal: Journal, folder: CourseFolder, out: Path, *, anew: bool = False) -> Results:
+    """Write all result files; gives what they were made from. `SpecError` for mistakes in the teacher's own files.
+
+    A file that would be made of the same as before, and is still there, is left as it is, unless `anew` is asked for.
+    """
     reports = reports_in(journal, folder.course)
     info = journal.info()
     details, key = (info.details, info.anonymous) if info else ("full", "")
     rules = rules_in(journal, out, reports)
     grades = final_grades(reports, rules.policy, rules.overrides, rules.submitted)
-    changed = _note_marks(journal, grades)
-    results = Results(reports, grades, journal.people(), changed)
+    results = Results(reports, grades, journal.people(), _note_marks(journal, grades))
     remove_half_written(out)
-    history, timings = journal.history(), journal.timings()
-    shown = results
+    shown = anonymised(results, key) if key else results
+    history = journal.history()
     if key:
-        shown = anonymised(results, key)
         history = tuple(replace(one, student=pseudonym(one.student, key)) for one in history)
-        timings = tuple(replace(one, student=pseudonym(one.student, key)) for one in timings)
     background = Background(
         title=folder.course.title,
         graded=info.started if info else "",
@@ -109,37 +109,49 @@ def write_results(journal: Journal, folder: CourseFolder, out: Path) -> Results:
         grades={grade.student: grade for grade in shown.grades},
         groups={name: group for name, one in shown.people.items() if (group := one.get("section") or one.get("group"))},
         history=history,
-        timings=timings,
     )
+    before = {} if anew else journal.pages()
+    made = _digests(shown, (_code_digest("reports"), details, background.title, background.graded, background.handbook))
+    made[""] = _digest((sorted(made.items()), background.history, shown.people))  # no student is called so
+    names = safe_names(report.student for report in shown.reports)
+    for report in shown.reports:
+        path = out / "students" / f"{names[report.student]}.html"
+        if before.get(report.student) != made[report.student] or not path.is_file():
+            write_whole(path, student_page(for_student(report, details), background), durable=False)
+    for gone in journal.pages().keys() - made.keys():  # called by a pseudonym now, or by a name again
+        (out / "students" / f"{safe_name(gone)}.html").unlink(missing_ok=True)
+    if before.get("") != made[""] or not all((out / name).is_file() for name in _FILES):
+        timings = tuple(replace(one, student=pseudonym(one.student, key)) if key else one for one in journal.timings())
+        _write_files(shown, replace(background, timings=timings), out)
+        if key:
+            rows = sorted((pseudonym(grade.student, key), grade.student) for grade in grades)
+            write_whole(out / "pseudonyms.csv", csv_table(("pseudonym", "student"), rows))
+        else:
+            (out / "pseudonyms.csv").unlink(missing_ok=True)
+        journal.replace_pages(made)
+    return results
+
+
+_FILES = ("grades.csv", "gradebook.csv", "junit.xml", "report.html")
+
+
+def _write_files(shown: Results, background: Background, out: Path) -> None:
+    """The files about the whole class."""
     write_whole(out / "grades.csv", grades_csv(shown.reports))
     write_whole(out / "gradebook.csv", gradebook_csv(shown.reports, shown.grades, shown.people))
     write_whole(out / "junit.xml", to_junit(shown.reports))
     write_whole(out / "report.html", class_page(shown.reports, background))
-    _write_pages(journal, shown, out, details, background)
-    if key:
-        rows = sorted((pseudonym(grade.student, key), grade.student) for grade in grades)
-        write_whole(out / "pseudonyms.csv", csv_table(("pseudonym", "student"), rows))
-    else:
-        (out / "pseudonyms.csv").unlink(missing_ok=True)
-    return results
 
 
-def _write_pages(journal: Journal, results: Results, out: Path, details: Details, background: Background) -> None:
-    """The students' pages; one that would be made of the same as before, and is still there, is left as it is."""
-    before = journal.pages()
-    made: dict[str, str] = {}
-    names = safe_names(report.student for report in results.reports)
-    shared = (_code_digest("reports"), details, background.title, background.graded, background.handbook)
-    for report, grade in zip(results.reports, results.grades, strict=True):
-        digest = hashlib.sha256(repr((shared, report, grade)).encode("utf-8", "surrogatepass")).hexdigest()
-        made[report.student] = digest
-        path = out / "students" / f"{names[report.student]}.html"
-        if before.get(report.student) != digest or not path.is_file():
-            write_whole(path, student_page(for_student(report, details), background), durable=False)
-    for gone in before.keys() - made.keys():  # called by a pseudonym now, or by a name again
-        (out / "students" / f"{safe_name(gone)}.html").unlink(missing_ok=True)
-    if made != before:
-        journal.replace_pages(made)
+def _digests(results: Results, shared: object) -> dict[str, str]:
+    """Of what each student's page is made: a digest. `shared` is what all of them are made of."""
+    common = _digest(shared)
+    pairs = zip(results.reports, results.grades, strict=True)
+    return {report.student: _digest((common, report, grade)) for report, grade in pairs}
+
+
+def _digest(value: object) -> str:
+    return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _note_marks(journal: Journal, grades: Sequence[Grade]) -> list[str]:

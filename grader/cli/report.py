@@ -77,5 +77,5 @@ def command(
         info = journal.info()
         if info and (details or anonymous is not None):
             journal.begin(named_as(replace(info, details=details or info.details), anonymous=anonymous), ())
-        written = write_results(journal, folder, results)
+        written = write_results(journal, folder, results, anew=True)
     return conclude(console, written, results)

@@ -135,6 +135,19 @@ def test_what_cannot_change_a_verdict_is_not_judged_again(
         regrade(journal, course(tmp_path / "more", one_case_more))
 
 
+def test_files_that_are_as_they_would_be_written_are_left(results: Path) -> None:
+    assert run(["regrade", str(results)]) == 0
+    paths = [path for path in results.rglob("*") if path.suffix in {".html", ".csv", ".xml"}]
+    assert len(paths) == 7
+    stamps = {path: path.stat().st_mtime_ns for path in paths}
+    (results / "students/bob.html").unlink()
+    assert run(["regrade", str(results)]) == 0
+    changed = {path.name for path in paths if path.stat().st_mtime_ns != stamps[path]}
+    assert changed == {"bob.html"}
+    assert run(["report", str(results)]) == 0
+    assert not [path for path in paths if path.stat().st_mtime_ns == stamps[path]]
+
+
 def test_an_unrelated_course_is_refused(results: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     course(tmp_path / "other", lambda text: text.replace(HEAD, HEAD.replace("3.1.4", "9.9")))
     assert run(["--course", str(tmp_path / "other"), "regrade", str(results)]) == 2
