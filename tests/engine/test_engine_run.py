@@ -24,6 +24,7 @@ from grader.models import (
     NotStarted,
     OutOfMemory,
     OutputLimit,
+    RunEnd,
     RunOutcome,
     RunRequest,
     TimedOut,
@@ -45,14 +46,31 @@ def python(engine: DockerEngine, image: str) -> Python:
     return run
 
 
-def test_streams_and_exit_code(python: Python) -> None:
-    outcome = python("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)")
-    assert (outcome.ended, outcome.stdout, outcome.stderr) == (Exited(3), b"out\n", b"err\n")
+ENDS = [
+    ("import sys; print('out'); print('err', file=sys.stderr); sys.exit(3)", {}, Exited(3), b"out\n"),
+    ("import sys; sys.stdout.buffer.write(bytes(range(256)) * 300)", {}, Exited(0), bytes(range(256)) * 300),
+    ("print('begun', flush=True)\nwhile True: pass", {"run_seconds": 2}, TimedOut(2), b"begun\n"),
+    ("import os, time; os.close(1); os.close(2); time.sleep(1000)", {"run_seconds": 2}, TimedOut(2), b""),
+    ("import subprocess; subprocess.Popen(['sleep', '1000']); print('done')", {}, Exited(0), b"done\n"),
+    ("x = bytearray(1); \nwhile True: x += bytearray(10**7)", {}, OutOfMemory(64 * 2**20), b""),
+    ("import subprocess as s; print(s.call(['python', '-c', 'bytearray(10**9)']))", {}, Exited(0), b"-9\n"),
+    ("raise SystemExit(137)", {}, Exited(137), b""),
+    ("while True: print('x' * 1023)", {"output_kb": 10}, OutputLimit(10 * 1024), (b"x" * 1023 + b"\n") * 10),
+]
 
 
-def test_output_is_bytes_as_written(python: Python) -> None:
-    outcome = python("import sys; sys.stdout.buffer.write(bytes(range(256)) * 300)")
-    assert outcome.stdout == bytes(range(256)) * 300
+@pytest.mark.parametrize(
+    ("code", "limits", "ended", "stdout"),
+    ENDS,
+    ids=[
+        "both streams and the code", "any bytes", "endless", "output closed", "a child holds the output",
+        "too much memory", "only a child's memory", "says 137 itself", "too much output",
+    ],
+)  # fmt: skip
+def test_how_a_run_ends(python: Python, code: str, limits: dict[str, int], ended: RunEnd, stdout: bytes) -> None:
+    outcome = python(code, replace(LIMITS, **limits))
+    assert (outcome.ended, outcome.stdout) == (ended, stdout)
+    assert not isinstance(ended, TimedOut) or outcome.seconds >= ended.seconds
 
 
 def test_environment_is_added_to_the_images(python: Python) -> None:
@@ -64,42 +82,6 @@ def test_the_proxies_of_the_grader_are_not_passed_on(python: Python, monkeypatch
     monkeypatch.setenv("HTTP_PROXY", "http://grader.invalid:1")
     outcome = python("import os; print([name for name in os.environ if 'proxy' in name.lower()])")
     assert outcome.stdout == b"[]\n"
-
-
-def test_an_endless_loop_ends_at_its_limit(python: Python) -> None:
-    outcome = python("print('begun', flush=True)\nwhile True: pass", replace(LIMITS, run_seconds=2))
-    assert (outcome.ended, outcome.stdout) == (TimedOut(2), b"begun\n")
-    assert outcome.seconds >= 2
-
-
-def test_closing_the_output_does_not_hide_from_the_limit(python: Python) -> None:
-    code = "import os, time; os.close(1); os.close(2); time.sleep(1000)"
-    assert python(code, replace(LIMITS, run_seconds=2)).ended == TimedOut(2)
-
-
-def test_a_child_that_holds_the_output_does_not_hold_up_the_end(python: Python) -> None:
-    outcome = python("import subprocess; subprocess.Popen(['sleep', '1000']); print('done')")
-    assert (outcome.ended, outcome.stdout) == (Exited(0), b"done\n")
-
-
-def test_too_much_memory(python: Python) -> None:
-    assert python("x = bytearray(1); \nwhile True: x += bytearray(10**7)").ended == OutOfMemory(64 * 2**20)
-
-
-def test_memory_of_a_child_that_the_program_survives(python: Python) -> None:
-    code = "import subprocess as s; print(s.call(['python', '-c', 'bytearray(10**9)']))"
-    outcome = python(code)
-    assert (outcome.ended, outcome.stdout) == (Exited(0), b"-9\n")
-
-
-def test_a_program_that_says_137_was_not_out_of_memory(python: Python) -> None:
-    assert python("raise SystemExit(137)").ended == Exited(137)
-
-
-def test_output_is_cut_and_the_run_stopped(python: Python) -> None:
-    outcome = python("while True: print('x' * 1000)", replace(LIMITS, output_kb=10))
-    assert outcome.ended == OutputLimit(10 * 1024)
-    assert len(outcome.stdout) == 10 * 1024
 
 
 def test_both_streams_count_for_the_output_limit(python: Python) -> None:

@@ -3,10 +3,8 @@
 import math
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted, separated, without_series
+from grader.checks.compare import agrees, numbers, predicted, separated, without_series
 
 LINE = "Predicted sales for next week: "
 
@@ -82,19 +80,6 @@ def test_a_listing_of_the_weeks_is_not_a_prediction() -> None:
     assert without_series([100, 120, 110], [100, 120, 110]) == []
     assert without_series([100, 120, 110, 110], [100, 120, 110]) == [110]
     assert without_series([120, 110], [100, 120, 110]) == [120, 110]
-
-
-@given(st.binary(max_size=300))
-def test_any_bytes_can_be_read(output: bytes) -> None:
-    predicted(output)
-    assert all("\n" not in line for line in lines(output))
-
-
-@given(st.floats(allow_nan=False, allow_infinity=False, width=32), st.binary(max_size=50))
-def test_a_printed_prediction_is_found_whatever_stands_before(number: float, noise: bytes) -> None:
-    output = noise + f"\n{LINE}{number!r}\n".encode()
-    assert predicted(output) == number
-    assert is_prediction_line(f"{LINE}{number!r}")
 
 
 @pytest.mark.parametrize(

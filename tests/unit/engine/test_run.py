@@ -46,30 +46,24 @@ def test_each_setting_that_is_not_as_with_docker_run_has_its_reason() -> None:
     assert settings().keys() - as_docker_run_sends == DIFFERENCES.keys()
 
 
-def test_an_entrypoint_may_hand_over_a_folder_and_become_a_user() -> None:
-    assert {"CHOWN", "SETUID", "SETGID", "FOWNER"} <= set(CAPABILITIES)
-    assert not {"NET_RAW", "MKNOD", "SYS_CHROOT", "AUDIT_WRITE", "SETFCAP", "SYS_ADMIN"} & set(CAPABILITIES)
-
-
 @pytest.mark.parametrize("named", [True, False])
 def test_localhost_has_its_name_where_it_may_be_looked_up(*, named: bool) -> None:
     made = settings(names_localhost=named)
     assert (made["NetworkDisabled"], made["NetworkMode"]) == (not named, "none")
 
 
-def test_without_arguments_the_images_own_command_runs() -> None:
-    assert not {"Cmd", "Entrypoint"} & settings().keys()
-
-
-def test_arguments_replace_the_command_and_keep_the_entrypoint() -> None:
-    made = settings(RunRequest(args=("1", "2")))
-    assert made["Cmd"] == ["1", "2"]
-    assert "Entrypoint" not in made
-
-
-def test_another_entrypoint_leaves_nothing_of_the_images_command() -> None:
-    made = settings(RunRequest(entrypoint=("cat",)))
-    assert (made["Entrypoint"], made["Cmd"]) == (["cat"], [])
+@pytest.mark.parametrize(
+    ("request_", "words"),
+    [
+        (RunRequest(), (None, None)),
+        (RunRequest(args=("1", "2")), (None, ["1", "2"])),
+        (RunRequest(entrypoint=("cat",)), (["cat"], [])),
+    ],
+    ids=["the image's own", "arguments replace the command", "nothing is left of the image's"],
+)
+def test_the_command(request_: RunRequest, words: tuple[object, object]) -> None:
+    made = settings(request_)
+    assert (made.get("Entrypoint"), made.get("Cmd")) == words
 
 
 @pytest.mark.parametrize(
