@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -84,6 +84,17 @@ def exit_code(report: Report, *, exit_zero: bool) -> int:
     return 0 if exit_zero or outcome == "passed" else 1
 
 
+_SHOWN = 40
+
+
+def note_some(console: Console, lines: Sequence[str], out: Path) -> None:
+    """The first of many changes, and where the others stand."""
+    for line in lines[:_SHOWN]:
+        console.note(line)
+    if len(lines) > _SHOWN:
+        console.note(f"… and {len(lines) - _SHOWN} more: `grader status {out} --trail`")
+
+
 def conclude(console: Console, results: Results, out: Path, *, quiet: bool = False) -> int:
     """Show a class's results, where they are, and whose final mark has changed; 0, or 3 if something was not graded.
 
@@ -92,8 +103,7 @@ def conclude(console: Console, results: Results, out: Path, *, quiet: bool = Fal
     reports = results.reports
     if not quiet:
         console.write(class_lines(reports, console.width))
-    for line in results.changed:
-        console.note(f"Final mark of {line}")
+    note_some(console, [f"Final mark of {line}" for line in results.changed], out)
     console.note(f"Written: {out / 'report.html'}, {out / 'gradebook.csv'}, {out / 'grades.csv'}")
     missing = sum(exercise.status is ExerciseStatus.NOT_GRADED for report in reports for exercise in report.exercises)
     if missing:

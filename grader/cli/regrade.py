@@ -9,7 +9,7 @@ import click
 from grader.api import open_course
 from grader.batch.journal import Journal
 from grader.batch.results import regrade, write_results
-from grader.cli.common import FOLDER, conclude, examples, terminal
+from grader.cli.common import FOLDER, conclude, examples, note_some, terminal
 from grader.cli.report import named_as, rules_options, take_rules
 
 
@@ -28,8 +28,7 @@ def command(course: Path | None, /, results: Path, *, anonymous: bool | None, **
             journal.begin(named_as(info, anonymous=anonymous), ())
         written = write_results(journal, folder, results)
     code = conclude(console, written, results)
-    for change in changes:
-        console.note(f"  {change}")
+    note_some(console, [f"  {change}" for change in changes], results)
     students = len({change.student for change in changes})
     everyone = len(written.reports)
     console.note(f"Judged again without an engine: {students} of {everyone} students have another score.")

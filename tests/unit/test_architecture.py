@@ -24,7 +24,7 @@ PURE = [
     "checks", "dockerfile", "reports", "course/models.py", "course/registry.py", "course/cases.py",
     "engine/protocol.py",
     "engine/build/context.py", "engine/build/trace.py", "engine/tar.py", "engine/wording.py",
-    "grading/exercise.py", "grading/scoring.py",
+    "grading/exercise.py", "grading/grades.py", "grading/scoring.py", "batch/similarity.py",
     "batch/selftest.py", "sandbox/compose_policy.py", "models.py", "events.py",
 ]  # fmt: skip
 IMPURE_IMPORTS = {
