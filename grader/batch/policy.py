@@ -180,7 +180,7 @@ def _read_policy(path: Path, problems: list[str]) -> tuple[_GradingFile | None, 
     problems += [_placed(path, problem) for problem in document.problems]
     try:
         file = _GradingFile.model_validate(document.data or {})
-        return file, ZoneInfo(file.timezone)
+        return file, UTC if file.timezone == "UTC" else ZoneInfo(file.timezone)  # UTC needs no database of zones
     except (ZoneInfoNotFoundError, ValueError) as error:
         if not isinstance(error, ValidationError):
             line = document.values.get(("timezone",), (1, 1))
