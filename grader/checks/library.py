@@ -121,14 +121,20 @@ def loads(check: Loads, context: CheckContext) -> CheckGenerator[Finding]:
     plain = run_request(check, context.group(check.case)[0])
     outcome = yield from _watched_run(check, context)
     loaded = [one for one in _loaded(context, outcome) if one.path or one.name in check.modules]
-    own = [one for one in loaded if not one.installed]
+    own = next((one for one in loaded if not one.installed), None)
+    missing = _missing(check.modules, loaded)
     outcome = without_proofs(_LABEL, outcome)
+    if own:
+        reproduce = _shown(plain, "PYTHONVERBOSE", "-F", own.path or own.name)
+    else:
+        words = (word for module in missing for word in ("-we", module))
+        reproduce = f"{_shown(plain, 'PYTHONPROFILEIMPORTTIME', *words)} || echo '{', '.join(missing)} is not loaded'"
     return judged(
         _not_loaded(check.modules, loaded, outcome),
         expected=f"a run that loads {', '.join(check.modules)}",
         actual="loaded: " + ", ".join(f"{one.name} ({one.path})" for one in loaded) if loaded else excerpt(outcome),
         ended=ended(outcome.ended),
-        reproduce=_shows_files(plain, own[0]) if own else _shows_imports(plain, _missing(check.modules, loaded)),
+        reproduce=reproduce,
         file=context.script,
     )
 
@@ -177,17 +183,10 @@ def _not_loaded(modules: Sequence[str], loaded: Sequence[_Loaded], outcome: RunO
     return NOT_LOADED, f"When the script runs, {names} is not loaded."
 
 
-def _shows_imports(plain: RunRequest, modules: list[str]) -> str:
-    """A shell line in which Python itself shows what it loads."""
-    verbose = replace(plain, environment=(*plain.environment, ("PYTHONPROFILEIMPORTTIME", "1")))
-    shown = shlex.join(["grep", *(word for module in modules for word in ("-we", module))])
-    return f"{docker_run(verbose)} 2>&1 | {shown} || echo '{', '.join(modules)} is not loaded'"
-
-
-def _shows_files(plain: RunRequest, own: _Loaded) -> str:
-    """A shell line in which Python itself shows that it loads this file."""
-    verbose = replace(plain, environment=(*plain.environment, ("PYTHONVERBOSE", "1")))
-    return f"{docker_run(verbose)} 2>&1 | {shlex.join(['grep', '-F', own.path or own.name])}"
+def _shown(plain: RunRequest, variable: str, *searched: str) -> str:
+    """A shell line in which Python itself shows what it loads, of which `grep` finds some."""
+    verbose = replace(plain, environment=(*plain.environment, (variable, "1")))
+    return f"{docker_run(verbose)} 2>&1 | {shlex.join(['grep', *searched])}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
