@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,11 @@ def told(engine: DockerEngine, row: Row) -> CheckVerdict:
     files = {"sales_predictor.py": SCRIPT, **({"Dockerfile": row.dockerfile} if row.dockerfile else {})}
     files |= row.files or {}
     given = context(row.exercise, {path: text.encode() for path, text in files.items()})
-    only = tuple(check for check in given.exercise.checks if isinstance(check, Builds))
-    given = replace(given, exercise=replace(given.exercise, checks=only))
+    builds = next(check.id for check in given.exercise.checks if isinstance(check, Builds))
     engines = Engines(engine, FakeSandboxes())
     with Executor(engines, given.files, COURSE.limits, "ex", lambda _: None, bases=("python:3.9-slim",)) as observe:
-        (verdict,) = grade_exercise(given, observe).checks
-    return verdict
+        report = grade_exercise(given, observe, thorough=False)
+    return next(verdict for verdict in report.checks if verdict.id == builds)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
