@@ -312,6 +312,10 @@ def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
         head, _, word = message.partition("unknown instruction: ")
         if not head and word:
             message = _unknown_instruction(word)
+        elif "must have two arguments" in message:
+            message = f"{message.split()[0]} needs a name and a value: {message.split()[0]} NAME=value"
+        elif "can't find = in" in message:
+            message += " A value that has blanks in it stands in quotes."
         raise CannotParse(message if message.endswith((".", "?")) else f"{message}.", error.line) from None
     except (RecursionError, ValueError) as error:  # a JSON array of 10,000 brackets; a number of 5,000 digits
         raise CannotParse(f"The Dockerfile cannot be read: {type(error).__name__}.") from None
