@@ -128,7 +128,7 @@ def base_problem(context: CheckContext) -> str:
     names = [name for image in images for name in image.names if "*" not in name]
     meant = normalised(base.image)
     near = nearest(meant, names, 0.8)
-    write = f"write FROM {near or names[0]}."
+    write = f"write FROM {near or names[0]}"
     wants = f"This exercise needs Python {asked[0]}: {write}" if asked else f"Allowed here: {', '.join(names[:4])}."
     name, tag = split_reference(meant)
     known = {split_reference(one)[0] for one in names}

@@ -394,7 +394,7 @@ def _script_not_run(
         cause = f" {problem}" if stopped.reason == NOT_STARTED and (problem := _cause_in_command(context)) else ""
         return replace(with_location(stopped, context), message=stopped.message + cause + installs, reproduce=reproduce)
     return judged(
-        (SCRIPT_NOT_RUN, message + exit_meaning(outcome) + installs),
+        (SCRIPT_NOT_RUN, message + ("" if _cause_in_command(context) else exit_meaning(outcome)) + installs),
         expected=f"a command that runs {context.script}",
         actual=f"Docker executed: {shown_command(image, request.args)}\n{excerpt(outcome)}",
         ended=ended(outcome.ended),
