@@ -92,7 +92,7 @@ class BatchOptions:
 @exercises_option
 @click.option(
     "--roster", type=ANY_PATH,
-    help="CSV file whose column `student` names everyone; who handed in nothing appears too.",
+    help="CSV file of the class, with any of the columns student, name, email, login, id, github, section, group.",
 )  # fmt: skip
 @seed_option
 @click.option(
@@ -119,7 +119,7 @@ class BatchOptions:
 )  # fmt: skip
 @click.pass_obj
 def command(course: Path | None, /, **given: Any) -> int:
-    """Grade every student in a folder (one folder, zip or tar for each), or in a bulk download of Moodle or Canvas."""
+    """Grade every student in a folder (one folder, zip or tar for each), in clones, or in a download of a platform."""
     rules = {name: given.pop(name) for name in ("grading", "overrides", "times")}
     options = BatchOptions(course=course, rules=rules, **given)
     if options.scheduler and options.jobs:

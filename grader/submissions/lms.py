@@ -405,15 +405,15 @@ def _attempt(path: str) -> tuple[str, int]:
 
 def _gradescope(source: Path, names: Sequence[str]) -> Download | None:
     """What `submission_metadata.yml` says, if the download has one. A group's submission is each member's."""
-    place = next((name for name in names if name.rpartition("/")[2] == _GRADESCOPE and name.count("/") < _WRAPPERS), "")
-    if not place:
+    seen = [name for name in names if not _is_hidden(name)]
+    around = "".join(f"{part}/" for part in _prefix(seen))  # a student's own file of this name stands deeper
+    place = around + _GRADESCOPE
+    if place not in seen:
         return None
     document = _metadata(source, place)
     if not isinstance(document, dict):
         raise UsageError(f"{source}: {_GRADESCOPE} is not what Gradescope exports. Take the download as it is.")
-    prefix = tuple(place.split("/")[:-1])
-    around = "".join(f"{part}/" for part in prefix)
-    below = [name.removeprefix(around) for name in names]
+    below = [name.removeprefix(around) for name in seen]
     people: list[tuple[str, str, dict[str, Any], str]] = []
     for top, entry in document.items():
         values = entry if isinstance(entry, dict) else {}
@@ -430,7 +430,12 @@ def _gradescope(source: Path, names: Sequence[str]) -> Download | None:
         parts.append(StudentPart(label, {top: ""}, archives=archives, names=others, submitted=submitted))
     known = {_GRADESCOPE, *(top for top, *_ in people)}
     others_there = tuple(dict.fromkeys(top for path in below if (top := path.partition("/")[0]) not in known and top))
-    return Download("Gradescope", prefix, tuple(parts), tuple(top for top in others_there if not _is_hidden(top)))
+    return Download(
+        "Gradescope",
+        tuple(around.split("/")[:-1]),
+        tuple(parts),
+        tuple(top for top in others_there if not _is_hidden(top)),
+    )
 
 
 def _metadata(source: Path, place: str) -> object:

@@ -45,7 +45,7 @@ NAMES = (
     "Dockerfile", "dockerfile", "sales_predictor.py", "README", ".dockerignore", "a", "b", "3.1.1", "3.1.4", "3.2.p",
     "3.1.1.zip", "work.zip", "work-1.zip", "work (2).zip", "work.tar.gz", "w.tgz", "x.rar", "x.tar", "__MACOSX", ".git",
     "venv", "pyvenv.cfg", "..", ".", "", "-rf", "a\\b", "C:", "CON", "x" * 199, "x" * 230, "\u202e\x07", "a\nb",
-    "e\u0301", "\N{SNAKE}",
+    "e\u0301", "\N{SNAKE}", "submission_metadata.yml",
 )  # fmt: skip
 STUDENTS = ("Ada King", "ada", "Zo\u00eb", "", "a_b", "Ada (1)", "x" * 90, "\x1b[2J", "LATE", "7", "Group 1-Ada")
 

@@ -225,6 +225,19 @@ def test_gradescope_says_who_and_when_and_a_group_s_work_is_each_member_s(tmp_pa
     assert sorted(found["Bob (bob2@x.example)"]) == ["3.1.1", "3.1.4"]
 
 
+@PACKS
+def test_a_students_own_file_does_not_make_a_download_gradescopes(tmp_path: Path, pack: Pack) -> None:
+    members: Tree = {
+        "Ada_1_assignsubmission_file_/submission_metadata.yml": METADATA,
+        "Ada_1_assignsubmission_file_/3.1.4/Dockerfile": "four",
+        "Bob_2_assignsubmission_file_/w.zip": WORK,
+    }
+    assert sorted(taken(open_submissions(pack(tmp_path, members)))) == ["Ada", "Bob"]
+    alone = {name: content for name, content in members.items() if name.startswith("Ada")}
+    (tmp_path / "alone").mkdir()
+    assert list(taken(open_submissions(pack(tmp_path / "alone", alone)))) == ["Ada"]
+
+
 def test_clones_are_called_by_what_their_names_do_not_have_in_common(tmp_path: Path) -> None:
     for name, date in (("lab-2-ada", "2026-03-02T10:00:00+01:00"), ("lab-2-mary-jane", "2026-03-04T10:00:00+01:00")):
         repository = tmp_path / name
