@@ -27,7 +27,7 @@ cgroup_manager = "cgroupfs"
 events_logger = "file"
 [containers]
 cgroup_parent = "$parent"
-default_ulimits = ["nofile=$(ulimit -n):$(ulimit -n)", "nproc=4096:4096"]
+default_ulimits = ["nofile=1024:1024", "nproc=4096:4096"]
 END
     exec podman system service --time=0 unix:///socket/engine.sock
 fi
