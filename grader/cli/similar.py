@@ -41,7 +41,7 @@ def command(course: Path | None, /, results: Path, at_least: int) -> int:
         shown = [tuple(map(str, row)) for row in rows[:_SHOWN]]
         console.write(table_lines(("Exercise", "Student", "Other", "Percent", "Fingerprints"), shown))
     console.note(
-        f"{len(rows)} pairs share {at_least} % or more of what is neither the starter's nor common in the class. "
+        f"Pairs that share {at_least} % or more of what is neither the starter's nor common in the class: {len(rows)}. "
         "Similar is not copied: read both before you say anything."
     )
     console.note(f"Written: {results / 'similar.csv'}")
