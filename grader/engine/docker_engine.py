@@ -343,6 +343,11 @@ class DockerEngine:
         Harmless when repeated. `EngineError` if something cannot be removed; a later `prune` tries again.
         """
         self._cancellation.cancel()
+        with self._lock:
+            holders = list(self._holders.values())
+            self._holders.clear()
+        for holder in holders:
+            holder.close()
         ownership.remove_run(self._connection, self._run_id)
         with self._lock:
             self._tags.clear()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +15,7 @@ from grader.checks.base import CheckContext
 from grader.course.cases import draw_cases, probe_nonce
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine
+from grader.engine.watchdog import Cancelled
 from grader.grading.executor import Engines, Executor
 from grader.grading.exercise import grade_exercise
 from grader.models import Built, Exited, RunOutcome, RunRequest
@@ -183,3 +186,9 @@ def test_both_ways_give_the_same_observations(
     assert report.status == "passed", report
     assert len(comparing.pairs) == execs
     assert all(executed is not None and shown(executed) == shown(run) for executed, run in comparing.pairs)
+
+
+def test_cancel_ends_execs(engine: DockerEngine, both: Both) -> None:
+    threading.Timer(3, engine.cancel).start()
+    with pytest.raises(Cancelled):
+        list(map(both, itertools.repeat("import time; time.sleep(0.5)")))
