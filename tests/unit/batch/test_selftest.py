@@ -86,6 +86,8 @@ def test_the_selection_shows_every_kind_of_check_every_reason_and_each_exercise_
     found = expectations(ROOT / "reference", COURSE.exercises)
     chosen = selection(found)
     shown = frozenset[str]().union(*(one.shows for one in chosen))
+    mistakes = (ROOT / "tests/mistakes.yaml").read_text(encoding="utf-8")  # built by engine/test_mistakes.py
+    shown |= {name for name, reason in REASONS.items() if f"code: {reason.code}\n" in mistakes}
     assert {*CHECK_KINDS, *REASONS} - shown == set(UNSHOWN)
     for exercise in COURSE.exercises:
         assert sum(one.right for one in chosen if one.exercise is exercise) == 2, exercise.id
