@@ -108,7 +108,9 @@ def before_build(context: CheckContext) -> Finding | None:
         return _at_line((WRONG_BASE, base_problem(context)), base.line)
     if lacking := missing_words(dockerfile):
         return _at_line((SYNTAX, lacking[1]), lacking[0])
-    missing = missing_source(dockerfile, [file.path for file in context.files.files], ignored_paths(context.files))
+    missing = missing_source(
+        dockerfile, [file.path for file in context.files.files], ignored_paths(context.files) - {dockerfile.path}
+    )
     return _at_line((COPY_MISSING, missing[1]), missing[0]) if missing else None
 
 
