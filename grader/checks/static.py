@@ -40,6 +40,8 @@ def _findings(context: CheckContext) -> Iterator[Remark]:
         same = COMPOSE_NAMES if wanted in COMPOSE_NAMES else (wanted,)
         if wanted != "Dockerfile" and not any(name in there for name in same):
             lower = next((path for path in there if path.endswith(f"/{wanted}")), "")
+            if lower and wanted == context.script:
+                continue  # a Dockerfile may copy it from where it is
             near = nearest(wanted, there, 0.7)
             instead = f" Did you mean {near}? Rename it." if near else ""
             yield Remark(f"{wanted} is not there.{f' Move {lower} up.' if lower else instead}", wanted)

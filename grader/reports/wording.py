@@ -24,10 +24,7 @@ REASON_ID = "submission"
 _NOTES: dict[ExerciseStatus, str] = {
     ExerciseStatus.REJECTED: "This submission was not run, because the safety check refused it.",
     ExerciseStatus.NOT_SUBMITTED: "Nothing was handed in for this exercise.",
-    ExerciseStatus.NOT_GRADED: (
-        "This could not be graded. It is not your fault and costs no points: the grader, the engine or the "
-        "network failed, not your work."
-    ),
+    ExerciseStatus.NOT_GRADED: "This could not be graded. It is not your fault and costs no points.",
 }
 
 

@@ -51,10 +51,10 @@ def test_files_that_are_missing_or_cannot_be_read_are_named() -> None:
     assert (script.file, script.line) == ("sales_predictor.py", 2)
     (compose,) = found("3.3.3", COPIED + RUNS, **{"docker-compose.yml": b"services:\n  app:\n    build .\n"})
     assert (compose.file, compose.line) == ("docker-compose.yml", 3)
-    missing = static_findings(context("3.1.1", {"docker/Dockerfile": b"", "src/sales_predictor.py": b""}))
-    assert [one.file for one in missing] == ["sales_predictor.py", "Dockerfile"]
-    assert "Move src/sales_predictor.py up" in missing[0].message
-    assert "docker/Dockerfile. Move it up" in missing[1].message
+    # A script may stand in a folder below, from where a Dockerfile copies it; a Dockerfile may not.
+    (missing,) = static_findings(context("3.1.1", {"docker/Dockerfile": b"", "src/sales_predictor.py": b""}))
+    assert missing.file == "Dockerfile"
+    assert "docker/Dockerfile. Move it up" in missing.message
 
 
 @pytest.mark.parametrize(
