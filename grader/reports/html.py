@@ -161,6 +161,7 @@ def _environment() -> Environment:
         "note": words.exercise_note,
         "number": words.number,
         "mark": lambda grade: words.points(grade.score, grade.max_score),
+        "problems": _problems,
         "points": lambda scored: words.points(scored.score, scored.max_score),
         "sign": words.SIGNS.__getitem__,
         "unseen": words.is_unseen,
@@ -170,8 +171,9 @@ def _environment() -> Environment:
 
 
 def _folded(exercise: ExerciseReport) -> list[tuple[str, list[CheckVerdict]]]:
-    """The checks that did not fail, as they stand folded below those that did: (what became of them, which)."""
+    """The checks that stand folded below the failed ones: (what became of them, which)."""
     groups: dict[str, list[CheckVerdict]] = {
+        "failed for the same cause": [],
         "not carried out": [],
         "waiting for it": [],
         "not graded": [],
@@ -182,9 +184,18 @@ def _folded(exercise: ExerciseReport) -> list[tuple[str, list[CheckVerdict]]]:
             groups["not carried out"].append(check)
         elif check.status is CheckStatus.BLOCKED:
             groups["waiting for it"].append(check)
-        elif check.status is not CheckStatus.FAILED:
+        elif check.status is CheckStatus.FAILED:
+            if words.has_same_cause(exercise, check):
+                groups["failed for the same cause"].append(check)
+        else:
             groups[words.status_word(check.status)].append(check)
     return [(what, checks) for what, checks in groups.items() if checks]
+
+
+def _problems(exercise: ExerciseReport) -> list[CheckVerdict]:
+    """The failed checks, each cause once."""
+    failed = (check for check in exercise.checks if check.status is CheckStatus.FAILED)
+    return [check for check in failed if not words.has_same_cause(exercise, check)]
 
 
 def _sanitized(value: object) -> object:
