@@ -229,6 +229,9 @@ def _not_ended(ran: ServiceSeen, seen: ComposeSeen, service: _Service) -> Proble
     if "not a directory" in why:
         message = f"{service.target} cannot be mounted: at that path the image has a folder, and a file is no folder."
         return MOUNTED_ELSEWHERE, message
+    if ran.status == "created" and seen.up and isinstance(seen.up.ended, TimedOut):
+        waits = f"The container of {ran.service} was still created after {seen.seconds:.0f} seconds"
+        return SERVICE_NOT_STARTED, f"{waits}: it waits for a service that it depends on (`depends_on`)."
     if ran.status == "created":
         return SERVICE_NOT_STARTED, f"The container of {ran.service} was created and could not be started: {why}"
     message = f"The container of {ran.service} was still {ran.status} after {seen.seconds:.0f} seconds."
