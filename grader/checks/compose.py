@@ -331,10 +331,6 @@ def _services(seen: ComposeSeen, context: CheckContext, file: str) -> list[_Serv
     ]
 
 
-def _mount_shown(volume: Mapping[str, Any]) -> str:
-    return f"{volume.get('source') or 'a volume'} at {volume.get('target')}"
-
-
 def _mounted(
     details: Mapping[str, Any], top: Mapping[str, Any], context: CheckContext, file: str
 ) -> Iterable[tuple[str, str]]:
