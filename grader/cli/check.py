@@ -30,8 +30,9 @@ from grader.cli.progress import Kept, after_attempt, next_exercise, read_progres
 from grader.course.loader import CourseFolder
 from grader.course.models import Course
 from grader.errors import EnvironmentProblem, GraderError, UsageError
-from grader.grading.scoring import Details, for_student
-from grader.models import Report
+from grader.grading.exercise import not_graded, not_submitted
+from grader.grading.scoring import Details, for_student, with_totals
+from grader.models import EngineInfo, Report
 from grader.reports.json import to_json
 from grader.reports.text import TextOptions, first_failed, first_unfinished, report_lines
 from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles
@@ -126,6 +127,17 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
     return Graded(target, for_student(report, options.details), folder.course)
 
 
+def not_graded_here(options: CheckOptions, error: EnvironmentProblem, *, every: bool) -> Graded:
+    """What stands for a report where this machine cannot grade: nothing is graded, and why."""
+    folder, target = _find_target(options, every=every)
+    present = {one.exercise for one in target.submission.exercises}
+    exercises = tuple(
+        not_graded(one, str(error)) if one.id in present else not_submitted(one) for one in target.exercises
+    )
+    report = Report(target.submission.student, options.seed or 0, EngineInfo("no engine", "", "none"), exercises)
+    return Graded(target, with_totals(report), folder.course)
+
+
 def _find_target(options: CheckOptions, *, every: bool) -> tuple[CourseFolder, Target]:
     folder = open_course(options.course)
     return folder, find_work(folder, options.path or Path(), options.exercises, every=every)
@@ -135,8 +147,10 @@ def _check(console: Console, options: CheckOptions) -> Graded:
     """Grade once, show the report, and keep the points on this machine."""
     try:
         graded = grade_path(console, options, every=bool(options.exercises))
-    except EnvironmentProblem:  # the files can be looked at all the same
-        if options.form == "text":
+    except EnvironmentProblem as error:  # the files can be looked at all the same
+        if options.form == "json":
+            console.data(to_json(not_graded_here(options, error, every=bool(options.exercises)).report))
+        else:
             folder, target = _find_target(options, every=False)
             console.write(files_lines(folder.course, target, console.width))
             console.write(advice_lines(folder.course, target, console.width) if options.advice else ())

@@ -10,8 +10,7 @@ from typing import Any
 
 import click
 
-from grader.api import find_work, open_course
-from grader.cli.check import CheckOptions, Graded, grade_path
+from grader.cli.check import CheckOptions, Graded, grade_path, not_graded_here
 from grader.cli.common import (
     ANY_PATH,
     DETAILS,
@@ -26,9 +25,6 @@ from grader.cli.common import (
 from grader.cli.console import Console
 from grader.errors import EnvironmentProblem
 from grader.files import write_whole
-from grader.grading.exercise import not_graded, not_submitted
-from grader.grading.scoring import with_totals
-from grader.models import EngineInfo, Report
 from grader.reports.annotations import Annotation, Place, annotated
 from grader.reports.github import escaped_log, job_summary, step_outputs, workflow_commands
 from grader.reports.gitlab import code_quality
@@ -79,14 +75,7 @@ def _graded(console: Console, options: CheckOptions) -> Graded:
         return grade_path(console, options, every=True)
     except EnvironmentProblem as error:
         console.note(f"grader: {error}")
-        folder = open_course(options.course)
-        target = find_work(folder, options.path or Path(), options.exercises, every=True)
-        present = {one.exercise for one in target.submission.exercises}
-        exercises = tuple(
-            not_graded(one, str(error)) if one.id in present else not_submitted(one) for one in target.exercises
-        )
-        report = Report(target.submission.student, options.seed or 0, EngineInfo("no engine", "", "none"), exercises)
-        return Graded(target, with_totals(report), folder.course)
+        return not_graded_here(options, error, every=True)
 
 
 def _tell_github(console: Console, graded: Graded, remarks: list[Annotation], text: str) -> None:

@@ -42,7 +42,9 @@ def test_a_place_is_one_that_is_in_the_repository(
     assert _places(submission, environment)("3.1.4", file, line) == found
 
 
-def test_where_nothing_can_be_graded_the_files_say_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_nothing_can_be_graded_the_files_say_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     work = tmp_path / "3.1.4"
     work.mkdir()
     (work / "Dockerfile").write_text("FROM python:3.9\n")
@@ -57,4 +59,7 @@ def test_where_nothing_can_be_graded_the_files_say_why(tmp_path: Path, monkeypat
     suites = ET.parse(tmp_path / "grader-results" / "junit.xml").getroot()  # noqa: S314 - our own document
     assert suites.get("errors") == "1"
     assert "status=not_graded" in (tmp_path / "outputs").read_text()
+    capsys.readouterr()
+    assert run(["--course", str(ROOT), "check", "--format", "json"]) == 3
+    assert json.loads(capsys.readouterr().out)["exercises"][0]["status"] == "not_graded"
     assert "nothing.sock" in (tmp_path / "summary.md").read_text().replace("\\", "")
