@@ -28,9 +28,8 @@ from grader.cli.common import terminal
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.dockerfile.parser import Dockerfile, parse
-from grader.events import silent
 from grader.grading.session import Session, grade_one
-from grader.models import CheckStatus, ExerciseStatus
+from grader.models import CheckStatus, ExerciseStatus, silent
 from grader.submissions.budget import files_digest
 from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import read_exercise

@@ -16,9 +16,8 @@ from grader.course import loader
 from grader.course.loader import CourseFolder
 from grader.course.models import Exercise
 from grader.errors import EngineError, UsageError
-from grader.events import Emit, silent
 from grader.grading.scoring import Details, for_student
-from grader.models import Report
+from grader.models import Emit, Report, silent
 
 if TYPE_CHECKING:
     from grader.batch.tables import Results

@@ -26,10 +26,9 @@ from grader.batch.roster import Plan
 from grader.batch.run import ReadSubmission, open_work
 from grader.course.models import Exercise
 from grader.errors import EnvironmentProblem, GraderError, UsageError
-from grader.events import Emit, ExerciseEnded
 from grader.grading.exercise import not_graded
 from grader.grading.session import Handed, Result, Session, digest_of, grade_one
-from grader.models import EngineInfo
+from grader.models import Emit, EngineInfo, ExerciseEnded
 
 if TYPE_CHECKING:
     from distributed import Client, Future, as_completed

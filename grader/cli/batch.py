@@ -41,14 +41,13 @@ from grader.cli.wiring import NOT_RUN, GradingSettings, open_session
 from grader.course.models import Exercise
 from grader.course.oracle import expected_cases
 from grader.errors import GraderError, UsageError
-from grader.events import silent
 from grader.failpoints import failpoint
 from grader.files import make_folder
 from grader.grading.scoring import Details
 from grader.grading.session import Session
 from grader.limits.probes import Tier
 from grader.limits.required import for_whole_batch, waivers
-from grader.models import EngineInfo, ExerciseStatus, Report
+from grader.models import EngineInfo, ExerciseStatus, Report, silent
 from grader.submissions.lms import Submissions, open_submissions
 from grader.submissions.reader import LOOKED_FOR, Selection
 

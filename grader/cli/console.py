@@ -23,8 +23,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from grader.events import Doing, Emit, Event, ExerciseEnded, ExerciseStarted
-from grader.models import ExerciseStatus
+from grader.models import Doing, Emit, Event, ExerciseEnded, ExerciseStarted, ExerciseStatus
 from grader.reports import wording as words
 from grader.reports.text import Line, Style
 from grader.sanitize import sanitize, sanitize_line

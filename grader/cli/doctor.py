@@ -27,12 +27,11 @@ from grader.course.loader import CourseFolder
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError, EnvironmentProblem
-from grader.events import Doing
 from grader.grading.executor import Engines, Executor
 from grader.grading.network import probe as probe_network
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
 from grader.limits.probes import NOT_BOUNDED, FewCores, Tier, attempt, names, probes
-from grader.models import MemoryFile, ScriptRequest, ScriptSeen
+from grader.models import Doing, MemoryFile, ScriptRequest, ScriptSeen
 from grader.reports.text import Style
 from grader.sandbox.engine_image import RELEASE
 from grader.submissions.models import ExerciseFiles

@@ -7,10 +7,9 @@ from collections.abc import Collection, Sequence
 from grader.cli.console import Console
 from grader.cli.wiring import BaseImageSupply, GradingSettings, cache_folder, host_engines, open_engine, trial_engine
 from grader.engine.docker_engine import DockerEngine
-from grader.events import Doing
 from grader.limits.probes import Probe, Result, Tier, attempt, probes
 from grader.limits.required import KnownLimits, engine_key, require
-from grader.models import LimitsRecord
+from grader.models import Doing, LimitsRecord
 
 _WHY = "Trying to break the limits that a batch needs, once for each start of this machine. `grader doctor` tries all."
 

@@ -26,16 +26,9 @@ from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.protocol import Sandbox
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
-from grader.events import Emit
 from grader.grading.executor import Engines
 from grader.grading.session import Session
-from grader.models import (
-    BuildFailed,
-    Built,
-    Case,
-    MemoryFile,
-    ScriptSeen,
-)
+from grader.models import BuildFailed, Built, Case, Emit, MemoryFile, ScriptSeen
 from grader.submissions.models import ExerciseFiles
 
 if TYPE_CHECKING:  # imported where one is made: most self-checks need no private engine, and its modules are many

@@ -15,15 +15,18 @@ from grader.course.cases import probe_nonce
 from grader.course.models import Course, Exercise
 from grader.dockerfile.policy import judge_dockerfile
 from grader.errors import EngineError, EnvironmentProblem
-from grader.events import Doing, Emit, ExerciseEnded, ExerciseStarted
 from grader.failpoints import failpoint
 from grader.grading.executor import Engines, Executor
 from grader.grading.exercise import grade_exercise, not_built, not_graded, not_submitted, rejected
 from grader.grading.scoring import with_totals
 from grader.models import (
     Case,
+    Doing,
+    Emit,
     EngineInfo,
+    ExerciseEnded,
     ExerciseReport,
+    ExerciseStarted,
     ExerciseStatus,
     LimitsRecord,
     Observation,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -17,7 +18,6 @@ import pytest
 
 from grader.cli.wiring import cache_folder
 from grader.engine.ownership import Owner, is_dead
-from grader.failpoints import POINTS, VARIABLE
 from tests.e2e.conftest import KINDS, ROOT, Grader, made, one_after_another, start
 
 pytestmark = [pytest.mark.engine, one_after_another, pytest.mark.timeout(900)]
@@ -59,6 +59,14 @@ WORLDS = {
     "private": World(commands, ("--exercise", "3.3.5")),
     "compose": World(compose, ("--exercise", "3.3.3")),
 }
+VARIABLE = "GRADER_CRASH_AT"
+POINTS = sorted(
+    {
+        point
+        for path in (ROOT / "grader").rglob("*.py")
+        for point in re.findall(r'\bfailpoint(?:\(|, )"([\w-]+)"', path.read_text(encoding="utf-8"))
+    }
+)
 NEEDS_PRIVATE = ("private-", "sandbox-", "workspace-", "script-")
 AGAIN = ("attempt-recorded:3", "verdict-committed:2", "build-progress:7", "container-created:5", "image-untagged:3")
 """Later times of points that are passed often: in the middle of the class, with verdicts in the journal already."""

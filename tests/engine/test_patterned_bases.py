@@ -14,9 +14,8 @@ from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.engine.docker_engine import connect
 from grader.engine.images import untag_image
-from grader.events import Doing, Event
 from grader.grading.session import Session, grade_one
-from grader.models import ExerciseStatus, MemoryFile
+from grader.models import Doing, Event, ExerciseStatus, MemoryFile
 from grader.submissions.models import ExerciseFiles
 from grader.submissions.reader import read_exercise
 from tests.engine.test_private import why_not_nested

@@ -25,7 +25,7 @@ PURE = [
     "engine/protocol.py",
     "engine/build/context.py", "engine/build/trace.py", "engine/tar.py", "engine/wording.py",
     "grading/exercise.py", "grading/grades.py", "grading/scoring.py", "batch/similarity.py",
-    "batch/selftest.py", "sandbox/compose_policy.py", "models.py", "events.py",
+    "batch/selftest.py", "sandbox/compose_policy.py", "models.py",
 ]  # fmt: skip
 IMPURE_IMPORTS = {
     "os",

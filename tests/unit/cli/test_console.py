@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from grader.cli.console import Console
-from grader.events import Doing, ExerciseEnded, ExerciseStarted
+from grader.models import Doing, ExerciseEnded, ExerciseStarted
 from grader.reports.text import TextOptions, report_lines
 from tests import reports
 

@@ -14,15 +14,9 @@ import pytest
 from grader.course.cases import draw_cases
 from grader.engine.protocol import BuildJob, Sandbox
 from grader.errors import EngineError, ImageUnavailable
-from grader.events import Event, ExerciseEnded, silent
 from grader.grading.executor import Engines
 from grader.grading.session import Handed, Session, grade_one, grade_submission
-from grader.models import (
-    Built,
-    ExerciseStatus,
-    MemoryFile,
-    Refusal,
-)
+from grader.models import Built, Event, ExerciseEnded, ExerciseStatus, MemoryFile, Refusal, silent
 from grader.submissions.models import ExerciseFiles, RefusedFolder
 from grader.submissions.reader import Selection, read_submission
 from tests.fakes import FakeEngine
