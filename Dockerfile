@@ -33,8 +33,10 @@ RUN pip install --no-cache-dir --disable-pip-version-check --no-compile --requir
  && rm /tmp/requirements.txt \
  && find / -xdev -path '*/site-packages/*' -type d -name tests -prune -exec rm -r {} +
 COPY --from=wheel /wheel /tmp/wheel
+# Whoever runs it later may not write beside what is imported: it is compiled now, what a command imports and no more.
 RUN pip install --no-cache-dir --disable-pip-version-check --no-deps /tmp/wheel/*.whl \
- && rm -r /tmp/wheel
+ && rm -r /tmp/wheel \
+ && python -c 'import grader.cli.batch, grader.cli.check, grader.cli.ci, grader.sandbox.pool'
 # For whatever user the container is given (`--user`), or becomes: see the entrypoint.
 ENV XDG_CACHE_HOME=/var/cache/grader HOME=/tmp
 RUN mkdir --mode 1777 "$XDG_CACHE_HOME"

@@ -8,6 +8,7 @@ project's Python: `.venv/bin/python benchmarks/check.py --rounds 5`.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -39,6 +40,7 @@ def seconds_of(*words: str) -> float:
 
 def main() -> None:
     """Measure in turns, and print each round and the ratio."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as for an ordinary user: else each start compiles all it imports
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds

@@ -10,7 +10,7 @@ and what it does in another way than a run is not taken: nothing but a plain exi
 - Images with volumes of their own are run, since volumes can be written to.
 
 What no file system holds (System V memory, message queues, and /dev as root) stays between two cases. It helps nobody,
-since each case has an answer of its own, and which of them are run for real is drawn.
+since each case has an answer of its own.
 """
 
 from __future__ import annotations

@@ -158,15 +158,15 @@ class Comparing:
 
 
 EXERCISES = [
-    ("3.1.4", "argparse-and-module", 4),
-    ("3.1.4", "entrypoint-python-with-wrapper", 4),
-    ("3.1.4", "executable-script-and-own-user", 4),
-    ("3.1.4", "plain-argparse-exits-two", 4),
-    ("3.1.4", "shell-form-from-argument-zero", 4),
-    ("3.1.4", "wrapper-script-and-default-command", 4),
-    ("3.1.5", "relative-workdirs-and-module", 4),
-    ("3.1.5", "wrapper-script-and-default-command", 4),
-    ("3.2.2", "describe-in-a-helper-module", 2),
+    ("3.1.4", "argparse-and-module", 5),
+    ("3.1.4", "entrypoint-python-with-wrapper", 5),
+    ("3.1.4", "executable-script-and-own-user", 5),
+    ("3.1.4", "plain-argparse-exits-two", 5),
+    ("3.1.4", "shell-form-from-argument-zero", 5),
+    ("3.1.4", "wrapper-script-and-default-command", 5),
+    ("3.1.5", "relative-workdirs-and-module", 5),
+    ("3.1.5", "wrapper-script-and-default-command", 5),
+    ("3.2.2", "describe-in-a-helper-module", 3),
 ]
 
 

@@ -299,9 +299,9 @@ def test_an_answer_that_changes_from_run_to_run_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize(
-    ("exercise", "further"), [("3.1.1", 0), ("3.1.4", 4), ("3.1.5", 4), ("3.2.1", 0), ("3.2.2", 2), ("3.2.4", 0)]
+    ("exercise", "further"), [("3.1.1", 0), ("3.1.4", 5), ("3.1.5", 5), ("3.2.1", 0), ("3.2.2", 3), ("3.2.4", 0)]
 )
-def test_the_first_case_and_a_drawn_one_are_run_and_others_may_be_executed(exercise: str, further: int) -> None:
+def test_the_first_case_is_run_and_others_may_be_executed(exercise: str, further: int) -> None:
     asked: list[RunRequest] = []
 
     def program(request: RunRequest) -> RunOutcome:
@@ -313,8 +313,6 @@ def test_the_first_case_and_a_drawn_one_are_run_and_others_may_be_executed(exerc
     assert len([request for request in asked if request.further]) == further
     run = {request.args for request in asked if not (request.further or request.replaced)}
     assert run >= {case.weeks for case in given.cases if case.name in given.proving and further}
-    drawn = {replace(given, nonce=f"{number:032x}").proving for number in range(50)}
-    assert len(drawn) == (len(given.cases) - 1 if further else 1)
 
 
 @pytest.mark.parametrize(
