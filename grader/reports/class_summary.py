@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
 
 from grader.course.registry import REASONS
 from grader.grading.grades import Grade
@@ -26,26 +28,34 @@ def shares_of(reports: Iterable[Report], grades: Mapping[str, Grade]) -> list[fl
     return [report.score / report.max_score for report in reports if report.max_score > 0]
 
 
-def figures(reports: Sequence[Report], shares: Sequence[float]) -> tuple[tuple[str, str], ...]:
-    """(label, figure) for the head of the page."""
+def figures(reports: Sequence[Report], shares: Sequence[float]) -> dict[str, str]:
+    """Figures for the head of the page, by label."""
     if not shares:
-        return (("Students", str(len(reports))),)
+        return {"Students": str(len(reports))}
     full = sum(report.score >= report.max_score > 0 and not any(words.ungraded([report])) for report in reports)
     nothing = sum(all(one.status is ExerciseStatus.NOT_SUBMITTED for one in report.exercises) for report in reports)
-    return (
-        ("Students", str(len(reports))),
-        ("Mean", f"{statistics.mean(shares):.0%}"),
-        ("Median", f"{statistics.median(shares):.0%}"),
-        ("Full points", str(full)),
-        ("Nothing handed in", str(nothing)),
-    )
+    return {
+        "Students": str(len(reports)),
+        "Mean": f"{statistics.mean(shares):.0%}",
+        "Median": f"{statistics.median(shares):.0%}",
+        "Full points": str(full),
+        "Nothing handed in": str(nothing),
+    }
 
 
-def distribution(shares: Iterable[float]) -> tuple[tuple[str, int], ...]:
+def distribution(shares: Iterable[float]) -> dict[str, int]:
     """How many students have a share of the points from 0% to below 10%, and so on; the last bar is full marks."""
     counted = Counter(min(int(share * _BINS), _BINS) for share in shares)
     labels = [f"{100 * number // _BINS}–{100 * (number + 1) // _BINS}%" for number in range(_BINS)]
-    return tuple((label, counted[number]) for number, label in enumerate((*labels, "full")))
+    return {label: counted[number] for number, label in enumerate((*labels, "full"))}
+
+
+def ungraded_by_reason(reports: Iterable[Report]) -> dict[str, list[tuple[str, str]]]:
+    """What was not graded: for each reason the (student, exercise) that it hit."""
+    found: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for report, exercise in words.ungraded(reports):
+        found[exercise.message or "No reason is known."].append((report.student, exercise.id))
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,14 +72,14 @@ def progress(history: Iterable[Past]) -> tuple[Progress, ...]:
 
     Whoever made fewer attempts counts with the last one. A verdict on the same work replaces the one before.
     """
-    verdicts: dict[tuple[str, str], list[Past]] = defaultdict(list)
+    shares: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
     for past in history:
         if past.digest and past.score is not None and past.max_score > 0:
-            own = verdicts[past.student, past.exercise]
-            if own and own[-1].digest == past.digest:
+            own = shares[past.student, past.exercise]
+            if own and own[-1][0] == past.digest:
                 own.pop()
-            own.append(past)
-    attempts = [[(one.score or 0.0) / one.max_score for one in own] for own in verdicts.values()]
+            own.append((past.digest, past.score / past.max_score))
+    attempts = [[share for _, share in own] for own in shares.values()]
     return tuple(
         Progress(
             number,
@@ -93,28 +103,23 @@ class ExerciseSummary:
     max_score: float
 
 
-def exercise_summaries(reports: Sequence[Report]) -> tuple[ExerciseSummary, ...]:
+def exercise_summaries(reports: Iterable[Report]) -> list[ExerciseSummary]:
     """One summary for each exercise, in the order in which the reports name them."""
-    found: dict[str, list[ExerciseReport]] = {}
+    found: dict[str, list[ExerciseReport]] = defaultdict(list)
     for report in reports:
         for exercise in report.exercises:
-            found.setdefault(exercise.id, []).append(exercise)
-    return tuple(_summary(exercises) for exercises in found.values())
+            found[exercise.id].append(exercise)
+    return [_summary(exercises) for exercises in found.values()]
 
 
 def _summary(exercises: Sequence[ExerciseReport]) -> ExerciseSummary:
     first = exercises[0]
     scores = [exercise.score for exercise in exercises if exercise.score is not None]
     passed = sum(exercise.status is ExerciseStatus.PASSED for exercise in exercises)
-    return ExerciseSummary(
-        id=first.id,
-        title=first.title + words.bonus_note(first),
-        graded=len(scores),
-        passed=passed,
-        percent=round(100 * passed / len(scores)) if scores else 0,
-        mean=words.number(statistics.mean(scores)) if scores else words.NO_SCORE,
-        max_score=first.max_score,
-    )
+    percent = round(100 * passed / len(scores)) if scores else 0
+    mean = words.number(statistics.mean(scores)) if scores else words.NO_SCORE
+    title = first.title + words.bonus_note(first)
+    return ExerciseSummary(first.id, title, len(scores), passed, percent, mean, first.max_score)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ class CheckSummary:
         return 100 * (self.carried_out - len(self.failed)) // self.carried_out
 
 
-def failed_checks(reports: Sequence[Report]) -> tuple[CheckSummary, ...]:
+def failed_checks(reports: Iterable[Report]) -> list[CheckSummary]:
     """Every check that somebody failed, the worst pass rate first. Blocked checks were not carried out."""
     carried_out: dict[tuple[str, str], list[tuple[str, CheckVerdict]]] = defaultdict(list)
     for report in reports:
@@ -141,74 +146,52 @@ def failed_checks(reports: Sequence[Report]) -> tuple[CheckSummary, ...]:
             for check in exercise.checks:
                 if check.status in {CheckStatus.PASSED, CheckStatus.FAILED}:
                     carried_out[exercise.id, check.id].append((report.student, check))
-    found = [
-        CheckSummary(
-            exercise,
-            check_id,
-            seen[0][1].title,
-            tuple(student for student, check in seen if check.status is CheckStatus.FAILED),
-            len(seen),
-        )
-        for (exercise, check_id), seen in carried_out.items()
-    ]
-    return tuple(
-        sorted((one for one in found if one.failed), key=lambda one: (len(one.failed) / -one.carried_out, one.exercise))
-    )
+    found = []
+    for (exercise_id, check_id), seen in carried_out.items():
+        if failed := tuple(student for student, check in seen if check.status is CheckStatus.FAILED):
+            found.append(CheckSummary(exercise_id, check_id, seen[0][1].title, failed, len(seen)))
+    return sorted(found, key=lambda one: (len(one.failed) / -one.carried_out, one.exercise))
 
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """A mistake: the code of its reason, what it is, how many made it and where; and who is an example of it."""
+    """A mistake: the code of its reason, what it is, how many made it and where; and who is an example of it.
+
+    `example` is student, exercise and check's id, the last empty for what was refused as a whole; `said` is the first
+    line of what that student was told.
+    """
 
     code: str
     what: str
     students: int
     exercises: tuple[str, ...]
     example: tuple[str, str, str]
-    """Student, exercise and check's id; the last is empty for what was refused as a whole."""
     said: str
-    """The first line of what that student was told."""
 
 
-def causes(reports: Sequence[Report]) -> tuple[Cause, ...]:
+def causes(reports: Iterable[Report]) -> list[Cause]:
     """What went wrong by its reason, that which most students met first."""
-    found: dict[str, list[tuple[str, str, str, str]]] = defaultdict(list)
+    found: dict[str, list[tuple[tuple[str, str, str], str]]] = defaultdict(list)
     for report in reports:
         for exercise in report.exercises:
             if exercise.status is ExerciseStatus.REJECTED:
-                found[""].append((report.student, exercise.id, "", exercise.message))
+                found[""].append(((report.student, exercise.id, ""), exercise.message))
             for check in exercise.checks:
                 if check.status is CheckStatus.FAILED and check.reason:
-                    found[check.reason].append((report.student, exercise.id, check.id, check.message))
-    listed = [_cause(name, seen) for name, seen in found.items()]
-    return tuple(sorted(listed, key=lambda cause: (-cause.students, cause.code)))
+                    found[check.reason].append(((report.student, exercise.id, check.id), check.message))
+    listed = []
+    for name, seen in found.items():
+        code, what = (REASONS[name].code, REASONS[name].when) if name in REASONS else ("", name.replace("_", " "))
+        students, exercises = ({place[at] for place, _ in seen} for at in (0, 1))
+        example, message = seen[0]
+        said = message.strip().partition("\n")[0]
+        listed.append(Cause(code, what or _REFUSED, len(students), tuple(sorted(exercises)), example, said))
+    return sorted(listed, key=lambda cause: (-cause.students, cause.code))
 
 
-def _cause(name: str, seen: Sequence[tuple[str, str, str, str]]) -> Cause:
-    reason = REASONS.get(name)
-    what = reason.when if reason else name.replace("_", " ") or _REFUSED
-    student, exercise, check, message = seen[0]
-    return Cause(
-        code=reason.code if reason else "",
-        what=what,
-        students=len({one for one, *_ in seen}),
-        exercises=tuple(sorted({where for _, where, *_ in seen})),
-        example=(student, exercise, check),
-        said=message.strip().partition("\n")[0],
-    )
-
-
-def slowest_builds(timings: Iterable[Timing]) -> tuple[Timing, ...]:
-    """The builds that took longest, one for each student's exercise."""
-    return _most(timings, lambda one: one.seconds)
-
-
-def biggest_images(timings: Iterable[Timing]) -> tuple[Timing, ...]:
-    """The biggest images, one for each student's exercise; none where no engine told sizes."""
-    return _most(timings, lambda one: one.size)
-
-
-def _most(timings: Iterable[Timing], measure: Callable[[Timing], float]) -> tuple[Timing, ...]:
-    builds = sorted((one for one in timings if one.kind in {"built", "build_failed"} and measure(one)), key=measure)
-    largest = {(one.student, one.exercise): one for one in builds}
-    return tuple(sorted(largest.values(), key=measure, reverse=True)[:_SHOWN])
+def largest(timings: Iterable[Timing], measure: Literal["seconds", "size"]) -> list[Timing]:
+    """The builds that took longest or made the biggest images, one for each student's exercise."""
+    by_measure = attrgetter(measure)
+    builds = [one for one in timings if one.kind in {"built", "build_failed"} and by_measure(one)]
+    own = {(one.student, one.exercise): one for one in sorted(builds, key=by_measure)}
+    return sorted(own.values(), key=by_measure, reverse=True)[:_SHOWN]

@@ -105,7 +105,7 @@ def _blocks(report: Report, title: str) -> Iterator[str]:
     for exercise in report.exercises:
         if exercise.status not in {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}:
             yield from _exercise(exercise)
-    note = _escaped(words.engine_note(report.engine, report.seed))
+    note = _escaped(words.engine_note(report))
     step = _escaped(words.next_step(report, ", then push again."))
     yield f"**Next: {step}**\n\n<sub>{note}</sub>\n"
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
+from importlib.resources import files
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -22,7 +23,7 @@ from markupsafe import Markup, escape
 
 from grader.course.registry import REASONS
 from grader.grading.grades import Grade
-from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Past, Report, Timing
+from grader.models import CheckStatus, ExerciseReport, ExerciseStatus, Past, Report, Timing
 from grader.reports import class_summary as summary
 from grader.reports import wording as words
 from grader.sanitize import safe_names, sanitize, sanitize_line
@@ -51,6 +52,7 @@ def class_page(reports: Sequence[Report], background: Background) -> str:
     grades = background.grades
     shares = summary.shares_of(reports, grades)
     bars = summary.distribution(shares)
+    notes = (note for one in reports for note in (words.engine_note(one), words.limits_note(one.engine)))
     return _page(
         "class",
         background=background,
@@ -59,29 +61,17 @@ def class_page(reports: Sequence[Report], background: Background) -> str:
         marked={one.student: grade for one in reports if (grade := grades.get(one.student)) and grade.is_changed},
         figures=summary.figures(reports, shares),
         bars=bars,
-        highest=max(count for _, count in bars),
+        highest=max(bars.values()),
         progress=summary.progress(background.history),
         exercises=summary.exercise_summaries(reports),
         columns=[{one.id: one for one in report.exercises} for report in reports],
         checks=summary.failed_checks(reports),
         causes=summary.causes(reports),
-        slow=summary.slowest_builds(background.timings),
-        big=summary.biggest_images(background.timings),
-        ungraded=_by_reason(reports),
-        engines=list(dict.fromkeys(note for report in reports for note in _notes(report) if note)),
+        slow=summary.largest(background.timings, "seconds"),
+        big=summary.largest(background.timings, "size"),
+        ungraded=summary.ungraded_by_reason(reports),
+        engines=[note for note in dict.fromkeys(notes) if note],
     )
-
-
-def _by_reason(reports: Iterable[Report]) -> dict[str, list[tuple[str, str]]]:
-    """What was not graded: for each reason the (student, exercise) that it hit."""
-    found: dict[str, list[tuple[str, str]]] = {}
-    for report, exercise in words.ungraded(reports):
-        found.setdefault(exercise.message or "No reason is known.", []).append((report.student, exercise.id))
-    return found
-
-
-def _notes(report: Report) -> tuple[str, str]:
-    return words.engine_note(report.engine, report.seed), words.limits_note(report.engine)
 
 
 def student_page(report: Report, background: Background) -> str:
@@ -100,36 +90,25 @@ def student_page(report: Report, background: Background) -> str:
         ),
         passed=[one for one in handed if one.status is ExerciseStatus.PASSED],
         missing=[one for one in report.exercises if one.status is ExerciseStatus.NOT_SUBMITTED],
-        first=next(((one, check) for one in handed for check in one.checks if _is_failed(check)), None),
+        first=next(((one, check) for one in handed for check in words.grouped(one)["failed"]), None),
         readings=list(dict.fromkeys(text for name in reasons if (text := background.handbook.get(name, "")))),
     )
-
-
-def _is_failed(check: CheckVerdict) -> bool:
-    return check.status is CheckStatus.FAILED
 
 
 # ── templates ───────────────────────────────────────────────────────────────────────────
 
 
 def _page(kind: str, **values: Any) -> str:
-    environment = _environment()
-    style, script = _source("style.css"), _source(f"{kind}.js")
-    text = environment.get_template(f"{kind}.html").render(
-        style=style, style_digest=_digest(style), script=script, script_digest=_digest(script), **values
-    )
-    return text.rstrip("\n") + "\n"
+    for name, file in (("style", "style.css"), ("script", f"{kind}.js")):
+        values[name] = text = _source(file)
+        values[f"{name}_digest"] = f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    return _environment().get_template(f"{kind}.html").render(**values).rstrip("\n") + "\n"
 
 
 @cache
 def _source(name: str) -> Markup:
-    environment = _environment()
-    assert environment.loader is not None  # noqa: S101 - it was given one
-    return Markup(environment.loader.get_source(environment, name)[0])  # noqa: S704 - our own file
-
-
-def _digest(text: str) -> str:
-    return f"sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+    text = files("grader.reports").joinpath("templates", name).read_text(encoding="utf-8")
+    return Markup(text)  # noqa: S704 - our own file
 
 
 @cache
@@ -138,21 +117,21 @@ def _environment() -> Environment:
         loader=PackageLoader("grader.reports"),
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_sanitized,
+        finalize=lambda value: value if isinstance(value, Markup) or not isinstance(value, str) else sanitize(value),
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "anchor": _anchor,
+        "anchor": lambda exercise, check="": f"{exercise}/{check}" if check else exercise,
         "bonus": words.bonus_note,
         "check_points": words.check_points,
         "code": _code,
-        "date": _date,
+        "date": lambda iso: f"{datetime.fromisoformat(iso):%-d %B %Y, %H:%M} UTC",
         "reason": lambda check: REASONS[check.reason].code if check.reason in REASONS else "",
-        "engine": lambda report: words.engine_note(report.engine, report.seed),
+        "engine": words.engine_note,
         "facts": words.facts,
-        "first_failed": lambda exercise: next((check.id for check in exercise.checks if _is_failed(check)), ""),
-        "folded": _folded,
+        "first_failed": lambda exercise: next((check.id for check in words.grouped(exercise)["failed"]), ""),
+        "groups": words.grouped,
         "heading": lambda text: text.partition("\n")[0].lstrip("# "),
         "heat": _heat,
         "line": sanitize_line,
@@ -161,7 +140,6 @@ def _environment() -> Environment:
         "note": words.exercise_note,
         "number": words.number,
         "mark": lambda grade: words.points(grade.score, grade.max_score),
-        "problems": _problems,
         "points": lambda scored: words.points(scored.score, scored.max_score),
         "sign": words.SIGNS.__getitem__,
         "unseen": words.is_unseen,
@@ -170,63 +148,13 @@ def _environment() -> Environment:
     return environment
 
 
-def _folded(exercise: ExerciseReport) -> list[tuple[str, list[CheckVerdict]]]:
-    """The checks that stand folded below the failed ones: (what became of them, which)."""
-    groups: dict[str, list[CheckVerdict]] = {
-        "failed for the same cause": [],
-        "not carried out": [],
-        "waiting for it": [],
-        "not graded": [],
-        "passed": [],
-    }
-    for check in exercise.checks:
-        if words.is_unseen(check):
-            groups["not carried out"].append(check)
-        elif check.status is CheckStatus.BLOCKED:
-            groups["waiting for it"].append(check)
-        elif check.status is CheckStatus.FAILED:
-            if words.has_same_cause(exercise, check):
-                groups["failed for the same cause"].append(check)
-        else:
-            groups[words.status_word(check.status)].append(check)
-    return [(what, checks) for what, checks in groups.items() if checks]
-
-
-def _problems(exercise: ExerciseReport) -> list[CheckVerdict]:
-    """The failed checks, each cause once."""
-    failed = (check for check in exercise.checks if check.status is CheckStatus.FAILED)
-    return [check for check in failed if not words.has_same_cause(exercise, check)]
-
-
-def _sanitized(value: object) -> object:
-    """What a template writes: text without anything active in it; markup of ours as it is."""
-    return sanitize(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-
 def _code(text: str) -> Markup:
     """Text escaped, with what stands between two backticks as code."""
-    parts = sanitize(text).split("`")
-    if len(parts) % 2 == 0:
-        return escape("`".join(parts))
-    return Markup("").join(
-        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
-    )
-
-
-def _anchor(exercise: str, check: str = "") -> str:
-    """Where a student's page has an exercise, or a check of it."""
-    return f"{exercise}/{check}" if check else exercise
-
-
-def _date(iso: str) -> str:
-    """`28 November 2026, 17:22 UTC` of an ISO time in UTC."""
-    return f"{datetime.fromisoformat(iso):%-d %B %Y, %H:%M} UTC" if iso else ""
+    return Markup(re.sub("`([^`]*)`", r"<code>\1</code>", str(escape(sanitize(text)))))  # noqa: S704 - escaped
 
 
 _STEPS = (1.0, 0.7, 0.4, 0.01)
 """Shares of an exercise's points from which on a cell of the class's table has another colour."""
-
-
 _SIGNS = {
     ExerciseStatus.NOT_SUBMITTED: ("absent", "·", "not handed in"),
     ExerciseStatus.NOT_GRADED: ("ungraded", "?", "not graded"),

@@ -11,6 +11,7 @@ import textwrap
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Literal
 
 from grader.checks.base import NOTE
@@ -24,8 +25,6 @@ Segment = tuple[Style, str]
 Line = tuple[Segment, ...]
 
 BLANK: Line = ()
-_WIDE = 2
-"""Columns of an East Asian wide character."""
 _STYLES: dict[CheckStatus | ExerciseStatus, Style] = {
     CheckStatus.PASSED: "passed",
     CheckStatus.FAILED: "failed",
@@ -57,10 +56,6 @@ _NARROWEST = 40
 _AGAIN = ", then run `grader check` again."
 
 
-def _no_source(_exercise: str, _file: str, _line: int) -> str:
-    return ""
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TextOptions:
     """How a report is shown.
@@ -75,7 +70,7 @@ class TextOptions:
     width: int = 80
     everything: bool = False
     verbose: bool = False
-    source: Callable[[str, str, int], str] = _no_source
+    source: Callable[[str, str, int], str] = lambda _exercise, _file, _line: ""
     hint_step: int = 0
     changed: Mapping[str, str] = field(default_factory=dict)
     then: str = ""
@@ -95,7 +90,7 @@ def report_lines(report: Report, options: TextOptions) -> tuple[Line, ...]:
     if len(report.exercises) != 1:
         lines += [*([BLANK] if lines and not options.everything else []), *_summary(report, options), BLANK]
     if options.verbose:
-        lines += paragraph("faint", sanitize_line(words.engine_note(report.engine, report.seed)), "", width)
+        lines += paragraph("faint", sanitize_line(words.engine_note(report)), "", width)
     lines += paragraph("heading", f"Next: {_next_step(report, first, options.then)}", "", width)
     return tuple(lines)
 
@@ -114,7 +109,7 @@ def first_failed(exercise: ExerciseReport | None) -> CheckVerdict | None:
 def _next_step(report: Report, first: ExerciseReport | None, then: str) -> str:
     """What to do now, in one line."""
     if first is None:
-        return (report.exercises and then) or words.next_step(report)
+        return (report.exercises and then) or words.next_step(report, _AGAIN)
     failed = first_failed(first)
     if first.status is ExerciseStatus.FAILED and failed:
         return f"fix {sanitize_line(words.place(failed)) or 'what is said above'}{_AGAIN}"
@@ -131,25 +126,21 @@ def _folded_exercise(exercise: ExerciseReport, options: TextOptions) -> Iterator
     """An exercise with its first failure in full, and a line for all that passed and all that waits."""
     width = options.width
     yield from _heading(exercise, options)
-    of = {status: [check for check in exercise.checks if check.status is status] for status in CheckStatus}
-    unseen = [check for check in of[CheckStatus.BLOCKED] if words.is_unseen(check)]
-    for check in of[CheckStatus.FAILED][:1]:
-        yield from _title(check, options)
-        yield from _failure(exercise, check, options)
-        yield BLANK
-    for check in (*of[CheckStatus.NOT_GRADED], *unseen):
-        yield from paragraph(
-            _STYLES[check.status], f"{words.SIGNS[check.status]} {sanitize_line(check.title)}", "", width
-        )
+    groups = words.grouped(exercise)
+    for check in groups["failed"][:1]:
+        yield from (*_title(check, options), *_failure(exercise, check, options), BLANK)
+    for check in (*groups["not graded"], *groups["not carried out"]):
+        title = f"{words.SIGNS[check.status]} {sanitize_line(check.title)}"
+        yield from paragraph(_STYLES[check.status], title, "", width)
         yield from paragraph("plain", sanitize(check.message), _BODY, width)
-    if passed := of[CheckStatus.PASSED]:
+    if passed := groups["passed"]:
         titles = " · ".join(sanitize_line(check.title) for check in passed)
         yield (("passed", _cut(f"✓ {len(passed)} passed: {titles}", width)),)
     for check in passed:
         if check.message.startswith(NOTE):
             yield from paragraph("plain", sanitize(check.message), _BODY, width)
-    same = sum(words.has_same_cause(exercise, check) for check in of[CheckStatus.FAILED])
-    more, waiting = len(of[CheckStatus.FAILED]) - 1 - same, len(of[CheckStatus.BLOCKED]) - len(unseen) + same
+    more = len(groups["failed"]) - 1
+    waiting = len(groups["waiting for it"]) + len(groups["failed for the same cause"])
     folded = [f"{more} more failed"] if more > 0 else []
     folded += [f"{waiting} {'check waits' if waiting == 1 else 'checks wait'} for this one"] if waiting else []
     if folded:
@@ -222,17 +213,12 @@ def _meant(line: str, check: CheckVerdict) -> tuple[int, int]:
 
 
 def _facts(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
-    """Expected and actual, one below the other, with a mark where two short values differ; how it ended, if all is.
-
-    In the message of the one failure that is shown stands how it ended, and often the error that it printed.
-    """
+    """Expected and actual, one below the other, with a mark where two short values differ; and how it ended."""
     room = options.width - len(_BODY) - _LABEL_WIDTH - 2
     margin = " " * (len(_BODY) + _LABEL_WIDTH + 2)
+    told = set() if options.everything else _told(check)
     for label, value in words.facts(check):
-        told = not options.everything and (
-            (label == "Ended" and check.message) or (label == "Actual" and _is_told(check))
-        )
-        if label == "Where" or told:
+        if label == "Where" or label in told:
             continue
         lines: list[Line] = [(("plain", part),) for part in wrapped(sanitize(value, _EXCERPT_LIMIT), room)]
         lines = lines if options.everything else _clip(lines, _FACT_LINES, ())
@@ -245,10 +231,11 @@ def _facts(check: CheckVerdict, options: TextOptions) -> Iterator[Line]:
                 yield (("plain", margin), ("failed", " " * cells(text[:start]) + "^" * length))
 
 
-def _is_told(check: CheckVerdict) -> bool:
-    """Whether the message quotes the error that was seen: what a run printed last on standard error."""
+def _told(check: CheckVerdict) -> set[str]:
+    """The facts that the message has already: how it ended, and what it quotes of the end of standard error."""
     _, separator, error = check.actual.strip().rpartition("(stderr) ")
-    return bool(separator) and " ".join(error.split()) in " ".join(check.message.split())
+    quoted = separator and " ".join(error.split()) in " ".join(check.message.split())
+    return {"Ended", *(["Actual"] if quoted else [])} if check.message else set()
 
 
 def _difference(expected: str, actual: str) -> tuple[int, int]:
@@ -262,20 +249,17 @@ def _difference(expected: str, actual: str) -> tuple[int, int]:
 
 def _shared(one: str, other: str) -> int:
     """How many characters two texts have in common at their beginnings."""
-    differ = (at for at, (left, right) in enumerate(zip(one, other, strict=False)) if left != right)
-    return next(differ, min(len(one), len(other)))
+    return sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False)))
 
 
 def _try_it(check: CheckVerdict) -> Iterator[Line]:
     """The commands, unwrapped. Where a text goes on over lines they are not indented: that would change the text."""
     # a tab typed into a shell asks it to complete a name
-    command = sanitize(check.reproduce).strip("\n").replace("\t", "\\t")
-    if not command:
-        return
-    yield (("label", f"{_BODY}Try it:"),)
-    indent = "" if "<<" in command or any(line.count('"') % 2 for line in command.split("\n")) else _BODY
-    for line in command.split("\n"):
-        yield (("plain", indent), ("command", line))
+    lines = sanitize(check.reproduce).strip("\n").replace("\t", "\\t").splitlines()
+    if lines:
+        yield (("label", f"{_BODY}Try it:"),)
+    indent = "" if any("<<" in line or line.count('"') % 2 for line in lines) else _BODY
+    yield from ((("plain", indent), ("command", line)) for line in lines)
 
 
 def _clip(lines: list[Line], limit: int, margin: Line) -> list[Line]:
@@ -294,14 +278,11 @@ def _heading(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
     style = _STYLES[exercise.status]
     label: Line = (("heading", f"{sanitize_line(exercise.id)}  "),)
     title = sanitize_line(exercise.title + words.bonus_note(exercise))
-    score = words.points(exercise.score, exercise.max_score)
-    yield from spread(label, "heading", title, (style, score), options.width)
+    yield from spread(label, "heading", title, (style, words.points(exercise.score, exercise.max_score)), options.width)
     if changed := options.changed.get(exercise.id):
         yield (("faint", _cut(sanitize_line(changed, len(changed)), options.width)),)
-    note = words.exercise_note(exercise)
-    if note:
-        text = f"{words.status_word(exercise.status).capitalize()}. {note}"
-        yield from paragraph(style, text, "", options.width)
+    if note := words.exercise_note(exercise):
+        yield from paragraph(style, f"{words.status_word(exercise.status).capitalize()}. {note}", "", options.width)
     yield from paragraph("plain", sanitize(exercise.message), _BODY, options.width)
     if (note or exercise.message) and exercise.checks:
         yield BLANK
@@ -310,12 +291,13 @@ def _heading(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
 def _whole_exercise(exercise: ExerciseReport, options: TextOptions) -> Iterator[Line]:
     """An exercise with every check, in order; a cause and a hint that were told before are not repeated."""
     yield from _heading(exercise, options)
+    same = words.grouped(exercise)["failed for the same cause"]
     hints: set[str] = set()
     for check in exercise.checks:
         yield from _title(check, options)
         if check.status is not CheckStatus.FAILED:
             yield from paragraph("faint", sanitize(check.message), _BODY, options.width)
-        elif words.has_same_cause(exercise, check):
+        elif check in same:
             text = f"The cause is that of the failure above, in {sanitize_line(words.place(check))}."
             yield from (*paragraph("plain", text, _BODY, options.width), BLANK)
         else:
@@ -368,26 +350,28 @@ def class_lines(reports: Sequence[Report], width: int = 80) -> tuple[Line, ...]:
     Where the table is too wide, it has each student's total only.
     """
     ids = list(dict.fromkeys(exercise.id for report in reports for exercise in report.exercises))
-    header: list[Segment] = [("heading", text) for text in ("Student", *map(sanitize_line, ids), "Score")]
-    table = _columns([header, *(_student_row(report, ids) for report in reports)], right=True)
-    legend = any(exercise.status in _CELLS for report in reports for exercise in report.exercises)
-    if table and sum(cells(text) for _, text in table[0]) > max(width, _NARROWEST):
-        table = _columns([header[:: len(ids) + 1], *(_student_row(report, []) for report in reports)], right=True)
-        legend = False
-    lines = [*table, *(paragraph("faint", _LEGEND, "", max(width, _NARROWEST)) if legend else ())]
+    width = max(width, _NARROWEST)
+    lines = _class_table(reports, ids)
+    if lines and sum(cells(text) for _, text in lines[0]) > width:
+        lines = _class_table(reports, [])
+    elif any(exercise.status in _CELLS for report in reports for exercise in report.exercises):
+        lines += paragraph("faint", _LEGEND, "", width)
     if missing := list(words.ungraded(reports)):
         lines += [BLANK, (("not_graded", f"Not graded ({len(missing)}), not the students' fault:"),)]
     for report, exercise in missing:
         text = f"{sanitize_line(report.student)} {sanitize_line(exercise.id)}: {sanitize_line(exercise.message)}"
-        lines += paragraph("plain", text, "  ", max(width, _NARROWEST))
+        lines += paragraph("plain", text, "  ", width)
     return tuple(lines)
 
 
-def _student_row(report: Report, ids: Sequence[str]) -> list[Segment]:
-    found = {exercise.id: exercise for exercise in report.exercises}
-    total = words.points(report.score, report.max_score)
-    marks = (_mark(found.get(name)) for name in ids)
-    return [("plain", sanitize_line(report.student, 40)), *marks, ("heading", total)]
+def _class_table(reports: Sequence[Report], ids: Sequence[str]) -> list[Line]:
+    rows: list[list[Segment]] = [[("heading", text) for text in ("Student", *map(sanitize_line, ids), "Score")]]
+    for report in reports:
+        found = {exercise.id: exercise for exercise in report.exercises}
+        total = words.points(report.score, report.max_score)
+        marks = (_mark(found.get(name)) for name in ids)
+        rows.append([("plain", sanitize_line(report.student, 40)), *marks, ("heading", total)])
+    return _columns(rows, right=True)
 
 
 def _mark(exercise: ExerciseReport | None) -> Segment:
@@ -406,32 +390,27 @@ def plain(lines: Iterable[Line]) -> str:
 
 def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[Line, ...]:
     """A table with aligned columns, as wide as its content: nothing of it is cut or wrapped."""
-    body: list[list[Segment]] = [[("plain", sanitize_line(cell)) for cell in row] for row in rows]
-    return tuple(_columns([[("heading", cell) for cell in header], *body], right=False))
+    table: list[list[Segment]] = [[("heading", cell) for cell in header]]
+    return tuple(_columns([*table, *([("plain", sanitize_line(cell)) for cell in row] for row in rows)], right=False))
 
 
 def _columns(table: Sequence[Sequence[Segment]], *, right: bool) -> list[Line]:
     """Rows with aligned columns, two blanks apart: all at the left, or all but the first at the right."""
     widths = [max(cells(text) for _, text in column) for column in zip(*table, strict=True)]
-    lines: list[Line] = []
-    for row in table:
-        padded: list[Segment] = []
-        for column, ((style, text), width) in enumerate(zip(row, widths, strict=True)):
-            gap, padding = "  " if column else "", " " * (width - cells(text))
-            padded.append((style, gap + (padding + text if right and column else text + padding)))
-        lines.append(tuple(padded))
-    return lines
+
+    def padded(at: int, style: Style, text: str) -> Segment:
+        gap, padding = "  " if at else "", " " * (widths[at] - cells(text))
+        return style, gap + (padding + text if right and at else text + padding)
+
+    return [tuple(padded(at, *segment) for at, segment in enumerate(row)) for row in table]
 
 
 def cells(text: str) -> int:
     """How many terminal columns `text` takes: East Asian wide characters take two, accents none."""
-    return len(text) if text.isascii() else sum(map(_cells_of, text))
-
-
-def _cells_of(character: str) -> int:
-    if unicodedata.combining(character) or unicodedata.category(character) in {"Mn", "Me", "Cf"}:
-        return 0
-    return _WIDE if unicodedata.east_asian_width(character) in {"W", "F"} else 1
+    if text.isascii():
+        return len(text)
+    shown = [character for character in text if unicodedata.category(character) not in {"Mn", "Me", "Cf"}]
+    return len(shown) + sum(unicodedata.east_asian_width(character) in {"W", "F"} for character in shown)
 
 
 def _cut(text: str, width: int) -> str:
@@ -456,8 +435,7 @@ def spread(label: Line, style: Style, text: str, right: Segment, width: int) -> 
 
 def paragraph(style: Style, text: str, indent: str, width: int) -> Iterator[Line]:
     """The text broken to `width`, each line after `indent`."""
-    for line in wrapped(text.strip("\n"), width - len(indent)):
-        yield (("plain", indent), (style, line))
+    return ((("plain", indent), (style, line)) for line in wrapped(text.strip("\n"), width - len(indent)))
 
 
 def wrapped(text: str, width: int) -> list[str]:
@@ -469,7 +447,7 @@ def wrapped(text: str, width: int) -> list[str]:
 
 def _fill(line: str, width: int) -> list[str]:
     # textwrap counts characters. Wide ones are counted twice with the help of a NUL, which sanitized text never has.
-    wide = "".join(f"{character}\0" if _cells_of(character) == _WIDE else character for character in line)
+    wide = "".join(f"{character}\0" if cells(character) > 1 else character for character in line)
     limit = width if len(wide) == len(line) else width - 1
     # what goes on from an indented line, as in a log, stays under it
     indent = line[: min(len(line) - len(line.lstrip()), limit // 2)]

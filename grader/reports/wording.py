@@ -8,20 +8,16 @@ from grader.grading.scoring import NEEDS, NOT_BUILT
 from grader.models import CheckStatus, CheckVerdict, EngineInfo, ExerciseReport, ExerciseStatus, Report
 from grader.sanitize import sanitize
 
-SIGNS: dict[CheckStatus, str] = {
+SIGNS = {
     CheckStatus.PASSED: "✓",
     CheckStatus.FAILED: "✗",
     CheckStatus.BLOCKED: "·",
     CheckStatus.NOT_GRADED: "?",
 }
-
 NO_SCORE = "–"
 """Stands where a score would, if there is none."""
 
-REASON_ID = "submission"
-"""The id of the check that stands for an exercise's own message where a format knows only checks."""
-
-_NOTES: dict[ExerciseStatus, str] = {
+_NOTES = {
     ExerciseStatus.REJECTED: "This submission was not run, because the safety check refused it.",
     ExerciseStatus.NOT_SUBMITTED: "Nothing was handed in for this exercise.",
     ExerciseStatus.NOT_GRADED: "This could not be graded. It is not your fault and costs no points.",
@@ -60,9 +56,8 @@ def bonus_note(exercise: ExerciseReport) -> str:
 
 def exercise_note(exercise: ExerciseReport) -> str:
     """What an exercise's status means to its student, where its message and its checks do not say it; may be empty."""
-    if exercise.status is ExerciseStatus.NOT_SUBMITTED and exercise.message:
-        return ""
-    return _NOTES.get(exercise.status, "")
+    told = exercise.status is ExerciseStatus.NOT_SUBMITTED and exercise.message
+    return "" if told else _NOTES.get(exercise.status, "")
 
 
 def place(verdict: CheckVerdict) -> str:
@@ -86,9 +81,7 @@ def failure_text(check: CheckVerdict) -> str:
 def ungraded(reports: Iterable[Report]) -> Iterator[tuple[Report, ExerciseReport]]:
     """Every exercise that could not be graded, with the report it stands in."""
     for report in reports:
-        for exercise in report.exercises:
-            if exercise.status is ExerciseStatus.NOT_GRADED:
-                yield report, exercise
+        yield from ((report, one) for one in report.exercises if one.status is ExerciseStatus.NOT_GRADED)
 
 
 def checks_or_reason(exercise: ExerciseReport) -> tuple[CheckVerdict, ...]:
@@ -98,24 +91,10 @@ def checks_or_reason(exercise: ExerciseReport) -> tuple[CheckVerdict, ...]:
     """
     if not exercise.message and exercise.checks:
         return exercise.checks
-    reason = CheckVerdict(
-        id=REASON_ID,
-        title="The submission is graded",
-        status=_REASON_STATUS[exercise.status],
-        score=0.0,
-        max_score=0.0,
-        message=exercise.message or exercise_note(exercise),
-    )
-    return (reason, *exercise.checks)
-
-
-_REASON_STATUS: dict[ExerciseStatus, CheckStatus] = {
-    ExerciseStatus.PASSED: CheckStatus.PASSED,
-    ExerciseStatus.FAILED: CheckStatus.FAILED,
-    ExerciseStatus.REJECTED: CheckStatus.FAILED,
-    ExerciseStatus.NOT_SUBMITTED: CheckStatus.FAILED,
-    ExerciseStatus.NOT_GRADED: CheckStatus.NOT_GRADED,
-}
+    nothing_run = exercise.status in {ExerciseStatus.REJECTED, ExerciseStatus.NOT_SUBMITTED}
+    status = CheckStatus.FAILED if nothing_run else CheckStatus(exercise.status.value)
+    message = exercise.message or exercise_note(exercise)
+    return (CheckVerdict("submission", "The submission is graded", status, 0.0, 0.0, message), *exercise.checks)
 
 
 def first_problem(exercise: ExerciseReport) -> str:
@@ -131,11 +110,26 @@ def is_unseen(check: CheckVerdict) -> bool:
     return check.status is CheckStatus.BLOCKED and check.message.startswith("Not checked:") and not waits
 
 
-def has_same_cause(exercise: ExerciseReport, check: CheckVerdict) -> bool:
-    """Whether a failed check is one more effect of an earlier one: it failed at the same line of the same file."""
-    earlier = exercise.checks[: exercise.checks.index(check)]
-    failed = (other for other in earlier if other.status is CheckStatus.FAILED)
-    return check.line is not None and (check.file, check.line) in {(other.file, other.line) for other in failed}
+def grouped(exercise: ExerciseReport) -> dict[str, list[CheckVerdict]]:
+    """The checks by what became of each, in words. Failures at one line of one file have the same cause: the first."""
+    groups: dict[str, list[CheckVerdict]] = {
+        "failed": [],
+        "failed for the same cause": [],
+        "not carried out": [],
+        "waiting for it": [],
+        "not graded": [],
+        "passed": [],
+    }
+    causes: set[tuple[str, int]] = set()
+    for check in exercise.checks:
+        what = status_word(check.status)
+        if check.status is CheckStatus.BLOCKED:
+            what = "not carried out" if is_unseen(check) else "waiting for it"
+        elif check.status is CheckStatus.FAILED and check.line is not None:
+            what = "failed for the same cause" if (check.file, check.line) in causes else what
+            causes.add((check.file, check.line))
+        groups[what].append(check)
+    return groups
 
 
 def outcome(report: Report) -> str:
@@ -146,20 +140,21 @@ def outcome(report: Report) -> str:
     return "passed" if statuses <= {ExerciseStatus.PASSED} else "failed"
 
 
-def next_step(report: Report, again: str = ".") -> str:
+_STEPS = {
+    ExerciseStatus.FAILED: "fix the first failed check{}",
+    ExerciseStatus.REJECTED: "change what the message names{}",
+    ExerciseStatus.NOT_SUBMITTED: "add the exercise that is not submitted (`grader start ID` makes its folder){}",
+    ExerciseStatus.NOT_GRADED: "nothing for you to fix: `grader doctor` tells what is wrong with the machine that "
+    "grades.",
+    ExerciseStatus.PASSED: "nothing is left to do: full marks.",
+}
+
+
+def next_step(report: Report, again: str) -> str:
     """What the student does now, in one line; `again` is how it goes on where there is something to change."""
     statuses = {exercise.status for exercise in report.exercises}
-    if not statuses:
-        return "there was no exercise to grade."
-    if ExerciseStatus.FAILED in statuses:
-        return f"fix the first failed check{again}"
-    if ExerciseStatus.REJECTED in statuses:
-        return f"change what the message names{again}"
-    if ExerciseStatus.NOT_SUBMITTED in statuses:
-        return f"add the exercise that is not submitted (`grader start ID` makes its folder){again}"
-    if ExerciseStatus.NOT_GRADED in statuses:
-        return "nothing for you to fix: `grader doctor` tells what is wrong with the machine that grades."
-    return "nothing is left to do: full marks."
+    step = next((text for status, text in _STEPS.items() if status in statuses), "there was no exercise to grade.")
+    return step.format(again)
 
 
 def limits_note(engine: EngineInfo) -> str:
@@ -172,8 +167,9 @@ def limits_note(engine: EngineInfo) -> str:
     return f"Limits, tried before grading – {found_out}."
 
 
-def engine_note(engine: EngineInfo, seed: int) -> str:
+def engine_note(report: Report) -> str:
     """Which engine graded, with which builder, base images and seed, in one line; its address is nobody's business."""
+    engine = report.engine
     name = "Docker Engine" if "://" in engine.name else engine.name
     images = "".join(f" · {reference}: {origin}" for reference, origin in engine.images)
-    return f"{name} {engine.version} ({engine.tier}), builder {engine.builder}{images} · seed {seed}"
+    return f"{name} {engine.version} ({engine.tier}), builder {engine.builder}{images} · seed {report.seed}"

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from grader.grading.grades import Late, Override, Policy, final_grades
 from grader.models import ExerciseReport, ExerciseStatus, LimitsRecord, Past, Timing
-from grader.reports.class_summary import progress, slowest_builds
+from grader.reports.class_summary import largest, progress
 from grader.reports.html import Background, class_page, student_page
 from grader.sanitize import safe_name, sanitize
 from tests import reports
@@ -150,7 +150,7 @@ def test_an_attempt_is_other_work_and_who_made_fewer_counts_with_the_last() -> N
 
 
 def test_runs_and_what_came_from_the_cache_at_once_are_no_slow_builds() -> None:
-    assert slowest_builds([Timing("a", "1", "ran", 9.0, 0), Timing("a", "1", "built", 0.0, 1)]) == ()
+    assert largest([Timing("a", "1", "ran", 9.0, 0), Timing("a", "1", "built", 0.0, 1)], "seconds") == []
 
 
 # ── a student ───────────────────────────────────────────────────────────────────────────
