@@ -57,6 +57,8 @@ _NOTHING_KNOWN = "(from versions: none)"
 
 So it is no reason to build again, but one to ask for names that every index has.
 """
+_NOT_SERVED = re.compile(r"^Package (?P<name>\w[\w.-]{0,99}) \((?P<version>\d[\w.]{0,50})\) not found", re.MULTILINE)
+"""What Poetry prints of a version that it has resolved, or found in a lock, where the index does not answer for it."""
 _LONGEST_LINE = 2000
 _SHOWN = 200
 """Characters of a line that are shown."""
@@ -84,6 +86,8 @@ def suspicion(seen: Observation) -> Suspicion | None:
         return Suspicion(lines[0], ("apt", "apk", "pip", *(["certificates"] if distrust else [])))
     if distrust:
         return Suspicion(distrust[0], ("certificates",))
+    if found := _NOT_SERVED.search(complaint):
+        return Suspicion(found[0], (f"{found['name']}=={found['version']}",))
     unknown = _lines(re.compile(re.escape(_NOTHING_KNOWN)), complaint)
     return Suspicion(unknown[0], ("pip",)) if unknown else None
 
@@ -104,7 +108,7 @@ def was_cut(seen: Observation) -> bool:
 def nobodys_fault(suspected: Suspicion, against: Sequence[str]) -> EngineError:
     """The problem to raise where a probe failed as well; `against` is what it printed."""
     return EngineError(
-        "Packages could not be fetched, and what the grader itself tried to fetch then could not be either. See "
+        "Packages could not be fetched, and what the grader itself then tried shows that it is not the submission. See "
         "whether the network and the package index work, and whether a proxy brings certificates of its own; then "
         "grade again. "
         f"The submission: {suspected.line} The grader: {against[0]}"
@@ -145,17 +149,22 @@ _FETCH = {
     f'{_DOWNLOAD} --cert "$(python3 -c "from pip._vendor import certifi; print(certifi.where())")" pip==0',
 }
 """What each tool can be asked with little to fetch. No package has a version 0; pip then says which there are."""
-_IN_VAIN = re.compile(r"^(?:[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*")
+_SERVED = "The index has"
+"""What the probe prints of a version that pip finds, and another installer did not."""
+_IN_VAIN = re.compile(rf"^(?:{_SERVED}|[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*")
 """How apt and apk end where they could not fetch. What they try again, they announce in another way."""
 
 
 def probe(engine: Engine, bases: Sequence[str], limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:
-    """What speaks against the network, none where it works: builds on each base fetch as a student would."""
+    """What speaks against the network, none where it works: builds on each base fetch as a student would.
+
+    A tool may also be a `NAME==VERSION` that an installer did not find: that pip finds it speaks against the index.
+    """
     return next((against for base in bases if (against := _probe(engine, base, limits, tools))), ())
 
 
 def _probe(engine: Engine, base: str, limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:
-    fetch = "; ".join(_FETCH[tool] for tool in tools)
+    fetch = "; ".join(_FETCH.get(tool) or f"{_DOWNLOAD} {tool} && echo && echo {_SERVED} {tool}." for tool in tools)
     content = f"FROM {base}\nUSER root\nRUN : {secrets.token_hex(8)}; {fetch}; true\n".encode()
     job = make_job(ExerciseFiles("", "", (MemoryFile("Dockerfile", content),), ""), (), "network")
     if isinstance(job, BuildFailed):

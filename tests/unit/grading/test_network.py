@@ -102,6 +102,7 @@ def test_a_certificate_that_is_not_trusted_may_be_the_networks_fault_and_is_not_
 # ── tries ───────────────────────────────────────────────────────────────────────────────
 
 NO_NAMES = "Temporary failure resolving 'deb'"
+UNSERVED = "Resolving dependencies...\n\nPackage pandas (2.3.3) not found."
 UNKNOWN = "ERROR: Could not find a version that satisfies the requirement numpi (from versions: none)"
 FILES = ExerciseFiles(
     "3.1.1", "folder", (MemoryFile("Dockerfile", b"FROM python:3.9\nRUN x\n"), MemoryFile("commands.sh", b"x\n")), "d"
@@ -151,12 +152,13 @@ RIGHT = image()
         ([failed(NO_NAMES)] * 3, UP, failed(NO_NAMES), 1),
         ([failed(NO_NAMES)] * 3, STUMBLED, failed(NO_NAMES), 1),
         ([failed(UNKNOWN)], UP, failed(UNKNOWN), 1),
+        ([failed(UNSERVED)], UP, failed(UNSERVED), 1),
         ([failed(DISTRUSTED[0])], UP, failed(DISTRUSTED[0]), 1),
         ([BuildFailed("unknown instruction")], DOWN, BuildFailed("unknown instruction"), 0),
     ],
     ids=[
         "nothing failed", "no sign", "once", "twice", "then it is the student's", "printed by the student",
-        "the probe stumbled", "misspelt", "distrust printed by the student", "no step failed",
+        "the probe stumbled", "misspelt", "in no index", "distrust printed by the student", "no step failed",
     ],
 )  # fmt: skip
 def test_what_fails_for_want_of_the_network_is_tried_again(
@@ -179,10 +181,11 @@ def test_what_fails_for_want_of_the_network_is_tried_again(
             probed("(from versions: none)\n" * 2),
             "The grader: pip found no version of pip and numpy.",
         ),
+        ([failed(UNSERVED)], probed("\nThe index has pandas==2.3.3.\n"), "The grader: The index has"),
         ([failed(DISTRUSTED[0])], probed(DISTRUSTED[3]), "a proxy brings certificates of its own"),
         ([failed(NO_NAMES)] * 3, BuildFailed("Stopped at the build's limit of 60 s.", "timed_out"), "limit of 60 s"),
     ],
-    ids=["no names", "the index answers with errors", "certificates", "nothing answers"],
+    ids=["no names", "the index answers with errors", "the index answers pip alone", "certificates", "nothing answers"],
 )
 def test_where_the_grader_cannot_fetch_either_nobody_is_blamed(
     answers: list[Built | BuildFailed], probe: Built | BuildFailed, told: str
