@@ -326,7 +326,7 @@ class _BuildBases:
             name = self._engine.info().name  # another one where the engine was renewed meanwhile
             if (reference, name) not in self._ready:
                 if self._engine.image_labels(reference) is None:
-                    self._engine.copy_image(self._source.host, reference)
+                    self._engine.copy_image(self._source.host.connection, reference)
                 if self._side_by_side:
                     _build_on(self._engine, reference)
                 self._ready.add((reference, name))

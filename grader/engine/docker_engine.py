@@ -10,34 +10,25 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from grader.course.models import Limits
-from grader.engine import images, ownership
-from grader.engine.build.builders import (
-    BuilderName,
-    BuildOrder,
-    build_image,
-    builder_name,
-    builder_of,
-    unsupported,
-)
+from grader.engine import ownership
+from grader.engine.build.builders import BuilderName, BuildOrder, build_image, builder_of, unsupported
 from grader.engine.files import MountedFiles
 from grader.engine.holder import Holder, waiting_program
 from grader.engine.http import Connection, OpenStream, open_connection
-from grader.engine.images import ImageFacts
+from grader.engine.images import ImageFacts, ImageStore, image_facts, untag_image
 from grader.engine.ownership import TAG_PREFIX
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.run import MAX_VOLUMES, ContainerRun, run_container
 from grader.engine.watchdog import Cancellation
-from grader.errors import EngineError
+from grader.errors import EngineError, UsageError
 from grader.failpoints import failpoint
 from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
 
-BUILD_MEMORY = 8
-"""How many times a run's memory a build may have, where the builder bounds it: to install takes more than to run."""
 _MOUNTS_PARTS = (1, 45)
 """The version of the API from which on parts of a volume can be mounted (Docker 26)."""
 _DISK_RESERVE = 64 * 2**20
@@ -46,10 +37,9 @@ _DISK_RESERVE = 64 * 2**20
 
 @dataclass(frozen=True, slots=True)
 class EngineFacts:
-    """What the engine says of itself, for `grader doctor`. `root_dir` is on the engine's machine.
+    """What the engine says of itself, for `grader doctor`. `warnings` are its own: limits that it cannot enforce.
 
-    `warnings` are the engine's own, such as limits that the kernel cannot enforce. `free_bytes` is what is
-    free at `root_dir`, None where the engine is not on this machine.
+    `free_bytes` is what is free at `root_dir`, which is on the engine's machine; None where that is not this one.
     """
 
     endpoint: str
@@ -61,7 +51,6 @@ class EngineFacts:
     cgroup_driver: str
     storage_driver: str
     root_dir: str
-    cpus: int
     memory_bytes: int
     rootless: bool
     warnings: tuple[str, ...]
@@ -82,21 +71,17 @@ def connect(
     where those are fewer than it says. Raises `EngineError` if no engine answers, and `UsageError` for an unknown
     builder.
     """
-    forced = builder_name(builder) if builder else None
-    return DockerEngine(open_connection(endpoint, open_stream), forced, tier, cpus)
+    names: dict[str | None, BuilderName | None] = {None: None, "buildkit": "buildkit", "classic": "classic"}
+    if builder not in names:
+        raise UsageError(f"There is no builder called {builder!r}. Known are: buildkit, classic.")
+    return DockerEngine(open_connection(endpoint, open_stream), names[builder], tier, cpus)
 
 
-class DockerEngine:
+class DockerEngine(ImageStore):
     """Docker as a `grader.engine.protocol.Engine`. Thread-safe; `close` (or `with`) removes all that it made."""
 
-    def __init__(
-        self,
-        connection: Connection,
-        builder: BuilderName | None,
-        tier: str,
-        cpus: float = math.inf,
-    ) -> None:
-        self._connection = connection
+    def __init__(self, connection: Connection, builder: BuilderName | None, tier: str, cpus: float) -> None:
+        super().__init__(connection)
         self._tier = tier
         self._run_id = secrets.token_hex(6)
         self._owner = ownership.this_process(connection)
@@ -126,11 +111,6 @@ class DockerEngine:
                 raise
 
     @property
-    def connection(self) -> Connection:
-        """For what needs more of the engine than building and running: private engines, a look at what is in it."""
-        return self._connection
-
-    @property
     def cancellation(self) -> Cancellation:
         """Trips with `cancel`, so that what works beside this object can end with it."""
         return self._cancellation
@@ -148,7 +128,23 @@ class DockerEngine:
 
     def facts(self) -> EngineFacts:
         """The engine's own account of itself. `EngineError` if it does not answer."""
-        return _engine_facts(self._connection)
+        info = self._get("/info")
+        root = str(info.get("DockerRootDir") or "")
+        return EngineFacts(
+            endpoint=self._connection.endpoint,
+            version=str(self._version.get("Version", "")),
+            api_version=str(self._version.get("ApiVersion", "")),
+            operating_system=str(info.get("OperatingSystem", "")),
+            architecture=str(info.get("Architecture", "")),
+            cgroup_version=str(info.get("CgroupVersion", "")),
+            cgroup_driver=str(info.get("CgroupDriver", "")),
+            storage_driver=str(info.get("Driver", "")),
+            root_dir=root,
+            memory_bytes=int(info.get("MemTotal") or 0),
+            rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
+            warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
+            free_bytes=_free_bytes(self._connection.endpoint, root),
+        )
 
     # ── build and run ───────────────────────────────────────────────────────────────────
 
@@ -160,16 +156,9 @@ class DockerEngine:
         """
         if missing := unsupported(job.dockerfile, self._builder, str(self._version.get("Version", ""))):
             return missing
-        tag = self._tag(job.name)
-        order = BuildOrder(
-            job,
-            tag,
-            self._labels("image"),
-            limits.build_seconds,
-            limits.build_output_kb * 1024,
-            memory=limits.memory_mb * BUILD_MEMORY * 2**20,
-            cpus=min(limits.cpus, self._cpus),
-        )
+        safe = re.sub(r"[^a-z0-9]+", "-", job.name.lower()).strip("-") or "image"
+        tag = f"{TAG_PREFIX}{self._run_id}/{safe}:{next(self._numbers)}"
+        order = BuildOrder(job, tag, self._labels("image"), limits, min(limits.cpus, self._cpus))
         began = time.monotonic()
         kept = False
         try:
@@ -178,7 +167,8 @@ class DockerEngine:
             kept = isinstance(result, Built)
         finally:
             if not kept:  # it may have been finished in the very moment when it was stopped
-                self._untag(tag)
+                with contextlib.suppress(EngineError):  # `close` or a later prune tries again
+                    untag_image(self._connection, tag)
         seconds = time.monotonic() - began
         if isinstance(result, BuildFailed):
             if self._tier == "host":  # a private engine's disk is its own, and a full one is the build's own doing
@@ -308,32 +298,8 @@ class DockerEngine:
         if holder:
             holder.close()
         if tag:
-            images.untag_image(self._connection, tag)
+            untag_image(self._connection, tag)
             failpoint("image-untagged")
-
-    def image_labels(self, reference: str) -> dict[str, str] | None:
-        """The labels of a local image, or None if there is no such image."""
-        return images.image_labels(self._connection, reference)
-
-    def is_derived(self, reference: str) -> bool:
-        """As in `ImageStore`."""
-        return images.is_derived(self._connection, reference)
-
-    def pull(self, reference: str) -> bool:
-        """Pull an image without credentials; False if that cannot be done (no network, no such image)."""
-        return images.pull_image(self._connection, reference)
-
-    def import_image(self, archive: IO[bytes], reference: str, changes: Sequence[str] = ()) -> None:
-        """Make an image from a tar of a root file system. `changes` are Dockerfile instructions (`ENV A=b`)."""
-        images.import_image(self._connection, archive, reference, changes)
-
-    def copy_image(self, source: DockerEngine, reference: str) -> None:
-        """Copy an image out of another engine, under the same name (5 to 9 s for 130 MB)."""
-        images.copy_image(source.connection, self._connection, reference)
-
-    def tag_image(self, source: str, reference: str) -> None:
-        """Give a local image another name."""
-        images.tag_image(self._connection, source, reference)
 
     # ── removal ─────────────────────────────────────────────────────────────────────────
 
@@ -355,10 +321,7 @@ class DockerEngine:
     def prune(self, *, everything: bool = False) -> tuple[ownership.Leftover, ...]:
         """Remove what graders left that died on this machine, or with a container of this engine, and say what it was.
 
-        With `everything`, all of ours.
-
-        `everything` takes the ground away from graders at work. Objects of other machines' graders on this
-        engine, and of other programs, are never touched without it.
+        With `everything`, all of ours, also of graders at work and of other machines' graders on this engine.
         """
         return ownership.prune(self._connection, everything=everything)
 
@@ -385,45 +348,16 @@ class DockerEngine:
     def _labels(self, kind: ownership.Kind) -> tuple[tuple[str, str], ...]:
         return ownership.labels(self._run_id, self._owner, kind)
 
-    def _tag(self, name: str) -> str:
-        safe = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "image"
-        return f"{TAG_PREFIX}{self._run_id}/{safe}:{next(self._numbers)}"
-
-    def _untag(self, tag: str) -> None:
-        with contextlib.suppress(EngineError):  # what cannot be removed now, `close` or a later prune removes
-            images.untag_image(self._connection, tag)
-
     def _image_facts(self, image: str, *, look_into_tmp: bool, names_localhost: bool = True) -> ImageFacts:
         with self._lock:
             known = self._facts.get(image)
         if known is None:
             labels = dict(self._labels("container")) if look_into_tmp else None
-            known = images.image_facts(self._connection, image, labels)
+            known = image_facts(self._connection, image, labels)
             known = replace(known, names_localhost=names_localhost)
             with self._lock:
                 self._facts[image] = known
         return known
-
-
-def _engine_facts(connection: Connection) -> EngineFacts:
-    info = connection.call("GET", "/info", seconds=10).json
-    root = str(info.get("DockerRootDir") or "")
-    return EngineFacts(
-        endpoint=connection.endpoint,
-        version=str(connection.version.get("Version", "")),
-        api_version=str(connection.version.get("ApiVersion", "")),
-        operating_system=str(info.get("OperatingSystem", "")),
-        architecture=str(info.get("Architecture", "")),
-        cgroup_version=str(info.get("CgroupVersion", "")),
-        cgroup_driver=str(info.get("CgroupDriver", "")),
-        storage_driver=str(info.get("Driver", "")),
-        root_dir=root,
-        cpus=int(info.get("NCPU") or 0),
-        memory_bytes=int(info.get("MemTotal") or 0),
-        rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
-        warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
-        free_bytes=_free_bytes(connection.endpoint, root),
-    )
 
 
 def _free_bytes(endpoint: str, root: str) -> int | None:

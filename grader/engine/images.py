@@ -66,81 +66,80 @@ def _listed(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - from JSON
     return tuple(str(word) for word in value) if value else None
 
 
-def image_labels(connection: Connection, reference: str) -> dict[str, str] | None:
-    """The labels of a local image, or None if there is no such image."""
-    try:
-        details = connection.call("GET", f"/images/{reference}/json").json
-    except Refused as refused:
-        if refused.gone:
-            return None
-        raise
-    return dict((details.get("Config") or {}).get("Labels") or {})
-
-
-def is_derived(connection: Connection, reference: str) -> bool:
-    """Whether a local image was made from another one: each step leaves a line in its history, an import leaves one."""
-    return len(connection.call("GET", f"/images/{reference}/history").json) > 1
-
-
-def pull_image(connection: Connection, reference: str) -> bool:
-    """Pull from the registry that the reference names, without credentials. False if that cannot be done."""
-    name, tag = split_reference(reference)
-    parameters = {"fromImage": name, "tag": tag} if tag else {"fromImage": name}
-    try:
-        stream = connection.stream("POST", "/images/create", parameters=parameters, silence=_PULL_SILENCE)
-    except EngineError:
-        return False
-    try:
-        for _ in stream:  # its end is the end of the pull; whether it worked, the engine is asked
-            pass
-    except EngineError:
-        return False
-    finally:
-        stream.close()
-    return image_labels(connection, reference) is not None
-
-
-def import_image(connection: Connection, archive: IO[bytes], reference: str, changes: Sequence[str]) -> None:
-    """Make an image of one layer from a tar of a root file system. `changes` are instructions such as `ENV A=b`."""
-    name, tag = split_reference(reference)
-    parameters: Parameters = {"fromSrc": "-", "repo": name, "tag": tag, "changes": list(changes)}
-    connection.call("POST", "/images/create", parameters=parameters, data=archive, seconds=_IMPORT_SECONDS)
-    if (
-        image_labels(connection, reference) is None
-    ):  # the engine reports errors in the middle of an answer of status 200
-        raise EngineError(f"The engine did not import {reference}. Is its disk full? See `docker info` and `df`.")
-
-
-def copy_image(source: Connection, target: Connection, reference: str) -> None:
-    """Copy an image from one engine into another, through a file (5 to 9 s for 130 MB).
-
-    Where the other one has it under another name, it is given this one.
-    """
-    known = str(source.call("GET", f"/images/{reference}/json").json["Id"])
-    if image_labels(target, known) is not None:
-        tag_image(target, known, reference)
-        return
-    with tempfile.TemporaryFile() as archive:
-        stream = source.stream("GET", f"/images/{reference}/get", silence=_IMPORT_SECONDS)
-        with contextlib.closing(stream):
-            for piece in stream:
-                archive.write(piece)
-        archive.seek(0)
-        target.call("POST", "/images/load", data=archive, seconds=_IMPORT_SECONDS)
-    if image_labels(target, reference) is None:  # Podman's archives call `python:3.9` localhost/python:3.9
-        tag_image(target, known, reference)
-
-
-def tag_image(connection: Connection, source: str, reference: str) -> None:
-    """Give a local image another name."""
-    name, tag = split_reference(reference)
-    connection.call("POST", f"/images/{source}/tag", parameters={"repo": name, "tag": tag})
-
-
 def untag_image(connection: Connection, tag: str) -> None:
     """Take a name from an image; the image goes with its last name. Nothing happens if it is gone."""
     with if_there():
         connection.call("DELETE", f"/images/{tag}")
+
+
+class ImageStore:
+    """The images of one engine by their names. Methods raise `EngineError` for the engine's own faults."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    @property
+    def connection(self) -> Connection:
+        """For what needs more of the engine: private engines, a look at what is in it."""
+        return self._connection
+
+    def image_labels(self, reference: str) -> dict[str, str] | None:
+        """The labels of a local image, or None if there is no such image."""
+        try:
+            details = self.connection.call("GET", f"/images/{reference}/json").json
+        except Refused as refused:
+            if refused.gone:
+                return None
+            raise
+        return dict((details.get("Config") or {}).get("Labels") or {})
+
+    def is_derived(self, reference: str) -> bool:
+        """Whether a local image was made from another one: each step leaves a line of history, an import only one."""
+        return len(self.connection.call("GET", f"/images/{reference}/history").json) > 1
+
+    def pull(self, reference: str) -> bool:
+        """Pull from the registry that the reference names, without credentials. False if that cannot be done."""
+        name, tag = split_reference(reference)
+        parameters = {"fromImage": name, "tag": tag} if tag else {"fromImage": name}
+        try:
+            stream = self.connection.stream("POST", "/images/create", parameters=parameters, silence=_PULL_SILENCE)
+            with contextlib.closing(stream):
+                for _ in stream:  # its end is the end of the pull; whether it worked, the engine is asked
+                    pass
+        except EngineError:
+            return False
+        return self.image_labels(reference) is not None
+
+    def import_image(self, archive: IO[bytes], reference: str, changes: Sequence[str]) -> None:
+        """Make an image of one layer from a tar of a root file system. `changes` are instructions such as `ENV A=b`."""
+        name, tag = split_reference(reference)
+        parameters: Parameters = {"fromSrc": "-", "repo": name, "tag": tag, "changes": list(changes)}
+        self.connection.call("POST", "/images/create", parameters=parameters, data=archive, seconds=_IMPORT_SECONDS)
+        if self.image_labels(reference) is None:  # errors come in the middle of an answer of status 200
+            raise EngineError(f"The engine did not import {reference}. Is its disk full? See `docker info` and `df`.")
+
+    def copy_image(self, source: Connection, reference: str) -> None:
+        """Copy an image out of another engine, through a file (5 to 9 s for 130 MB).
+
+        Where it is here under another name, it is given this one.
+        """
+        known = str(source.call("GET", f"/images/{reference}/json").json["Id"])
+        if self.image_labels(known) is not None:
+            self.tag_image(known, reference)
+            return
+        with tempfile.TemporaryFile() as archive:
+            stream = source.stream("GET", f"/images/{reference}/get", silence=_IMPORT_SECONDS)
+            with contextlib.closing(stream):
+                archive.writelines(stream)
+            archive.seek(0)
+            self.connection.call("POST", "/images/load", data=archive, seconds=_IMPORT_SECONDS)
+        if self.image_labels(reference) is None:  # Podman's archives call `python:3.9` localhost/python:3.9
+            self.tag_image(known, reference)
+
+    def tag_image(self, source: str, reference: str) -> None:
+        """Give a local image another name."""
+        name, tag = split_reference(reference)
+        self.connection.call("POST", f"/images/{source}/tag", parameters={"repo": name, "tag": tag})
 
 
 def _tmp_is_empty(connection: Connection, image: str, labels: Mapping[str, str]) -> bool:

@@ -44,7 +44,6 @@ from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
 from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.files import has_path, put_in, read_tar
 from grader.engine.http import Connection, OpenStream, Refused, if_there
-from grader.engine.images import copy_image
 from grader.engine.ownership import (
     Kind,
     Owner,
@@ -219,7 +218,7 @@ def _make_template(
     with _running(host, settings, template, made_with=own) as private:
         say(f"private engine: loading {len(settings.images)} base images into its template")
         for reference in settings.images:
-            copy_image(host, private.engine.connection, reference)
+            private.engine.copy_image(host, reference)
         host.call("POST", f"/containers/{private.container}/stop", parameters={"t": int(_START_SECONDS)}, seconds=90)
         code = host.call("GET", f"/containers/{private.container}/json").json["State"]["ExitCode"]
         if code != 0:

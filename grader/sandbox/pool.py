@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from grader.course.models import BaseImage, Limits
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.http import Connection
-from grader.engine.images import copy_image
 from grader.engine.protocol import Sandbox
 from grader.engine.watchdog import Cancellation
 from grader.errors import EngineError, ImageUnavailable
@@ -100,7 +99,7 @@ class PrivateSandbox:
         for reference in references:
             if engine.image_labels(reference) is None:
                 self.supply(reference)
-                copy_image(self.private.host, engine.connection, reference)
+                engine.copy_image(self.private.host, reference)
 
 
 class PrivateSandboxes:

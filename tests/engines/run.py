@@ -21,7 +21,6 @@ from pathlib import Path
 
 from grader.base_images.host import host_settings
 from grader.engine.docker_engine import DockerEngine, connect
-from grader.engine.images import copy_image
 from grader.errors import EngineError
 from grader.sandbox.engine_image import image_name
 
@@ -129,7 +128,7 @@ def started(one: Nested) -> Iterator[DockerEngine]:
             with connect() as host, up(endpoint, machine) as engine:
                 for name in (*BASES, image_name()):  # what makes private engines would take minutes to build in each
                     if host.image_labels(name) is not None:
-                        copy_image(host.connection, engine.connection, name)
+                        engine.copy_image(host.connection, name)
                 yield engine
         finally:
             docker("rm", "--force", "--volumes", machine)

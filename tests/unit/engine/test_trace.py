@@ -8,16 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine.build.trace import (
-    LOG_TAIL,
-    Log,
-    Progress,
-    Status,
-    Vertex,
-    decode_status,
-    error_line,
-    step_line,
-)
+from grader.engine.build.progress import LOG_TAIL, BuildKitProgress, error_line, step_line
+from grader.engine.build.trace import Log, Status, Vertex, decode_status
 from grader.engine.wording import plain_error
 from tests.dockerfiles import dockerfile as parse
 
@@ -27,13 +19,12 @@ TWO_STAGES = (RECORDED / "two-stages.Dockerfile").read_bytes()
 ONE_STAGE = b"FROM python:3.9-slim\nWORKDIR /app\nCOPY x .\nRUN echo done\nCOPY not-there.py .\n"
 
 
-def replayed(name: str, dockerfile: bytes) -> tuple[Progress, str]:
+def replayed(name: str, dockerfile: bytes) -> tuple[BuildKitProgress, str]:
     """What an engine said about a build, taken in, and its last word."""
-    progress, error = Progress(parse(dockerfile)), ""
+    progress, error = BuildKitProgress(parse(dockerfile)), ""
     for line in (RECORDED / name).read_text(encoding="utf-8").splitlines():
         message = json.loads(line)
-        if message.get("id") == "moby.buildkit.trace":
-            progress.add(decode_status(base64.b64decode(message["aux"])))
+        progress.add(message)
         error = message.get("errorDetail", {}).get("message", error)
     return progress, error
 
@@ -73,17 +64,17 @@ def test_a_message_cut_off_is_refused() -> None:
 # ── steps ───────────────────────────────────────────────────────────────────────────────
 
 
-def progress_of(*vertices: Vertex, dockerfile: bytes = ONE_STAGE) -> Progress:
-    progress = Progress(parse(dockerfile))
-    progress.add(Status(vertices))
+def progress_of(*vertices: Vertex, dockerfile: bytes = ONE_STAGE) -> BuildKitProgress:
+    progress = BuildKitProgress(parse(dockerfile))
+    progress.update(Status(vertices))
     return progress
 
 
 def test_each_step_is_told_once_when_it_begins() -> None:
-    progress = Progress(parse(ONE_STAGE))
+    progress = BuildKitProgress(parse(ONE_STAGE))
     begun = Vertex("1", "[3/5] COPY x .", started=1.0)
     ended = Vertex("1", "[3/5] COPY x .", started=1.0, completed=3.5)
-    told = [progress.add(Status((vertex,))) for vertex in (Vertex("1", begun.name), begun, ended, ended)]
+    told = [progress.update(Status((vertex,))) for vertex in (Vertex("1", begun.name), begun, ended, ended)]
     assert [[step.line for step in steps] for steps in told] == [[], [3], [], []]
     assert [(step.line, step.seconds) for step in progress.steps()] == [(3, 2.5)]
 
@@ -97,7 +88,7 @@ def test_the_builders_own_steps_are_not_shown() -> None:
 def test_only_the_end_of_a_long_log_is_kept() -> None:
     progress = progress_of(Vertex("1", "[4/5] RUN echo done", started=1.0))
     for index in range(100):
-        progress.add(Status(logs=(Log("1", b"%03d" % index * 1000),)))
+        progress.update(Status(logs=(Log("1", b"%03d" % index * 1000),)))
     (step,) = progress.steps()
     assert progress.log_bytes == 300_000
     assert len(step.log) == LOG_TAIL
@@ -250,20 +241,6 @@ COPY b /
 )
 def test_lines_of_steps_on_a_stage_and_on_nothing(name: str, line: int) -> None:
     assert step_line(name, parse(ON_A_STAGE)) == line
-
-
-def test_triggers_of_a_base_image_are_not_taken_for_the_students_own_steps() -> None:
-    # As Engine 26.1 names them: the base image has two triggers, which the total leaves out.
-    lines = {
-        "[1/3] FROM docker.io/library/onbuild:1": 1,
-        "[2/3] RUN echo trigger": None,
-        "[3/3] COPY a /a": None,
-        "[4/3] WORKDIR /x": 2,
-        "[5/3] RUN echo first": None,  # it might be that of line 3 or 4
-        "[6/3] RUN false": 4,
-    }
-    parsed = parse(b"FROM onbuild:1\nWORKDIR /x\nRUN echo $WORD\nRUN false\n")
-    assert {name: step_line(name, parsed, lines) for name in lines} == lines
 
 
 def test_a_variable_in_an_instruction_does_not_hide_its_line() -> None:

@@ -62,7 +62,7 @@ def test_where_no_engine_answers_the_likeliest_cause_is_named(machine: MachineFa
 GIB = 2**30
 ENGINE = EngineFacts(
     "unix:///var/run/docker.sock", "28.5.2", "1.51", "Debian GNU/Linux 13", "x86_64", "2", "systemd", "overlay2",
-    "/var/lib/docker", 4, 8 * GIB, rootless=False, warnings=(), free_bytes=50 * GIB,
+    "/var/lib/docker", 8 * GIB, rootless=False, warnings=(), free_bytes=50 * GIB,
 )  # fmt: skip
 DESKTOP = replace(ENGINE, operating_system="Docker Desktop", free_bytes=None)
 
