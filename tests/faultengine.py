@@ -64,9 +64,6 @@ def messages(*values: dict[str, Any], cut: bool = False) -> Reply:
     return Reply(tuple(json.dumps(value).encode() + b"\r\n" for value in values), cut=cut)
 
 
-Answer = Callable[[Asked], Reply]
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FaultEngine
@@ -81,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         url = urlsplit(self.path)
-        path = "/" + url.path.split("/", 2)[2] if url.path.startswith("/v1.") else url.path
+        path = re.sub(r"^/v1\.\d+", "", url.path)
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         query = {name: values[0] for name, values in parse_qs(url.query).items()}
         asked = Asked(self.command, path, query, dict(self.headers), body)
@@ -93,31 +90,20 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply) -> None:
         if reply.dies:
             self.server.die()
-        if reply.silent or reply.after:
-            self.server.over.wait(600 if reply.silent else reply.after)
-        if reply.silent or self.server.over.is_set() or (reply.cut and self.command == "HEAD"):
-            self.close_connection = True
+        self.server.over.wait(600 if reply.silent else reply.after)
+        head = self.command == "HEAD"
+        self.close_connection = reply.cut or reply.echoes or reply.silent or self.server.over.is_set()
+        if reply.silent or self.server.over.is_set() or (reply.cut and head):
             return
-        if reply.echoes:
-            self.send_response(101)
-            self.end_headers()
-            while byte := self.rfile.read(1):
-                self.wfile.write(_frame(1, byte))
-            self.close_connection = True
-            return
-        self.send_response(reply.status)
-        if self.command == "HEAD":
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        self.send_header("Transfer-Encoding", "chunked")
+        self.send_response(101 if reply.echoes else reply.status)
+        if not reply.echoes:
+            self.send_header(*(("Content-Length", "0") if head else ("Transfer-Encoding", "chunked")))
         self.end_headers()
-        for chunk in reply.chunks:
-            self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
-        if reply.cut:
-            self.close_connection = True
-        else:
-            self.wfile.write(b"0\r\n\r\n")
+        while reply.echoes and (byte := self.rfile.read(1)):
+            self.wfile.write(_frame(1, byte))
+        if not (reply.echoes or head):
+            for chunk in (*reply.chunks, *(() if reply.cut else (b"",))):
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
 
     def address_string(self) -> str:
         return "socket"
@@ -133,7 +119,7 @@ class FaultEngine(ThreadingMixIn, UnixStreamServer):
     block_on_close = False
     request_queue_size = 64
 
-    def __init__(self, path: Path, answer: Answer) -> None:
+    def __init__(self, path: Path, answer: Callable[[Asked], Reply]) -> None:
         super().__init__(str(path), _Handler)
         self._path = path
         self.answer = answer
@@ -163,9 +149,24 @@ class FaultEngine(ThreadingMixIn, UnixStreamServer):
 
 # ── a small Docker ──────────────────────────────────────────────────────────────────────
 
-_IDS = re.compile(r"^/(containers|images|exec)/(?!create$|json$)(.+?)(/(?:json|archive|attach|wait|start|kill|exec))?$")
-Program = Callable[[bytes, RunRequest], RunOutcome]
-"""What a container does: the build context of its image, and how it is run."""
+_IDS = re.compile(r"^/(containers|images|exec)/(?!create$|json$).+?(/(?:json|archive|attach|wait|start|kill|exec))?$")
+_ENTRYPOINT = ("python", "/app/sales_predictor.py")
+_VERTEX = base64.b64encode(b"\n\x0c\n\x01x\x1a\x07[1/1] x").decode()
+"""A step in BuildKit's progress: field 1 (a vertex) with its digest (1) and its name (3)."""
+_FIXED = {
+    "GET /version": as_json({"Version": "28.0.0", "ApiVersion": "1.48"}),
+    "GET /_ping": as_json("OK"),
+    "GET /info": as_json({"NCPU": 4, "Architecture": "x86_64"}),
+    "GET /images/*/json": as_json({"Id": "x", "Config": {"Entrypoint": list(_ENTRYPOINT)}}),
+    "POST /images/create": as_json({}),
+    "POST /volumes/create": as_json({"Mountpoint": "/volume"}),
+    "GET /volumes": as_json({"Volumes": []}),
+    "GET /networks": as_json([]),
+    "HEAD /containers/*/archive": Reply(),
+    "GET /containers/*/archive": as_json({"message": "no such file"}, 404),
+    "POST /containers/*/start": Reply(status=204),
+    "POST /containers/*/kill": Reply(status=204),
+}
 
 
 @dataclass
@@ -182,11 +183,12 @@ class Thing:
 class SmallDocker:
     """As much of an engine as it takes to grade Dockerfiles: each build succeeds, runs do what `program` does.
 
-    What `fault` gives for a request is answered instead, after the request was carried out (or, with `after`, the
-    right answer comes late); it is told the route, which has `*` where an id stands.
+    `program` is given the build context of the image, and how it is run. What `fault` gives for a request is answered
+    instead, after the request was carried out (or, with `after`, the right answer comes late); it is told the route,
+    which has `*` where an id stands.
     """
 
-    program: Program
+    program: Callable[[bytes, RunRequest], RunOutcome]
     fault: Callable[[str], Reply | None] = lambda _route: None
     images: dict[str, Thing] = field(default_factory=dict)
     containers: dict[str, Thing] = field(default_factory=dict)
@@ -195,7 +197,7 @@ class SmallDocker:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __call__(self, asked: Asked) -> Reply:
-        route = f"{asked.method} {_IDS.sub(_starred, asked.path)}"
+        route = f"{asked.method} " + _IDS.sub(r"/\1/*\2", asked.path)
         with self._lock:
             answer = self._answer(asked, route)
             fault = self.fault(route)
@@ -206,42 +208,35 @@ class SmallDocker:
         return [*self.images, *self.containers]
 
     def _answer(self, asked: Asked, route: str) -> Reply:
-        simple = {
-            "GET /version": {"Version": "28.0.0", "ApiVersion": "1.48"},
-            "GET /_ping": "OK",
-            "GET /info": {"NCPU": 4, "Architecture": "x86_64"},
-            "POST /images/create": {},
-            "POST /volumes/create": {"Mountpoint": "/volume"},
-            "GET /volumes": {"Volumes": []},
-            "GET /networks": [],
-        }
-        if route in simple:
-            return as_json(simple[route])
-        carry_out = {
-            "POST /build": self._build,
-            "GET /images/*/json": lambda _: as_json({"Id": "x", "Config": {"Entrypoint": list(_ENTRYPOINT)}}),
-            "DELETE /images/*": self._untag,
-            "GET /images/json": lambda asked: _listed(self.images, "RepoTags", asked),
-            "GET /containers/json": lambda asked: _listed(self.containers, "Names", asked),
-            "POST /containers/create": self._create,
-        }.get(route)
-        if carry_out:
-            return carry_out(asked)
         name = asked.path.split("/")[2] if asked.path.count("/") > 1 else ""
-        if route.startswith(("POST /exec/", "GET /exec/")):
-            return self._ran(route, self.execs[name])
-        if name not in self.containers:
+        if "/containers/*" in route and name not in self.containers:
             return as_json({"message": f"No such container: {name}"}, 404)
-        return self._container(asked, route, name)
+        if route in _FIXED:
+            return _FIXED[route]
+        carry_out: dict[str, Callable[[Asked, str], Reply]] = {
+            "POST /build": self._build,
+            "DELETE /images/*": self._untag,
+            "GET /images/json": lambda asked, _: _listed(self.images, "RepoTags", asked),
+            "GET /containers/json": lambda asked, _: _listed(self.containers, "Names", asked),
+            "POST /containers/create": self._create,
+            "DELETE /containers/*": self._remove,
+            "PUT /containers/*/archive": self._put,
+            "POST /containers/*/exec": self._exec,
+            "POST /exec/*/start": lambda _, name: _output(self.execs[name]),
+            "GET /exec/*/json": lambda _, name: _end(self.execs[name]),
+            "POST /containers/*/attach": self._attach,
+            "POST /containers/*/wait": lambda _, name: _end(self._ran(name)),
+            "GET /containers/*/json": lambda _, name: _end(self._ran(name)),
+        }
+        return carry_out[route](asked, name)
 
-    def _build(self, asked: Asked) -> Reply:
+    def _build(self, asked: Asked, _: str) -> Reply:
         image = "sha256:" + hashlib.sha256(asked.body).hexdigest()
         made = self.images.setdefault(image, Thing([], json.loads(asked.query["labels"]), asked.body))
         made.names.append(asked.query["t"])
-        trace = {"id": "moby.buildkit.trace", "aux": base64.b64encode(_VERTEX).decode()}
-        return messages(trace, {"id": "moby.image.id", "aux": {"ID": image}})
+        return messages({"id": "moby.buildkit.trace", "aux": _VERTEX}, {"id": "moby.image.id", "aux": {"ID": image}})
 
-    def _untag(self, asked: Asked) -> Reply:
+    def _untag(self, asked: Asked, _: str) -> Reply:
         tag = asked.path.removeprefix("/images/")
         for image, made in list(self.images.items()):
             if tag in made.names:
@@ -251,7 +246,7 @@ class SmallDocker:
                 return as_json([])
         return as_json({"message": f"No such image: {tag}"}, 404)
 
-    def _create(self, asked: Asked) -> Reply:
+    def _create(self, asked: Asked, _: str) -> Reply:
         settings = json.loads(asked.body)
         name = f"c{next(self._numbers)}"
         image = self.images.get(settings["Image"], Thing([], {}))
@@ -259,44 +254,41 @@ class SmallDocker:
         self.containers[name] = Thing([f"/{name}"], settings["Labels"], image.context, run)
         return as_json({"Id": name, "Warnings": []}, 201)
 
-    def _container(self, asked: Asked, route: str, name: str) -> Reply:
+    def _remove(self, _: Asked, name: str) -> Reply:
+        del self.containers[name]
+        return Reply(status=204)
+
+    def _put(self, asked: Asked, name: str) -> Reply:
         made = self.containers[name]
-        if "stdin" in asked.query:
-            return Reply(echoes=True)
-        if route == "POST /containers/*/exec":
-            command = tuple(json.loads(asked.body)["Cmd"])
-            ours = command[:2] != _ENTRYPOINT
-            seen = RunOutcome(Exited(0)) if ours else self.program(made.context, RunRequest(command[2:]))
-            self.execs[started := f"e{next(self._numbers)}"] = seen
-            return as_json({"Id": started}, 201)
-        if route.startswith(("POST", "DELETE")) and not route.endswith(("attach", "wait")):
-            if route.startswith("DELETE"):
-                del self.containers[name]
-            return Reply(status=204)
-        if route == "PUT /containers/*/archive":
-            made.run = replace(made.run, replaced=_files_in(asked.body))
-        elif route == "GET /containers/*/archive":
-            return as_json({"message": "no such file"}, 404)
-        elif route != "HEAD /containers/*/archive":
-            return self._ran(route, self.program(made.context, made.run))
+        with tarfile.open(fileobj=io.BytesIO(asked.body)) as tar:
+            opened = [(entry.name, file) for entry in tar if (file := tar.extractfile(entry))]
+            made.run = replace(made.run, replaced=tuple(MemoryFile(f"/{path}", file.read()) for path, file in opened))
         return Reply()
 
-    def _ran(self, route: str, seen: RunOutcome) -> Reply:
-        code = seen.ended.code if isinstance(seen.ended, Exited) else 137
-        if route.endswith(("attach", "/exec/*/start")):
-            return Reply((_frame(1, seen.stdout), _frame(2, seen.stderr)))
-        state = {"ExitCode": code, "OOMKilled": False}
-        answer = {"State": state, "Running": False, "ExitCode": code}
-        return as_json(answer if route.endswith("json") else {"StatusCode": code})
+    def _exec(self, asked: Asked, name: str) -> Reply:
+        command = tuple(json.loads(asked.body)["Cmd"])
+        students = command[:2] == _ENTRYPOINT
+        seen = self.program(self.containers[name].context, RunRequest(command[2:])) if students else None
+        self.execs[started := f"e{next(self._numbers)}"] = seen or RunOutcome(Exited(0))
+        return as_json({"Id": started}, 201)
+
+    def _attach(self, asked: Asked, name: str) -> Reply:
+        return Reply(echoes=True) if "stdin" in asked.query else _output(self._ran(name))
+
+    def _ran(self, name: str) -> RunOutcome:
+        made = self.containers[name]
+        return self.program(made.context, made.run)
 
 
-_ENTRYPOINT = ("python", "/app/sales_predictor.py")
-_VERTEX = b"\n\x0c\n\x01x\x1a\x07[1/1] x"
-"""A step in BuildKit's progress: field 1 (a vertex) with its digest (1) and its name (3)."""
+def _output(seen: RunOutcome) -> Reply:
+    return Reply((_frame(1, seen.stdout), _frame(2, seen.stderr)))
 
 
-def _starred(match: re.Match[str]) -> str:
-    return f"/{match[1]}/*{match[3] or ''}"
+def _end(seen: RunOutcome) -> Reply:
+    """The end of a run or an exec, as each of the calls that ask for it names it."""
+    code = seen.ended.code if isinstance(seen.ended, Exited) else 137
+    state = {"ExitCode": code, "OOMKilled": False}
+    return as_json({"State": state, "Running": False, "ExitCode": code, "StatusCode": code})
 
 
 def _listed(things: dict[str, Thing], names: str, asked: Asked) -> Reply:
@@ -307,8 +299,3 @@ def _listed(things: dict[str, Thing], names: str, asked: Asked) -> Reply:
 
 def _frame(stream: int, data: bytes) -> bytes:
     return bytes([stream, 0, 0, 0]) + len(data).to_bytes(4, "big") + data
-
-
-def _files_in(archive: bytes) -> tuple[MemoryFile, ...]:
-    with tarfile.open(fileobj=io.BytesIO(archive)) as tar:
-        return tuple(MemoryFile(f"/{entry.name}", opened.read()) for entry in tar if (opened := tar.extractfile(entry)))
