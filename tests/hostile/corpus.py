@@ -3,11 +3,13 @@
 `tests/hostile/NN-NAME/case.yaml` is one case. NN is its number in the list of dangers that the project works from (several
 variants of one danger are `31a-…`, `31b-…`). The submission is one exercise's folder, and is made of, in this order:
 
-- `start: NAME`, a right solution in `reference/solutions/EXERCISE/`, to be spoilt;
+- `start: NAME`, a right solution in `reference/solutions/EXERCISE/`, to be spoilt, or `clean`, that of `clean/EXERCISE`;
 - `submission/`, a folder beside `case.yaml`;
-- `files: {NAME: TEXT}` in `case.yaml` itself, for what is short.
+- `files: {NAME: TEXT}` in `case.yaml` itself, for what is short; `"\\udcff"` in them is the byte that is no text;
+- `pipes: [NAME]`, and `links: {PATH: LEADS_TO}`, with paths in the student's folder.
 
-Or `make: NAME` names a function of `makers.py`, which writes the whole submission, for what git cannot hold.
+The student is called like the case, or `student`. Or `make: NAME` names a function of `makers.py`, which writes the whole
+submission.
 
 `expect` says what must become of it: `status`, as `grades.csv` has it; `check`, the id of the first check that must fail;
 `phrase`, what the student must be shown; `absent`, texts that no artefact may contain. `slow: true` keeps a case out of
@@ -16,8 +18,9 @@ Or `make: NAME` names a function of `makers.py`, which writes the whole submissi
 
 from __future__ import annotations
 
+import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -53,49 +56,58 @@ class HostileCase:
     about: str
     expect: Expect
     exercise: str = "3.1.4"
+    student: str = ""
     start: str = ""
     make: str = ""
     slow: bool = False
     files: Mapping[str, str] = field(default_factory=dict)
-
-
-def load_cases(folder: Path = HERE) -> tuple[HostileCase, ...]:
-    """Every case, by name. `TypeError` for a key that is not known, `ValueError` for what does not fit together."""
-    return tuple(_load(path) for path in sorted(folder.glob("*/case.yaml")))
+    pipes: Sequence[str] = ()
+    links: Mapping[str, str] = field(default_factory=dict)
 
 
 def _load(path: Path) -> HostileCase:
     read: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
     expect: dict[str, Any] = read.pop("expect")
     expect["absent"] = tuple(expect.get("absent", ()))
-    case = HostileCase(name=path.parent.name, folder=path.parent, expect=Expect(**expect), **read)
-    if case.make and (case.start or case.files or (case.folder / "submission").exists()):
-        raise ValueError(f"{path}: a maker writes all of a submission; it goes with no other files.")
-    if case.make and case.make not in MAKERS:
-        raise ValueError(f"{path}: makers.py has no {case.make}.")
-    return case
+    return HostileCase(name=path.parent.name, folder=path.parent, expect=Expect(**expect), **read)
 
 
-CASES = load_cases()
+CASES = tuple(_load(path) for path in sorted(HERE.glob("*/case.yaml")))
+"""Every case, by name."""
 
 
 def write_case(case: HostileCase, into: Path, words: Mapping[str, str]) -> str:
     """Write the submission into a folder of submissions; the name of its student comes back."""
     if case.make:
-        made: Path = MAKERS[case.make](into, case.name)
-        return student_of(made)
-    target = into / case.name / case.exercise
+        return student_of(MAKERS[case.make](into, case.name))
+    student = into / (case.student or case.name)
+    target = student / case.exercise
     target.mkdir(parents=True)
-    for source in (REFERENCE / case.exercise / case.start if case.start else None, case.folder / "submission"):
+    started = CLEAN / case.exercise if case.start == "clean" else REFERENCE / case.exercise / case.start
+    for source in (started if case.start else None, case.folder / "submission"):
         if source is not None and source.exists():
             shutil.copytree(source, target, dirs_exist_ok=True, symlinks=True)
     for name, text in case.files.items():
         (target / name).parent.mkdir(parents=True, exist_ok=True)
-        (target / name).write_bytes(text.encode())
+        (target / name).write_bytes(text.encode(errors="surrogateescape"))
+        if name.startswith(".git/"):
+            (target / name).chmod(0o755)
     for path in target.rglob("*"):
         if path.is_file() and not path.is_symlink():
             path.write_bytes(filled(path.read_bytes(), words))
-    return student_of(into / case.name)
+    for name in case.pipes:
+        _remove(target / name)
+        os.mkfifo(target / name)
+    for name, leads_to in case.links.items():
+        _remove(student / name)
+        (student / name).symlink_to(leads_to)
+    return student_of(student)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    path.unlink(missing_ok=True)
 
 
 def write_clean(exercise: str, into: Path, student: str) -> str:

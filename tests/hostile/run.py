@@ -50,7 +50,7 @@ def docker(*words: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Planted:
-    """What is laid out for hostile submissions, and what stands for it in their files.
+    """What is laid out for hostile submissions below `root`.
 
     `secrets` are texts by where they lie; `words` is what `@WORD@` means in the corpus; `hits` are the requests that the
     web server of this machine got.
@@ -118,17 +118,12 @@ def canary() -> Iterator[tuple[str, list[str]]]:
         def log_message(self, *_: object) -> None:
             pass
 
+    shown = subprocess.run(["ip", "-4", "-o", "addr", "show", "docker0"], capture_output=True, text=True, check=False)
+    bridge = re.search(r"inet ([0-9.]+)", shown.stdout)  # this machine's address as containers see it
     with http.server.ThreadingHTTPServer(("", 0), Handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://{_bridge()}:{server.server_port}", hits
+        yield f"http://{bridge[1] if bridge else '127.0.0.1'}:{server.server_port}", hits
         server.shutdown()
-
-
-def _bridge() -> str:
-    """This machine's address as containers see it."""
-    shown = subprocess.run(["ip", "-4", "-o", "addr", "show", "docker0"], capture_output=True, text=True, check=False)
-    found = re.search(r"inet ([0-9.]+)", shown.stdout)
-    return found[1] if found else "127.0.0.1"
 
 
 @contextmanager
@@ -148,18 +143,18 @@ def bystander() -> Iterator[str]:
                 docker(*words)
 
 
-def bystander_state(name: str) -> dict[str, str]:
-    """All that must stay as it is about the bystander of that name."""
-    return {
-        "container": docker("container", "inspect", "-f", "{{.Id}} {{.State.Running}} {{.State.StartedAt}}", name),
-        "processes": docker("top", name, "-o", "pid,args"),
-        "changes": docker("diff", name),
-        "image": docker("image", "inspect", "-f", "{{.Id}} {{.RepoTags}}", name),
-        "volume": docker("volume", "inspect", "-f", "{{.Name}} {{.CreatedAt}}", name),
-        "file": docker("exec", name, "cat", "/data/file"),
-        "network": docker("network", "inspect", "-f", "{{.Id}} {{len .Containers}}", name),
-        "base": docker("image", "inspect", "-f", "{{.Id}}", BASE),
-    }
+def bystander_state(name: str) -> tuple[str, ...]:
+    """All that must stay as it is about the bystander of that name, and about the base image."""
+    return (
+        docker("container", "inspect", "-f", "{{.Id}} {{.State.Running}} {{.State.StartedAt}}", name),
+        docker("top", name, "-o", "pid,args"),
+        docker("diff", name),
+        docker("image", "inspect", "-f", "{{.Id}} {{.RepoTags}}", name),
+        docker("volume", "inspect", "-f", "{{.Name}} {{.CreatedAt}}", name),
+        docker("exec", name, "cat", "/data/file"),
+        docker("network", "inspect", "-f", "{{.Id}} {{len .Containers}}", name),
+        docker("image", "inspect", "-f", "{{.Id}}", BASE),
+    )
 
 
 def course_copy(target: Path, limits: Mapping[str, int]) -> Path:
@@ -177,29 +172,30 @@ def course_copy(target: Path, limits: Mapping[str, int]) -> Path:
 # ── the run ─────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Ran:
     """A batch that has ended, and what was seen around it.
 
     `students` gives the student of each case, `clean` those with right submissions, each after hostile ones.
-    `peak_kb` is the most memory that the grader itself held. `files` are the paths below the root, before and after,
-    but for results and cache. `texts` is everything that anybody may read of it, but for the submissions themselves,
-    which the journal keeps.
+    `peak_kb` is the most memory that the grader itself held. `bystander` and `files` are each as before and as after;
+    the files are the paths below the root, but for results and cache. `texts` is everything that anybody may read of
+    it, but for the submissions themselves, which the journal keeps.
     """
 
     planted: Planted
-    out: Path
     students: Mapping[str, str]
     clean: Sequence[str]
     gradings: Mapping[tuple[str, str], Graded]
     code: int
-    printed: str
     pid: int
     peak_kb: int
-    seconds: float
-    bystander: tuple[Mapping[str, str], Mapping[str, str]]
+    bystander: tuple[object, object]
     files: tuple[Mapping[str, str], Mapping[str, str]]
     texts: Mapping[str, str]
+
+    @property
+    def out(self) -> Path:
+        return self.planted.root / "out"
 
 
 def run_batch(
@@ -211,20 +207,27 @@ def run_batch(
         students, clean = _write_class(planted, cases, clean_every)
         course = course_copy(root / "course", limits)
         exercises = sorted({case.exercise for case in cases} | {"3.1.4"})
-        before = bystander_state(name), _files(root)
-        began = time.monotonic()
-        code, printed, pid, peak = _grade(planted, course, exercises, jobs)
-        seconds = time.monotonic() - began
-        after = bystander_state(name), _files(root)
+        bystander_before, files_before = bystander_state(name), _files(root)
+        code, pid, peak = _grade(planted, course, exercises, jobs)
+        printed = (root / "printed").read_bytes().decode("utf-8")
+        (root / "printed").unlink()
+        bystander_after, files_after = bystander_state(name), _files(root)
     subprocess.run(["rm", "-rf", str(root / "class")], check=True)  # pytest cannot remove all that is in it
-    out = root / "out"
-    assert (out / "journal.sqlite").exists(), printed
-    gradings = _gradings(out)
-    texts = _texts(out, gradings, printed)
+    assert (root / "out/journal.sqlite").exists(), printed
+    with Journal.open(root / "out") as journal:
+        gradings = {(graded.student, graded.result.report.id): graded for graded in journal.gradings()}
     return Ran(
-        planted, out, students, clean, gradings, code, printed, pid, peak, seconds,
-        (before[0], after[0]), (before[1], after[1]), texts,
-    )  # fmt: skip
+        planted=planted,
+        students=students,
+        clean=clean,
+        gradings=gradings,
+        code=code,
+        pid=pid,
+        peak_kb=peak,
+        bystander=(bystander_before, bystander_after),
+        files=(files_before, files_after),
+        texts={**_texts(root / "out", gradings), "what was printed": printed},
+    )
 
 
 def _write_class(
@@ -245,8 +248,8 @@ def _write_class(
     return students, clean
 
 
-def _grade(planted: Planted, course: Path, exercises: Sequence[str], jobs: int) -> tuple[int, str, int, int]:
-    """Run the command: exit code, what it printed, process id, and its peak of memory in KiB."""
+def _grade(planted: Planted, course: Path, exercises: Sequence[str], jobs: int) -> tuple[int, int, int]:
+    """Run the command: its exit code, its process id, and its peak of memory in KiB."""
     root = planted.root
     words = [sys.executable, "-m", "grader", "--course", str(course), "batch", str(root / "class")]
     words += ["--out", str(root / "out"), "--engine", "private", "--seed", SEED, "--jobs", str(jobs)]
@@ -257,20 +260,11 @@ def _grade(planted: Planted, course: Path, exercises: Sequence[str], jobs: int) 
         )
         peak = 0
         while process.poll() is None:
-            peak = max(peak, _peak(process.pid))
+            with suppress(OSError):  # it has ended
+                status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii")
+                peak = max(peak, *map(int, re.findall(r"VmHWM:\s+(\d+)", status)), 0)
             time.sleep(0.1)
-    text = (root / "printed").read_bytes().decode("utf-8")
-    (root / "printed").unlink()
-    return process.returncode, text, process.pid, peak
-
-
-def _peak(pid: int) -> int:
-    """The most memory that a process has held since its start, in KiB (VmHWM of proc(5)); 0 once it has ended."""
-    try:
-        found = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(encoding="ascii"))
-    except OSError:
-        return 0
-    return int(found[1]) if found else 0
+    return process.returncode, process.pid, peak
 
 
 def _files(root: Path) -> dict[str, str]:
@@ -287,16 +281,10 @@ def _files(root: Path) -> dict[str, str]:
     return found
 
 
-def _gradings(out: Path) -> dict[tuple[str, str], Graded]:
-    """What the journal says of each student and exercise."""
-    with Journal.open(out) as journal:
-        return {(graded.student, graded.result.report.id): graded for graded in journal.gradings()}
-
-
-def _texts(out: Path, gradings: Mapping[tuple[str, str], Graded], printed: str) -> dict[str, str]:
-    pages = [path for path in sorted(out.rglob("*")) if path.is_file() and path.suffix in {".csv", ".html", ".xml", ".json"}]
+def _texts(out: Path, gradings: Mapping[tuple[str, str], Graded]) -> dict[str, str]:
+    pages = [path for path in sorted(out.rglob("*")) if path.suffix in {".csv", ".html", ".xml", ".json"}]
     texts = {str(path.relative_to(out)): path.read_bytes().decode("utf-8") for path in pages}
     for (student, exercise), graded in gradings.items():
         seen = {"report": graded.result.report, "observations": graded.result.observations}
         texts[f"journal of {student}, {exercise}"] = repr(seen)
-    return {**texts, "what was printed": printed}
+    return texts
