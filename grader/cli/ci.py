@@ -25,9 +25,8 @@ from grader.cli.common import (
 from grader.cli.console import Console
 from grader.errors import EnvironmentProblem
 from grader.files import write_whole
-from grader.reports.annotations import Annotation, Place, annotated
+from grader.reports.annotations import Annotation, Place, annotated, code_quality
 from grader.reports.github import escaped_log, job_summary, step_outputs, workflow_commands
-from grader.reports.gitlab import code_quality
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
 from grader.reports.text import TextOptions, plain, report_lines

@@ -1,12 +1,17 @@
-"""What a platform shows beside a file's line: the same list for GitHub and GitLab, most useful first."""
+"""What a platform shows beside a file's line: the same list for GitHub and GitLab, most useful first.
+
+GitLab's form: https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format. GitHub's stands in `github`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
+from grader.models import CheckStatus, CheckVerdict, ExerciseStatus, Report
 from grader.reports import wording as words
 from grader.sanitize import sanitize, sanitize_line
 
@@ -16,6 +21,7 @@ Place = Callable[[str, str, int | None], tuple[str, int | None]]
 
 _TEXT_LIMIT = 2_000
 """Characters of one annotation's text; more is not read beside a line."""
+_SEVERITY = {"error": "major", "warning": "minor", "notice": "info"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,43 +41,46 @@ def annotated(report: Report, place: Place) -> list[Annotation]:
     The first failed check of each exercise comes before the second of any: it is often their cause, and GitHub shows
     ten errors at most. One cause in an exercise is one error.
     """
-    handed_in = [one for one in report.exercises if one.status is not ExerciseStatus.NOT_SUBMITTED]
-    failed = [
-        (rank, exercise, check)
-        for exercise in handed_in
-        for rank, check in enumerate(_different(_checks(exercise, CheckStatus.FAILED)))
+    errors: list[tuple[int, Annotation]] = []
+    ungraded: dict[str, dict[str, None]] = {}
+    absent = [one.id for one in report.exercises if one.status is ExerciseStatus.NOT_SUBMITTED]
+    for exercise in report.exercises:
+        different: dict[str, CheckVerdict] = {}
+        for check in words.checks_or_reason(exercise) if exercise.id not in absent else ():
+            if check.status is CheckStatus.FAILED:
+                different.setdefault(check.message or check.id, check)
+            elif check.status is CheckStatus.NOT_GRADED:
+                ungraded.setdefault(check.message, {})[exercise.id] = None
+        for rank, check in enumerate(different.values()):
+            text = "\n".join(part for part in (check.message, check.hint and f"Hint: {check.hint}") if part)
+            file, line = place(exercise.id, check.file, check.line) if check.file else ("", None)
+            title = f"{exercise.id} {exercise.title}: {check.title}"
+            errors.append((rank, _annotation("error", title, text, sanitize_line(file), line)))
+    return [
+        *(one for _, one in sorted(errors, key=lambda ranked: ranked[0])),
+        *(_annotation("warning", f"{', '.join(ids)}: not graded", cause) for cause, ids in ungraded.items()),
+        *([_annotation("notice", "Not handed in", ", ".join(absent))] if absent else []),
     ]
-    errors = []
-    for _, exercise, check in sorted(failed, key=lambda one: one[0]):
-        text = "\n".join(part for part in (check.message, check.hint and f"Hint: {check.hint}") if part)
-        file, line = place(exercise.id, check.file, check.line) if check.file else ("", None)
-        title = f"{exercise.id} {exercise.title}: {check.title}"
-        errors.append(_annotation("error", title, text, sanitize_line(file), line))
-    return [*errors, *_not_graded(handed_in), *_absent(report)]
-
-
-def _checks(exercise: ExerciseReport, status: CheckStatus) -> list[CheckVerdict]:
-    return [check for check in words.checks_or_reason(exercise) if check.status is status]
-
-
-def _different(checks: list[CheckVerdict]) -> list[CheckVerdict]:
-    """The checks without those that say what one before them says."""
-    return list({check.message or check.id: check for check in reversed(checks)}.values())[::-1]
-
-
-def _not_graded(exercises: list[ExerciseReport]) -> list[Annotation]:
-    """One warning for each cause, with the exercises that it keeps from being graded."""
-    causes: dict[str, dict[str, None]] = {}
-    for exercise in exercises:
-        for check in _checks(exercise, CheckStatus.NOT_GRADED):
-            causes.setdefault(check.message, {})[exercise.id] = None
-    return [_annotation("warning", f"{', '.join(ids)}: not graded", cause) for cause, ids in causes.items()]
-
-
-def _absent(report: Report) -> list[Annotation]:
-    ids = [one.id for one in report.exercises if one.status is ExerciseStatus.NOT_SUBMITTED]
-    return [_annotation("notice", "Not handed in", ", ".join(ids))] if ids else []
 
 
 def _annotation(level: Level, title: str, text: str, file: str = "", line: int | None = None) -> Annotation:
     return Annotation(level, sanitize_line(title), sanitize(text, _TEXT_LIMIT), file, line)
+
+
+def code_quality(annotations: Sequence[Annotation]) -> str:
+    """A Code Quality document for GitLab: the annotations that have a file, which every entry needs, as JSON text.
+
+    A fingerprint is the same each time for the same remark.
+    """
+    entries = [
+        {
+            "description": f"{one.title}\n{one.text}",
+            "check_name": one.title,
+            "fingerprint": hashlib.sha256(f"{one.file}:{one.title}".encode()).hexdigest(),
+            "severity": _SEVERITY[one.level],
+            "location": {"path": one.file, "lines": {"begin": one.line or 1}},
+        }
+        for one in annotations
+        if one.file
+    ]
+    return json.dumps(entries, indent=2) + "\n"

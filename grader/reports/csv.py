@@ -12,9 +12,9 @@ import io
 from collections.abc import Iterable, Mapping, Sequence
 
 from grader.grading.grades import Grade
-from grader.models import ExerciseReport, Report
+from grader.models import Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format, feedback_text, notes_on_ungraded
+from grader.reports.export import Exported, Scores, export_format, feedback_text
 from grader.sanitize import sanitize_line
 
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212")
@@ -28,9 +28,8 @@ Cell = str | float | int
 @export_format("csv", file="gradebook.csv")
 def export(scores: Scores) -> Exported:
     """As `gradebook_csv`."""
-    notes = notes_on_ungraded(scores.grades, "the file says so, too")
     text = gradebook_csv(scores.reports, scores.grades, scores.people)
-    return Exported({"gradebook.csv": text}, notes, sum(grade.score is not None for grade in scores.grades))
+    return scores.exported({"gradebook.csv": text}, "the file says so, too")
 
 
 _NBGRADER = (
@@ -51,21 +50,30 @@ def to_nbgrader(scores: Scores) -> Exported:
             if one.score is not None:
                 raw = earned.get(one.id) or 0.0
                 lost = max(raw - one.score, 0.0) if grade.late else 0.0
-                rows.append((one.id, "", *who, _tidy(raw), _tidy(lost), _tidy(one.score), _tidy(one.max_score)))
-    count = sum(grade.score is not None for grade in scores.grades)
-    notes = notes_on_ungraded(scores.grades, "left out there")
-    return Exported({"nbgrader.csv": csv_table(_NBGRADER, rows)}, notes, count)
+                rows.append((one.id, "", *who, *map(_score, (raw, lost, one.score, one.max_score))))
+    return scores.exported({"nbgrader.csv": csv_table(_NBGRADER, rows)}, "left out there")
 
 
 def grades_csv(reports: Iterable[Report]) -> str:
     """`student,exercise,status,score,max_score,seconds,message`; `score` is empty where there is none."""
     header = ("student", "exercise", "status", "score", "max_score", "seconds", "message")
-    return csv_table(header, [_grade(report, exercise) for report in reports for exercise in report.exercises])
+    rows = [
+        (
+            report.student,
+            one.id,
+            one.status.value,
+            _score(one.score),
+            _score(one.max_score),
+            round(one.seconds, 2),
+            words.first_problem(one),
+        )
+        for report in reports
+        for one in report.exercises
+    ]
+    return csv_table(header, rows)
 
 
-def gradebook_csv(
-    reports: Sequence[Report], grades: Sequence[Grade] = (), people: Mapping[str, Mapping[str, str]] | None = None
-) -> str:
+def gradebook_csv(reports: Sequence[Report], grades: Sequence[Grade], people: Mapping[str, Mapping[str, str]]) -> str:
     """One row for each student: `student`, a score for each exercise, `score`, `max_score`, `not_graded`.
 
     A cell is empty where there is no score: the exercise could not be graded, and `not_graded` names it. Where the
@@ -73,51 +81,27 @@ def gradebook_csv(
     `final`, `final_max`, `why`, `comment` and `submitted`.
     """
     exercises = list(dict.fromkeys(exercise.id for report in reports for exercise in report.exercises))
-    known = people or {}
-    kinds = [kind for kind in ("section", "group") if any(kind in columns for columns in known.values())]
+    kinds = [kind for kind in ("section", "group") if any(kind in columns for columns in people.values())]
     ruled = any(grade.all_reasons or feedback_text(grade) or grade.submitted for grade in grades)
     final = ("final", "final_max", "why", "comment", "submitted") if ruled else ()
-    rows = [
-        (report.student, *(known.get(report.student, {}).get(kind, "") for kind in kinds), *_row(report, exercises))
-        for report in reports
-    ]
-    if ruled:
-        rows = [(*row, *_final(grade)) for row, grade in zip(rows, grades, strict=True)]
+    rows: list[list[Cell]] = []
+    for report, grade in zip(reports, grades, strict=True):
+        known, scores = people.get(report.student, {}), {one.id: one.score for one in report.exercises}
+        row: list[Cell] = [report.student, *(known.get(kind, "") for kind in kinds)]
+        row += [_score(scores.get(name)) for name in exercises]
+        missing = " ".join(exercise.id for _, exercise in words.ungraded([report]))
+        rows.append([*row, _score(report.score), _score(report.max_score), missing])
+        if ruled:
+            comments = [f"{one.id}: {one.comment}" for one in grade.exercises if one.comment] + [grade.comment]
+            why, comment = "; ".join(grade.all_reasons), "; ".join(filter(None, comments))
+            rows[-1] += [_score(grade.score), _score(grade.max_score), why, comment, grade.submitted]
     return csv_table(("student", *kinds, *exercises, "score", "max_score", "not_graded", *final), rows)
 
 
-def _final(grade: Grade) -> tuple[Cell, ...]:
-    comments = [f"{one.id}: {one.comment}" for one in grade.exercises if one.comment] + [grade.comment]
-    score = "" if grade.score is None else _tidy(grade.score)
-    why = "; ".join(grade.all_reasons)
-    return score, _tidy(grade.max_score), why, "; ".join(filter(None, comments)), grade.submitted
-
-
-def _grade(report: Report, exercise: ExerciseReport) -> tuple[Cell, ...]:
-    return (
-        report.student,
-        exercise.id,
-        exercise.status.value,
-        _score(exercise),
-        _tidy(exercise.max_score),
-        round(exercise.seconds, 2),
-        words.first_problem(exercise),
-    )
-
-
-def _row(report: Report, exercises: Sequence[str]) -> tuple[Cell, ...]:
-    scores = {exercise.id: _score(exercise) for exercise in report.exercises}
-    missing = " ".join(exercise.id for _, exercise in words.ungraded([report]))
-    marks = (scores.get(name, "") for name in exercises)
-    return (*marks, _tidy(report.score), _tidy(report.max_score), missing)
-
-
-def _score(exercise: ExerciseReport) -> Cell:
-    return "" if exercise.score is None else _tidy(exercise.score)
-
-
-def _tidy(value: float) -> float | int:
-    """Two decimals, and a whole number without a point."""
+def _score(value: float | None) -> Cell:
+    """Two decimals, a whole number without a point, and nothing for None."""
+    if value is None:
+        return ""
     rounded = round(value, 2)
     return int(rounded) if rounded == int(rounded) else rounded
 

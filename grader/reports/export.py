@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import grader.reports
@@ -40,6 +40,12 @@ class Scores:
     overwrite: bool = False
     feedback: Callable[[Report, Grade], str] = lambda _report, _grade: ""
 
+    def exported(self, files: Mapping[str, str | bytes], without: str) -> Exported:
+        """Files that have everyone's mark, and a note on each student without one; `without` says what then is."""
+        missing = [one for one in self.grades if one.score is None]
+        notes = tuple(f"{sanitize_line(one.student)}: {one.missing}; {without}." for one in missing)
+        return Exported(files, notes, len(self.grades) - len(missing))
+
 
 @dataclass(frozen=True, slots=True)
 class Exported:
@@ -48,12 +54,6 @@ class Exported:
     files: Mapping[str, str | bytes]
     notes: tuple[str, ...]
     count: int
-
-    @property
-    def text(self) -> str:
-        """The first file, where it is a text."""
-        first = next(iter(self.files.values()), "")
-        return first if isinstance(first, str) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +67,19 @@ class ExportFormat:
     name: str
     write: Callable[[Scores], Exported]
     file: str
-    takes: frozenset[str] = frozenset()
+    takes: tuple[str, ...] = ()
 
 
 _FORMATS: dict[str, ExportFormat] = {}
 
 
 def export_format(
-    name: str, *, file: str, takes: Iterable[str] = ()
+    name: str, *, file: str, takes: tuple[str, ...] = ()
 ) -> Callable[[Callable[[Scores], Exported]], Callable[[Scores], Exported]]:
     """Register the function that writes a format."""
 
     def register(write: Callable[[Scores], Exported]) -> Callable[[Scores], Exported]:
-        _FORMATS[name] = ExportFormat(name, write, file, frozenset(takes))
+        _FORMATS[name] = ExportFormat(name, write, file, takes)
         return write
 
     return register
@@ -94,8 +94,7 @@ def export_formats() -> Mapping[str, ExportFormat]:
 
 def only(reports: Sequence[Report], selected: Sequence[str]) -> list[Report]:
     """The reports with no other exercises than those named, all if none is; `UsageError` for one that is in none."""
-    exercises = dict.fromkeys(exercise.id for report in reports for exercise in report.exercises)
-    known = {name.lower(): name for name in exercises}
+    known = {exercise.id.lower(): exercise.id for report in reports for exercise in report.exercises}
     unknown = [name for name in selected if name.lower() not in known]
     if unknown:
         raise UsageError(f"The results have no exercise {', '.join(unknown)}. They have: {', '.join(known.values())}")
@@ -104,13 +103,6 @@ def only(reports: Sequence[Report], selected: Sequence[str]) -> list[Report]:
         with_totals(replace(report, exercises=tuple(one for one in report.exercises if one.id in kept)))
         for report in reports
     ]
-
-
-def notes_on_ungraded(grades: Iterable[Grade], consequence: str) -> tuple[str, ...]:
-    """A line for each student without a mark: why, and what follows from it in the file."""
-    return tuple(
-        f"{sanitize_line(grade.student)}: {grade.missing}; {consequence}." for grade in grades if grade.score is None
-    )
 
 
 def feedback_text(grade: Grade) -> str:

@@ -19,9 +19,9 @@ from grader.sanitize import sanitize, sanitize_line
 
 ANNOTATION_LIMIT = 10
 """Annotations of one kind that GitHub shows for one step; more are dropped without a word."""
-
 SUMMARY_LIMIT = 1024 * 1024
 """Bytes of one step's summary; GitHub drops a larger one whole."""
+_COMMAND_START = re.compile(r"^(\s*)::", re.MULTILINE)
 
 
 def workflow_commands(annotations: Sequence[Annotation]) -> tuple[str, ...]:
@@ -31,8 +31,20 @@ def workflow_commands(annotations: Sequence[Annotation]) -> tuple[str, ...]:
     for one in annotations:
         shown[one.level] += 1
         if shown[one.level] <= ANNOTATION_LIMIT:
-            commands.append(_command(one))
+            properties = {"file": one.file, "line": str(one.line or ""), "title": one.title}
+            written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+            commands.append(f"::{one.level} {written}::{_data(one.text)}")
     return tuple(commands)
+
+
+def _data(text: str) -> str:
+    """As the toolkit escapes a command's message: per cent, CR and LF."""
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _property(text: str) -> str:
+    """As the toolkit escapes a command's property: besides, colon and comma."""
+    return _data(text).replace(":", "%3A").replace(",", "%2C")
 
 
 def escaped_log(text: str, token: str) -> str:
@@ -51,44 +63,6 @@ def step_outputs(report: Report) -> str:
     return f"score={score}\nmax-score={most}\nstatus={words.outcome(report)}\n"
 
 
-def job_summary(report: Report, title: str) -> str:
-    """Markdown for the job's summary, at most 1 MiB: a table, then what is wrong in each exercise, first things first.
-
-    `title` is the course's.
-    """
-    first, *middle, last = _blocks(report, title)
-    room = SUMMARY_LIMIT - 1000 - len(first.encode()) - len(last.encode())
-    shown: list[str] = []
-    for block in middle:
-        room -= len(block.encode()) + 1
-        if room < 0:
-            shown.append(f"{len(middle) - len(shown)} more are not shown here, for want of room.\n")
-            break
-        shown.append(block)
-    return "\n".join((first, *shown, last))
-
-
-# ── workflow commands ───────────────────────────────────────────────────────────────────
-
-_COMMAND_START = re.compile(r"^(\s*)::", re.MULTILINE)
-
-
-def _command(one: Annotation) -> str:
-    properties = {"file": one.file, "line": str(one.line or ""), "title": one.title}
-    written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
-    return f"::{one.level} {written}::{_data(one.text)}"
-
-
-def _data(text: str) -> str:
-    """As the toolkit escapes a command's message: per cent, CR and LF."""
-    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
-
-
-def _property(text: str) -> str:
-    """As the toolkit escapes a command's property: besides, colon and comma."""
-    return _data(text).replace(":", "%3A").replace(",", "%2C")
-
-
 # ── the summary ─────────────────────────────────────────────────────────────────────────
 
 _MARKS = {
@@ -97,75 +71,75 @@ _MARKS = {
     ExerciseStatus.REJECTED: "⛔",
     ExerciseStatus.NOT_GRADED: "❔",
 }
+_PUNCTUATION = re.compile(r"([!\"#$%'()*+,\-./:;=?@\[\\\]^_`{|}~])")
 
 
-def _blocks(report: Report, title: str) -> Iterator[str]:
-    """The parts of the summary, each ended by a newline: table, one for each exercise with a problem, the end."""
-    yield _table(report, title)
-    for exercise in report.exercises:
-        if exercise.status not in {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}:
-            yield from _exercise(exercise)
-    note = _escaped(words.engine_note(report))
-    step = _escaped(words.next_step(report, ", then push again."))
-    yield f"**Next: {step}**\n\n<sub>{note}</sub>\n"
+def job_summary(report: Report, title: str) -> str:
+    """Markdown for the job's summary, at most 1 MiB: a table, then what is wrong in each exercise, first things first.
+
+    `title` is the course's.
+    """
+    table = _table(report, title)
+    problems = [block for exercise in report.exercises for block in _problems(exercise)]
+    step, note = _escaped(words.next_step(report, ", then push again.")), _escaped(words.engine_note(report))
+    end = f"**Next: {step}**\n\n<sub>{note}</sub>\n"
+    room = SUMMARY_LIMIT - 1000 - len(table.encode()) - len(end.encode())
+    shown: list[str] = []
+    for block in problems:
+        room -= len(block.encode()) + 1
+        if room < 0:
+            shown.append(f"{len(problems) - len(shown)} more are not shown here, for want of room.\n")
+            break
+        shown.append(block)
+    return "\n".join((table, *shown, end))
 
 
 def _table(report: Report, title: str) -> str:
-    handed_in = [one for one in report.exercises if one.status is not ExerciseStatus.NOT_SUBMITTED]
     absent = [one.id for one in report.exercises if one.status is ExerciseStatus.NOT_SUBMITTED]
     rows = [
-        f"| {_MARKS[exercise.status]} {words.status_word(exercise.status)} | {_escaped(exercise.id)} "
-        f"| {_escaped(exercise.title + words.bonus_note(exercise))} "
-        f"| {words.points(exercise.score, exercise.max_score)} |"
-        for exercise in handed_in
+        f"| {_MARKS[one.status]} {words.status_word(one.status)} | {_escaped(one.id)} "
+        f"| {_escaped(one.title + words.bonus_note(one))} | {words.points(one.score, one.max_score)} |"
+        for one in report.exercises
+        if one.id not in absent
     ]
-    heading = f"# {_escaped(title)}: {words.number(report.score)} of {words.number(report.max_score)} points"
-    columns = "| Status | Exercise | Title | Points |\n| --- | --- | --- | ---: |"
-    parts = ["\n".join((columns, *rows)) if rows else "", f"Not handed in: {_escaped(', '.join(absent))}"]
-    return "\n\n".join((heading, *(part for part in (parts if absent else parts[:1]) if part), ""))
+    parts = [f"# {_escaped(title)}: {words.number(report.score)} of {words.number(report.max_score)} points"]
+    if rows:
+        parts.append("\n".join(("| Status | Exercise | Title | Points |", "| --- | --- | --- | ---: |", *rows)))
+    if absent:
+        parts.append(f"Not handed in: {_escaped(', '.join(absent))}")
+    return "\n\n".join((*parts, ""))
 
 
-def _exercise(exercise: ExerciseReport) -> Iterator[str]:
+def _problems(exercise: ExerciseReport) -> Iterator[str]:
     """What is wrong in one exercise: the first problem in full, the others folded, what waits as a number."""
-    problems = [
-        check
-        for check in words.checks_or_reason(exercise)
-        if check.status in {CheckStatus.FAILED, CheckStatus.NOT_GRADED}
-    ]
-    note = words.exercise_note(exercise) if exercise.status is not ExerciseStatus.FAILED else ""
-    heading = f"## {_escaped(exercise.id)} {_escaped(exercise.title)}"
-    for number, check in enumerate(problems):
-        if number == 0:
-            yield (
-                f"{heading}\n\n"
-                + (f"{_prose(note)}\n\n" if note else "")
-                + f"### {_escaped(check.title)}\n\n{_problem(check)}"
-            )
-        else:
-            summary = f"<details><summary>{html.escape(sanitize_line(check.title))}</summary>"
-            yield f"{summary}\n\n{_problem(check)}\n</details>\n"
+    if exercise.status in {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}:
+        return
+    checks = words.checks_or_reason(exercise)
+    problems = [check for check in checks if check.status in {CheckStatus.FAILED, CheckStatus.NOT_GRADED}]
+    note = words.exercise_note(exercise)
+    heading = f"## {_escaped(exercise.id)} {_escaped(exercise.title)}\n\n" + (f"{_prose(note)}\n\n" if note else "")
+    for check in problems[:1]:
+        yield f"{heading}### {_escaped(check.title)}\n\n{_problem(check)}"
+    for check in problems[1:]:
+        summary = f"<details><summary>{html.escape(sanitize_line(check.title))}</summary>"
+        yield f"{summary}\n\n{_problem(check)}\n</details>\n"
     waiting = sum(check.status is CheckStatus.BLOCKED for check in exercise.checks)
     if waiting:
         yield f"{waiting} more wait for {'this' if len(problems) == 1 else 'these'}.\n"
 
 
 def _problem(check: CheckVerdict) -> str:
-    where = words.place(check)
-    parts = [
-        _prose(check.message),
-        f"Where: {_escaped(where)}" if where else "",
-        _labelled("Expected:", check.expected),
-        _labelled("Actual:", check.actual),
-        _labelled("Hint:", check.hint, prose=True),
-        _labelled("Try it:", check.reproduce),
-    ]
+    parts = [_prose(check.message)]
+    for label, text in (
+        ("Where", sanitize_line(words.place(check))),
+        ("Expected", check.expected),
+        ("Actual", check.actual),
+        ("Hint", check.hint),
+        ("Try it", check.reproduce),
+    ):
+        inline = label in {"Where", "Hint"} and "\n" not in text
+        parts += [f"{label}: {_prose(text)}" if inline else f"{label}:\n\n{_fence(sanitize(text))}"] if text else []
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _labelled(label: str, text: str, *, prose: bool = False) -> str:
-    if not text:
-        return ""
-    return f"{label} {_prose(text)}" if prose and "\n" not in text else f"{label}\n\n{_fence(sanitize(text))}"
 
 
 def _prose(text: str) -> str:
@@ -179,9 +153,6 @@ def _fence(text: str) -> str:
     longest = max((len(run) for run in re.findall("`+", text)), default=0)
     fence = "`" * max(3, longest + 1)
     return f"{fence}text\n{text.strip(chr(10))}\n{fence}"
-
-
-_PUNCTUATION = re.compile(r"([!\"#$%'()*+,\-./:;=?@\[\\\]^_`{|}~])")
 
 
 def _escaped(text: str) -> str:

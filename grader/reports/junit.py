@@ -8,12 +8,11 @@ suite. `classname` and `name` together are unique, because GitLab keys cases by 
 from __future__ import annotations
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format, notes_on_ungraded
+from grader.reports.export import Exported, Scores, export_format
 from grader.sanitize import sanitize_line
 
 _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", CheckStatus.BLOCKED: "skipped"}
@@ -22,94 +21,68 @@ _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", Che
 @export_format("junit", file="junit.xml")
 def export(scores: Scores) -> Exported:
     """As `to_junit`."""
-    notes = notes_on_ungraded(scores.grades, "the file says so, too")
-    count = sum(grade.score is not None for grade in scores.grades)
-    return Exported({"junit.xml": to_junit(scores.reports)}, notes, count)
+    return scores.exported({"junit.xml": to_junit(scores.reports)}, "the file says so, too")
 
 
 def to_junit(reports: Sequence[Report]) -> str:
     """One XML document for one report or many. With many, the student's name leads each suite's."""
-    suites = list(_suites(reports))
-    root = ET.Element("testsuites", {"name": "grader", **_totals(suites)})
-    for suite in suites:
-        root.append(_suite(suite))
+    exercises = [exercise for report in reports for exercise in report.exercises]
+    root = ET.Element("testsuites", {"name": "grader", **_totals(exercises)})
+    taken: set[str] = set()
+    for report in reports:
+        for exercise in report.exercises:
+            name = exercise.id if len(reports) == 1 else f"{report.student}/{exercise.id}"
+            root.append(_suite(_unique(sanitize_line(name), taken), report, exercise))
     ET.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
 
 
-@dataclass(frozen=True, slots=True)
-class _Suite:
-    name: str
-    report: Report
-    exercise: ExerciseReport
-    checks: tuple[CheckVerdict, ...]
+def _unique(name: str, taken: set[str]) -> str:
+    """The name, which is taken from now on; for one that is taken already, the first free number behind it."""
+    free, count = name, 1
+    while free in taken:
+        count += 1
+        free = f"{name} ({count})"
+    taken.add(free)
+    return free
 
 
-def _suites(reports: Sequence[Report]) -> Iterator[_Suite]:
-    pairs = [(report, exercise) for report in reports for exercise in report.exercises]
-    names = [_suite_name(report, exercise, alone=len(reports) == 1) for report, exercise in pairs]
-    for name, (report, exercise) in zip(_unique(names), pairs, strict=True):
-        yield _Suite(name, report, exercise, words.checks_or_reason(exercise))
-
-
-def _suite_name(report: Report, exercise: ExerciseReport, *, alone: bool) -> str:
-    return sanitize_line(exercise.id if alone else f"{report.student}/{exercise.id}")
-
-
-def _unique(names: Iterable[str]) -> Iterator[str]:
-    """The names; one that came before gets the first free number behind it."""
-    taken: set[str] = set()
-    for name in names:
-        free, count = name, 1
-        while free in taken:
-            count += 1
-            free = f"{name} ({count})"
-        taken.add(free)
-        yield free
-
-
-def _totals(suites: Sequence[_Suite]) -> dict[str, str]:
-    statuses = [check.status for suite in suites for check in suite.checks]
+def _totals(exercises: Sequence[ExerciseReport]) -> dict[str, str]:
+    statuses = [check.status for exercise in exercises for check in words.checks_or_reason(exercise)]
     return {
         "tests": str(len(statuses)),
         "failures": str(statuses.count(CheckStatus.FAILED)),
         "errors": str(statuses.count(CheckStatus.NOT_GRADED)),
         "skipped": str(statuses.count(CheckStatus.BLOCKED)),
-        "time": f"{sum(suite.exercise.seconds for suite in suites):.3f}",
+        "time": f"{sum(exercise.seconds for exercise in exercises):.3f}",
     }
 
 
-def _suite(suite: _Suite) -> ET.Element:
-    element = ET.Element("testsuite", {"name": suite.name, **_totals([suite])})
+def _suite(suite: str, report: Report, exercise: ExerciseReport) -> ET.Element:
+    element = ET.Element("testsuite", {"name": suite, **_totals([exercise])})
     properties = ET.SubElement(element, "properties")
-    for name, value in _properties(suite):
-        ET.SubElement(properties, "property", name=name, value=sanitize_line(value))
-    names = _unique(sanitize_line(f"{check.id}: {check.title}") for check in suite.checks)
-    for name, check in zip(names, suite.checks, strict=True):
-        element.append(_case(suite.name, name, check))
-    return element
-
-
-def _properties(suite: _Suite) -> tuple[tuple[str, str], ...]:
-    exercise = suite.exercise
-    return (
-        ("student", suite.report.student),
+    for name, value in (
+        ("student", report.student),
         ("title", exercise.title),
         ("status", exercise.status.value),
         ("score", "" if exercise.score is None else words.number(exercise.score)),
         ("max_score", words.number(exercise.max_score)),
-        ("seed", str(suite.report.seed)),
-    )
+        ("seed", str(report.seed)),
+    ):
+        ET.SubElement(properties, "property", name=name, value=sanitize_line(value))
+    taken: set[str] = set()
+    for check in words.checks_or_reason(exercise):
+        name = _unique(sanitize_line(f"{check.id}: {check.title}"), taken)
+        _add_case(ET.SubElement(element, "testcase", classname=suite, name=name), check)
+    return element
 
 
-def _case(classname: str, name: str, check: CheckVerdict) -> ET.Element:
-    case = ET.Element("testcase", classname=classname, name=name)
+def _add_case(case: ET.Element, check: CheckVerdict) -> None:
+    """Where the check's failure is, and what became of it."""
     if check.file:
         case.set("file", sanitize_line(check.file))
-    if check.file and check.line is not None:
-        case.set("line", str(check.line))
-    element = _ELEMENTS.get(check.status)
-    if element:
-        outcome = ET.SubElement(case, element, message=sanitize_line(check.message), type=check.status.value)
+        if check.line is not None:
+            case.set("line", str(check.line))
+    if kind := _ELEMENTS.get(check.status):
+        outcome = ET.SubElement(case, kind, message=sanitize_line(check.message), type=check.status.value)
         outcome.text = words.failure_text(check) if check.status is CheckStatus.FAILED else None
-    return case

@@ -10,29 +10,23 @@ import io
 import math
 import re
 import zipfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 
 from grader.errors import UsageError
 from grader.grading.grades import Grade
 from grader.grading.scoring import for_student
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format, feedback_text, notes_on_ungraded
-from grader.reports.sheet import (
-    Person,
-    Sheet,
-    column_of,
-    content,
-    csv_text,
-    note_on_worth,
-    number_in,
-    person_at,
-    scores_for,
-    with_cells,
-)
+from grader.reports.export import Exported, Scores, export_format, feedback_text
+from grader.reports.sheet import Person, Sheet, notes_on_worth, number_in, scores_for, with_cells
 
-_IDENTIFIER, _GRADE, _MODIFIED = "Identifier", "Grade", "Last modified (grade)"
+_IDENTIFIER, _NAME, _GRADE, _MODIFIED = "Identifier", "Full name", "Grade", "Last modified (grade)"
 _MAXIMUM, _COMMENTS = "Maximum Grade", "Feedback comments"
 _IDENTITIES = ("Email address", "ID number", "Username")
+_NAMED_BY = {
+    "Email address": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*@[A-Za-z0-9.-]+"),
+    "ID number": re.compile(r"[0-9]+"),
+}
+"""No text that fits is a formula, or needs quotes."""
 
 
 @export_format("moodle", file="moodle.csv", takes=("sheet",))
@@ -43,22 +37,27 @@ def to_moodle(scores: Scores) -> Exported:
     """
     sheet = scores.sheet
     if sheet is None:
-        return moodle_import(scores.grades, scores.results)
-    missing = [name for name in (_IDENTIFIER, _GRADE, _MODIFIED) if column_of(sheet, name) is None]
+        return _for_import(scores)
+    missing = [name for name in (_IDENTIFIER, _GRADE, _MODIFIED) if sheet.column(name) is None]
     if missing:
-        message = (
+        raise UsageError(
             f"{sheet.name}: has no column {' and no column '.join(missing)}; Moodle needs them. Set Moodle to English, "
             "and take the file of the assignment's Download grading worksheet as it is."
         )
-        raise UsageError(message)
     at = sheet.header.index(_GRADE)
-    people = [_moodle_person(sheet, index) for index in range(1, len(sheet.rows)) if any(sheet.rows[index])]
+    people = [_person(sheet, index) for index in range(1, len(sheet.rows)) if any(sheet.rows[index])]
     marks, notes = scores_for(sheet, people, scores.grades, at, {}, known=scores.people, overwrite=scores.overwrite)
     cells = {row: words.number(grade.score or 0.0) for row, grade in marks.items()}
-    notes += _maximum_notes(sheet, people, cells, scores.worth)
+    maxima = {person.row: sheet.cell(person.row, _MAXIMUM) for person in people}
+    notes += notes_on_worth(maxima.values(), scores.worth, "Moodle")
+    notes += [
+        f"{person.label}: {cells[person.row]} points are more than Moodle takes; it will pass over them."
+        for person in people
+        if person.row in cells and float(cells[person.row]) > (number_in(maxima[person.row]) or math.inf)
+    ]
     changed: dict[int, dict[int, str]] = {at: cells}
-    if (column := column_of(sheet, _COMMENTS)) is not None:
-        empty = {row for row in marks if scores.overwrite or not content(sheet.rows[row], column)}
+    if (column := sheet.column(_COMMENTS)) is not None:
+        empty = (row for row in marks if scores.overwrite or not sheet.cell(row, _COMMENTS))
         said = {row: html.escape(feedback_text(marks[row])) for row in empty}
         changed[column] = {row: text for row, text in said.items() if text}
     files: dict[str, str | bytes] = {"moodle.csv": with_cells(sheet, changed)}
@@ -67,33 +66,13 @@ def to_moodle(scores: Scores) -> Exported:
     return Exported(files, tuple(notes), len(cells))
 
 
-def _feedback_zip(sheet: Sheet, marks: Mapping[int, Grade], scores: Scores) -> bytes:
-    """A page for each, in the folders by which Moodle knows students (mod/assign/feedback/file/importziplib.php)."""
-    reports = {report.student: report for report in scores.reports}
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for row, grade in sorted(marks.items()):
-            number = content(sheet.rows[row], column_of(sheet, _IDENTIFIER)).rpartition(" ")[2]
-            name = _as_in_files(content(sheet.rows[row], column_of(sheet, "Full name"))) or "Participant"
-            place = f"{name}_{number}_assignfeedback_file_/feedback.html"
-            entry = zipfile.ZipInfo(place)  # of 1980: the same marks give the same bytes
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, scores.feedback(for_student(reports[grade.student], scores.details), grade))
-    return buffer.getvalue()
-
-
-def _moodle_person(sheet: Sheet, index: int) -> Person:
-    row = sheet.rows[index]
-    identifier = content(row, column_of(sheet, _IDENTIFIER))
+def _person(sheet: Sheet, index: int) -> Person:
+    identifier, full = sheet.cell(index, _IDENTIFIER), sheet.cell(index, _NAME)
     word, _, number = identifier.rpartition(" ")
-    full = content(row, column_of(sheet, "Full name"))
     names = [full, _as_in_files(full)]
     numbered = [f"{name} ({number})" for name in (*names, word) if name]
-    return person_at(
-        index,
-        full or identifier,
-        [identifier, *names, *numbered, *(content(row, column_of(sheet, name)) for name in _IDENTITIES)],
-    )
+    identities = (sheet.cell(index, name) for name in _IDENTITIES)
+    return Person(index, full or identifier, [identifier, *names, *numbered, *identities])
 
 
 def _as_in_files(name: str) -> str:
@@ -101,40 +80,34 @@ def _as_in_files(name: str) -> str:
     return re.sub(r"[\x00-\x1f\x7f&<>\"`|':\\/]", "", name.replace("_", " "))
 
 
-def _maximum_notes(sheet: Sheet, people: Iterable[Person], cells: Mapping[int, str], worth: float) -> list[str]:
-    """Other points for a full score, and who has more than Moodle takes: it passes over such a grade silently."""
-    column = column_of(sheet, _MAXIMUM)
-    maxima = {person.row: content(sheet.rows[person.row], column) for person in people}
-    other = next((text for text in maxima.values() if number_in(text) not in {None, worth}), "")
-    over = [
-        f"{person.label}: {cells[person.row]} points are more than Moodle takes; it will pass over them."
-        for person in people
-        if person.row in cells and float(cells[person.row]) > (number_in(maxima[person.row]) or math.inf)
-    ]
-    return ([note_on_worth(other, worth, "Moodle")] if other else []) + over
+def _feedback_zip(sheet: Sheet, marks: Mapping[int, Grade], scores: Scores) -> bytes:
+    """A page for each, in the folders by which Moodle knows students (mod/assign/feedback/file/importziplib.php)."""
+    reports = {report.student: report for report in scores.reports}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for row, grade in sorted(marks.items()):
+            number = sheet.cell(row, _IDENTIFIER).rpartition(" ")[2]
+            name = _as_in_files(sheet.cell(row, _NAME)) or "Participant"
+            # of 1980: the same marks give the same bytes
+            entry = zipfile.ZipInfo(f"{name}_{number}_assignfeedback_file_/feedback.html")
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, scores.feedback(for_student(reports[grade.student], scores.details), grade))
+    return buffer.getvalue()
 
 
-def moodle_import(grades: Sequence[Grade], name: str) -> Exported:
+def _for_import(scores: Scores) -> Exported:
     """A CSV file for Moodle's own gradebook import, which knows students by email address or ID number.
 
-    Only for results whose students are all called by one of these; `UsageError` else, with what `name` (of the results)
-    needs. Who has no score is left out: an empty grade would delete the one that Moodle has.
+    Only for results whose students are all called by one of these; `UsageError` else. Who has no score is left out: an
+    empty grade would delete the one that Moodle has.
     """
-    by = next((what for what, form in _NAMED_BY.items() if all(form.fullmatch(one.student) for one in grades)), None)
-    if by is None or not grades:
-        message = (
-            f"{name}: Moodle needs the assignment's grading worksheet: in Moodle, open the assignment, choose Download "
-            "grading worksheet, and name the file by --sheet. (Without one, all students must be called by their email "
-            "address or ID number; then a file for Moodle's gradebook import is written.)"
+    names = [one.student for one in scores.grades]
+    by = next((what for what, form in _NAMED_BY.items() if names and all(map(form.fullmatch, names))), None)
+    if by is None:
+        raise UsageError(
+            f"{scores.results}: Moodle needs the assignment's grading worksheet: in Moodle, open the assignment, "
+            "choose Download grading worksheet, and name the file by --sheet. (Without one, all students must be "
+            "called by their email address or ID number; then a file for Moodle's gradebook import is written.)"
         )
-        raise UsageError(message)
-    rows = [(by, _GRADE), *((one.student, words.number(one.score)) for one in grades if one.score is not None)]
-    text = csv_text(Sheet(name, ()), rows)
-    return Exported({"moodle.csv": text}, notes_on_ungraded(grades, "left out"), len(rows) - 1)
-
-
-_NAMED_BY = {
-    "Email address": re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*@[A-Za-z0-9.-]+"),
-    "ID number": re.compile(r"[0-9]+"),
-}
-"""No text that fits is a formula, or needs quotes."""
+    rows = [f"{one.student},{words.number(one.score)}\n" for one in scores.grades if one.score is not None]
+    return scores.exported({"moodle.csv": "".join([f"{by},{_GRADE}\n", *rows])}, "left out")

@@ -10,7 +10,7 @@ import csv
 import difflib
 import io
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +38,16 @@ class Sheet:
         """The names of the columns, without spaces around them."""
         return tuple(name.strip() for name in self.rows[0])
 
+    def column(self, name: str) -> int | None:
+        """Where the column of this name is; None if it is not there. `UsageError` if it is there twice."""
+        if self.header.count(name) > 1:
+            raise _unreadable(self.name, f"has the column {name} more than once")
+        return self.header.index(name) if name in self.header else None
+
+    def cell(self, row: int, column: str) -> str:
+        """As `content`."""
+        return content(self.rows[row], self.column(column))
+
 
 # ── reading and writing ─────────────────────────────────────────────────────────────────
 
@@ -46,12 +56,9 @@ def read_text(path: Path, what: str) -> str:
     """A file of UTF-8 text. `UsageError` says `what` it cannot be read as."""
     try:
         return path.read_bytes().decode("utf-8")
-    except OSError as error:
-        raise UsageError(f"{path}: cannot be read {what}: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise UsageError(
-            f"{path}: cannot be read {what}: it is not UTF-8 text. Take it as it was downloaded."
-        ) from error
+    except (OSError, UnicodeDecodeError) as error:
+        told = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text. Take it as it was downloaded"
+        raise UsageError(f"{path}: cannot be read {what}: {told}.") from error
 
 
 def read_sheet(text: str, name: str, *, strict: bool = True) -> Sheet:
@@ -59,7 +66,6 @@ def read_sheet(text: str, name: str, *, strict: bool = True) -> Sheet:
 
     Raises `UsageError` if it is broken and, if `strict`, empty or with a row that has more cells than the header.
     """
-    start = _BOM if text.startswith(_BOM) else ""
     body = text.removeprefix(_BOM)
 
     def rows_by(mark: str, *, strict: bool = False) -> Iterator[list[str]]:
@@ -75,15 +81,25 @@ def read_sheet(text: str, name: str, *, strict: bool = True) -> Sheet:
     long = next((index for index, row in enumerate(rows, start=1) if len(row) > len(rows[0])), None)
     if strict and long:
         raise _unreadable(name, f"row {long} has more cells than the header")
-    return Sheet(name, rows, delimiter, "\r\n" if "\r\n" in body else "\n", start)
+    return Sheet(name, rows, delimiter, "\r\n" if "\r\n" in body else "\n", text[: len(text) - len(body)])
 
 
 def _unreadable(name: str, why: str) -> UsageError:
     return UsageError(f"{name}: {why}. Take the file as it was downloaded.")
 
 
-def csv_text(sheet: Sheet, rows: Iterable[Sequence[str]]) -> str:
-    """The rows as CSV text in the sheet's own form."""
+def content(row: Sequence[str], column: int | None) -> str:
+    """A cell without spaces around it; empty where the row is shorter or there is no such column."""
+    return row[column].strip() if column is not None and column < len(row) else ""
+
+
+def with_cells(sheet: Sheet, changed: Mapping[int, Mapping[int, str]]) -> str:
+    """The sheet as CSV text in its own form, with these cells, by column and row, and all others as they were."""
+    rows = [list(row) for row in sheet.rows]
+    for column, cells in changed.items():
+        for index, cell in cells.items():
+            rows[index] += [""] * (column + 1 - len(rows[index]))
+            rows[index][column] = cell
     lines = (sheet.delimiter.join(_quoted(cell, sheet.delimiter) for cell in row) for row in rows)
     return sheet.start + "".join(line + sheet.newline for line in lines)
 
@@ -93,54 +109,29 @@ def _quoted(cell: str, delimiter: str) -> str:
     return cell if not set(cell) & {delimiter, '"', "\r", "\n"} else f'"{cell.replace(chr(34), chr(34) * 2)}"'
 
 
-def content(row: Sequence[str], column: int | None) -> str:
-    """A cell without spaces around it; empty where the row is shorter or there is no such column."""
-    return row[column].strip() if column is not None and column < len(row) else ""
-
-
-def with_cells(sheet: Sheet, changed: Mapping[int, Mapping[int, str]]) -> str:
-    """The sheet as CSV text, with these cells, by column and row, and all others as they were."""
-    rows = [list(row) for row in sheet.rows]
-    for column, cells in changed.items():
-        for index, cell in cells.items():
-            row = rows[index]
-            row += [""] * (column + 1 - len(row))
-            row[column] = cell
-    return csv_text(sheet, rows)
-
-
-def column_of(sheet: Sheet, name: str) -> int | None:
-    """Where the column of this name is; None if it is not there. `UsageError` if it is there twice."""
-    if sheet.header.count(name) > 1:
-        raise _unreadable(sheet.name, f"has the column {name} more than once")
-    return sheet.header.index(name) if name in sheet.header else None
-
-
 # ── whose row it is ─────────────────────────────────────────────────────────────────────
+
+NAMING = ("student", "login", "id", "github", "name", "email")
+"""What a roster may know of a student that names nobody else, in the order in which students are called by it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A student's row: its index, what to call it, and every name that its student may have in the results."""
+    """A student's row, from 0: what to call it, and every name that its student may have in the results."""
 
     row: int
-    label: str
-    keys: frozenset[str]
+    name: str
+    names: Sequence[str]
 
-
-def person_at(row: int, name: str, names: Iterable[str]) -> Person:
-    """The person of a row, from 0; in its label, the header is row 1, as spreadsheets count."""
-    keys = frozenset(key for key in map(name_key, names) if key)
-    return Person(row, f"Row {row + 1} ({sanitize_line(name)})", keys)
+    @property
+    def label(self) -> str:
+        """The header is row 1, as spreadsheets count."""
+        return f"Row {self.row + 1} ({sanitize_line(self.name)})"
 
 
 def name_key(name: str) -> str:
     """Names are compared as the batch shows them, whatever their case, composition and spaces."""
     return " ".join(sanitize_line(unicodedata.normalize("NFC", name.strip())).casefold().split())
-
-
-NAMING = ("student", "login", "id", "github", "name", "email")
-"""What a roster may know of a student that names nobody else, in the order in which students are called by it."""
 
 
 def keys_of(columns: Mapping[str, str], name: str) -> frozenset[str]:
@@ -159,40 +150,35 @@ def _matched(
 
     A student whose name in the results is in no row may be there under another one that the roster has.
     """
-    by_key: dict[str, list[Person]] = {}
+    by_key: dict[str, dict[int, Person]] = defaultdict(dict)
     for person in people:
-        for key in person.keys:
-            by_key.setdefault(key, []).append(person)
-
-    def fitting(mark: Grade) -> list[Person]:
-        if found := by_key.get(name_key(mark.student)):
-            return found
-        others = keys_of(known.get(mark.student, {}), "")
-        return list({person.row: person for key in others for person in by_key.get(key, [])}.values())
-
-    fits = [(mark, fitting(mark)) for mark in marks]
+        for key in filter(None, map(name_key, person.names)):
+            by_key[key][person.row] = person
+    fits: list[tuple[Grade, list[Person]]] = []
+    for mark in marks:
+        key = name_key(mark.student)
+        others = {key} if key in by_key else keys_of(known.get(mark.student, {}), "") & by_key.keys()
+        fits.append((mark, list({row: person for other in others for row, person in by_key[other].items()}.values())))
     claims = Counter(found[0].row for _, found in fits if len(found) == 1)
     sure = {found[0].row: mark for mark, found in fits if len(found) == 1 and claims[found[0].row] == 1}
-    seen = {person.row for _, found in fits for person in found}
-    free = {key: person.label for person in people if person.row not in sure for key in person.keys}
+    free = {key: person.label for key, own in by_key.items() for person in own.values() if person.row not in sure}
     notes = [_doubt(mark, found, free) for mark, found in fits if not (found and sure.get(found[0].row) is mark)]
-    nobody = [
-        f"{person.label}: is nobody in the results; left as it was." for person in people if person.row not in seen
-    ]
-    return sure, notes + nobody
+    seen = {person.row for _, found in fits for person in found}
+    nobody = (person.label for person in people if person.row not in seen)
+    return sure, [*notes, *(f"{label}: is nobody in the results; left as it was." for label in nobody)]
 
 
 def _doubt(mark: Grade, found: Sequence[Person], free: Mapping[str, str]) -> str:
     """Why a student's score is in no row, and which of those that are `free` is called most like the student."""
-    student = sanitize_line(mark.student)
-    if not found:
-        close = difflib.get_close_matches(name_key(mark.student), free, 1)
-        nearest = f" (nearest: {free[close[0]]})" if close else ""
-        return f"{student}: is in no row of the sheet{nearest}; the score is not in the file."
-    if len(found) == 1:
-        return f"{student}: {found[0].label} fits another student too; the score is not in the file."
     labels = ", ".join(person.label for person in found)
-    return f"{student}: fits {len(found)} rows: {labels}; the score is not in the file."
+    if len(found) == 1:
+        why = f"{labels} fits another student too"
+    elif found:
+        why = f"fits {len(found)} rows: {labels}"
+    else:
+        close = difflib.get_close_matches(name_key(mark.student), free, 1)
+        why = "is in no row of the sheet" + (f" (nearest: {free[close[0]]})" if close else "")
+    return f"{sanitize_line(mark.student)}: {why}; the score is not in the file."
 
 
 def scores_for(
@@ -214,21 +200,21 @@ def scores_for(
     written: dict[int, Grade] = {}
     for row, grade in sure.items():
         before = content(sheet.rows[row], column)
-        student = sanitize_line(grade.student)
         there = number_in(before)
+        same = there is None or grade.score is None or there == round(grade.score, 2)
         if grade.score is None:
-            notes.append(f"{student}: {grade.missing}; left as it was.")
+            note = f"{grade.missing}; left as it was."
         elif before.upper() in kept:
-            notes.append(f"{student}: is {kept[before.upper()]} in the sheet; left so.")
-        elif there is None or there == round(grade.score, 2) or overwrite:
+            note = f"is {kept[before.upper()]} in the sheet; left so."
+        elif same or overwrite:
             written[row] = grade
-            if there is not None and there != round(grade.score, 2):
-                notes.append(f"{student}: {sanitize_line(before)} in the sheet becomes {words.number(grade.score)}.")
+            note = "" if same else f"{sanitize_line(before)} in the sheet becomes {words.number(grade.score)}."
         else:
-            notes.append(
-                f"{student}: has {sanitize_line(before)} in the sheet, and {words.number(grade.score)} here; left as "
-                "it was. With --overwrite it is replaced."
+            note = (
+                f"has {sanitize_line(before)} in the sheet, and {words.number(grade.score)} here; left as it was. "
+                "With --overwrite it is replaced."
             )
+        notes += [f"{sanitize_line(grade.student)}: {note}"] if note else []
     return written, notes
 
 
@@ -243,9 +229,11 @@ def number_in(text: str) -> float | None:
         return None
 
 
-def note_on_worth(theirs: str, worth: float, platform: str) -> str:
-    """What to say where the platform counts other points for a full score than the results do."""
-    return (
-        f"{platform} counts {sanitize_line(theirs)} points for a full score, the results {words.number(worth)}; "
+def notes_on_worth(theirs: Iterable[str], worth: float, platform: str) -> list[str]:
+    """A note where the platform counts other points for a full score than the results do."""
+    other = next((text for text in theirs if number_in(text) not in {None, worth}), "")
+    note = (
+        f"{platform} counts {sanitize_line(other)} points for a full score, the results {words.number(worth)}; "
         "the scores are written as they are."
     )
+    return [note] if other else []

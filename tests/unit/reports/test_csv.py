@@ -6,6 +6,8 @@ import io
 import pytest
 from hypothesis import given
 
+from grader.grading.grades import final_grades
+from grader.models import Report
 from grader.reports.csv import gradebook_csv, grades_csv
 from tests import reports
 
@@ -14,6 +16,10 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\uff1d", "\uff0b", "\uff0d", "\uff20
 
 def rows(text: str) -> list[list[str]]:
     return list(csv.reader(io.StringIO(text)))
+
+
+def gradebook(*graded: Report) -> str:
+    return gradebook_csv(graded, final_grades(graded), {})
 
 
 def test_grades_have_a_line_for_each_exercise() -> None:
@@ -44,7 +50,7 @@ def test_the_message_is_why_marks_are_missing_in_one_line() -> None:
 
 
 def test_the_gradebook_has_a_row_for_every_student() -> None:
-    assert rows(gradebook_csv(reports.sample_class())) == [
+    assert rows(gradebook(*reports.sample_class())) == [
         ["student", "3.1.1", "3.1.3", "3.1.4", "3.1.5", "score", "max_score", "not_graded"],
         ["amira", "10", "10", "10", "10", "40", "40", ""],
         ["Björn Ó Súilleabháin", "10", "10", "3", "0", "23", "40", ""],
@@ -56,7 +62,7 @@ def test_the_gradebook_has_a_row_for_every_student() -> None:
 
 @pytest.mark.parametrize("name", ["=1+1", "+1", "-1", "@x", "  =1", "\uff1d1", "\u22121"])
 def test_a_name_that_a_spreadsheet_would_execute_gets_an_apostrophe(name: str) -> None:
-    assert rows(gradebook_csv([reports.report_of(name)]))[1][0] == f"'{name}"
+    assert rows(gradebook(reports.report_of(name)))[1][0] == f"'{name}"
 
 
 def test_numbers_stay_numbers() -> None:
@@ -67,7 +73,7 @@ def test_numbers_stay_numbers() -> None:
 @given(reports.hostile_text())
 def test_whatever_students_write_every_row_is_one_line_and_no_cell_is_a_formula(text: str) -> None:
     report = reports.filled_with(text)
-    for written, count in ((grades_csv([report]), 6), (gradebook_csv([report]), 2)):
+    for written, count in ((grades_csv([report]), 6), (gradebook(report), 2)):
         written.encode()
         table = rows(written)
         assert len(table) == len(written.splitlines()) == count
