@@ -142,7 +142,7 @@ def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:
 
 def _text(instruction: Instruction) -> str:
     quotes = str.maketrans({"'": " ", '"': " "})
-    return "\n".join([instruction.value, *(heredoc.body for heredoc in instruction.heredocs)]).translate(quotes)
+    return "\n".join([instruction.value, *instruction.heredocs]).translate(quotes)
 
 
 def _filled_in(text: str, variables: Mapping[str, str]) -> str:

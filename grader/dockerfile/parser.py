@@ -13,16 +13,13 @@ from __future__ import annotations
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
-from typing import Literal
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, ShellLex, parse_dockerfile_ast
 
 from grader.dockerfile.image_names import reference_problem
-
-FeatureName = Literal["heredoc", "mount", "chmod", "link"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,20 +44,12 @@ class Flag:
 
 
 @dataclass(frozen=True, slots=True)
-class Heredoc:
-    """`<<NAME` and the lines up to the one that is NAME, with their line ends."""
-
-    name: str
-    body: str
-
-
-@dataclass(frozen=True, slots=True)
 class Instruction:
     """One instruction, with its continuation lines joined.
 
     `keyword` is in upper case. `value` is what follows the flags, as written; `arguments` its words, or the strings of
-    its JSON form (`json`). Words keep their quotes and `$NAME`. `stage` counts from 0 and is -1 for an ARG before the
-    first FROM. `trigger` is the instruction that an ONBUILD holds.
+    its JSON form (`json`). Words keep their quotes and `$NAME`. `heredocs` are the texts of `<<NAME`, with their line
+    ends. `stage` counts from 0 and is -1 for an ARG before the first FROM. `trigger` is what an ONBUILD holds.
     """
 
     keyword: str
@@ -69,7 +58,7 @@ class Instruction:
     value: str
     arguments: tuple[str, ...] = ()
     flags: tuple[Flag, ...] = ()
-    heredocs: tuple[Heredoc, ...] = ()
+    heredocs: tuple[str, ...] = ()
     json: bool = False
     stage: int = -1
     trigger: Instruction | None = None
@@ -87,14 +76,6 @@ class Stage:
 
 
 @dataclass(frozen=True, slots=True)
-class Feature:
-    """Something that not every builder knows, and the first line that uses it."""
-
-    name: FeatureName
-    line: int
-
-
-@dataclass(frozen=True, slots=True)
 class Dockerfile:
     """A Dockerfile that can be read.
 
@@ -104,13 +85,12 @@ class Dockerfile:
 
     instructions: tuple[Instruction, ...]
     stages: tuple[Stage, ...]
-    features: tuple[Feature, ...]
     escape: str
     built: bytes
     path: str = "Dockerfile"
 
 
-class CannotParse(Exception):  # noqa: N818 - never seen outside: `parse` returns the value that it holds
+class _CannotParse(Exception):  # noqa: N818 - never seen outside: `parse` returns the value that it holds
     """Ends the reading of a Dockerfile."""
 
     def __init__(self, message: str, line: int | None = None, *, unsafe: bool = False) -> None:
@@ -125,11 +105,12 @@ _BUILDERS_OWN = re.compile(r"(?:BUILD|TARGET)(?:PLATFORM|OS|OSVERSION|ARCH|VARIA
 _MAX_WORD = 1000
 """Characters of a value that may become part of an image's name. ARGs of `$A$A` would fill the memory."""
 
-_PLAIN_VARIABLE = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[A-Za-z_][A-Za-z0-9_]*(?:\}|:?[-+?]))")
+_PLAIN_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z0-9_]*)(?:\}|:[-+?]))")
+"""What all builders read alike; `${NAME-x}`, `${NAME+x}` and `${NAME#pattern}` are not."""
 
 
 @dataclass(slots=True)
-class Defaults:
+class _Defaults:
     """The ARGs before the first FROM: known values, and names whose value is not worked out here.
 
     `given` are the values that a build is given for some of them (`--build-arg`), which then stand before the defaults.
@@ -141,15 +122,11 @@ class Defaults:
     declared: set[str] = field(default_factory=set)
 
     def substituted(self, word: str, escape: str) -> str | None:
-        """`word` without quotes and with variables put in as the builder does; None where that is not done here.
-
-        Left out on purpose: `${NAME#pattern}` and its like, which not all builders know, and variables
-        that the builder sets.
-        """
-        used = _PLAIN_VARIABLE.findall(word)
-        if len(word) > _MAX_WORD or len(used) != word.count("$"):
+        """`word` without quotes and with variables put in as the builder does; None where that is not done here."""
+        names = {plain or braced for plain, braced in _PLAIN_VARIABLE.findall(word)}
+        if len(word) > _MAX_WORD or len(_PLAIN_VARIABLE.findall(word)) != word.count("$"):
             return None
-        if not all(self._readable(*re.findall(r"\w+|\W+$", piece[1:].lstrip("{"))) for piece in used):
+        if names & self.unreadable or any(_BUILDERS_OWN.fullmatch(name) for name in names):
             return None
         try:
             value = ShellLex(escape, env=self.values, skip_unset_env=False).process_word(word)
@@ -157,70 +134,64 @@ class Defaults:
             return None
         return value if len(value) <= _MAX_WORD else None
 
-    def _readable(self, name: str, modifier: str = "") -> bool:
-        """Whether all builders see the same value. An ARG without one is empty to some of them, and unset to others."""
-        if _BUILDERS_OWN.fullmatch(name) or name in self.unreadable:
-            return False
-        return modifier not in ("-", "+", "?") or name in self.values
 
-
-def note_default(instruction: Instruction, defaults: Defaults, escape: str) -> None:
+def _note_default(instruction: Instruction, defaults: _Defaults, escape: str) -> None:
     """Add what an ARG before the first FROM sets to `defaults`; nothing else may stand there."""
     line = instruction.first_line
     if instruction.keyword != "ARG":
         first = "A Dockerfile begins with FROM and the name of an image."
-        raise CannotParse(f"{instruction.keyword} stands before FROM. {first}", line)
+        raise _CannotParse(f"{instruction.keyword} stands before FROM. {first}", line)
     for word in instruction.arguments:
-        name, given, written = word.partition("=")
-        if given and _BUILDERS_OWN.fullmatch(name):
-            raise CannotParse(f"ARG {name} is set by the builder. Take another name.", line)
-        value = defaults.substituted(written, escape) if given else ""
+        name, equals, written = word.partition("=")
+        if equals and _BUILDERS_OWN.fullmatch(name):
+            raise _CannotParse(f"ARG {name} is set by the builder. Take another name.", line)
+        value = defaults.substituted(written, escape) if equals else ""
         if name in defaults.given:
-            given, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
+            equals, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
         if value is None or name in defaults.declared:  # of two without a value, builders take different ones
             defaults.unreadable.add(name)
-        elif given:
+        elif equals:
             defaults.values[name] = value
         defaults.declared.add(name)
 
 
-def read_stage(instruction: Instruction, defaults: Defaults, escape: str) -> Stage:
+def _stage(instruction: Instruction, defaults: _Defaults, escape: str) -> Stage:
     """The stage that a FROM begins."""
     line = instruction.first_line
+    name = ""
     match instruction.arguments:
         case (written,):
-            name = ""
+            pass
         case (written, as_word, named) if as_word.upper() == "AS":
             name = named.lower()
         case (written, tag) if tag.upper() != "AS" and ":" not in written and not reference_problem(f"{written}:{tag}"):
             message = f"a colon stands between an image's name and its tag: FROM {written}:{tag}"
-            raise CannotParse(message[:200], line)
+            raise _CannotParse(message[:200], line)
         case (_, *others) if any(word.startswith("#") for word in others):
-            raise CannotParse("a comment stands on a line of its own, not after FROM. Move it to the line above.", line)
+            message = "a comment stands on a line of its own, not after FROM. Move it to the line above."
+            raise _CannotParse(message, line)
         case (written, tag) if written.endswith(":") or tag.startswith(":"):
-            raise CannotParse(f"there is no blank at the colon: FROM {written}{tag}"[:200], line)
+            raise _CannotParse(f"there is no blank at the colon: FROM {written}{tag}"[:200], line)
         case _:
-            raise CannotParse("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
+            raise _CannotParse("FROM needs the name of an image, and after it nothing, or AS and a name.", line)
     if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
         rule = "a stage's name begins with a letter and holds only letters, digits, _ . and -"
-        raise CannotParse(f"AS {name[:60]}: {rule}.", line)
+        raise _CannotParse(f"AS {name[:60]}: {rule}.", line)
     image = defaults.substituted(written, escape)
     if image is None:
-        raise CannotParse(f"FROM {written[:120]}: this cannot be worked out here. Write the image's name.", line)
-    if problem := _image_problem(written, image):
-        raise CannotParse(f"FROM {written[:120]}: {problem}", line)
-    platform = next((flag.value for flag in instruction.flags if flag.name == "platform"), "")
-    return Stage(name, image, written, platform, line)
+        problem = "this cannot be worked out here. Write the image's name."
+    elif not image:
+        problem = "no image is named, because the ARG has no value. Give it one before FROM: ARG NAME=value"
+    elif reason := reference_problem(image):
+        comes_to = "" if image == written else f" comes to {image[:120]!r}, which"
+        problem = f"this{comes_to} is no image's name: {reason}"
+    else:
+        platform = next((flag.value for flag in instruction.flags if flag.name == "platform"), "")
+        return Stage(name, image, written, platform, line)
+    raise _CannotParse(f"FROM {written[:120]}: {problem}", line)
 
 
-def _image_problem(written: str, image: str) -> str:
-    if not image:
-        return "no image is named, because the ARG has no value. Give it one before FROM: ARG NAME=value"
-    reason = reference_problem(image)
-    if reason and image != written:
-        return f"this comes to {image[:120]!r}, which is no image's name: {reason}"
-    return f"this is no image's name: {reason}" if reason else ""
-
+# ── reading ─────────────────────────────────────────────────────────────────────────────
 
 MAX_BYTES = 256 * 1024
 """Bytes of a Dockerfile that are read at all; the longest honest ones have a tenth of it."""
@@ -253,54 +224,62 @@ def parse(
     `arguments` are those that the build is given (`--build-arg`): they can change which image a FROM names.
     """
     try:
-        return _read(content, Defaults(arguments or {}), path)
-    except CannotParse as error:
+        return _read(content, _Defaults(arguments or {}), path)
+    except _CannotParse as error:
         return replace(error.problem, path=path)
 
 
-def _read(content: bytes, defaults: Defaults, path: str) -> Dockerfile:
+def _read(content: bytes, defaults: _Defaults, path: str) -> Dockerfile:
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    _refuse_size(content)
-    _refuse_other_frontends(text)
-    _refuse_encodings(content)
-    _refuse_substitutions(text)
+    _refuse_unsafe(content, text)
+    _refuse_unreadable(content, text)
     escape = _escape(text)
     instructions: list[Instruction] = []
     stages: list[Stage] = []
     for node in _nodes(text, escape):
         instruction = _instruction(node)
         if instruction.keyword == "FROM":
-            stages.append(read_stage(instruction, defaults, escape))
+            stages.append(_stage(instruction, defaults, escape))
         elif not stages:
-            note_default(instruction, defaults, escape)
+            _note_default(instruction, defaults, escape)
         instructions.append(replace(instruction, stage=len(stages) - 1))
     if not stages:
-        raise CannotParse("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
-    return Dockerfile(tuple(instructions), tuple(stages), tuple(_features(instructions)), escape, _built(content), path)
+        raise _CannotParse("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
+    return Dockerfile(tuple(instructions), tuple(stages), escape, _built(content), path)
 
 
-def _refuse_size(content: bytes) -> None:
+def _refuse_unsafe(content: bytes, text: str) -> None:
+    """Refuse a Dockerfile that is far too large, or that another program is to read.
+
+    BuildKit looks for `# syntax=`, and behind a line for the shell also for `// syntax=` and for `{"syntax": …}`
+    (`DetectSyntax` in its frontend/dockerfile/parser/directives.go). The latter end its own reading of the file, but a
+    frontend that they name may read anything.
+    """
     if len(content) > MAX_BYTES:
-        message = f"The Dockerfile has {len(content)} bytes; at most {MAX_BYTES} are read."
-        raise CannotParse(message, unsafe=True)
+        raise _CannotParse(f"The Dockerfile has {len(content)} bytes; at most {MAX_BYTES} are read.", unsafe=True)
     for number, line in enumerate(content.split(b"\n"), start=1):
         if len(line) > MAX_LINE:
-            raise CannotParse(f"the line has {len(line)} bytes; at most {MAX_LINE} are read.", number, unsafe=True)
+            raise _CannotParse(f"the line has {len(line)} bytes; at most {MAX_LINE} are read.", number, unsafe=True)
+    for number, (_, name, value) in enumerate(_leading(text), start=1):
+        if name == "syntax" and not _KNOWN_SYNTAX.fullmatch(value):
+            message = f"# syntax={value[:120]}: this is not allowed here. Remove the line, or write "
+            raise _CannotParse(f"{message}# syntax=docker/dockerfile:1", number, unsafe=True)
+    other = re.match(r"(?:#!.*\n)?\s*(?=//|\{)", text)
+    if other and "syntax" in text.lower():
+        message = "another program is to read this Dockerfile (syntax). This is not allowed here. Remove the line."
+        raise _CannotParse(message, other[0].count("\n") + 1, unsafe=True)
 
 
-def _refuse_encodings(content: bytes) -> None:
+def _refuse_unreadable(content: bytes, text: str) -> None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         message = "the file is saved as UTF-16 (PowerShell's `>` does that). Save it as UTF-8 in the editor."
-        raise CannotParse(message, 1)
+        raise _CannotParse(message, 1)
     if content.startswith(2 * codecs.BOM_UTF8):
-        raise CannotParse("the file begins with two byte order marks. Save it as UTF-8 without one in the editor.", 1)
-
-
-def _refuse_substitutions(text: str) -> None:
+        raise _CannotParse("the file begins with two byte order marks. Save it as UTF-8 without one in the editor.", 1)
     count = text.count("${")
     if "<<" in text and (count > _MAX_SUBSTITUTIONS or count * len(text) > _MAX_WORK):
         message = "The Dockerfile is long, and has heredocs and too many `${`. Put scripts in files of their own."
-        raise CannotParse(message)
+        raise _CannotParse(message)
 
 
 def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
@@ -316,14 +295,21 @@ def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
             message = f"{message.split()[0]} needs a name and a value: {message.split()[0]} NAME=value"
         elif "can't find = in" in message:
             message += " A value that has blanks in it stands in quotes."
-        raise CannotParse(message if message.endswith((".", "?")) else f"{message}.", error.line) from None
+        raise _CannotParse(message if message.endswith((".", "?")) else f"{message}.", error.line) from None
     except (RecursionError, ValueError) as error:  # a JSON array of 10,000 brackets; a number of 5,000 digits
-        raise CannotParse(f"The Dockerfile cannot be read: {type(error).__name__}.") from None
+        raise _CannotParse(f"The Dockerfile cannot be read: {type(error).__name__}.") from None
     if tree.escape_token != escape:
-        raise CannotParse("The line `# escape=` is not read in one way by all builders. Remove it.")
+        raise _CannotParse("The line `# escape=` is not read in one way by all builders. Remove it.")
     if not tree.instructions:
-        raise CannotParse("The Dockerfile is empty. It begins with FROM and the name of an image.")
+        raise _CannotParse("The Dockerfile is empty. It begins with FROM and the name of an image.")
     return tree.instructions
+
+
+_COMMANDS = (
+    *("pip", "pip3", "python", "python3", "apt-get", "apt", "poetry", "uv", "conda", "curl", "wget", "git"),
+    *("mkdir", "cd", "echo", "touch", "chmod", "chown", "rm", "cp", "mv", "ls"),
+)
+_STRANGE_SPACE = "There is a space in it that is no ordinary one, as texts copied from web pages have. Retype it."
 
 
 def _unknown_instruction(word: str) -> str:
@@ -337,57 +323,10 @@ def _unknown_instruction(word: str) -> str:
         (word.startswith(("//", "--", "/*")), "A comment begins with #."),
         (word.startswith("`"), "The ``` is from a page that this was copied from: delete the line."),
         (re.match(r"(?:import|from|def|print\b.*)$", word), "This is Python, which belongs in the script."),
-        (near, f"Did you mean {near[0] if near else ''}?"),
+        (near, f"Did you mean {''.join(near)}?"),
         (True, "Each line begins with one; a line that goes on in the next one ends with a \\."),
     )
     return f"there is no instruction {word[:40]!r}. {next(hint for applies, hint in hints if applies)}"
-
-
-_STRANGE_SPACE = "There is a space in it that is no ordinary one, as texts copied from web pages have. Retype it."
-_COMMANDS = frozenset(
-    [
-        "pip",
-        "pip3",
-        "python",
-        "python3",
-        "apt-get",
-        "apt",
-        "mkdir",
-        "cd",
-        "echo",
-        "curl",
-        "wget",
-        "git",
-        "touch",
-        "poetry",
-        "uv",
-        "conda",
-        "chmod",
-        "chown",
-        "rm",
-        "cp",
-        "mv",
-        "ls",
-    ]
-)
-
-
-def _features(instructions: Iterable[Instruction]) -> Iterator[Feature]:
-    """Each feature once, at the first line that uses it."""
-    found: dict[FeatureName, int] = {}
-    for outer in instructions:
-        one = outer.trigger or outer
-        flags = {flag.name for flag in one.flags}
-        uses: dict[FeatureName, bool] = {
-            "heredoc": bool(one.heredocs),
-            "mount": one.keyword == "RUN" and "mount" in flags,
-            "chmod": "chmod" in flags,
-            "link": "link" in flags,
-        }
-        for name, used in uses.items():
-            if used:
-                found.setdefault(name, outer.first_line)
-    return (Feature(name, line) for name, line in found.items())
 
 
 # ── the lines at the top that look like comments ────────────────────────────────────────
@@ -402,8 +341,6 @@ _LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=(.*)", re.IGNORECASE | re.
 
 _STRICT = re.compile(r"[ \t]*#[ \t]*(?:syntax|escape|check)[ \t]*=[ \t]*[!-~]+[ \t]*\r?$", re.IGNORECASE)
 """What all versions take for one: older ones know no other white space."""
-
-_SLASHES = re.compile(r"\s*//\s*syntax\s*=", re.IGNORECASE)
 
 _KNOWN_SYNTAX = re.compile(
     r"(?:docker\.io/)?docker/dockerfile(?::(?:latest|experimental|1(?:\.\d{1,3}){0,2}(?:-experimental)?))?"
@@ -420,29 +357,6 @@ def _leading(text: str) -> Iterator[tuple[str, str, str]]:
         yield (line, match[1].lower(), match[2].strip()) if match else (line, "", "")
 
 
-def _refuse_other_frontends(text: str) -> None:
-    """Refuse a Dockerfile that another program is to read.
-
-    BuildKit also looks for `// syntax=` and for `{"syntax": …}` at the top, behind a line for the shell
-    (`DetectSyntax` in its frontend/dockerfile/parser/directives.go). Both end its own reading of the file, but a
-    frontend that they name may read anything.
-    """
-    for number, (_, name, value) in enumerate(_leading(text), start=1):
-        if name == "syntax" and not _KNOWN_SYNTAX.fullmatch(value):
-            message = f"# syntax={value[:120]}: this is not allowed here. Remove the line, or write "
-            raise CannotParse(f"{message}# syntax=docker/dockerfile:1", number, unsafe=True)
-    message = "another program is to read this Dockerfile (syntax). This is not allowed here. Remove the line."
-    lines = text.split("\n")
-    first = 1 if lines[0].startswith("#!") else 0
-    if "".join(lines[first:])[:1000].lstrip().startswith("{") and '"syntax"' in text.lower():
-        raise CannotParse(message, first + 1, unsafe=True)
-    for number, line in enumerate(lines[first:], start=first + 1):
-        if _SLASHES.match(line):
-            raise CannotParse(message, number, unsafe=True)
-        if line.strip() and not line.lstrip().startswith("//"):
-            break
-
-
 def _escape(text: str) -> str:
     r"""The character that continues lines: that of `# escape=` if all versions of the builder heed it, else a `\`.
 
@@ -455,7 +369,7 @@ def _escape(text: str) -> str:
         if name == "escape":
             if heeded and _STRICT.match(line) and value in ("\\", "`"):
                 return value
-            raise CannotParse("`# escape=` is not written as all builders read it.", number)
+            raise _CannotParse("`# escape=` is not written as all builders read it.", number)
         heeded = heeded and name == "syntax" and bool(_STRICT.match(line))
     return "\\"
 
@@ -467,13 +381,11 @@ def _built(content: bytes) -> bytes:
     """
     text = content.decode("utf-8", "surrogateescape")
     mark = "\ufeff" if text.startswith("\ufeff") else ""
-    lines = text.removeprefix(mark).split("\n")
     leading = list(_leading(text.removeprefix(mark)))
     syntax = [line.replace("=", " ", 1) for line, name, _ in leading if name == "syntax"]
-    if not syntax:
-        return content
     others = [line for line, name, _ in leading if name != "syntax"]
-    return (mark + "\n".join([*others, *syntax, *lines[len(leading) :]])).encode("utf-8", "surrogateescape")
+    rest = text.removeprefix(mark).split("\n")[len(leading) :]
+    return (mark + "\n".join([*others, *syntax, *rest])).encode("utf-8", "surrogateescape")
 
 
 # ── one instruction ─────────────────────────────────────────────────────────────────────
@@ -482,21 +394,21 @@ def _built(content: bytes) -> bytes:
 def _instruction(node: DockerfileInstruction) -> Instruction:
     """An instruction from the library's, if every builder reads it in the same way."""
     keyword, rest = _split(node.original)
-    problem = _line_problem(node, keyword)
-    if problem:
-        raise CannotParse(problem, node.start_line)
-    flags, value = _flags(rest, node.start_line)
-    problem = _flag_problem(node, flags) or _json_problem(node, value) or _heredoc_problem(node)
-    if problem:
-        raise CannotParse(problem, node.start_line)
+    if not re.fullmatch("[A-Za-z]+", keyword):  # some letters beyond ASCII become one of A to Z in upper case
+        raise _CannotParse(_unknown_instruction(keyword), node.start_line)
+    if re.search(r"[\x00-\x08\x0e-\x1f\x7f]", node.original):
+        raise _CannotParse("the instruction holds a control character. Remove it.", node.start_line)
+    flags, value = _flags(rest, node)
+    if problem := _json_problem(node, value) or _heredoc_problem(node):
+        raise _CannotParse(problem, node.start_line)
     return Instruction(
         keyword=node.name,
         first_line=node.start_line,
         last_line=node.end_line,
         value=value,
-        arguments=tuple(node.args) if node.json else tuple(_arguments(node, value)),
-        flags=tuple(flags),
-        heredocs=tuple(Heredoc(heredoc.name, heredoc.content) for heredoc in node.heredocs),
+        arguments=tuple(_arguments(node, value)),
+        flags=flags,
+        heredocs=tuple(heredoc.content for heredoc in node.heredocs),
         json=node.json,
         trigger=_trigger(value, flags, node) if node.name == "ONBUILD" else None,
     )
@@ -510,48 +422,37 @@ def _split(line: str) -> tuple[str, str]:
 
 def _arguments(node: DockerfileInstruction, value: str) -> list[str]:
     """BuildKit splits these at white space, whatever quotes say; only ARG, ENV and LABEL heed them."""
-    if node.name in {"ARG", "ENV", "LABEL", "HEALTHCHECK"}:
+    if node.json or node.name in {"ARG", "ENV", "LABEL", "HEALTHCHECK"}:
         return node.args
     return re.split(rf"[{_SPACES}]+", value) if value else []
 
 
-def _flags(text: str, line: int) -> tuple[list[Flag], str]:
+_OPTION = re.compile(rf"--(?:\"[^\"]*\"|'[^']*'|[^{_SPACES}\"'])*")
+
+
+def _flags(text: str, node: DockerfileInstruction) -> tuple[tuple[Flag, ...], str]:
     """The flags before an instruction's arguments, and what follows them.
 
     Builders differ on escapes in flags, and on bytes of letters beyond ASCII that look like a space.
     """
     flags: list[Flag] = []
     rest = text.lstrip(_SPACES)
-    while rest.startswith("--"):
-        word = re.match(rf"(?:\"[^\"]*\"|'[^']*'|[^{_SPACES}\"'])*", rest)
-        written = word[0] if word else ""
-        after = rest[len(written) :]
-        if not written.isascii() or "\\" in written or "`" in written or after.startswith(('"', "'")):
+    while word := _OPTION.match(rest):
+        written, rest = word[0], rest[word.end() :]
+        if not written.isascii() or re.search(r"[\\`]", written) or rest.startswith(('"', "'")):
             message = (
                 f"the option {written[:60]!r} has a \\, a `, an open quote or a letter beyond ASCII. Write it without."
             )
-            raise CannotParse(message, line)
-        rest = after.lstrip(_SPACES)
+            raise _CannotParse(message, node.start_line)
+        rest = rest.lstrip(_SPACES)
         if written == "--":
             break
         name, _, value = re.sub("[\"']", "", written)[2:].partition("=")
         flags.append(Flag(name, value))
-    return flags, rest.strip()
-
-
-def _line_problem(node: DockerfileInstruction, keyword: str) -> str:
-    if not re.fullmatch("[A-Za-z]+", keyword):  # some letters beyond ASCII become one of A to Z in upper case
-        return _unknown_instruction(keyword)
-    if re.search(r"[\x00-\x08\x0e-\x1f\x7f]", node.original):
-        return "the instruction holds a control character. Remove it."
-    return ""
-
-
-def _flag_problem(node: DockerfileInstruction, flags: list[Flag]) -> str:
-    """The library's reading of the flags must be ours."""
-    spelled = [f"--{flag.name}={flag.value}" if flag.value else f"--{flag.name}" for flag in flags]
-    same = spelled == [flag.removesuffix("=") for flag in node.flags]
-    return "" if same else f"the options of {node.name} cannot be read."
+    read = [f"--{flag.name}={flag.value}".removesuffix("=") for flag in flags]
+    if read != [flag.removesuffix("=") for flag in node.flags]:  # the library's reading must be ours
+        raise _CannotParse(f"the options of {node.name} cannot be read.", node.start_line)
+    return tuple(flags), rest.strip()
 
 
 def _json_problem(node: DockerfileInstruction, value: str) -> str:
@@ -566,32 +467,28 @@ def _json_problem(node: DockerfileInstruction, value: str) -> str:
 
 
 def _heredoc_problem(node: DockerfileInstruction) -> str:
+    """Why a builder that knows no heredocs, or not this one, would not refuse the whole file at the line of its name.
+
+    It takes the lines of the text for instructions. So the last must not run on into the name, and the name must be
+    none itself: then an unknown instruction ends the build before anything is done.
+    """
     if node.name == "ONBUILD" and "<<" in node.original:
         return "a heredoc in ONBUILD is not read here."
     for heredoc in node.heredocs:
-        if not _stops_other_builders(heredoc.content, heredoc.name):
+        runs_on = False
+        for line in heredoc.content.split("\n"):
+            written = line.strip()
+            skipped = runs_on and (not written or written.startswith("#"))
+            runs_on = skipped or written.endswith(("\\", "`"))
+        word = _split(heredoc.name)[0]
+        if runs_on or not re.fullmatch(r"\w[\w.!+-]*", word, re.ASCII) or word.upper() in _KEYWORDS:
             return f"the heredoc's end {heredoc.name[:40]!r} could be read as an instruction. Call it EOF."
     return ""
 
 
-def _stops_other_builders(body: str, name: str) -> bool:
-    """Whether a builder that knows no heredocs, or not this one, refuses the whole file at the line `name`.
-
-    It takes the lines of the body for instructions. So the last must not run on into `name`, and `name` must be none
-    itself: then an unknown instruction ends the build before anything is done.
-    """
-    runs_on = False
-    for line in body.split("\n"):
-        written = line.strip()
-        skipped = runs_on and (not written or written.startswith("#"))
-        runs_on = skipped or written.endswith(("\\", "`"))
-    word = _split(name)[0]
-    return not runs_on and bool(re.fullmatch(r"\w[\w.!+-]*", word, re.ASCII)) and word.upper() not in _KEYWORDS
-
-
-def _trigger(value: str, flags: list[Flag], node: DockerfileInstruction) -> Instruction:
+def _trigger(value: str, flags: Sequence[Flag], node: DockerfileInstruction) -> Instruction:
     """What an ONBUILD holds, which is read as a Dockerfile of one line."""
-    unreadable = CannotParse("ONBUILD needs an instruction after it, and not ONBUILD again.", node.start_line)
+    unreadable = _CannotParse("ONBUILD needs an instruction after it, and not ONBUILD again.", node.start_line)
     if flags or "\n" in value or not value[:1].isalpha():
         raise unreadable
     try:

@@ -180,12 +180,16 @@ _SINCE_23 = {"heredoc": "a heredoc (<<)", "link": "COPY --link"}
 def unsupported(dockerfile: Dockerfile, builder: BuilderName, engine_version: str) -> BuildFailed | None:
     """Why this Dockerfile cannot be built here although it is right, or None."""
     major = re.match(r"\d+", engine_version)
-    feature = next((one for one in dockerfile.features if one.name in _SINCE_23), None)
-    if builder == "classic" or major is None or int(major[0]) >= 23 or feature is None:  # noqa: PLR2004 - see above
+    if builder == "classic" or major is None or int(major[0]) >= 23:  # noqa: PLR2004 - see above
         return None
-    return BuildFailed(
-        f"Line {feature.line} uses {_SINCE_23[feature.name]}, which needs Docker 23 or later. "
-        f"This engine is Docker {engine_version}.",
-        line=feature.line,
-        unsupported=feature.name,
-    )
+    for outer in dockerfile.instructions:
+        one = outer.trigger or outer
+        name = "heredoc" if one.heredocs else "link" if any(flag.name == "link" for flag in one.flags) else ""
+        if name:
+            return BuildFailed(
+                f"Line {outer.first_line} uses {_SINCE_23[name]}, which needs Docker 23 or later. "
+                f"This engine is Docker {engine_version}.",
+                line=outer.first_line,
+                unsupported=name,
+            )
+    return None

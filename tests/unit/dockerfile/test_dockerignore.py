@@ -49,6 +49,7 @@ def left_out(ignore: str, paths: list[str]) -> set[str]:
         ("**/sales.txt", ["app/data/sales.txt", "data/sales.txt", "sales.txt"]),
         ("*/sales.txt", ["data/sales.txt"]),
         ("**/data", ["app/data/sales.txt", "app/data/x.tmp", "data/sales.txt"]),
+        ("/!a\nnotes.md", ["notes.md"]),
         ("app/**", ["app/a.py", "app/a.pyc", "app/data/sales.txt", "app/data/x.tmp"]),
         ("app/**/*.tmp", ["app/data/x.tmp"]),
         ("app/*", ["app/a.py", "app/a.pyc", "app/data/sales.txt", "app/data/x.tmp"]),
@@ -99,7 +100,7 @@ def test_the_time_does_not_depend_on_the_stars() -> None:
 
 @pytest.mark.parametrize(
     ("content", "told"),
-    [(b"a\n" * 300, ""), (b"a\n" * 301, "301 patterns"), (b"a" * 17_000, "17000 bytes"), (b"[a]" * 60, "60 times [")],
+    [(b"a\n" * 300, ""), (b"a\n" * 301, "301 patterns"), (b"a" * 17_000, "17000 bytes")],
 )
 def test_sizes(content: bytes, told: str) -> None:
     assert told in oversize(content)
