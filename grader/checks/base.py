@@ -16,8 +16,8 @@ from typing import Any, Literal, TypedDict, TypeVar, Unpack
 
 from grader.course.models import Course, Exercise
 from grader.course.registry import AbsolutePath, Check, register_kind
-from grader.dockerfile.parser import Dockerfile, Instruction
-from grader.dockerfile.policy import WrongBase, judge_dockerfile
+from grader.dockerfile.parser import Dockerfile, Instruction, Stage
+from grader.dockerfile.policy import judge_dockerfile
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -106,7 +106,7 @@ class CheckContext:
         return frozenset(names if len(names) <= _FEW else names[:1])
 
     @property
-    def wrong_base(self) -> WrongBase | None:
+    def wrong_base(self) -> Stage | None:
         """The FROM for which the image is not built, where it is only that its image is not allowed."""
         return judge_dockerfile(self.files.dockerfile, self.course.image_patterns).wrong_base
 

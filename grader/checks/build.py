@@ -225,10 +225,8 @@ def copy_problem(instruction: Instruction, files: ExerciseFiles) -> str:
 def ignored_paths(files: ExerciseFiles) -> frozenset[str]:
     """The files that `.dockerignore` leaves out; none if it cannot be read."""
     ignore = files.ignore_file
-    patterns = dockerignore.read_patterns(ignore.content) if ignore else None
-    if not isinstance(patterns, dockerignore.Patterns):
-        return frozenset()
-    return dockerignore.excluded(patterns, [file.path for file in files.files])
+    ignored = dockerignore.excluded(ignore.content, [file.path for file in files.files]) if ignore else frozenset()
+    return frozenset() if isinstance(ignored, dockerignore.BadPattern) else ignored
 
 
 def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from e2b_dockerfile_utils import PatternMatcher
@@ -30,13 +30,6 @@ class BadPattern:
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Patterns:
-    """What a `.dockerignore` says: in order, each pattern as a regular expression, and whether `!` stands before it."""
-
-    items: tuple[tuple[re.Pattern[str], bool], ...]
-
-
 def oversize(content: bytes) -> str:
     """Why a `.dockerignore` is too large to be heeded; empty if it is not."""
     if len(content) > MAX_BYTES:
@@ -45,11 +38,36 @@ def oversize(content: bytes) -> str:
     return f"there are {count} patterns; at most {MAX_PATTERNS} are read." if count > MAX_PATTERNS else ""
 
 
-def read_patterns(content: bytes) -> Patterns | BadPattern:
-    """Read a `.dockerignore`."""
+def excluded(content: bytes, paths: Sequence[str]) -> frozenset[str] | BadPattern:
+    """Those of the files `paths` (relative, with `/`) that a `.dockerignore` leaves out.
+
+    The last pattern that matches decides. Those that match a folder match all that is in it. A pattern that could
+    change nothing where it stands is not looked at, and so does not count for what is in the folder either.
+    """
+    patterns = _read(content)
+    if isinstance(patterns, BadPattern):
+        return patterns
+    known: dict[str, tuple[bool, frozenset[int]]] = {}
+    for path in paths:
+        matched: frozenset[int] = frozenset()
+        for part in re.finditer(r"/|\Z", path):
+            place, left_out, above = path[: part.start()], False, matched
+            if place not in known:
+                matching: set[int] = set()
+                for number, (regex, negated) in enumerate(patterns):
+                    if number in above or (negated == left_out and regex.match(place)):
+                        matching.add(number)
+                        left_out = not negated
+                known[place] = left_out, frozenset(matching)
+            matched = known[place][1]
+    return frozenset(path for path in paths if known[path][0])
+
+
+def _read(content: bytes) -> list[tuple[re.Pattern[str], bool]] | BadPattern:
+    """In order, each pattern as a regular expression, and whether `!` stands before it."""
     if problem := oversize(content):
         return BadPattern(problem, 1)
-    items: list[tuple[re.Pattern[str], bool]] = []
+    patterns: list[tuple[re.Pattern[str], bool]] = []
     for line, written in _lines(content):
         negated = written.startswith("!")
         try:
@@ -61,30 +79,8 @@ def read_patterns(content: bytes) -> Patterns | BadPattern:
             return BadPattern(message, line)
         if negated and pattern == "!/":
             return BadPattern(f"line {line}: there is nothing after the !", line)
-        items.append((regex, negated))
-    return Patterns(tuple(items))
-
-
-def excluded(patterns: Patterns, paths: Iterable[str]) -> frozenset[str]:
-    """Those of the files `paths` (relative, with `/`) that are left out.
-
-    The last pattern that matches decides. Those that match a folder match all that is in it. A pattern that could
-    change nothing where it stands is not looked at, and so does not count for what is in the folder either.
-    """
-    known: dict[str, tuple[bool, frozenset[int]]] = {}
-    for path in paths:
-        matched: frozenset[int] = frozenset()
-        for part in re.finditer(r"/|\Z", path):
-            place, left_out, above = path[: part.start()], False, matched
-            if place not in known:
-                matching: set[int] = set()
-                for number, (regex, negated) in enumerate(patterns.items):
-                    if number in above or (negated == left_out and regex.match(place)):
-                        matching.add(number)
-                        left_out = not negated
-                known[place] = left_out, frozenset(matching)
-            matched = known[place][1]
-    return frozenset(path for path in paths if known[path][0])
+        patterns.append((regex, negated))
+    return patterns
 
 
 def _lines(content: bytes) -> Iterator[tuple[int, str]]:

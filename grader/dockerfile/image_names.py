@@ -42,27 +42,23 @@ def normalised(reference: str) -> str:
     if match is None:
         return reference
     domain, path = _split_domain(match["name"])
-    short = path.removeprefix("library/") if path.count("/") == 1 else path
-    name = short if domain in _USUAL else f"{domain}/{path}"
+    name = f"{domain}/{path}" if domain else re.sub(r"^library/(?!.*/)", "", path)
     tag = match["tag"] or ("" if match["digest"] else ":latest")
     return f"{name}{tag}{match['digest'] or ''}"
-
-
-_USUAL = ("docker.io", "index.docker.io")
-
-
-def _split_domain(name: str) -> tuple[str, str]:
-    """The registry that a name means, and the rest."""
-    domain, _, path = name.partition("/")
-    if path and (re.search(r"[.:A-Z]", domain) or domain == "localhost"):
-        return domain, path
-    return _USUAL[0], name
 
 
 def names_registry(reference: str) -> bool:
     """Whether an image is to come from another registry than the usual one."""
     match = _match(reference)
-    return match is not None and _split_domain(match["name"])[0] not in _USUAL
+    return match is not None and bool(_split_domain(match["name"])[0])
+
+
+def _split_domain(name: str) -> tuple[str, str]:
+    """The registry that a name means, empty for the usual one, and the rest."""
+    domain, _, path = name.partition("/")
+    if path and (re.search(r"[.:A-Z]", domain) or domain == "localhost"):
+        return "" if domain in {"docker.io", "index.docker.io"} else domain, path
+    return "", name
 
 
 _ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")

@@ -10,7 +10,6 @@ Time is bounded: a file of at most 256 KiB is read in a few seconds at most, wha
 
 from __future__ import annotations
 
-import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,13 +78,11 @@ class Stage:
 class Dockerfile:
     """A Dockerfile that can be read.
 
-    `built` is what a builder is given: the same lines, with `# syntax=` as a plain comment. `escape` is the character
-    that continues lines, `path` the file's in its folder.
+    `built` is what a builder is given: the same lines, with `# syntax=` as a plain comment. `path` is in its folder.
     """
 
     instructions: tuple[Instruction, ...]
     stages: tuple[Stage, ...]
-    escape: str
     built: bytes
     path: str = "Dockerfile"
 
@@ -245,7 +242,7 @@ def _read(content: bytes, defaults: _Defaults, path: str) -> Dockerfile:
         instructions.append(replace(instruction, stage=len(stages) - 1))
     if not stages:
         raise _CannotParse("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
-    return Dockerfile(tuple(instructions), tuple(stages), escape, _built(content), path)
+    return Dockerfile(tuple(instructions), tuple(stages), _built(content), path)
 
 
 def _refuse_unsafe(content: bytes, text: str) -> None:
@@ -274,8 +271,6 @@ def _refuse_unreadable(content: bytes, text: str) -> None:
     if content.startswith((b"\xff\xfe", b"\xfe\xff")):
         message = "the file is saved as UTF-16 (PowerShell's `>` does that). Save it as UTF-8 in the editor."
         raise _CannotParse(message, 1)
-    if content.startswith(2 * codecs.BOM_UTF8):
-        raise _CannotParse("the file begins with two byte order marks. Save it as UTF-8 without one in the editor.", 1)
     count = text.count("${")
     if "<<" in text and (count > _MAX_SUBSTITUTIONS or count * len(text) > _MAX_WORK):
         message = "The Dockerfile is long, and has heredocs and too many `${`. Put scripts in files of their own."
@@ -285,7 +280,7 @@ def _refuse_unreadable(content: bytes, text: str) -> None:
 def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
     """The instructions as the library reads them."""
     try:
-        tree = parse_dockerfile_ast(text)
+        tree = parse_dockerfile_ast(f"\ufeff{text}")  # it drops one mark, and a second is none to all builders
     except DockerfileSyntaxError as error:
         message = str(error).partition(": ")[2]
         head, _, word = message.partition("unknown instruction: ")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from grader.dockerfile.image_names import is_allowed, names_registry, normalised, reference_problem
-from grader.dockerfile.parser import Dockerfile, Flag, Instruction, Unparsable
+from grader.dockerfile.parser import Dockerfile, Flag, Instruction, Stage, Unparsable
 from grader.models import Refusal
 
 MAX_INSTRUCTIONS = 200
@@ -40,16 +40,7 @@ class PolicyResult:
 
     refusals: tuple[Refusal, ...] = ()
     bases: tuple[str, ...] = ()
-    wrong_base: WrongBase | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class WrongBase:
-    """The first FROM with an image that is not allowed: its line, as it is written, and the image that it means."""
-
-    line: int
-    written: str
-    image: str
+    wrong_base: Stage | None = None
 
 
 def judge_dockerfile(
@@ -69,39 +60,37 @@ def judge_dockerfile(
     return PolicyResult(refusals, (), _wrong_base(dockerfile, [line for line, _ in found]))
 
 
-def _wrong_base(dockerfile: Dockerfile, lines: Sequence[int]) -> WrongBase | None:
-    """The first of these lines, if all are a FROM of an image that the usual registry has, without other problems."""
+def _wrong_base(dockerfile: Dockerfile, lines: Sequence[int]) -> Stage | None:
+    """The stage of the first of these lines, if all are a FROM of an image that the usual registry has."""
     stages = {stage.line: stage for stage in dockerfile.stages if not stage.platform}
     usual = [stage for line in lines if (stage := stages.get(line)) and not names_registry(stage.image)]
-    return WrongBase(usual[0].line, usual[0].written, usual[0].image) if len(usual) == len(lines) else None
+    return usual[0] if len(usual) == len(lines) else None
 
 
-_Problem = tuple[int, str]
-"""A line, and what is not allowed in it."""
-
-
-def _problems(dockerfile: Dockerfile, allowed: Sequence[str], platform: str) -> Iterator[_Problem]:
+def _problems(dockerfile: Dockerfile, allowed: Sequence[str], platform: str) -> Iterator[tuple[int, str]]:
+    """Lines, and what is not allowed in them."""
     count = len(dockerfile.instructions)
     if count > MAX_INSTRUCTIONS:
         line = dockerfile.instructions[MAX_INSTRUCTIONS].first_line
         yield line, f"there are {count} instructions; at most {MAX_INSTRUCTIONS} are built."
         return
     yield from _images(dockerfile, allowed)
-    for instruction in _with_triggers(dockerfile):
-        texts = (*_platform(instruction, platform), *_run_options(instruction), *_remote(instruction))
-        yield from ((instruction.first_line, text) for text in texts)
-    yield from _working_dirs(dockerfile)
+    folders: dict[int, str] = {}
+    for outer in dockerfile.instructions:
+        for instruction in filter(None, (outer, outer.trigger)):
+            yield from ((outer.first_line, text) for text in _options(instruction, platform))
+            if instruction.keyword == "ADD" and (reason := _remote(instruction)):
+                yield outer.first_line, f"ADD {instruction.value[:120]}: {reason}"
+            if instruction.keyword == "WORKDIR":
+                # What the container's runtime left open under /proc may be the host's (CVE-2024-21626).
+                above, written = folders.get(instruction.stage, "/"), re.sub(r"[\"'\\`]", "", instruction.value)
+                path = posixpath.normpath("/" + posixpath.join(above, written).lstrip("/"))
+                folders[instruction.stage] = path
+                if f"{path}/".startswith("/proc/"):
+                    yield outer.first_line, f"WORKDIR {instruction.value[:120]}: a place under /proc is not allowed."
 
 
-def _with_triggers(dockerfile: Dockerfile) -> Iterator[Instruction]:
-    """Every instruction, also those that an ONBUILD holds."""
-    for instruction in dockerfile.instructions:
-        yield instruction
-        if instruction.trigger:
-            yield instruction.trigger
-
-
-def _images(dockerfile: Dockerfile, allowed: Sequence[str]) -> Iterator[_Problem]:
+def _images(dockerfile: Dockerfile, allowed: Sequence[str]) -> Iterator[tuple[int, str]]:
     for instruction, image in _external_images(dockerfile):
         option = {"FROM": "", "RUN": "--mount=from="}.get(instruction.keyword, "--from=")
         written = f"{instruction.keyword} {option}{image[:120]}"
@@ -132,32 +121,19 @@ def _external_images(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, str]
                     yield one, image
 
 
-def _working_dirs(dockerfile: Dockerfile) -> Iterator[_Problem]:
-    """WORKDIR into /proc: what the container's runtime left open there may be the host's (CVE-2024-21626)."""
-    folders: dict[int, str] = {}
-    for instruction in _with_triggers(dockerfile):
-        if instruction.keyword == "WORKDIR":
-            written = re.sub(r"[\"'\\`]", "", instruction.value)
-            above = folders.get(instruction.stage, "/")
-            path = posixpath.normpath("/" + posixpath.join(above, written).lstrip("/"))
-            folders[instruction.stage] = path
-            if path == "/proc" or path.startswith("/proc/"):
-                yield instruction.first_line, f"WORKDIR {instruction.value[:120]}: a place under /proc is not allowed."
-
-
 def _sources(instruction: Instruction) -> Iterator[str]:
     """The stages or images that an instruction besides FROM takes files from."""
     for flag in instruction.flags:
         if flag.name == "from" and not re.fullmatch(r"[+-]?[0-9]+", flag.value):
             yield flag.value
         elif flag.name == "mount" and instruction.keyword == "RUN":
-            yield from (value for name, value in _mount(flag) if name == "from")
+            yield from _mount(flag, "from")
 
 
-def _mount(flag: Flag) -> list[tuple[str, str]]:
-    """`type=bind,from=x` as pairs, names in lower case. To builders it is CSV, but quotes are refused here."""
+def _mount(flag: Flag, wanted: str) -> list[str]:
+    """The values of `wanted` in `type=bind,from=x`. To builders it is CSV, but quotes are refused here."""
     pairs = (field.partition("=") for field in flag.value.split(","))
-    return [(name.strip().lower(), value.strip()) for name, _, value in pairs]
+    return [value.strip() for name, _, value in pairs if name.strip().lower() == wanted]
 
 
 def _untagged(image: str) -> str:
@@ -167,29 +143,22 @@ def _untagged(image: str) -> str:
     return f" Without a tag, Docker takes {tagged}." if tagged.endswith(latest) and not image.endswith(latest) else ""
 
 
-def _platform(instruction: Instruction, platform: str) -> Iterator[str]:
-    for flag in instruction.flags:
-        if instruction.keyword == "FROM" and flag.name == "platform" and flag.value not in (platform, *_PLATFORMS):
-            yield f"FROM --platform={flag.value[:60]}: this machine builds for {platform} only. Leave the option out."
-
-
-_MOUNT_TYPES = {"bind", "cache", "tmpfs"}
-
-
-def _run_options(instruction: Instruction) -> Iterator[str]:
-    """Options of RUN that reach out of the build (https://docs.docker.com/reference/dockerfile/#run)."""
-    for flag in instruction.flags if instruction.keyword == "RUN" else ():
-        written = f"RUN --{flag.name[:40]}={flag.value[:120]}: "
-        match flag.name:
-            case "network" if flag.value not in {"default", "none"}:
+def _options(instruction: Instruction, platform: str) -> Iterator[str]:
+    """Options that reach out of the build (https://docs.docker.com/reference/dockerfile/#run)."""
+    for flag in instruction.flags if instruction.keyword in {"FROM", "RUN"} else ():
+        written = f"{instruction.keyword} --{flag.name[:40]}={flag.value[:120]}: "
+        match instruction.keyword, flag.name:
+            case "FROM", "platform" if flag.value not in (platform, *_PLATFORMS):
+                yield written + f"this machine builds for {platform} only. Leave the option out."
+            case "RUN", "network" if flag.value not in {"default", "none"}:
                 yield written + "the host's network is not to be had. Leave the option out."
-            case "security" if flag.value != "sandbox":
+            case "RUN", "security" if flag.value != "sandbox":
                 yield written + "no build has special rights here. Leave the option out."
-            case "device":
+            case "RUN", "device":
                 yield written + "there are no devices for builds here. Leave the option out."
-            case "mount" if re.search(r"[\"'\s\\]", flag.value):
+            case "RUN", "mount" if re.search(r"[\"'\s\\]", flag.value):
                 yield written + "quotes and spaces in --mount are not read here. Write it without."
-            case "mount" if any(name == "type" and kind.lower() not in _MOUNT_TYPES for name, kind in _mount(flag)):
+            case "RUN", "mount" if not {kind.lower() for kind in _mount(flag, "type")} <= {"bind", "cache", "tmpfs"}:
                 yield written + "only the types bind, cache and tmpfs are allowed."
             case _:
                 pass
@@ -199,19 +168,15 @@ _SSH_ADDRESS = re.compile(r"(?<![\w.-])[\w.-]+@[\w.-]+:")
 """From the start of a word only: from each of its characters, a long one would be read as often as it is long."""
 
 
-def _remote(instruction: Instruction) -> Iterator[str]:
-    """ADD of an address: the engine itself would fetch it, from wherever the engine may go.
+def _remote(instruction: Instruction) -> str:
+    """Why an ADD may fetch an address, for which the engine itself would go wherever it may; "" if it does not.
 
     Quotes and escapes are taken out first, as the builder does, and variables are not followed.
     """
-    if instruction.keyword != "ADD":
-        return
     words = [re.sub(r"[\"'\\`]", "", word) for word in instruction.arguments]
-    written = f"ADD {instruction.value[:120]}: "
     if any("$" in word for word in words[:-1]):
-        yield written + "a variable may stand for an address. Name the file, or use COPY."
-    elif any(_is_address(word) for word in words):
-        yield written + "nothing is fetched from addresses here. Hand the file in."
+        return "a variable may stand for an address. Name the file, or use COPY."
+    return "nothing is fetched from addresses here. Hand the file in." if any(map(_is_address, words)) else ""
 
 
 def _is_address(word: str) -> bool:

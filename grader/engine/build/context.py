@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from grader.dockerfile import dockerignore
@@ -53,22 +52,13 @@ def make_context(files: ExerciseFiles) -> bytes | BuildFailed:
     `.dockerignore` cannot be read.
     """
     sent = {file.path: file for file in files.files}
-    ignored = _ignored(files.ignore_file, sent)
-    if isinstance(ignored, BuildFailed):
-        return ignored
+    ignore = files.ignore_file or MemoryFile("", b"")
+    ignored = dockerignore.excluded(ignore.content, [*sent])
+    if isinstance(ignored, dockerignore.BadPattern):
+        return BuildFailed(f"{ignore.path} {ignored.message}")
     first: list[MemoryFile] = []
     if isinstance(files.dockerfile, Dockerfile):
         first = [MemoryFile("Dockerfile", files.dockerfile.built, sent.pop(files.dockerfile.path).mode)]
     kept = [file for path, file in sent.items() if path not in ignored]
     entries = [replace(entry, mode=entry.mode & _MODES) for entry in (*first, *with_folders(kept))]
     return write_tar(entries, modified=_MODIFIED)
-
-
-def _ignored(file: MemoryFile | None, paths: Iterable[str]) -> frozenset[str] | BuildFailed:
-    """Those of the paths that the ignore file leaves out."""
-    if file is None:
-        return frozenset()
-    patterns = dockerignore.read_patterns(file.content)
-    if isinstance(patterns, dockerignore.BadPattern):
-        return BuildFailed(f"{file.path} {patterns.message}")
-    return dockerignore.excluded(patterns, paths)

@@ -221,4 +221,4 @@ def test_what_is_built_is_what_was_read(parts: list[tuple[str, str]]) -> None:
     if isinstance(parsed, Dockerfile):
         built = read(parsed.built)
         assert b"syntax=" not in parsed.built.split(b"FROM")[0]
-        assert (built.instructions, built.stages, built.escape) == (parsed.instructions, parsed.stages, parsed.escape)
+        assert (built.instructions, built.stages) == (parsed.instructions, parsed.stages)
