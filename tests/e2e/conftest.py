@@ -32,16 +32,16 @@ KINDS = ("container", "image", "volume", "network")
 def made(kind: str) -> dict[str, Owner]:
     """What the engine holds with our labels, of one kind: id and owner."""
     listing = {"container": ["ps", "-aq"], "image": ["images", "-q"]}.get(kind, [kind, "ls", "-q"])
-    found = docker(*listing, "--filter", f"label={OWNER_LABEL}").stdout.split()
+    found = {*docker(*listing, "--filter", f"label={OWNER_LABEL}").stdout.split()}
     if kind == "image":  # whoever was the first to need a private engine has made its image, which is kept
-        found = sorted({*found} - {*docker("images", "-q", "grader-private").stdout.split()})
+        found -= {*docker("images", "-q", "grader-private").stdout.split()}
     if not found:
         return {}
     name, labels = {"volume": (".Name", ".Labels"), "network": (".Id", ".Labels")}.get(kind, (".Id", ".Config.Labels"))
     form = f'{{{{{name}}}}} {{{{index {labels} "{OWNER_LABEL}"}}}}'
     # One call for all; what has gone since it was listed is told on standard error, and of no interest.
-    told = (line.partition(" ") for line in docker(kind, "inspect", "-f", form, *found).stdout.splitlines())
-    return {one: owner for one, _, text in told if (owner := Owner.parse(text))}
+    lines = docker(kind, "inspect", "-f", form, *found).stdout.splitlines()
+    return {one: owner for one, _, text in (line.partition(" ") for line in lines) if (owner := Owner.parse(text))}
 
 
 def start(*command: str | Path, **options: Any) -> subprocess.Popen[Any]:

@@ -7,19 +7,19 @@ run in one nested engine, which has Docker, Buildx and Compose of one version an
 
 from __future__ import annotations
 
-import io
+import itertools
 import os
 import re
 import subprocess
-import tarfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import yaml
 
 from grader.engine.docker_engine import connect
+from grader.engine.tar import write_tar
+from grader.models import MemoryFile
 from grader.sandbox.nested_engine import PrivateSettings, start_private_engine
 
 ROOT = Path(__file__).parents[2]
@@ -33,47 +33,19 @@ _CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("handbook"), pytest.mark.timeout(600)]
 
 
-@dataclass(frozen=True, slots=True)
-class File:
-    """A file that the page shows."""
-
-    name: str
-    content: str
+def blocks(page: str) -> Iterator[tuple[int, str, str, str]]:
+    """The code blocks of a page, in order: where they begin, their language, their title if any, and what is in them."""
+    for block in re.finditer(r'(?ms)^```(\w+)(?: title="(.+?)")?\n(.*?)^```$', page):
+        yield page.count("\n", 0, block.start()) + 2, block[1], block[2] or "", block[3]
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command that the page shows, and the lines that it says it prints."""
-
-    line: int
-    text: str
-    printed: tuple[str, ...]
-
-
-def blocks(page: str) -> Iterator[File | Command]:
-    """The files and commands of a page, in order."""
-    lines = iter(enumerate(page.splitlines(), 1))
-    for _, line in lines:
-        if not (opening := re.fullmatch(r'```(\w+)(?: title="(.+)")?', line)):
-            continue
-        language, title = opening.groups()
-        body: list[tuple[int, str]] = []
-        for number, inside in lines:
-            if inside == "```":
-                break
-            body.append((number, inside))
-        if title:
-            yield File(title, "".join(f"{inside}\n" for _, inside in body))
-        elif language == "console":
-            yield from commands(body)
-
-
-def commands(body: list[tuple[int, str]]) -> Iterator[Command]:
-    starts = [at for at, (_, line) in enumerate(body) if line.startswith("$ ")]
+def commands(block: str) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """The commands of a `console` block: where in it they stand, they, and the lines that they print."""
+    lines = block.splitlines()
+    starts = [at for at, line in enumerate(lines) if line.startswith("$ ")]
     assert starts[:1] == [0], "a console block begins with a command"
-    for start, end in zip(starts, [*starts[1:], len(body)], strict=True):
-        number, text = body[start]
-        yield Command(number, text.removeprefix("$ "), tuple(line for _, line in body[start + 1 : end]))
+    for start, end in itertools.pairwise([*starts, len(lines)]):
+        yield start, lines[start].removeprefix("$ "), tuple(lines[start + 1 : end])
 
 
 def matches(expected: tuple[str, ...], actual: str) -> bool:
@@ -105,12 +77,7 @@ def inside(container: str, command: str, folder: str = "/", content: bytes = b""
 
 
 def put(container: str, folder: str, name: str, content: bytes) -> None:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.size = len(content)
-        archive.addfile(entry, io.BytesIO(content))
-    assert inside(container, "tar -x", folder, buffer.getvalue()) == ""
+    assert inside(container, "tar -x", folder, write_tar([MemoryFile(name, content)], modified=0)) == ""
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -125,15 +92,17 @@ def test_the_commands_of_a_page_print_what_it_says(container: str, page: str) ->
     if started := STARTED.get(page):
         for path in sorted((ROOT / "starter" / started).iterdir()):
             put(container, folder, path.name, path.read_bytes())
-    for block in blocks((HANDBOOK / page).read_text(encoding="utf-8")):
-        if isinstance(block, File):
-            put(container, folder, block.name, block.content.encode())
-        else:
-            printed = inside(container, block.text, folder)
+    for begins, language, title, block in blocks((HANDBOOK / page).read_text(encoding="utf-8")):
+        if title:
+            put(container, folder, title, block.encode())
+        if title or language != "console":
+            continue
+        for at, command, shown in commands(block):
+            printed = inside(container, command, folder)
             # A busy engine may lose the output of a run that ends at once: such a run is repeated.
-            if not printed and block.printed and block.text.startswith("docker run --rm"):
-                printed = inside(container, block.text, folder)
-            expected = "\n".join(block.printed)
-            assert matches(block.printed, printed), (
-                f"{page}:{block.line}: {block.text}\n-- the page says\n{expected}\n-- it printed\n{printed}"
+            if not printed and shown and command.startswith("docker run --rm"):
+                printed = inside(container, command, folder)
+            expected = "\n".join(shown)
+            assert matches(shown, printed), (
+                f"{page}:{begins + at}: {command}\n-- the page says\n{expected}\n-- it printed\n{printed}"
             )
