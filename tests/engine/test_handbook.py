@@ -34,7 +34,7 @@ pytestmark = [pytest.mark.engine, pytest.mark.xdist_group("handbook"), pytest.ma
 
 
 def blocks(page: str) -> Iterator[tuple[int, str, str, str]]:
-    """The code blocks of a page, in order: where they begin, their language, their title if any, and what is in them."""
+    """The code blocks of a page, in order: where they begin, their language, their title if any, what is in them."""
     for block in re.finditer(r'(?ms)^```(\w+)(?: title="(.+?)")?\n(.*?)^```$', page):
         yield page.count("\n", 0, block.start()) + 2, block[1], block[2] or "", block[3]
 
