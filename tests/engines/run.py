@@ -98,7 +98,7 @@ def started(release: str, program: str, store: str) -> Iterator[DockerEngine]:
             with connect() as host, up(f"unix://{folder}/engine.sock", machine) as engine:
                 for name in (*BASES, image_name()):  # what makes private engines would take minutes to build in each
                     if host.image_labels(name) is not None:
-                        copy_image(host.connection, engine.connection, name)
+                        engine.copy_image(host.connection, name)
                 yield engine
         finally:
             docker("rm", "--force", "--volumes", machine)
