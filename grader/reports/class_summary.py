@@ -1,19 +1,19 @@
-"""What the page of a class says about all students together: figures, charts and tables as plain values."""
+"""What the page of a class says about all students together: figures, and rows of charts and tables as plain values."""
 
 from __future__ import annotations
 
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
-from typing import Literal
+from typing import Any, Literal
 
 from grader.course.registry import REASONS
 from grader.grading.grades import Grade
-from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Past, Report, Timing
+from grader.models import CheckStatus, ExerciseReport, ExerciseStatus, Past, Report, Timing
 from grader.reports import wording as words
 
+Row = dict[str, Any]
 _BINS = 10
 """Bars of the distribution of scores; full marks have one more of their own."""
 _SHOWN = 8
@@ -58,19 +58,11 @@ def ungraded_by_reason(reports: Iterable[Report]) -> dict[str, list[tuple[str, s
     return found
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The mean share of the points, in percent, after everyone's attempt of this number; `made`: how many made it."""
+def progress(history: Iterable[Past]) -> list[tuple[int, float]]:
+    """How marks moved from attempt to attempt: how many made it, and everyone's mean share then, in percent.
 
-    attempt: int
-    made: int
-    percent: float
-
-
-def progress(history: Iterable[Past]) -> tuple[Progress, ...]:
-    """How marks moved from attempt to attempt. An attempt is work that differs from what was graded before it.
-
-    Whoever made fewer attempts counts with the last one. A verdict on the same work replaces the one before.
+    An attempt is work that differs from what was graded before it. Whoever made fewer attempts counts with the last
+    one. A verdict on the same work replaces the one before.
     """
     shares: dict[tuple[str, str], list[tuple[str, float]]] = defaultdict(list)
     for past in history:
@@ -79,98 +71,64 @@ def progress(history: Iterable[Past]) -> tuple[Progress, ...]:
             if own and own[-1][0] == past.digest:
                 own.pop()
             own.append((past.digest, past.score / past.max_score))
-    attempts = [[share for _, share in own] for own in shares.values()]
-    return tuple(
-        Progress(
-            number,
-            sum(len(own) >= number for own in attempts),
-            100 * statistics.mean(own[min(number, len(own)) - 1] for own in attempts),
-        )
-        for number in range(1, max(map(len, attempts), default=0) + 1)
-    )
+    most = max(map(len, shares.values()), default=0)
+    after = [[own[min(number, len(own) - 1)][1] for own in shares.values()] for number in range(most)]
+    made = [sum(len(own) > number for own in shares.values()) for number in range(most)]
+    return [(count, 100 * statistics.mean(attempt)) for count, attempt in zip(made, after, strict=True)]
 
 
-@dataclass(frozen=True, slots=True)
-class ExerciseSummary:
-    """One exercise over all students. `mean` is of those graded, as text; `percent` the share with full points."""
-
-    id: str
-    title: str
-    graded: int
-    passed: int
-    percent: int
-    mean: str
-    max_score: float
-
-
-def exercise_summaries(reports: Iterable[Report]) -> list[ExerciseSummary]:
-    """One summary for each exercise, in the order in which the reports name them."""
+def exercise_rows(reports: Iterable[Report]) -> list[Row]:
+    """Each exercise over all students: of those graded, how many have full points, as `percent`, too, and the mean."""
     found: dict[str, list[ExerciseReport]] = defaultdict(list)
     for report in reports:
         for exercise in report.exercises:
             found[exercise.id].append(exercise)
-    return [_summary(exercises) for exercises in found.values()]
+    rows = []
+    for exercises in found.values():
+        first, scores = exercises[0], [one.score for one in exercises if one.score is not None]
+        passed = sum(exercise.status is ExerciseStatus.PASSED for exercise in exercises)
+        rows.append(
+            {
+                "id": first.id,
+                "title": first.title + words.bonus_note(first),
+                "graded": len(scores),
+                "passed": passed,
+                "percent": round(100 * passed / len(scores)) if scores else 0,
+                "mean": words.number(statistics.mean(scores)) if scores else words.NO_SCORE,
+                "max_score": first.max_score,
+            }
+        )
+    return rows
 
 
-def _summary(exercises: Sequence[ExerciseReport]) -> ExerciseSummary:
-    first = exercises[0]
-    scores = [exercise.score for exercise in exercises if exercise.score is not None]
-    passed = sum(exercise.status is ExerciseStatus.PASSED for exercise in exercises)
-    percent = round(100 * passed / len(scores)) if scores else 0
-    mean = words.number(statistics.mean(scores)) if scores else words.NO_SCORE
-    title = first.title + words.bonus_note(first)
-    return ExerciseSummary(first.id, title, len(scores), passed, percent, mean, first.max_score)
+def failed_checks(reports: Iterable[Report]) -> list[Row]:
+    """Every check that somebody failed and who, the worst pass rate first. Blocked checks were not carried out.
 
-
-@dataclass(frozen=True, slots=True)
-class CheckSummary:
-    """A check that somebody failed, over all students for whom it was carried out; `failed` names them."""
-
-    exercise: str
-    id: str
-    title: str
-    failed: tuple[str, ...]
-    carried_out: int
-
-    @property
-    def percent(self) -> int:
-        """Share of those who passed it; only who is right throughout makes 100."""
-        return 100 * (self.carried_out - len(self.failed)) // self.carried_out
-
-
-def failed_checks(reports: Iterable[Report]) -> list[CheckSummary]:
-    """Every check that somebody failed, the worst pass rate first. Blocked checks were not carried out."""
-    carried_out: dict[tuple[str, str], list[tuple[str, CheckVerdict]]] = defaultdict(list)
+    `percent` of those who carried it out passed it; only who is right throughout makes 100.
+    """
+    titles: dict[tuple[str, str], str] = {}
+    outcomes: dict[tuple[str, str], list[tuple[str, bool]]] = defaultdict(list)
     for report in reports:
         for exercise in report.exercises:
             for check in exercise.checks:
                 if check.status in {CheckStatus.PASSED, CheckStatus.FAILED}:
-                    carried_out[exercise.id, check.id].append((report.student, check))
-    found = []
-    for (exercise_id, check_id), seen in carried_out.items():
-        if failed := tuple(student for student, check in seen if check.status is CheckStatus.FAILED):
-            found.append(CheckSummary(exercise_id, check_id, seen[0][1].title, failed, len(seen)))
-    return sorted(found, key=lambda one: (len(one.failed) / -one.carried_out, one.exercise))
+                    key = exercise.id, check.id
+                    titles.setdefault(key, check.title)
+                    outcomes[key].append((report.student, check.status is CheckStatus.FAILED))
+    rows = []
+    for (exercise_id, check_id), seen in outcomes.items():
+        if failed := [student for student, has_failed in seen if has_failed]:
+            row = {"exercise": exercise_id, "id": check_id, "title": titles[exercise_id, check_id], "failed": failed}
+            rows.append({**row, "carried_out": len(seen), "percent": 100 * (len(seen) - len(failed)) // len(seen)})
+    return sorted(rows, key=lambda row: (len(row["failed"]) / -row["carried_out"], row["exercise"]))
 
 
-@dataclass(frozen=True, slots=True)
-class Cause:
-    """A mistake: the code of its reason, what it is, how many made it and where; and who is an example of it.
+def causes(reports: Iterable[Report]) -> list[Row]:
+    """What went wrong by its reason: its code, what it is, how many students met it and where; most met first.
 
-    `example` is student, exercise and check's id, the last empty for what was refused as a whole; `said` is the first
-    line of what that student was told.
+    `example` is a student, exercise and check, the last empty for what was refused as a whole; `said` is the first line
+    of what that student was told.
     """
-
-    code: str
-    what: str
-    students: int
-    exercises: tuple[str, ...]
-    example: tuple[str, str, str]
-    said: str
-
-
-def causes(reports: Iterable[Report]) -> list[Cause]:
-    """What went wrong by its reason, that which most students met first."""
     found: dict[str, list[tuple[tuple[str, str, str], str]]] = defaultdict(list)
     for report in reports:
         for exercise in report.exercises:
@@ -179,14 +137,14 @@ def causes(reports: Iterable[Report]) -> list[Cause]:
             for check in exercise.checks:
                 if check.status is CheckStatus.FAILED and check.reason:
                     found[check.reason].append(((report.student, exercise.id, check.id), check.message))
-    listed = []
+    rows = []
     for name, seen in found.items():
         code, what = (REASONS[name].code, REASONS[name].when) if name in REASONS else ("", name.replace("_", " "))
         students, exercises = ({place[at] for place, _ in seen} for at in (0, 1))
-        example, message = seen[0]
-        said = message.strip().partition("\n")[0]
-        listed.append(Cause(code, what or _REFUSED, len(students), tuple(sorted(exercises)), example, said))
-    return sorted(listed, key=lambda cause: (-cause.students, cause.code))
+        (example, message), *_ = seen
+        row = {"code": code, "what": what or _REFUSED, "students": len(students), "exercises": sorted(exercises)}
+        rows.append({**row, "example": example, "said": message.strip().partition("\n")[0]})
+    return sorted(rows, key=lambda row: (-row["students"], row["code"]))
 
 
 def largest(timings: Iterable[Timing], measure: Literal["seconds", "size"]) -> list[Timing]:

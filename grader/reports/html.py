@@ -63,7 +63,7 @@ def class_page(reports: Sequence[Report], background: Background) -> str:
         bars=bars,
         highest=max(bars.values()),
         progress=summary.progress(background.history),
-        exercises=summary.exercise_summaries(reports),
+        exercises=summary.exercise_rows(reports),
         columns=[{one.id: one for one in report.exercises} for report in reports],
         checks=summary.failed_checks(reports),
         causes=summary.causes(reports),
@@ -123,28 +123,20 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "anchor": lambda exercise, check="": f"{exercise}/{check}" if check else exercise,
-        "bonus": words.bonus_note,
-        "check_points": words.check_points,
         "code": _code,
         "date": lambda iso: f"{datetime.fromisoformat(iso):%-d %B %Y, %H:%M} UTC",
         "reason": lambda check: REASONS[check.reason].code if check.reason in REASONS else "",
-        "engine": words.engine_note,
-        "facts": words.facts,
         "first_failed": lambda exercise: next((check.id for check in words.grouped(exercise)["failed"]), ""),
-        "groups": words.grouped,
         "heading": lambda text: text.partition("\n")[0].lstrip("# "),
         "heat": _heat,
         "line": sanitize_line,
         "markdown": _markdown,
         "megabytes": lambda size: f"{size / 1e6:,.0f} MB",
-        "note": words.exercise_note,
         "number": words.number,
-        "mark": lambda grade: words.points(grade.score, grade.max_score),
         "points": lambda scored: words.points(scored.score, scored.max_score),
-        "sign": words.SIGNS.__getitem__,
-        "unseen": words.is_unseen,
         "word": words.status_word,
     }
+    environment.globals["words"] = words
     return environment
 
 

@@ -17,11 +17,12 @@ import re
 from dataclasses import asdict
 from typing import Any
 
-from grader.models import EngineInfo, Report
+from grader.models import Report
 from grader.reports import wording as words
 from grader.sanitize import UNSAFE, capped
 
 _STRING_LIMIT = 65_536
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def to_json(report: Report) -> str:
@@ -29,51 +30,36 @@ def to_json(report: Report) -> str:
 
     `ValueError` if a score is not a finite number, which is a fault of the grader.
     """
+    engine = {key: value for key, value in asdict(report.engine).items() if key != "images" and value is not None}
     document = {
         "schema": report.schema,
         "student": report.student,
         "seed": report.seed,
-        "engine": _engine(report.engine),
+        "engine": engine,
         "score": report.score,
         "max_score": report.max_score,
         "exercises": [
             {
-                "id": exercise.id,
-                "title": exercise.title,
-                "status": exercise.status,
-                "score": exercise.score,
-                "max_score": exercise.max_score,
+                **{key: getattr(exercise, key) for key in ("id", "title", "status", "score", "max_score")},
                 "checks": [asdict(check) for check in words.checks_or_reason(exercise)],
             }
             for exercise in report.exercises
         ],
     }
-    text = json.dumps(_readable(document), ensure_ascii=False, allow_nan=False, indent=2)
-    return UNSAFE.sub(_escaped, text) + "\n"
+    text = json.dumps(_cut(document), ensure_ascii=False, allow_nan=False, indent=2)
+    return UNSAFE.sub(_escaped, _SURROGATE.sub("\ufffd", text)) + "\n"
 
 
-def _engine(engine: EngineInfo) -> dict[str, Any]:
-    limits = {"limits": asdict(engine.limits)} if engine.limits else {}
-    return {"name": engine.name, "version": engine.version, "builder": engine.builder, "tier": engine.tier, **limits}
-
-
-def _readable(value: Any) -> Any:  # noqa: ANN401 - any JSON value
-    """The value with each text in it cut to the limit, and without surrogates."""
-    match value:
-        case str():
-            return _SURROGATE.sub("\ufffd", capped(value, _STRING_LIMIT))
-        case dict():
-            return {key: _readable(inner) for key, inner in value.items()}
-        case list() | tuple():
-            return [_readable(inner) for inner in value]
-        case _:
-            return value
-
-
-_SURROGATE = re.compile("[\ud800-\udfff]")
+def _cut(value: Any) -> Any:  # noqa: ANN401 - any JSON value
+    """The value with each text in it cut to the limit."""
+    if isinstance(value, str):
+        return capped(value, _STRING_LIMIT)
+    if isinstance(value, dict):
+        return {key: _cut(inner) for key, inner in value.items()}
+    return [_cut(inner) for inner in value] if isinstance(value, list | tuple) else value
 
 
 def _escaped(match: re.Match[str]) -> str:
     """A character as JSON spells it: beyond U+FFFF as two UTF-16 units (RFC 8259, section 7)."""
-    units = match[0].encode("utf-16-be")
-    return "".join(f"\\u{units[index : index + 2].hex()}" for index in range(0, len(units), 2))
+    units = match[0].encode("utf-16-be").hex()
+    return "".join(f"\\u{units[at : at + 4]}" for at in range(0, len(units), 4))

@@ -2,11 +2,8 @@
 
 `python -m grader.reports.schemas` compares the schema, and the tables of two pages of docs/ where this is a checkout,
 with the classes, and ends with 1 if they differ; with `--write` it writes them. (The schema of a report is a contract:
-it stands beside, written by hand, and `to_json` is tested against it.)
-
-It is of draft 7, which is what the YAML language server of editors knows. Its
-descriptions are the docstrings below the fields of `grader.course.models`. Pydantic can find these too, but
-does so each time a file is loaded, and takes longer for it than for loading; here it is paid once.
+it stands beside, written by hand, and `to_json` is tested against it.) Descriptions are the docstrings below the
+fields of `grader.course.models`, which pydantic finds in its own models only.
 """
 
 from __future__ import annotations
@@ -17,7 +14,7 @@ import inspect
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +29,6 @@ from grader.course.registry import Check
 
 FOLDER = Path(__file__).parent / "schema"
 """Where the files are kept; they are part of the package."""
-
-
 _DOCS = Path(__file__).parents[2] / "docs"
 PAGES = (_DOCS / "exercises.md", _DOCS / "handbook/reasons.md")
 """The pages with tables, where this is a checkout."""
@@ -81,19 +76,21 @@ def _code_rows() -> Iterator[tuple[str, ...]]:
 
 
 def course_schema() -> dict[str, Any]:
-    """The JSON Schema of `exercises.yaml`, by draft 7 (https://json-schema.org/draft-07)."""
+    """The JSON Schema of `exercises.yaml`, by draft 7 (https://json-schema.org/draft-07), which editors know."""
     classes = {**vars(spec), **{kind.__name__: kind for kind in CHECK_KINDS.values()}}
     made = TypeAdapter(spec.Course).json_schema(schema_generator=_Untitled, ref_template="#/definitions/{model}")
     definitions = made.pop("$defs")
     for name, definition in {"Course": made, **definitions}.items():
-        _describe(definition, _descriptions(classes[name]))
+        described = {"kind": definition["description"], **_descriptions(classes[name])}
+        for key, field in definition["properties"].items():
+            field.update({"description": described[key]} if key in described else {})
     head = {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "$id": "urn:grader:exercises:v1",
         "title": "A course: exercises.yaml",
     }
-    whole = {**made, **head, "definitions": definitions}
-    return {key: _as_draft7(whole[key]) for key in dict.fromkeys([*head, *whole])}
+    whole: dict[str, Any] = _as_draft7({**head, **made, **head, "definitions": definitions})
+    return whole
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -104,9 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     stale = {path: text for path, text in rendered().items() if _on_disk(path) != text}
     for path, text in stale.items():
         if arguments:
-            path.parent.mkdir(exist_ok=True)
             path.write_text(text, encoding="utf-8")
-            sys.stdout.write(f"wrote {path}\n")
         else:
             sys.stderr.write(f"{path} is not what the classes say; run: python -m grader.reports.schemas --write\n")
     return 1 if stale and not arguments else 0
@@ -123,7 +118,7 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def _as_draft7(value: object) -> object:
+def _as_draft7(value: Any) -> Any:  # noqa: ANN401 - any JSON value
     """Draft 7 ignores what stands beside `$ref`, and knows no `discriminator` (which is OpenAPI's)."""
     if isinstance(value, list):
         return [_as_draft7(item) for item in value]
@@ -135,34 +130,18 @@ def _as_draft7(value: object) -> object:
     return made
 
 
-# ── descriptions ────────────────────────────────────────────────────────────────────────
-
-
-def _describe(schema: dict[str, Any], descriptions: Mapping[str, str]) -> None:
-    for key, field in schema["properties"].items():
-        if text := descriptions.get(key, schema["description"] if key == "kind" else ""):
-            field["description"] = text
-
-
 def _descriptions(owner: type) -> dict[str, str]:
     """What is said below each field of a dataclass, inherited fields included."""
     found: dict[str, str] = {}
-    for ancestor in reversed(owner.__mro__):
-        if dataclasses.is_dataclass(ancestor):
-            found.update(_docstrings(ancestor))
+    for ancestor in filter(dataclasses.is_dataclass, reversed(owner.__mro__)):
+        for node in ast.walk(ast.parse(inspect.getsource(ancestor))):
+            for pair in itertools.pairwise(node.body if isinstance(node, ast.ClassDef) else ()):
+                match pair:
+                    case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                        found[name] = inspect.cleandoc(text)
+                    case _:
+                        pass
     return found
-
-
-def _docstrings(owner: type) -> Iterator[tuple[str, str]]:
-    body = ast.parse(inspect.getsource(owner)).body[0]
-    statements = body.body if isinstance(body, ast.ClassDef) else []
-    for field, below in itertools.pairwise(statements):
-        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
-            match below:
-                case ast.Expr(value=ast.Constant(value=str(text))):
-                    yield field.target.id, inspect.cleandoc(text)
-                case _:
-                    pass
 
 
 if __name__ == "__main__":

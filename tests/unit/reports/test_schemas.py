@@ -41,6 +41,7 @@ def test_writing_and_comparing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     page.write_text(
         "<!-- kinds: made by python -m grader.reports.schemas --write -->\n| stale |\n<!-- end of kinds -->\n"
     )
+    (tmp_path / "schema").mkdir()
     monkeypatch.setattr("grader.reports.schemas.FOLDER", tmp_path / "schema")
     monkeypatch.setattr("grader.reports.schemas.PAGES", (page,))
     assert main([]) == 1
