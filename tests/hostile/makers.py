@@ -8,15 +8,15 @@ are asked for, since some take a hundred MiB.
 from __future__ import annotations
 
 import gzip
-import io
 import os
 import socket
 import stat
 import struct
 import tarfile
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+
+from tests.archives import a_tar, a_zip, tar_gz, zip_entry
 
 Maker = Callable[[Path, str], Path]
 Files = Mapping[str, str | bytes]
@@ -75,7 +75,7 @@ FILES: dict[str, Callable[[], Files]] = {
     "folder_of_many_files": lambda: {f"{number:06}": "" for number in range(2100)},
     "local_archive_added": lambda: {
         "Dockerfile": FROM + 'ADD app.tar.gz /\nENTRYPOINT ["python", "/app/sales_predictor.py"]\n',
-        "app.tar.gz": gzip.compress(tarred({"app/sales_predictor.py": SCRIPT})),
+        "app.tar.gz": tar_gz({"app/sales_predictor.py": SCRIPT}),
     },
 }
 """Files of 3.1.4 that are added or changed."""
@@ -171,14 +171,7 @@ def below(folder: str, files: Files = RIGHT) -> dict[str, str | bytes]:
 
 
 def zipped(members: Files, mode: int = 0o600) -> bytes:
-    """A zip of these members, made on Unix."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for file, content in members.items():
-            entry = zipfile.ZipInfo(file)
-            entry.external_attr = (stat.S_IFREG | mode) << 16
-            archive.writestr(entry, content, zipfile.ZIP_DEFLATED, compresslevel=1)
-    return buffer.getvalue()
+    return a_zip(*((zip_entry(file, stat.S_IFREG | mode), content) for file, content in members.items()))
 
 
 def right_zip(members: Files) -> bytes:
@@ -213,27 +206,13 @@ def corrupted(content: bytes) -> bytes:
 def nested(levels: int = 10) -> bytes:
     content = "".join(RIGHT.values()).encode()
     for level in range(levels):
-        content = zipped({f"level{level}.zip": content})
+        content = a_zip((f"level{level}.zip", content))
     return content
 
 
-def tarred(files: Files, *members: tarfile.TarInfo) -> bytes:
-    """A tar of files and of members without content."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.GNU_FORMAT) as archive:
-        for file, text in files.items():
-            content = text if isinstance(text, bytes) else text.encode()
-            entry = tarfile.TarInfo(file)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-        for entry in members:
-            archive.addfile(entry)
-    return buffer.getvalue()
-
-
 def right_tar(*members: tarfile.TarInfo) -> bytes:
-    """A tar with a right submission and these members besides."""
-    return tarred(below(EXERCISE), *members)
+    """A tar with a right submission and these members besides, which have no content."""
+    return a_tar(*below(EXERCISE).items(), *((entry, b"") for entry in members), form=tarfile.GNU_FORMAT)
 
 
 def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", device: tuple[int, int] = (0, 0)) -> tarfile.TarInfo:
@@ -277,7 +256,7 @@ ARCHIVES: dict[str, tuple[str, Callable[[], bytes]]] = {
     "encrypted": (".zip", lambda: as_encrypted(right_zip({}))),
     "corrupt": (".zip", lambda: corrupted(right_zip({f"{EXERCISE}/notes.txt": os.urandom(1000)}))),
     # A wrong tar from its start and a right zip from its end; its name says zip, and so it is read.
-    "zip_and_tar_in_one": (".zip", lambda: tarred({f"{EXERCISE}/Dockerfile": ""}) + right_zip({})),
+    "zip_and_tar_in_one": (".zip", lambda: a_tar((f"{EXERCISE}/Dockerfile", "")) + right_zip({})),
     "nested_archives": (".zip", nested),
     # Members that nobody may read, were they unpacked as they say.
     "zip_without_rights": (".zip", lambda: zipped(below(EXERCISE), mode=0)),
