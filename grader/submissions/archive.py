@@ -1,8 +1,8 @@
 """Reading a zip or tar that a stranger made: into memory, ordinary files only, nothing written anywhere.
 
-Python's `zipfile` and `tarfile` know the formats; what is taken from them, and how much, is decided
-here. `tarfile` is asked for one header at a time (`TarInfo.frombuf`), because its own reader follows
-links among members and reads headers of any size; PAX headers are read by us.
+`zipfile` and `tarfile` know the formats; what is taken from them, and how much, is decided here. `tarfile` is asked
+for one header at a time (`TarInfo.frombuf`): its own reader takes headers of any size, searches them in quadratic time,
+and takes a damaged header for the end. So PAX headers are read by us.
 Formats: https://pkware.cachefly.net/webdocs/casestudies/APPNOTE.TXT, and pax(1) of POSIX.
 """
 
@@ -17,7 +17,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from typing import IO, BinaryIO, TypeVar
+from typing import IO, BinaryIO
 
 from grader.submissions.budget import MEGABYTE, Budget, is_skipped, path_problem, permissions, shown
 from grader.submissions.models import Member
@@ -29,11 +29,10 @@ UNREADABLE = (".rar", ".7z", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst",
 """... and of those that are somebody's submission too, but cannot."""
 
 _MAX_DIRECTORY = 4 * MEGABYTE
-"""Bytes of a zip's list of members: `zipfile` reads it whole, and makes much more of it in memory."""
+"""Bytes of a zip's list of members."""
 
-_MAX_LONG_NAME = 8 * 1024
-_MAX_PAX = 64 * 1024
-"""Bytes of the headers that hold a long name, and of those that hold anything about the next member."""
+_MAX_HEADER = 64 * 1024
+"""Bytes of a header of a tar that says something of the next member, such as a long name."""
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**20
@@ -48,10 +47,6 @@ class Unreadable:
 
 class _Damaged(Exception):  # noqa: N818 - internal; becomes an `Unreadable` before anyone sees it
     """The archive is not what its name says, or is cut off, or does what no honest one does."""
-
-
-Place = Callable[[str], str | None]
-"""Where a zip's member belongs: a path instead of the one that the zip gives it, or None to pass it over unread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,87 +67,63 @@ def archive_suffix(name: str) -> str:
     return next((name[-len(suffix) :] for suffix in suffixes if lower.endswith(suffix)), "")
 
 
-# Whatever the two libraries make of nonsense, found by fuzzing and in their source.
 _NONSENSE = (
-    zipfile.BadZipFile,
-    tarfile.HeaderError,
-    zlib.error,
-    struct.error,
-    EOFError,
-    OSError,
-    ValueError,
-    OverflowError,
+    zipfile.BadZipFile, tarfile.HeaderError, zlib.error, struct.error, EOFError, OSError, ValueError, OverflowError,
     RuntimeError,
-    NotImplementedError,
-)
+)  # fmt: skip
+"""Whatever the two libraries make of nonsense, found by fuzzing and in their source."""
 
 
 def read_archive(
-    stream: BinaryIO, suffix: str, budget: Budget, place: Place = lambda name: name, *, whole: bool = False
+    stream: BinaryIO,
+    suffix: str,
+    budget: Budget,
+    place: Callable[[str], str | None] = lambda name: name,
+    *,
+    whole: bool = False,
 ) -> tuple[Member, ...] | Unreadable:
     """All files of an archive but those that tools leave behind, in the archive's order.
 
-    Reads no more than `budget` has. A path that leads out of the archive makes all of it `Unreadable`.
-    Of a zip, what `place` gives no path is passed over, whatever may be wrong with it. With `whole`,
-    nothing that tools leave behind is passed over, and folders are members too: so a build's context is read.
+    Reads no more than `budget` has. A path that leads out of the archive makes all of it `Unreadable`. Of a zip,
+    `place` says where a member belongs; what it gives no path is passed over unread, whatever may be wrong with it.
+    With `whole`, nothing that tools leave behind is passed over, and folders are members too: so a build's context is
+    read.
     """
+    if suffix.lower() not in READABLE:
+        return Unreadable(f"{suffix} is not read here. Hand in a folder, or one of {', '.join(READABLE)}.")
 
-    def read() -> tuple[Member, ...]:
-        entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, budget)
-        return tuple(_members(entries, budget, whole=whole))
-
-    members = _or_unreadable(read)
-    if isinstance(members, Unreadable):
-        return members
-    return Unreadable(budget.exceeded) if budget.exceeded else _without_clashes(members)
-
-
-def names_in_zip(stream: BinaryIO) -> tuple[str, ...] | Unreadable:
-    """The paths that a zip gives its members, as they are: they may lead anywhere. Folders end in `/`."""
-
-    def read() -> tuple[str, ...]:
-        _check_directory(stream)
-        with zipfile.ZipFile(stream) as archive:
-            return tuple(_zip_name(info) for info in archive.infolist())
-
-    return _or_unreadable(read)
-
-
-T = TypeVar("T")
-
-
-def _or_unreadable(read: Callable[[], T]) -> T | Unreadable:
     try:
-        return read()
+        entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, budget)
+        members = tuple(_members(entries, budget, whole=whole))
     except _Damaged as error:
         return Unreadable(str(error))
     except _NONSENSE:
         return Unreadable("the archive is damaged, or is not of the kind that its name says. Pack it again.")
+    return Unreadable(budget.exceeded) if budget.exceeded else _without_clashes(members)
 
 
 def _members(entries: Iterator[_Entry], budget: Budget, *, whole: bool) -> Iterator[Member]:
     for entry in entries:
         parts = _parts(entry.name)
-        if not budget.add_file():
+        if not budget.add(files=1):
             return
         is_folder = entry.kind == "folder"
         if not parts or (not whole and (is_folder or any(is_skipped(name) for name in parts))):
             continue
         path = "/".join(parts)
-        problem = path_problem(parts)
-        if is_folder and not problem:
+        if problem := path_problem(parts):
+            yield Member(path, problem=problem)
+        elif is_folder:
             yield Member(path + "/", mode=permissions(entry.mode))
-            continue
-        if problem or entry.kind != "file":
-            yield Member(path, problem=problem or f"it is {entry.kind}. Put an ordinary file there.")
-            continue
-        if entry.size > budget.bytes_left():  # so a bomb is not unpacked at all
-            budget.add_bytes(entry.size)
+        elif entry.kind != "file":
+            yield Member(path, problem=f"it is {entry.kind}. Put an ordinary file there.")
+        elif entry.size > budget.bytes_left():  # so a bomb is not unpacked at all
+            budget.add(entry.size)
             return
-        content = entry.read()
-        if not budget.add_bytes(len(content)):
-            return
-        yield Member(path, content, permissions(entry.mode))
+        else:
+            content = entry.read()
+            budget.add(len(content))
+            yield Member(path, content, permissions(entry.mode))
 
 
 def _parts(name: str) -> tuple[str, ...]:
@@ -181,44 +152,26 @@ def _without_clashes(members: tuple[Member, ...]) -> tuple[Member, ...]:
 
 # ── zip ─────────────────────────────────────────────────────────────────────────────────
 
-_END = b"PK\x05\x06"
-_END_64 = b"PK\x06\x07"
-_END_SIZE = 22
-_END_REACH = _END_SIZE + 65_535
-_LOCATOR_SIZE = 20
+
+class _Zip:
+    """The bytes of a zip for `zipfile`, which reads the list of members whole and makes much more of it in memory."""
+
+    def __init__(self, stream: BinaryIO) -> None:
+        self.seek, self.tell, self.seekable, self._read = stream.seek, stream.tell, stream.seekable, stream.read
+
+    def read(self, size: int = -1) -> bytes:
+        """As a file gives them, but for a list that is too long."""
+        if size > _MAX_DIRECTORY:
+            raise _Damaged("the archive has too many files. Hand in only what the exercises ask for.")
+        return self._read(size)
 
 
-def _zip_entries(stream: BinaryIO, place: Place) -> Iterator[_Entry]:
-    _check_directory(stream)
-    with zipfile.ZipFile(stream) as archive:
+def _zip_entries(stream: BinaryIO, place: Callable[[str], str | None]) -> Iterator[_Entry]:
+    with zipfile.ZipFile(_Zip(stream)) as archive:
         for info in archive.infolist():
-            name = place(_zip_name(info))
+            name = place(info.filename.replace("\\", "/"))  # so does PowerShell 5 separate folders
             if name is not None:
                 yield _zip_entry(archive, info, name)
-
-
-def _check_directory(stream: BinaryIO) -> None:
-    """Refuse a zip whose list of members is huge, before `zipfile` reads it."""
-    size = stream.seek(0, 2)
-    stream.seek(max(0, size - _END_REACH))
-    tail = stream.read(_END_REACH)
-    stream.seek(0)
-    if tail[-_END_SIZE:].startswith(_END) and tail.endswith(b"\0\0"):
-        # As `zipfile` does: a record without a comment at the very end is the one. What looks like another one
-        # before it is a member's content, and one student's file must not spoil the download of a class.
-        tail = tail[-_END_SIZE - _LOCATOR_SIZE :]
-        ends, locator = [len(tail) - _END_SIZE], tail[:-_END_SIZE]
-    else:
-        ends, locator = [match.start() for match in re.finditer(re.escape(_END), tail)], tail
-    if _END_64 in locator:
-        raise _Damaged("the archive is a zip of the kind for more than 4 GiB. Pack it again with fewer files.")
-    for end in ends:
-        if len(tail) - end >= _END_SIZE and struct.unpack_from("<L", tail, end + 12)[0] > _MAX_DIRECTORY:
-            raise _Damaged("the archive has too many files. Hand in only what the exercises ask for.")
-
-
-def _zip_name(info: zipfile.ZipInfo) -> str:
-    return info.filename.replace("\\", "/")  # so does PowerShell 5 separate folders
 
 
 _WINDOWS = {0, 10, 14}
@@ -239,19 +192,11 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _E
         with archive.open(info) as member:
             return _up_to(member, info.file_size)
 
-    return _Entry(name, "folder" if name.endswith("/") else _kind(mode), mode, info.file_size, read)
+    kind = "folder" if name.endswith("/") else _KINDS.get(stat.S_IFMT(mode), "no ordinary file")
+    return _Entry(name, kind, mode, info.file_size, read)
 
 
-def _kind(mode: int) -> str:
-    match stat.S_IFMT(mode):
-        case 0 | stat.S_IFREG:
-            return "file"
-        case stat.S_IFDIR:
-            return "folder"
-        case stat.S_IFLNK:
-            return "a link"
-        case _:
-            return "no ordinary file"
+_KINDS = {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "a link"}
 
 
 def _up_to(stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
@@ -288,19 +233,30 @@ class _TarBytes:
             self.exactly(min(size, _CHUNK))
             size -= _CHUNK
 
-    def extension(self, size: int, limit: int) -> bytes:
+    def extension(self, size: int) -> bytes:
         """What a header holds that belongs to the member after it."""
-        if size > limit:
+        if size > _MAX_HEADER:
             raise _Damaged("the archive has a header that is far too long. Pack it again.")
         data = self.exactly(size)
         self.skip(-size % _BLOCK)
         return data
 
 
+_TAR_KINDS = {
+    tarfile.REGTYPE: "file",
+    tarfile.AREGTYPE: "file",
+    tarfile.CONTTYPE: "file",
+    tarfile.DIRTYPE: "folder",
+    tarfile.SYMTYPE: "a link",
+    tarfile.LNKTYPE: "a link",
+    tarfile.GNUTYPE_SPARSE: "a file with holes",
+}
+
+
 def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
     packed = stream.read(2) == b"\x1f\x8b"  # whatever it is called
     stream.seek(0)
-    limit = budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_PAX
+    limit = budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_HEADER
     tar = _TarBytes(gzip.GzipFile(fileobj=stream) if packed else stream, limit)
     extensions: dict[bytes, bytes] = {}
     while (block := tar.exactly(_BLOCK)) != bytes(_BLOCK):
@@ -309,13 +265,11 @@ def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
             raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it again.")
         match header.type:
             case tarfile.GNUTYPE_LONGNAME:
-                extensions[b"path"] = tar.extension(header.size, _MAX_LONG_NAME).rstrip(b"\0")
-            case tarfile.GNUTYPE_LONGLINK:
-                tar.extension(header.size, _MAX_LONG_NAME)
+                extensions[b"path"] = tar.extension(header.size).rstrip(b"\0")
             case tarfile.XHDTYPE | tarfile.SOLARIS_XHDTYPE:
-                extensions.update(_pax_records(tar.extension(header.size, _MAX_PAX)))
-            case tarfile.XGLTYPE:
-                tar.extension(header.size, _MAX_PAX)
+                extensions.update(_pax_records(tar.extension(header.size)))
+            case tarfile.GNUTYPE_LONGLINK | tarfile.XGLTYPE:
+                tar.extension(header.size)
             case _:
                 yield from _tar_entry(tar, header, extensions)
                 extensions = {}
@@ -330,17 +284,6 @@ def _pax_records(records: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise _Damaged("the archive is damaged: a header in it cannot be read. Pack it again.")
         yield match[2], records[match.end() : length - 1]
         records = records[length:]
-
-
-_TAR_KINDS = {
-    tarfile.REGTYPE: "file",
-    tarfile.AREGTYPE: "file",
-    tarfile.CONTTYPE: "file",
-    tarfile.DIRTYPE: "folder",
-    tarfile.SYMTYPE: "a link",
-    tarfile.LNKTYPE: "a link",
-    tarfile.GNUTYPE_SPARSE: "a file with holes",
-}
 
 
 def _tar_entry(tar: _TarBytes, header: tarfile.TarInfo, extensions: Mapping[bytes, bytes]) -> Iterator[_Entry]:

@@ -52,23 +52,17 @@ class Budget:
     bytes: int = 0
     exceeded: str = ""
 
-    def add_file(self) -> bool:
-        """Count one more file; whether it fits."""
-        self.files += 1
-        if self.files > self.max_files:
-            self.exceeded = f"there are more than {self.max_files} files. Hand in only what the exercise asks for."
-        elif self.outer is not None and not self.outer.add_file():
-            self.exceeded = f"in the whole submission, {self.outer.exceeded}"
-        return not self.exceeded
-
-    def add_bytes(self, count: int) -> bool:
-        """Count so many bytes more; whether they fit."""
+    def add(self, count: int = 0, files: int = 0) -> bool:
+        """Count so many bytes and files more; whether they fit."""
+        self.files += files
         self.bytes += count
-        if self.bytes > self.max_bytes:
+        if self.outer is not None and not self.outer.add(count, files):
+            self.exceeded = f"in the whole submission, {self.outer.exceeded}"
+        elif self.files > self.max_files:
+            self.exceeded = f"there are more than {self.max_files} files. Hand in only what the exercise asks for."
+        elif self.bytes > self.max_bytes:
             size = f"{self.max_bytes / MEGABYTE:.3g} MiB"
             self.exceeded = f"there are more than {size} of files. Hand in only what the exercise asks for."
-        elif self.outer is not None and not self.outer.add_bytes(count):
-            self.exceeded = f"in the whole submission, {self.outer.exceeded}"
         return not self.exceeded
 
     def bytes_left(self) -> int:
@@ -103,24 +97,17 @@ def permissions(mode: int) -> int:
 
 def path_problem(parts: Sequence[str]) -> str:
     """What is wrong with a path, given as its names, or an empty text."""
-    if len(parts) > MAX_DEPTH:
-        return f"more than {MAX_DEPTH} folders stand within each other."
-    problem = next(filter(None, map(_name_problem, parts)), "")
-    if not problem and len("/".join(parts).encode()) > MAX_PATH:
-        return f"the path has more than {MAX_PATH} bytes. Shorten it."
-    return problem
-
-
-def _name_problem(name: str) -> str:
+    path = "/".join(parts)
     try:
-        size = len(name.encode())
+        if len(parts) > MAX_DEPTH:
+            return f"more than {MAX_DEPTH} folders stand within each other."
+        if any(len(name.encode()) > MAX_NAME for name in parts):
+            return f"the name has more than {MAX_NAME} bytes. Shorten it."
+        if "\\" in path or any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in path):
+            return "the name has a backslash, a line break or a control character. Rename it."
+        return f"the path has more than {MAX_PATH} bytes. Shorten it." if len(path.encode()) > MAX_PATH else ""
     except UnicodeEncodeError:
         return "the name is not in UTF-8. Rename it."
-    if size > MAX_NAME:
-        return f"the name has more than {MAX_NAME} bytes. Shorten it."
-    if "\\" in name or any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in name):
-        return "the name has a backslash, a line break or a control character. Rename it."
-    return ""
 
 
 def shown(path: str) -> str:

@@ -15,15 +15,16 @@ import errno
 import os
 import stat
 from collections.abc import Container, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO
 
 from grader.course.models import Course, Exercise, Limits, folder_key
 from grader.errors import UsageError
 from grader.sanitize import sanitize_line
-from grader.submissions.archive import READABLE, Unreadable, archive_suffix, read_archive
+from grader.submissions.archive import Unreadable, archive_suffix, read_archive
 from grader.submissions.budget import (
     Budget,
     exercise_budget,
@@ -42,7 +43,6 @@ _NESTED = 3
 _MAX_NAMES = 20_000
 """Names that are looked at in one folder."""
 
-_CHUNK = 2**20
 _VIRTUAL_ENVIRONMENT = "pyvenv.cfg"
 """The file by which Python knows a virtual environment (https://docs.python.org/3/library/venv.html)."""
 
@@ -71,25 +71,6 @@ class Selection:
         return self.ids[0] if len(self.ids) == 1 else None
 
 
-def find_submissions(folder: Path) -> tuple[Path, ...]:
-    """What in a folder is somebody's submission, by name: its folders and archives, hidden ones left out.
-
-    Archives that cannot be read are among them, so that nobody is forgotten. Raises `UsageError` if the folder cannot
-    be read.
-    """
-    try:
-        opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        message = f"{folder}: cannot be read as a folder of submissions: {error.strerror}."
-        raise UsageError(message) from error
-    try:
-        folders = set(entries_in(opened)[1])
-        names = [name for name in names_in(opened) if name in folders or archive_suffix(name)]
-    finally:
-        os.close(opened)
-    return tuple(folder / name for name in names if not name.startswith(".") and not is_skipped(name))
-
-
 def student_of(path: Path) -> str:
     r"""The name of the student whose submission this is: the file's, without its ending, a line break as `\n`."""
     suffix = archive_suffix(path.name) if not path.is_dir() else ""
@@ -111,37 +92,22 @@ def read_submission(path: Path, selection: Selection) -> Submission:
 
     All exercises together may have four times what one may.
     """
-    tree: Tree | str = _Folder(path, selection.limits, submission_budget(selection.limits))
+    budget = submission_budget(selection.limits)
+    tree: Tree = _Folder(path, selection.limits, budget)
     if is_archive(path):
         try:
             with open_file(path) as stream:
-                packed = packed_members(stream, archive_suffix(path.name), submission_budget(selection.limits))
+                members = read_archive(stream, archive_suffix(path.name), budget)
         except OSError as error:
-            packed = Unreadable(_why(error))
-        tree = packed.message if isinstance(packed, Unreadable) else Packed(packed, path.name, selection.limits)
-    exercises = (
-        [refused_folder(exercise, path.name, tree) for exercise in selection.ids]
-        if isinstance(tree, str)
-        else exercises_in(tree, selection, selection.alone)
-    )
-    return Submission(student_of(path), tuple(exercises))
+            members = Unreadable(_why(error))
+        if isinstance(members, Unreadable):
+            refused = (refused_folder(exercise, path.name, members.message) for exercise in selection.ids)
+            return Submission(student_of(path), tuple(refused))
+        tree = Packed(members, path.name, selection.limits)
+    return Submission(student_of(path), tuple(exercises_in(tree, selection, selection.alone)))
 
 
 # ── where exercises are ─────────────────────────────────────────────────────────────────
-
-
-class Tree(Protocol):
-    """Files in folders, on a disk or in an archive. `root` is what messages call the whole."""
-
-    @property
-    def root(self) -> str:
-        """The name in messages."""
-
-    def level(self, parts: tuple[str, ...]) -> Level:
-        """What stands in the folder that these names lead to. `OSError` if it cannot be read."""
-
-    def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
-        """All files below that folder, as those of an exercise."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,13 +154,12 @@ def exercises_in(tree: Tree, selection: Selection, alone: str | None) -> Iterato
         return
     here = levels[-1]
     for exercise in selection.ids:
-        ways = (str, str.casefold, folder_key)
-        found = ([name for name in here.folders if same(name) == same(exercise)] for same in ways)
-        names = next(filter(None, found), [])
+        names = [name for name in here.folders if folder_key(name) == folder_key(exercise)]
+        names = [name for name in names if name == exercise] or names
         if len(names) == 1:
             yield tree.read((*here.parts, names[0]), exercise)
         elif names:
-            problem = "several folders have this name, in upper and lower case. Keep one."
+            problem = "several folders are called by this exercise. Keep one."
             yield refused_folder(exercise, "/".join([tree.root, *here.parts, names[0]]), problem)
     if alone is not None and (level := loose_files(levels, selection)):
         yield tree.read(level.parts, alone)
@@ -206,51 +171,33 @@ def _why(error: OSError) -> str:
     return f"it cannot be read: {error.strerror}."
 
 
-# ── archives ────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """The members of an archive as a tree; their order says nothing."""
+    """The members of an archive as a tree; their order says nothing. `root` is what messages call the whole."""
 
     members: Sequence[Member]
     root: str
     limits: Limits
 
     def level(self, parts: tuple[str, ...]) -> Level:
-        """As `Tree` says."""
+        """What stands in the folder that these names lead to."""
         names = [path.partition("/") for path, _ in self._below(parts)]
         files = sorted({name for name, slash, _ in names if not slash})
         return Level(parts, files, sorted({name for name, slash, _ in names if slash}))
 
     def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
-        """As `Tree` says."""
+        """All files below that folder, as those of an exercise."""
         budget = exercise_budget(self.limits)
-
-        def fitting() -> Iterator[Member]:
-            for path, one in self._below(parts):
-                if not (budget.add_file() and budget.add_bytes(len(one.content))):
-                    return
-                yield Member(path, one.content, one.mode, one.problem)
-
-        return vetted(exercise, "/".join([self.root, *parts]), fitting(), budget)
+        fitting = (
+            Member(path, one.content, one.mode, one.problem)
+            for path, one in self._below(parts)
+            if budget.add(len(one.content), files=1)
+        )
+        return vetted(exercise, "/".join([self.root, *parts]), fitting, budget)
 
     def _below(self, parts: tuple[str, ...]) -> Iterator[tuple[str, Member]]:
         around = "".join(f"{part}/" for part in parts)
         return ((one.path.removeprefix(around), one) for one in self.members if one.path.startswith(around))
-
-
-def packed_members(stream: BinaryIO, suffix: str, budget: Budget) -> tuple[Member, ...] | Unreadable:
-    """The files of an archive by the end of its name, or why it is not taken."""
-    if suffix.lower() not in READABLE:
-        return Unreadable(f"{suffix} is not read here. Hand in a folder, or one of {', '.join(READABLE)}.")
-    return read_archive(stream, suffix, budget)
-
-
-# ── folders ─────────────────────────────────────────────────────────────────────────────
-
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,69 +210,72 @@ class _Folder:
 
     @property
     def root(self) -> str:
-        """As `Tree` says."""
+        """What messages call the whole."""
         return str(self.path)
 
     def level(self, parts: tuple[str, ...]) -> Level:
-        """As `Tree` says."""
-        opened = self._open(parts)
-        try:
-            return Level(parts, *entries_in(opened))
-        finally:
-            os.close(opened)
+        """As that of `Packed`. `OSError` if the folder is a link or cannot be read."""
+        with opened_folder(self.root, *parts) as folder:
+            entries = entries_in(folder)
+            files = [one.name for one in entries if one.is_file(follow_symlinks=False) and not is_skipped(one.name)]
+            return Level(parts, files, [one.name for one in entries if looks_like_folder(one)])
 
     def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
-        """As `Tree` says."""
+        """As that of `Packed`."""
         folder = str(self.path.joinpath(*parts))
         budget = exercise_budget(self.limits, self.whole)
         try:
-            opened = self._open(parts)
-            try:
+            with opened_folder(self.root, *parts) as opened:
                 return vetted(exercise, folder, read_files(opened, budget), budget)
-            finally:
-                os.close(opened)
         except OSError as error:
             return refused_folder(exercise, folder, _why(error))
 
-    def _open(self, parts: Sequence[str]) -> int:
-        opened = open_folder(str(self.path))
-        for part in parts:
-            try:
-                inner = open_folder(part, opened)
-            finally:
-                os.close(opened)
-            opened = inner
-        return opened
+
+Tree = Packed | _Folder
 
 
-def open_folder(path: str, within: int | None = None) -> int:
-    """A file descriptor of a folder, which is no link. `OSError` if it is none or cannot be read."""
-    return os.open(path, _FOLDER, dir_fd=within)
+# ── what is on the disk ─────────────────────────────────────────────────────────────────
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def open_file(path: Path) -> BinaryIO:
+@contextmanager
+def opened_folder(*names: str, within: int | None = None) -> Iterator[int]:
+    """A descriptor of the folder that these names lead to, one in the other. `OSError` if one is a link."""
+    first, *inner = names
+    folder = os.open(first, _FOLDER, dir_fd=within)
+    try:
+        if inner:
+            with opened_folder(*inner, within=folder) as found:
+                yield found
+        else:
+            yield folder
+    finally:
+        os.close(folder)
+
+
+def open_file(path: str | Path, within: int | None = None) -> BinaryIO:
     """An ordinary file, opened for reading. `OSError` if it is a link, or none, or cannot be read."""
-    descriptor = os.open(path, _FILE)
+    descriptor = os.open(path, _FILE, dir_fd=within)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
         raise OSError(errno.EINVAL, "it is no ordinary file")
     return os.fdopen(descriptor, "rb")
 
 
-def names_in(folder: int) -> list[str]:
-    """The names in a folder, sorted. `OSError` (EFBIG) if there are more than anyone has put there by hand."""
+def entries_in(folder: int) -> list[os.DirEntry[str]]:
+    """What stands in a folder, by name. `OSError` (EFBIG) if it is more than anyone has put there by hand."""
     with os.scandir(folder) as entries:
-        names = sorted(entry.name for entry in islice(entries, _MAX_NAMES + 1))
-    if len(names) > _MAX_NAMES:
+        found = sorted(islice(entries, _MAX_NAMES + 1), key=lambda entry: entry.name)
+    if len(found) > _MAX_NAMES:
         raise OSError(errno.EFBIG, f"there are more than {_MAX_NAMES} files in it")
-    return names
+    return found
 
 
-def entries_in(folder: int) -> tuple[list[str], list[str]]:
-    """The names in a folder, sorted: of files, and of folders and links. Links are refused when they are opened."""
-    modes = {name: os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode for name in names_in(folder)}
-    folders = [name for name, mode in modes.items() if stat.S_ISDIR(mode) or stat.S_ISLNK(mode)]
-    return [name for name, mode in modes.items() if stat.S_ISREG(mode) and not is_skipped(name)], folders
+def looks_like_folder(entry: os.DirEntry[str]) -> bool:
+    """Whether it is a folder or a link, which is refused when it is opened."""
+    return entry.is_dir(follow_symlinks=False) or entry.is_symlink()
 
 
 def read_files(
@@ -336,56 +286,43 @@ def read_files(
     Of what stands in it directly, `only` names what is read, if not all is; `above` are the names that lead to it.
     `OSError` if the folder itself cannot be read.
     """
-    names = [name for name in names_in(folder) if only is None or name in only]
-    if above and _VIRTUAL_ENVIRONMENT in names:
+    entries = entries_in(folder)
+    if above and any(entry.name == _VIRTUAL_ENVIRONMENT for entry in entries):
         return
-    for name in names:
+    for entry in entries:
         if budget.exceeded:
             return
-        if not is_skipped(name):
-            yield from _entry(folder, (*above, name), budget)
+        if not is_skipped(entry.name) and (only is None or entry.name in only):
+            yield from _entry(folder, entry, (*above, entry.name), budget)
 
 
-_KINDS = {
-    stat.S_IFLNK: "it is a link. Links are not followed; put the file itself there.",
-    stat.S_IFIFO: "it is a pipe, no ordinary file.",
-    stat.S_IFSOCK: "it is a socket, no ordinary file.",
-}
-
-
-def _entry(folder: int, parts: tuple[str, ...], budget: Budget) -> Iterator[Member]:
+def _entry(folder: int, entry: os.DirEntry[str], parts: tuple[str, ...], budget: Budget) -> Iterator[Member]:
     path = "/".join(parts)
-    if problem := path_problem(parts):
-        yield Member(path, problem=problem)
-        return
-    try:
-        mode = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False).st_mode
-        if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode)):
-            yield Member(path, problem=_KINDS.get(stat.S_IFMT(mode), "it is no ordinary file."))
-        elif budget.add_file():
-            opened = os.open(parts[-1], _FOLDER if stat.S_ISDIR(mode) else _FILE, dir_fd=folder)
-            try:
-                yield from (
-                    read_files(opened, budget, above=parts) if stat.S_ISDIR(mode) else _read(opened, path, budget)
-                )
-            finally:
-                os.close(opened)
-    except OSError as error:
-        yield Member(path, problem=f"it cannot be read: {error.strerror}.")
+    is_folder = entry.is_dir(follow_symlinks=False)
+    problem = path_problem(parts)
+    if not problem and entry.is_symlink():
+        problem = "it is a link. Links are not followed; put the file itself there."
+    if problem or not (is_folder or entry.is_file(follow_symlinks=False)):
+        yield Member(path, problem=problem or "it is no ordinary file. Put one there.")
+    elif budget.add(files=1):
+        try:
+            if is_folder:
+                with opened_folder(entry.name, within=folder) as opened:
+                    yield from read_files(opened, budget, above=parts)
+            else:
+                with open_file(entry.name, folder) as file:
+                    yield from _read(file, path, budget)
+        except OSError as error:
+            yield Member(path, problem=f"it cannot be read: {error.strerror}.")
 
 
-def _read(file: int, path: str, budget: Budget) -> Iterator[Member]:
-    """An open file, read until its end or one byte more than fits, whatever its size is said to be."""
-    status = os.fstat(file)
-    if not stat.S_ISREG(status.st_mode):  # it was a moment ago
-        yield Member(path, problem="it was exchanged while it was read.")
-        return
+def _read(file: BinaryIO, path: str, budget: Budget) -> Iterator[Member]:
+    """A file until its end, or one byte more than fits, whatever its size is said to be."""
+    status = os.fstat(file.fileno())
     left = budget.bytes_left()
-    content = bytearray()
-    while status.st_size <= left and len(content) <= left and (chunk := os.read(file, _CHUNK)):
-        content += chunk
-    if budget.add_bytes(max(len(content), status.st_size)):
-        yield Member(path, bytes(content), permissions(status.st_mode))
+    content = b"" if status.st_size > left else file.read(left + 1)
+    if budget.add(max(len(content), status.st_size)):
+        yield Member(path, content, permissions(status.st_mode))
 
 
 # ── what `check` and `ci` are given ─────────────────────────────────────────────────────
@@ -408,8 +345,7 @@ def find_target(path: Path, course: Course, selected: Sequence[Exercise], *, eve
     the target too. Raises `UsageError` saying what was looked for.
     """
     path = _located(path, course)
-    selection = Selection([one.id for one in selected], [one.id for one in course.exercises], course.limits)
-    present = False
+    known = [one.id for one in course.exercises]
     if not is_archive(path):
         path = path.absolute().parent if path.is_file() else path
         keys = {folder_key(exercise.id): exercise for exercise in selected}
@@ -418,14 +354,14 @@ def find_target(path: Path, course: Course, selected: Sequence[Exercise], *, eve
         if one := keys.get(folder_key(path.resolve().name)) or alone:
             files = read_exercise(path, one.id, course.limits)
             return Target(Submission(path.resolve().parent.name or "student", (files,)), (one,))
-    if not (present or is_archive(path) or len(selected) < len(course.exercises)):
-        message = (
-            f"{path.resolve()}: is neither an exercise's folder nor a submission. Looked for a folder with one of "
-            f"these names, or folders with these names in it: {', '.join(selection.known)}. `grader start ID` makes "
-            f"one; `--exercise ID` says which exercise a folder with another name is."
-        )
-        raise UsageError(message)
-    submission = read_submission(path, selection)
+        if not present and len(selected) == len(known):
+            message = (
+                f"{path.resolve()}: is neither an exercise's folder nor a submission. Looked for a folder with one of "
+                f"these names, or folders with these names in it: {', '.join(known)}. `grader start ID` makes "
+                f"one; `--exercise ID` says which exercise a folder with another name is."
+            )
+            raise UsageError(message)
+    submission = read_submission(path, Selection([one.id for one in selected], known, course.limits))
     found = {item.exercise for item in submission.exercises}
     return Target(submission, tuple(exercise for exercise in selected if every or exercise.id in found))
 
@@ -436,12 +372,12 @@ def _located(path: Path, course: Course) -> Path:
         return path
     here = path.absolute().parent
     key = folder_key(path.name)
-    if any(folder_key(exercise.id) == key for exercise in course.exercises):
-        for folder in (*_folders(here), here, *_folders(here.parent)):
-            if folder_key(folder.name) == key:
-                return folder
-    message = f"{path}: there is no such folder."
-    raise UsageError(message)
+    around = (*_folders(here), here, *_folders(here.parent))
+    found = [folder for folder in around if folder_key(folder.name) == key]
+    if not found or all(folder_key(exercise.id) != key for exercise in course.exercises):
+        message = f"{path}: there is no such folder."
+        raise UsageError(message)
+    return found[0]
 
 
 def _folders(path: Path) -> list[Path]:

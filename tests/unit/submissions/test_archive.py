@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from grader.submissions.models import ExerciseFiles, RefusedFolder
-from grader.submissions.reader import student_of
 from tests.archives import a_tar, a_zip, zip_entry
 from tests.unit.submissions.test_reader import IDS, accepted, exercises, put, refused
 
@@ -21,6 +20,12 @@ from tests.unit.submissions.test_reader import IDS, accepted, exercises, put, re
 def special(name: str, kind: bytes, link: str = "") -> tarfile.TarInfo:
     entry = tarfile.TarInfo(name)
     entry.type, entry.linkname = kind, link
+    return entry
+
+
+def sparse(name: str) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(name)
+    entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.realsize": str(2**40)}
     return entry
 
 
@@ -49,35 +54,23 @@ def test_archives_are_read_as_folders_are(tmp_path: Path, suffix: str, around: s
     found = submitted(tmp_path, "alice" + suffix, packed)
     assert sorted(found) == ["3.1.1", "3.2.P"]
     assert accepted(found["3.1.1"]) == {"Dockerfile": b"FROM x", "sub/a": b"\x00"}
-    assert student_of(tmp_path / ("alice" + suffix)) == "alice"
 
 
-def test_an_archive_and_a_folder_of_the_same_files_have_one_digest(tmp_path: Path) -> None:
-    put(tmp_path / "a/3.1.1", "Dockerfile", "sub/run", text="x").joinpath("sub/run").chmod(0o755)
-    packed = a_zip((zip_entry("3.1.1/sub/run", stat.S_IFREG | 0o777), b"x"), ("3.1.1/Dockerfile", b"x"))
-    of_archive = submitted(tmp_path, "b.zip", packed)["3.1.1"]
+@pytest.mark.parametrize(
+    ("system", "bits", "mode"), [(0, 0o666, 0o755), (10, 0, 0o755), (3, 0, 0o644), (3, 0o777, 0o755)]
+)
+def test_an_archive_has_the_digest_of_a_folder_of_the_same_files_and_windows_lets_all_be_executed(
+    tmp_path: Path, system: int, bits: int, mode: int
+) -> None:
+    put(tmp_path / "a/3.1.1", "Dockerfile", "sub/run", text="x").joinpath("sub/run").chmod(mode)
+    (tmp_path / "a/3.1.1/Dockerfile").chmod(0o755 if system in {0, 10} else 0o644)
+    entry, other = zip_entry("a\\3.1.1\\sub\\run", stat.S_IFREG | bits), zip_entry("a\\3.1.1\\Dockerfile", 0o644)
+    entry.create_system = other.create_system = system
+    of_archive = submitted(tmp_path, "b.zip", a_zip((entry, b"x"), (other, b"x")))["3.1.1"]
     of_folder = exercises(tmp_path / "a")["3.1.1"]
     assert isinstance(of_archive, ExerciseFiles)
     assert isinstance(of_folder, ExerciseFiles)
-    assert of_archive.digest == of_folder.digest
-
-
-def test_backslashes_in_a_zip_separate_folders(tmp_path: Path) -> None:
-    found = submitted(tmp_path, "a.zip", a_zip(("a\\3.1.1\\Dockerfile", b"x"), ("a\\3.1.1\\s\\b", b"y")))
-    assert accepted(found["3.1.1"]) == {"Dockerfile": b"x", "s/b": b"y"}
-    out = submitted(tmp_path, "b.zip", a_zip(("..\\..\\x", b"evil")))
-    assert "leads out" in refused(out["3.1.1"])[0]
-
-
-@pytest.mark.parametrize(("system", "mode"), [(0, 0o755), (10, 0o755), (3, 0o644)])
-def test_from_windows_every_file_may_be_executed_as_docker_there_sends_it(
-    tmp_path: Path, system: int, mode: int
-) -> None:
-    entry = zip_entry("3.1.1/run.sh", 0o666 if system == 0 else 0)
-    entry.create_system = system
-    found = submitted(tmp_path, "a.zip", a_zip((entry, b"x")))["3.1.1"]
-    assert isinstance(found, ExerciseFiles)
-    assert [file.mode for file in found.files] == [mode]
+    assert (of_archive.files, of_archive.digest) == (of_folder.files, of_folder.digest)
 
 
 @pytest.mark.parametrize("name", ["d" * 120 + "/" + "f" * 120, "caf\u00e9/\N{SNAKE}"])
@@ -87,11 +80,10 @@ def test_long_and_foreign_names_in_a_tar(tmp_path: Path, name: str, form: int) -
     assert accepted(submitted(tmp_path, "a.tar", packed)["3.1.1"]) == {name: b"1", "b": b"2"}
 
 
-@pytest.mark.parametrize(
-    "name", ["../3.1.1/x", "3.1.1/../../x", "/etc/x", "/3.1.1/x", "C:/x", "c:x", "3.1.1/a/../b", "..", "a/3.1.1/.."]
-)
+@pytest.mark.parametrize("name", ["../3.1.1/x", "/3.1.1/x", "C:/x", "c:x", "3.1.1/a/../b", "..", "..\\x"])
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
 def test_a_path_that_leads_out_refuses_the_whole_archive(tmp_path: Path, name: str, suffix: str) -> None:
+    name = name.replace("\\", "\\" if suffix == ".zip" else "/")
     found = submitted(tmp_path, "a" + suffix, PACKERS[suffix](("3.1.3/Dockerfile", b""), (name, b"evil")))
     assert list(found) == list(IDS), "each exercise is told"
     for one in found.values():
@@ -105,14 +97,13 @@ def test_a_path_that_leads_out_refuses_the_whole_archive(tmp_path: Path, name: s
     [
         (".tar", [(special("3.1.1/x", tarfile.SYMTYPE, "/etc/passwd"), b"")], "x: it is a link"),
         (".tar", [(special("3.1.1/x", tarfile.LNKTYPE, "../../etc/passwd"), b"")], "x: it is a link"),
-        (".tar", [(special("3.1.1/x", tarfile.FIFOTYPE), b"")], "x: it is no ordinary file"),
         (".tar", [(special("3.1.1/x", tarfile.CHRTYPE), b"")], "x: it is no ordinary file"),
-        (".tar", [(special("3.1.1/x", tarfile.BLKTYPE), b"")], "x: it is no ordinary file"),
         (".tar", [(special("3.1.1/x", tarfile.GNUTYPE_SPARSE), b"")], "x: it is a file with holes"),
         (".tar", [(special("3.1.1/x", b"?"), b"")], "x: it is no ordinary file"),
+        (".tar", [(sparse("3.1.1/x"), b"1")], "x: it is a file with holes"),
         (
             ".tar",
-            [(special("3.1.1/x", tarfile.SYMTYPE, "/etc"), b""), ("3.1.1/x/y", b"evil")],
+            [(special("3.1.1/x", tarfile.SYMTYPE, "/"), b""), ("3.1.1/x/y", b"evil")],
             "x: the archive has it more",
         ),
         (".tar", [("3.1.1/x", b"1"), ("3.1.1/x", b"2")], "x: the archive has it more than once"),
@@ -131,12 +122,6 @@ def test_one_bad_member_refuses_its_exercise_only(
     found = submitted(tmp_path, "a" + suffix, PACKERS[suffix](("3.1.3/Dockerfile", b"x"), *members))
     assert told in refused(found["3.1.1"])[0]
     assert accepted(found["3.1.3"]) == {"Dockerfile": b"x"}
-
-
-def test_a_sparse_file_in_pax_form_is_refused(tmp_path: Path) -> None:
-    entry = tarfile.TarInfo("3.1.1/x")
-    entry.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.realsize": str(2**40)}
-    assert "holes" in refused(submitted(tmp_path, "a.tar", a_tar((entry, b"1")))["3.1.1"])[0]
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tar", ".tgz"])
@@ -195,13 +180,11 @@ def huge_header(kind: bytes) -> bytes:
     ("name", "content", "told"),
     [
         ("a.zip", b"", "damaged"),
-        ("a.zip", b"hello", "damaged"),
         ("a.zip", a_tar(("3.1.1/x", b"")), "damaged"),
         ("a.zip", a_zip(("3.1.1/x", b"y" * 9000))[:-30], "damaged"),
         ("a.zip", encrypted(), "password"),
         ("a.zip", a_zip(("3.1.1/x", b"y"), method=zipfile.ZIP_LZMA), "not common"),
-        ("a.zip", a_zip(("3.1.1/x", b"")) + b"PK\x06\x07" + bytes(100), "4 GiB"),
-        ("a.zip", b"PK\x05\x06" + bytes(8) + b"\xff" * 8 + bytes(2), "too many files"),
+        ("a.zip", bytes(5 * 2**20) + b"PK\x05\x06" + bytes(10) + b"\x50\0" + bytes(6), "too many files"),
         ("a.tar", b"", "cut off"),
         ("a.tar", b"hello" * 1000, "damaged"),
         ("a.tar", a_zip(("3.1.1/x", b"")) + bytes(600), "damaged"),
@@ -209,7 +192,6 @@ def huge_header(kind: bytes) -> bytes:
         ("a.tar", negative(), "smaller than nothing"),
         ("a.tar", huge_header(b"L"), "far too long"),
         ("a.tar", huge_header(b"x"), "far too long"),
-        ("a.tar", huge_header(b"g"), "far too long"),
         ("a.tgz", gzip.compress(a_tar(("3.1.1/x", os.urandom(9000))))[:5000], "damaged"),
         ("a.tgz", b"\x1f\x8bnonsense", "damaged"),
         ("a.rar", b"Rar!", "is not read here. Hand in a folder, or one of .zip"),
