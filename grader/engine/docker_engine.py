@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from grader.course.models import Limits
@@ -29,8 +29,6 @@ from grader.errors import EngineError, UsageError
 from grader.failpoints import failpoint
 from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
 
-_MOUNTS_PARTS = (1, 45)
-"""The version of the API from which on parts of a volume can be mounted (Docker 26)."""
 _DISK_RESERVE = 64 * 2**20
 """Bytes; with less than that free on the engine's disk, a failed build is nobody's fault."""
 
@@ -77,6 +75,16 @@ def connect(
     return DockerEngine(open_connection(endpoint, open_stream), names[builder], tier, cpus)
 
 
+@dataclass(slots=True)
+class _Image:
+    """What is known of an image: the names that builds gave it, and whether a container of it has started."""
+
+    facts: ImageFacts
+    tags: list[str] = field(default_factory=list)
+    has_started: bool = False
+    holder: Holder | None = None
+
+
 class DockerEngine(ImageStore):
     """Docker as a `grader.engine.protocol.Engine`. Thread-safe; `close` (or `with`) removes all that it made."""
 
@@ -88,13 +96,11 @@ class DockerEngine(ImageStore):
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._builder = builder or builder_of(connection.version)
-        self._tags: dict[str, list[str]] = {}
-        self._facts: dict[str, ImageFacts] = {}
-        self._started: set[str] = set()
+        self._images: dict[str, _Image] = {}
         self._warnings: dict[str, None] = {}
-        self._files: MountedFiles | None = None
-        self._holders: dict[str, Holder] = {}
-        self._cancellation = Cancellation()
+        self._files = self._mounted_files()
+        self.cancellation = Cancellation()
+        """Trips with `cancel`, so that what works beside this object can end with it."""
         self._version: Mapping[str, Any] = connection.version
         info = self._get("/info")
         self._cpus = min(cpus, float(info.get("NCPU") or 1))
@@ -111,15 +117,9 @@ class DockerEngine(ImageStore):
                 raise
 
     @property
-    def cancellation(self) -> Cancellation:
-        """Trips with `cancel`, so that what works beside this object can end with it."""
-        return self._cancellation
-
-    @property
     def warnings(self) -> tuple[str, ...]:
         """What the engine warned of so far, each once: limits that it does not enforce, for example."""
-        with self._lock:
-            return tuple(self._warnings)
+        return tuple(self._warnings)
 
     def info(self) -> EngineInfo:
         """Endpoint, version, builder and tier."""
@@ -162,8 +162,8 @@ class DockerEngine(ImageStore):
         began = time.monotonic()
         kept = False
         try:
-            result = build_image(self._connection, self._builder, order, self._cancellation, on_step)
-            self._cancellation.check()  # so `close` either sees the image or keeps it from staying
+            result = build_image(self._connection, self._builder, order, self.cancellation, on_step)
+            self.cancellation.check()  # so `close` either sees the image or keeps it from staying
             kept = isinstance(result, Built)
         finally:
             if not kept:  # it may have been finished in the very moment when it was stopped
@@ -174,15 +174,14 @@ class DockerEngine(ImageStore):
             if self._tier == "host":  # a private engine's disk is its own, and a full one is the build's own doing
                 self._check_health()
             return replace(result, seconds=seconds)
-        with self._lock:
-            self._tags.setdefault(result.image, []).append(tag)
         failpoint("image-made")
         # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
-        facts = self._image_facts(
+        facts = self._image(
             result.image,
+            tag,
             look_into_tmp=b"tmp" in job.dockerfile.built,
             names_localhost=b"localhost" in job.context.lower(),
-        )
+        ).facts
         return replace(result, config=facts.config, seconds=seconds, size=facts.size)
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
@@ -190,46 +189,43 @@ class DockerEngine(ImageStore):
 
         Raises `EngineError` for what is not the container's own doing, `Cancelled` after `cancel`.
         """
-        facts = self._image_facts(image, look_into_tmp=True)
-        if not (request.args or request.entrypoint or facts.config.entrypoint or facts.config.command):
+        known = self._image(image)
+        config, volumes = known.facts.config, len(known.facts.volumes)
+        if not (request.args or request.entrypoint or config.entrypoint or config.command):
             return RunOutcome(NotStarted("The image has neither ENTRYPOINT nor CMD, so there is nothing to run."))
-        if len(facts.volumes) > MAX_VOLUMES:
-            many = (
-                f"The image declares {len(facts.volumes)} volumes (VOLUME); at most {MAX_VOLUMES} are made for a run."
-            )
+        if volumes > MAX_VOLUMES:
+            many = f"The image declares {volumes} volumes (VOLUME); at most {MAX_VOLUMES} are made for a run."
             return RunOutcome(NotStarted(many))
-        outcome = self._run_once(image, request, limits, facts)
+        outcome = self._run_once(image, request, limits)
         if isinstance(outcome.ended, Exited) and not (outcome.stdout or outcome.stderr):
             # With the machine at its limit, an engine was seen to lose all that a short run had printed. What prints
             # nothing does so again.
-            outcome = self._run_once(image, request, limits, facts)
+            outcome = self._run_once(image, request, limits)
         return outcome
 
     def exec(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome | None:
         """As in `Engine`. What mounts files, replaces them, or has volumes to write to is run."""
-        facts = self._image_facts(image, look_into_tmp=True)
-        program = self._waits
+        known = self._image(image)
+        config = known.facts.config
         plain = RunRequest(request.args, request.environment, build=request.build, further=request.further)
-        command = (facts.config.entrypoint or ()) + (request.args or facts.config.command or ())
-        if program is None or facts.volumes or not command or request != plain:
+        command = (config.entrypoint or ()) + (request.args or config.command or ())
+        if self._waits is None or known.facts.volumes or not command or request != plain:
             return None
-        with self._lock:
-            holder = self._holders.get(image)
+        holder = known.holder
         if holder is None:
-            waits = RunRequest(files=(program,), entrypoint=(program.path,))
-            made = Holder(self._connection, self._order(image, waits, limits, facts))
+            waits = RunRequest(files=(self._waits,), entrypoint=(self._waits.path,))
+            made = Holder(self._connection, self._order(image, waits, limits))
             with self._lock:
-                holder = self._holders.setdefault(image, made)
-        return holder.execute(command, request.environment, self._cancellation)
+                holder = known.holder = known.holder or made
+        return holder.execute(command, request.environment, self.cancellation)
 
-    def _run_once(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> RunOutcome:
-        order = self._order(image, request, limits, facts)
-        outcome = run_container(self._connection, order, self._cancellation, self._warn)
-        if not isinstance(outcome.ended, NotStarted):
-            self._started.add(image)
+    def _run_once(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
+        outcome = run_container(self._connection, self._order(image, request, limits), self.cancellation, self._warn)
+        self._image(image).has_started |= not isinstance(outcome.ended, NotStarted)
         return outcome
 
-    def _order(self, image: str, request: RunRequest, limits: Limits, facts: ImageFacts) -> ContainerRun:
+    def _order(self, image: str, request: RunRequest, limits: Limits) -> ContainerRun:
+        known = self._image(image)
         return ContainerRun(
             image=image,
             name=f"grader-{self._run_id}-{next(self._numbers)}",
@@ -237,36 +233,28 @@ class DockerEngine(ImageStore):
             limits=limits,
             labels=self._labels("container"),
             volume_labels=self._labels("volume"),
-            volumes=facts.volumes,
+            volumes=known.facts.volumes,
             cpus=self._cpus,
-            tmp_is_empty=facts.tmp_is_empty,
-            users_are_known=image in self._started,
-            names_localhost=facts.names_localhost,
-            mounted=self._mounted_files().mounts(request.files),
+            tmp_is_empty=known.facts.tmp_is_empty,
+            users_are_known=known.has_started,
+            names_localhost=known.facts.names_localhost,
+            mounted=self._files.mounts(request.files),
         )
 
     def _mounted_files(self) -> MountedFiles:
-        with self._lock:
-            if self._files is None:
-                name = f"grader-{self._run_id}-files-{next(self._numbers)}"
-                self._files = MountedFiles(
-                    self._connection,
-                    name,
-                    f"{TAG_PREFIX}{name}:1",
-                    {kind: dict(self._labels(kind)) for kind in ("image", "volume", "container")},
-                    mounts_parts=_api(self._version) >= _MOUNTS_PARTS,
-                )
-            return self._files
+        labels = {kind: dict(self._labels(kind)) for kind in ("image", "volume", "container")}
+        name = f"{TAG_PREFIX}grader-{self._run_id}-files-{next(self._numbers)}"
+        return MountedFiles(self._connection, name, labels)
 
     def cancel(self) -> None:
         """End all builds and runs of this object at once; they, and all later ones, raise `Cancelled`."""
-        self._cancellation.cancel()
+        self.cancellation.cancel()
 
     def comes_back(self, seconds: float) -> bool:
         """Whether the engine answers within so many seconds; it may just be started again. Raises `Cancelled`."""
         until, pause = time.monotonic() + seconds, 0.1
         while True:
-            self._cancellation.check()
+            self.cancellation.check()
             with contextlib.suppress(EngineError):
                 self._connection.call("GET", "/_ping", seconds=5)
                 return True
@@ -279,44 +267,37 @@ class DockerEngine(ImageStore):
         """Use another engine from now on; the old one is gone, with everything built in it."""
         with self._lock:
             self._connection = other.connection
-            self._files = None
-            self._holders.clear()
-            self._tags.clear()
-            self._facts.clear()
-
-    # ── images ──────────────────────────────────────────────────────────────────────────
+            self._files = self._mounted_files()
+            self._images.clear()
 
     def remove_image(self, image: str) -> None:
         """Take back the name that one `build` gave the image; the image goes with its last name."""
         with self._lock:
-            tags = self._tags.get(image) or []
-            tag = tags.pop() if tags else None
-            holder = None if tags else self._holders.pop(image, None)
-            if not tags:
-                self._facts.pop(image, None)
-                self._started.discard(image)
+            known = self._images.get(image)
+            tag = known.tags.pop() if known and known.tags else None
+            holder = None
+            if known and not known.tags:
+                holder, known.holder = known.holder, None
+                del self._images[image]
         if holder:
             holder.close()
         if tag:
             untag_image(self._connection, tag)
             failpoint("image-untagged")
 
-    # ── removal ─────────────────────────────────────────────────────────────────────────
-
     def close(self) -> None:
         """Remove all that this object made and is still there. Running builds and runs are cancelled first.
 
         Harmless when repeated. `EngineError` if something cannot be removed; a later `prune` tries again.
         """
-        self._cancellation.cancel()
+        self.cancellation.cancel()
         with self._lock:
-            holders = list(self._holders.values())
-            self._holders.clear()
-        for holder in holders:
-            holder.close()
+            images = list(self._images.values())
+            self._images.clear()
+        for image in images:
+            if image.holder:
+                image.holder.close()
         ownership.remove_run(self._connection, self._run_id)
-        with self._lock:
-            self._tags.clear()
 
     def prune(self, *, everything: bool = False) -> tuple[ownership.Leftover, ...]:
         """Remove what graders left that died on this machine, or with a container of this engine, and say what it was.
@@ -342,21 +323,20 @@ class DockerEngine(ImageStore):
             )
 
     def _warn(self, warning: str) -> None:
-        with self._lock:
-            self._warnings[warning] = None
+        self._warnings[warning] = None
 
     def _labels(self, kind: ownership.Kind) -> tuple[tuple[str, str], ...]:
         return ownership.labels(self._run_id, self._owner, kind)
 
-    def _image_facts(self, image: str, *, look_into_tmp: bool, names_localhost: bool = True) -> ImageFacts:
-        with self._lock:
-            known = self._facts.get(image)
+    def _image(self, image: str, tag: str = "", *, look_into_tmp: bool = True, names_localhost: bool = True) -> _Image:
+        known = self._images.get(image)
         if known is None:
             labels = dict(self._labels("container")) if look_into_tmp else None
-            known = image_facts(self._connection, image, labels)
-            known = replace(known, names_localhost=names_localhost)
-            with self._lock:
-                self._facts[image] = known
+            facts = image_facts(self._connection, image, labels)
+            known = _Image(replace(facts, names_localhost=names_localhost))
+        with self._lock:
+            known = self._images.setdefault(image, known)
+            known.tags += [tag] if tag else []
         return known
 
 
@@ -369,7 +349,3 @@ def _free_bytes(endpoint: str, root: str) -> int | None:
     except (OSError, AttributeError):  # in a virtual machine (Docker Desktop), or on Windows
         return None
     return disk.f_bavail * disk.f_frsize
-
-
-def _api(version: Mapping[str, Any]) -> tuple[int, ...]:
-    return tuple(int(part) for part in str(version.get("ApiVersion") or "0").split(".") if part.isdecimal())

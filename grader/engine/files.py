@@ -132,14 +132,12 @@ class MountedFiles:
     is on the engine's own machine. All of it is made with the first file, and goes with the labels that it carries.
     """
 
-    def __init__(
-        self, connection: Connection, name: str, tag: str, labels: Mapping[str, dict[str, str]], *, mounts_parts: bool
-    ) -> None:
+    def __init__(self, connection: Connection, repository: str, labels: Mapping[str, dict[str, str]]) -> None:
+        """`repository` names the image, and its last part the volume; `labels` are those of an object, by its kind."""
         self._connection = connection
-        self._volume = name
-        self._tag = tag
+        self._repository = repository
+        self._volume = repository.rpartition("/")[2]
         self._labels = labels
-        self._mounts_parts = mounts_parts
         self._lock = threading.Lock()
         self._present: set[str] = set()
         self._holder = ""
@@ -158,7 +156,7 @@ class MountedFiles:
 
     def _mount(self, name: str, path: str) -> dict[str, Any]:
         mount = {"Target": path, "ReadOnly": True}
-        if self._mounts_parts:
+        if self._connection.api >= _MOUNTS_PARTS:
             options = {"NoCopy": True, "Subpath": name}
             return {"Type": "volume", "Source": self._volume, "VolumeOptions": options, **mount}
         return {"Type": "bind", "Source": f"{self._place}/{name}", **mount}
@@ -166,18 +164,17 @@ class MountedFiles:
     def _open(self) -> None:
         """Make the volume and the way into it, also where somebody has removed them."""
         self._present.clear()
-        repository, _, number = self._tag.rpartition(":")
         image: Parameters = {
             "fromSrc": "-",
-            "repo": repository,
-            "tag": number,
+            "repo": self._repository,
+            "tag": "1",
             "changes": [f"LABEL {name}={json.dumps(value)}" for name, value in self._labels["image"].items()],
         }
         self._connection.call("POST", "/images/create", parameters=image, data=write_tar((), modified=0))
         body = {"Name": self._volume, "Labels": self._labels["volume"]}
         self._place = str(self._connection.call("POST", "/volumes/create", json=body).json["Mountpoint"])
         holder = {
-            "Image": self._tag,
+            "Image": f"{self._repository}:1",
             "Cmd": ["-"],
             "Labels": self._labels["container"],
             "NetworkDisabled": True,
@@ -187,6 +184,8 @@ class MountedFiles:
 
 
 _HELD_AT = "/files"
+_MOUNTS_PARTS = (1, 45)
+"""The version of the API from which on parts of a volume can be mounted (Docker 26)."""
 
 
 # ── the files in which the engine looks up users ────────────────────────────────────────

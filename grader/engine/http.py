@@ -173,6 +173,11 @@ class Connection:
             raise EngineError(f"What answers at {endpoint} is no container engine.")
         self._prefix = f"/v{self.version['ApiVersion']}"  # the newest that the engine knows
 
+    @property
+    def api(self) -> tuple[int, ...]:
+        """The version of the engine's API, such as (1, 41)."""
+        return tuple(int(part) for part in str(self.version["ApiVersion"]).split(".") if part.isdecimal())
+
     def call(
         self,
         method: str,
@@ -191,6 +196,12 @@ class Connection:
             )
         _refuse_errors(response, what)
         return Answer(what, response.content, str(response.headers.get("X-Docker-Container-Path-Stat", "")))
+
+    def find(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
+        """The JSON at a path; an empty object if there is no such thing."""
+        with if_there():
+            return self.call("GET", path).json
+        return {}
 
     def stream(
         self,

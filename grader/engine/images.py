@@ -85,13 +85,8 @@ class ImageStore:
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """The labels of a local image, or None if there is no such image."""
-        try:
-            details = self.connection.call("GET", f"/images/{reference}/json").json
-        except Refused as refused:
-            if refused.gone:
-                return None
-            raise
-        return dict((details.get("Config") or {}).get("Labels") or {})
+        details = self.connection.find(f"/images/{reference}/json")
+        return dict((details.get("Config") or {}).get("Labels") or {}) if details else None
 
     def is_derived(self, reference: str) -> bool:
         """Whether a local image was made from another one: each step leaves a line of history, an import only one."""

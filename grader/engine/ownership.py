@@ -12,9 +12,8 @@ import platform
 import re
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,8 +27,9 @@ RUN_LABEL = "io.grader.run"
 OWNER_LABEL = "io.grader.owner"
 """Which process made it: `Owner` as text."""
 KIND_LABEL = "io.grader.kind"
-"""What it is. A container that somebody starts from an image of ours inherits the image's labels,
-and is known by its kind, which says `image`."""
+"""What it is. A container that somebody starts from an image of ours inherits the image's, which says `image`."""
+TAG_PREFIX = "grader.local/"
+"""How the names of all images begin that are built here. No registry has that name (`.local` is never public)."""
 
 Kind = Literal["container", "image", "volume", "network"]
 
@@ -72,49 +72,33 @@ def this_process(connection: Connection | None = None) -> Owner:
     return Owner(_host(), _boot(), pid, _start_time(pid) or "", container)
 
 
-@lru_cache(maxsize=8)
 def _own_container(connection: Connection) -> str:
     """The id of the engine's container that this process runs in; Docker makes its beginning the host's name."""
-    if not re.fullmatch("[0-9a-f]{12}", platform.node()):
-        return ""
-    container = _container(connection, platform.node())
-    return str(container.get("Id", "")) if container.get("Config", {}).get("Hostname") == platform.node() else ""
+    name = platform.node()
+    container = connection.find(f"/containers/{name}/json") if re.fullmatch("[0-9a-f]{12}", name) else {}
+    return str(container["Id"]) if container.get("Config", {}).get("Hostname") == name else ""
 
 
-def _container(connection: Connection, container: str) -> Mapping[str, Any]:
-    """What the engine says of a container; nothing if there is none."""
-    try:
-        found: Mapping[str, Any] = connection.call("GET", f"/containers/{container}/json").json
-    except Refused as refused:
-        if not refused.gone:
-            raise
-        return {}
-    return found
-
-
-def is_dead_in(connection: Connection) -> Callable[[Owner], bool]:
-    """`is_dead`, and of owners in containers of this engine also whether these have ended."""
-
-    def dead(owner: Owner) -> bool:
-        if is_dead(owner) or not owner.container:
-            return is_dead(owner)
-        return not _container(connection, owner.container).get("State", {}).get("Running")
-
-    return dead
-
-
-def is_dead(owner: Owner) -> bool:
-    """Whether this owner has provably ended. False when it cannot be known from here."""
-    if owner.host != _host():
+def is_dead(owner: Owner, connection: Connection | None = None) -> bool:
+    """Whether this owner has provably ended, also in a container of that engine. False when it cannot be known."""
+    if connection and owner.container:
+        state = connection.find(f"/containers/{owner.container}/json").get("State", {})
+        if not state.get("Running"):
+            return True
+    if owner.host != _host() or sys.platform == "win32":  # on Windows, os.kill would do more than ask
         return False  # another machine, or another pid namespace: it may well be alive
     if owner.boot != _boot():
         return True  # this machine has been started again since
-    if sys.platform == "win32":
-        return False  # there, os.kill would do more than ask
     started = _start_time(owner.pid)
-    if started is None:
-        return not _exists(owner.pid)
-    return started != owner.started
+    if started is not None:
+        return started != owner.started
+    try:
+        os.kill(owner.pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        pass  # it is there, and somebody else's
+    return False
 
 
 def _host() -> str:
@@ -149,16 +133,6 @@ def _start_time(pid: int) -> str | None:
     return "" if fields[0] in {"Z", "X"} else fields[19]
 
 
-def _exists(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # it is there, and somebody else's
-    return True
-
-
 # ── labels and leftovers ────────────────────────────────────────────────────────────────
 
 
@@ -174,26 +148,21 @@ class Leftover:
     kind: Kind
     id: str
     names: tuple[str, ...]
-    labels: tuple[tuple[str, str], ...]
+    labels: Mapping[str, str]
 
+    @property
+    def owner(self) -> Owner | None:
+        """Whose it is; None if it is not ours, or only made from something of ours."""
+        is_ours = self.labels.get(KIND_LABEL) == self.kind
+        return Owner.parse(self.labels.get(OWNER_LABEL, "")) if is_ours else None
 
-def leftovers(objects: Iterable[Leftover], dead: Callable[[Owner], bool], *, everything: bool) -> list[Leftover]:
-    """Those of `objects` that may be removed: ours, and their owner dead (or anybody's, with `everything`)."""
-    return [one for one in objects if _is_leftover(one, dead, everything=everything)]
-
-
-def _is_leftover(one: Leftover, dead: Callable[[Owner], bool], *, everything: bool) -> bool:
-    known = dict(one.labels)
-    owner = Owner.parse(known.get(OWNER_LABEL, ""))
-    if known.get(KIND_LABEL) != one.kind or owner is None:
-        return False
-    return everything or dead(owner)
+    @property
+    def our_names(self) -> list[str]:
+        """Those of an image's names that are ours."""
+        return [name for name in self.names if name.startswith(TAG_PREFIX)]
 
 
 # ── in the engine ───────────────────────────────────────────────────────────────────────
-
-TAG_PREFIX = "grader.local/"
-"""How the names of all images begin that are built here. No registry has that name (`.local` is never public)."""
 
 _REMOVAL_PAUSES = (0.2, 1.0, 0.0)
 """Seconds after a try to remove objects that failed."""
@@ -212,21 +181,12 @@ def our_objects(connection: Connection, run: str | None = None) -> list[Leftover
 
     An image that somebody has given names of their own, or has built on one of ours, has our labels too, and is theirs.
     """
-    found = [one for kind in _LISTS for one in _objects(connection, kind, run)]
-    return [one for one in found if one.kind != "image" or not one.names or _our_names(one)]
-
-
-def _our_names(image: Leftover) -> list[str]:
-    return [name for name in image.names if name.startswith(TAG_PREFIX)]
-
-
-def _objects(connection: Connection, kind: Kind, run: str | None) -> list[Leftover]:
-    path, parameters = _LISTS[kind]
-    labels = [f"{KIND_LABEL}={kind}", *([f"{RUN_LABEL}={run}"] if run else [])]
-    found = connection.call("GET", path, parameters={**parameters, "filters": json.dumps({"label": labels})}).json
-    if kind == "volume":
-        found = found.get("Volumes")
-    return [_leftover(kind, details) for details in found or ()]
+    found = []
+    for kind, (path, parameters) in _LISTS.items():
+        labels = [f"{KIND_LABEL}={kind}", *([f"{RUN_LABEL}={run}"] if run else [])]
+        listed = connection.call("GET", path, parameters={**parameters, "filters": json.dumps({"label": labels})}).json
+        found += [_leftover(kind, details) for details in (listed["Volumes"] if kind == "volume" else listed) or ()]
+    return [one for one in found if one.kind != "image" or not one.names or one.our_names]
 
 
 def _leftover(kind: Kind, details: Mapping[str, Any]) -> Leftover:
@@ -235,14 +195,18 @@ def _leftover(kind: Kind, details: Mapping[str, Any]) -> Leftover:
         kind=kind,
         id=str(details.get("Id") or details.get("Name")),
         names=tuple(str(name) for name in names if name and not str(name).startswith("<none>")),
-        labels=tuple(sorted((details.get("Labels") or {}).items())),
+        labels=details.get("Labels") or {},
     )
 
 
 def prune(connection: Connection, *, everything: bool) -> tuple[Leftover, ...]:
     """Remove what graders left that have ended, or with `everything` all of ours; what was found. `EngineError`."""
-    dead = is_dead_in(connection)
-    return _remove_all(connection, lambda: leftovers(our_objects(connection), dead, everything=everything))
+
+    def listed() -> list[Leftover]:
+        owned = ((one, one.owner) for one in our_objects(connection))
+        return [one for one, owner in owned if owner and (everything or is_dead(owner, connection))]
+
+    return _remove_all(connection, listed)
 
 
 def remove_run(connection: Connection, run: str) -> None:
@@ -258,7 +222,7 @@ def _remove_all(connection: Connection, listed: Callable[[], Sequence[Leftover]]
         try:
             now = listed()
             found |= {one.id: one for one in now}
-            problems = [problem for one in now if (problem := _removal_problem(connection, one))]
+            problems = [problem for one in now if (problem := _problem_of_removal(connection, one))]
         except Refused as refused:
             problems = [refused]
         if not problems:
@@ -271,21 +235,17 @@ def _remove_all(connection: Connection, listed: Callable[[], Sequence[Leftover]]
     )
 
 
-def _removal_problem(connection: Connection, one: Leftover) -> Refused | None:
+def _problem_of_removal(connection: Connection, one: Leftover) -> Refused | None:
+    """Remove it, and return why not; nothing happens if it is gone. Of an image, only names of ours are taken away."""
     try:
-        _remove_object(connection, one)
+        if one.kind == "container":
+            remove_container(connection, one.id)
+        elif one.kind == "image":
+            for name in one.our_names or [one.id]:
+                untag_image(connection, name)
+        else:
+            with if_there():
+                connection.call("DELETE", f"/{one.kind}s/{one.id}")
     except Refused as refused:
         return refused
     return None
-
-
-def _remove_object(connection: Connection, one: Leftover) -> None:
-    """Remove it; nothing happens if it is gone. Of an image, only names of ours are taken away."""
-    if one.kind == "container":
-        remove_container(connection, one.id)
-    elif one.kind == "image":
-        for name in _our_names(one) or ([] if one.names else [one.id]):
-            untag_image(connection, name)
-    else:
-        with if_there():
-            connection.call("DELETE", f"/{one.kind}s/{one.id}")

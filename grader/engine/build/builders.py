@@ -19,7 +19,7 @@ from typing import Any, Literal
 from grader.course.models import Limits
 from grader.dockerfile.parser import Dockerfile
 from grader.engine.build.progress import BuildKitProgress, ClassicProgress, error_line
-from grader.engine.http import Connection, Refused, Stream, if_there
+from grader.engine.http import Connection, Refused, Stream
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.watchdog import Cancellation, Watchdog
 from grader.errors import EngineError
@@ -93,7 +93,13 @@ def build_image(
         if failure.ours:
             raise EngineError(f"The engine could not build, and the Dockerfile is not to blame: {failure.message}")
         return BuildFailed(failure.message, line=failure.line, steps=progress.steps())
-    return Built(progress.image or _tagged(connection, order.tag), ImageConfig(), progress.steps())
+    image = progress.image if builder == "buildkit" else connection.find(f"/images/{order.tag}/json").get("Id")
+    if not image:
+        raise EngineError(
+            "The engine ended a build without an image and without an error, as if it had been stopped. "
+            "See whether `docker info` answers, then try again."
+        )
+    return Built(str(image), ImageConfig(), progress.steps())
 
 
 def _parameters(builder: BuilderName, order: BuildOrder) -> dict[str, str | int]:
@@ -116,16 +122,6 @@ def _parameters(builder: BuilderName, order: BuildOrder) -> dict[str, str | int]
     memory = order.limits.memory_mb * _MEMORY * 2**20
     quota = round(order.cpus * _PERIOD)
     return {**asked, "memory": memory, "memswap": memory, "cpuperiod": _PERIOD, "cpuquota": quota}
-
-
-def _tagged(connection: Connection, tag: str) -> str:
-    """The id of what was built. `EngineError` where the engine ended without an image and without an error."""
-    with if_there():
-        return str(connection.call("GET", f"/images/{tag}/json").json["Id"])
-    raise EngineError(
-        "The engine ended a build without an image and without an error, as if it had been stopped. "
-        "See whether `docker info` answers, then try again."
-    )
 
 
 # ── messages ────────────────────────────────────────────────────────────────────────────
