@@ -8,7 +8,6 @@ it with an engine, regrading with stored observations, tests with a function.
 from __future__ import annotations
 
 import posixpath
-import re
 import shlex
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
@@ -38,7 +37,6 @@ from grader.models import (
 from grader.submissions.models import ExerciseFiles
 
 T = TypeVar("T")
-SeenT = TypeVar("SeenT", RunOutcome, ScriptSeen, ComposeSeen)
 CheckT = TypeVar("CheckT", bound=Check)
 CheckGenerator = Generator[Request, Observation, T]
 """Yields requests, is sent what was seen of each, and returns a T."""
@@ -81,6 +79,11 @@ class CheckContext:
         """The name of the script the exercise is about."""
         return self.course.script
 
+    @property
+    def there(self) -> str:
+        """The files of the folder, for people."""
+        return ", ".join(file.path for file in self.files.files[:12]) or "(the folder is empty)"
+
     def line_of(self, *keywords: str) -> int | None:
         """The line of the last of these instructions, of the Dockerfile's last stage, for a finding about it.
 
@@ -110,9 +113,9 @@ class CheckContext:
         """The FROM for which the image is not built, where it is only that its image is not allowed."""
         return judge_dockerfile(self.files.dockerfile, self.course.image_patterns).wrong_base
 
-    def group(self, name: str) -> tuple[Case, ...]:
-        """The cases that the spec calls `name`, in order."""
-        return tuple(case for case in self.cases if case.group == name)
+    def group(self, *names: str) -> tuple[Case, ...]:
+        """The cases that the spec calls by these names, in order."""
+        return tuple(case for name in names for case in self.cases if case.group == name)
 
 
 CheckFunction = Callable[[CheckT, CheckContext], CheckGenerator[Finding]]
@@ -138,8 +141,6 @@ def examine(check: Check, context: CheckContext) -> CheckGenerator[Finding]:
 Problem = tuple[str, str]
 """A reason and a message, both empty where all is right."""
 RIGHT: Problem = ("", "")
-
-
 NOTE = "Note:"
 """How the message of a check that passes begins if it is to be read all the same."""
 
@@ -161,7 +162,7 @@ def judged(problem: Problem, note: str = "", **evidence: Unpack[Evidence]) -> Fi
     return Finding(passed=not reason, reason=reason, message=message or note, **evidence)
 
 
-def _asked(request: Request, kind: type[SeenT]) -> CheckGenerator[SeenT]:
+def _asked(request: Request, kind: type[T]) -> CheckGenerator[T]:
     seen = yield request
     if not isinstance(seen, kind):
         raise TypeError(seen)
@@ -176,9 +177,9 @@ def build(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built | Build
     return seen
 
 
-def built(request: BuildRequest = _AS_SUBMITTED) -> CheckGenerator[Built]:
-    """Ask for a build that has to have worked; `NotChecked` otherwise."""
-    seen = yield from build(request)
+def built() -> CheckGenerator[Built]:
+    """Ask for a build of what was handed in, which has to have worked; `NotChecked` otherwise."""
+    seen = yield from build()
     if isinstance(seen, BuildFailed):
         raise NotChecked
     return seen
@@ -296,23 +297,22 @@ def given(check: Inputs, case: Case) -> str:
     return weeks + file + (f", with {variables}," if variables else "")
 
 
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A run that was carried out, with what a verdict on it needs."""
+
+    context: CheckContext
+    image: Built
+    request: RunRequest
+    outcome: RunOutcome
+
+
+def carry_out(context: CheckContext, image: Built, request: RunRequest) -> CheckGenerator[Ran]:
+    """Ask for a run, and keep together what belongs to it."""
+    return Ran(context, image, request, (yield from run(request)))
+
+
 # ── shell lines that a student can run ──────────────────────────────────────────────────
-
-
-def judged_run(
-    request: RunRequest, judge: Callable[[RunOutcome], Finding], *, further: bool
-) -> CheckGenerator[tuple[Finding, RunOutcome]]:
-    """What is found of a run, and its outcome. A `further` one may be an exec, which can only confirm.
-
-    What an exec fails is run: a verdict against a submission comes from a run as `docker run` makes it.
-    """
-    if further:
-        outcome = yield from run(replace(request, further=True))
-        finding = judge(outcome)
-        if finding.passed:
-            return finding, outcome
-    outcome = yield from run(request)
-    return judge(outcome), outcome
 
 
 def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
@@ -320,17 +320,13 @@ def command_of(image: Built, args: tuple[str, ...]) -> tuple[str, ...]:
     return (image.config.entrypoint or ()) + (args or image.config.command or ())
 
 
-def docker_run(request: RunRequest) -> str:
-    """Shell lines that build the folder's image and run it as `request` does, files and folders included.
+def docker_run(*requests: RunRequest) -> str:
+    """Shell lines that build the folder's image and run it as each request does, all on the same files and folders.
 
     Each command is a line of its own, so that they can be pasted into bash, zsh and PowerShell.
     """
-    return "\n".join([*([] if request.existing_image else [_BUILD]), *_run_lines(request)])
-
-
-def docker_runs(requests: Sequence[RunRequest]) -> str:
-    """Shell lines that build the folder's image and run it as each request does, all on the same folders."""
-    return "\n".join([_BUILD, *(line for request in requests for line in _run_lines(request))])
+    build = [] if requests[0].existing_image else [_BUILD]
+    return "\n".join([*build, *(line for request in requests for line in _run_lines(request))])
 
 
 def tried_path(path: str) -> str:
@@ -352,25 +348,11 @@ def _run_lines(request: RunRequest) -> list[str]:
 
 
 def write_file(path: str, content: bytes) -> str:
-    """A shell line that writes a file: by `echo`, which every shell has, if the content allows it."""
-    text = content.decode("ascii", "replace")
-    if text.endswith("\n") and _ECHOED.fullmatch(text):
+    """A shell line that writes a file of weeks: by `echo`, which every shell has, if it ends with a line end."""
+    text = content.decode()
+    if text.endswith("\n"):
         return f'echo "{text[:-1]}" > {path}'
-    return f"printf {_printf_form(content)} > {path}"
-
-
-_ECHOED = re.compile(r"[\w.,:;=+/ \n]+[\w.,:;=+/ \n-]*", re.ASCII)
-"""Text that means the same between double quotes in bash, zsh and PowerShell."""
-
-
-def _printf_form(content: bytes) -> str:
-    """A quoted text of which `printf` makes just these bytes; a `-` at its start would be taken for an option."""
-    shown = "".join(_ESCAPED.get(byte) or (chr(byte) if byte in _PLAIN else f"\\{byte:03o}") for byte in content)
-    return "'" + (f"\\055{shown[1:]}" if shown.startswith("-") else shown) + "'"
-
-
-_ESCAPED = {ord("\n"): "\\n", ord("\\"): "\\\\", ord("%"): "%%", ord("'"): "\\047"}
-_PLAIN = range(0x20, 0x7F)
+    return f"printf -- {shlex.quote(text.replace(chr(10), chr(92) + 'n'))} > {path}"
 
 
 def after_script(context: CheckContext, command: str) -> str:

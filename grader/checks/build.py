@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import posixpath
 import re
+import sys
 from dataclasses import dataclass
 from typing import Literal
 
-from grader.checks import build_causes
 from grader.checks.base import (
     IMAGE_NAME,
     RIGHT,
@@ -20,9 +20,10 @@ from grader.checks.base import (
     docker_inspect,
     judged,
 )
+from grader.checks.causes import Cause, cause_in
 from grader.course.registry import AbsolutePath, Check, reason
 from grader.dockerfile import dockerignore
-from grader.dockerfile.explain import missing_source, missing_words, nearest, source_problem
+from grader.dockerfile.explain import list_problem, missing_source, missing_words, nearest, source_problem
 from grader.dockerfile.image_names import normalised, split_reference
 from grader.dockerfile.parser import Dockerfile, Instruction, Unparsable
 from grader.models import BuildFailed, BuildStep, Finding
@@ -35,13 +36,23 @@ MISNAMED_DOCKERFILE = reason(
 )
 SYNTAX = reason("D103", "syntax", "The Dockerfile does not parse.")
 COPY_MISSING = reason("D105", "copy_missing", "A COPY or ADD names what is not in the build context.")
+RUN_FAILED = reason("D106", "run_failed", "A RUN instruction ended with an error.")
+INSTALL_FAILED = reason("D107", "install_failed", "A RUN instruction that installs packages ended with an error.")
 BUILD_FAILED = reason("D108", "build_failed", "The build failed in another way.")
 BUILD_TIMED_OUT = reason("D109", "build_timed_out", "The build took longer than its limit.")
 BUILD_OUTPUT = reason("D110", "build_output", "The build printed more than its limit.")
 UNSUPPORTED = reason("D111", "unsupported", "The engine's own builder does not know a feature.")
-WRONG_BASE = reason("D130", "wrong_base", "FROM names an image that is not among those of the course.")
 WORKING_DIR = reason("D112", "working_dir", "The image's working directory is another.")
-
+WRONG_BASE = reason("D130", "wrong_base", "FROM names an image that is not among those of the course.")
+# Given by the table in causes.yaml.
+reason("D113", "asks_back", "A command in the build waits for an answer that nobody can give.")
+reason("D114", "no_package_lists", "apt-get installs before apt-get update has fetched its lists.")
+reason("D115", "unknown_package", "No package has the name that is to be installed.")
+reason("D116", "unfit_version", "That version of a package does not exist for this Python.")
+reason("D117", "needs_compiler", "A package has to be compiled, and the image has no compiler.")
+reason("D118", "unknown_command", "A RUN names a program that the image does not have.")
+reason("D119", "runs_script", "A RUN starts the script, which is for CMD or ENTRYPOINT to do.")
+reason("D129", "not_copied_yet", "A RUN needs a file that no COPY before it brings in.")
 
 INSTALLS = re.compile(
     r"(?:\b|(?<=-m))(?:pip3?|pipx|poetry|uv|conda|mamba|apt-get|apt|apk|yum|dnf)\b"
@@ -52,6 +63,8 @@ INSTALLS = re.compile(
 INSTRUCTION = re.compile(r"(?:\[[^\]]*\]\s*|Step \d+/\d+ : )?(?P<keyword>[A-Za-z]+)\b(?P<rest>.*)", re.DOTALL)
 _REPRODUCE = f"docker build -t {IMAGE_NAME} ."
 _LOG_LINES = 8
+_LONGEST = 240
+"""Characters of a line that are shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,18 +184,19 @@ def _build_failed(seen: BuildFailed, context: CheckContext) -> Finding:
     match = INSTRUCTION.match(step.name) if step else None
     keyword, command = (match["keyword"].upper(), match["rest"].strip()) if match else ("", "")
     where = f"Line {seen.line} of the Dockerfile" if seen.line else "The build"
-    what = {
-        "timed_out": f"was stopped after {seen.seconds:.0f} seconds",
-        "output_limit": "printed more than the limit and was stopped",
-        "failed": "failed",
+    reason_name, what = {
+        "timed_out": (BUILD_TIMED_OUT, f"was stopped after {seen.seconds:.0f} seconds"),
+        "output_limit": (BUILD_OUTPUT, "printed more than the limit and was stopped"),
+        "failed": (UNSUPPORTED if seen.unsupported else _reason(seen, keyword, command), "failed"),
     }[seen.ended]
-    cause = _cause(seen, step, keyword, command, context) if seen.ended == "failed" else None
-    message = f"{where} {what}" + (f": {keyword} {command}" if keyword else ".")
-    if cause:
-        message = f"{where} {what}: {cause.message}"
+    known = step is not None and seen.ended == "failed" and not seen.unsupported
+    cause = _cause(seen, step, keyword, command, context) if step and known else None
+    log = [line for line in (step.log if step else "").splitlines() if line.strip()]
     return judged(
-        (cause.reason if cause else _reason(seen, keyword, command), message),
-        actual=(cause.evidence if cause else "") or _last_lines(seen, step),
+        (cause.reason, f"{where} {what}: {cause.message}")
+        if cause
+        else (reason_name, f"{where} {what}" + (f": {keyword} {command}" if keyword else ".")),
+        actual="\n".join(line[:_LONGEST] for line in log[-_LOG_LINES:]) or seen.message[:TEXT_LIMIT],
         ended="" if seen.ended == "failed" else seen.ended,
         reproduce=_REPRODUCE,
         file="Dockerfile",
@@ -190,22 +204,50 @@ def _build_failed(seen: BuildFailed, context: CheckContext) -> Finding:
     )
 
 
-def _cause(
-    seen: BuildFailed, step: BuildStep | None, keyword: str, command: str, context: CheckContext
-) -> build_causes.Cause | None:
+def _reason(seen: BuildFailed, keyword: str, command: str) -> str:
+    """The reason where no cause is known."""
+    if keyword == "RUN":
+        return INSTALL_FAILED if INSTALLS.search(command) else RUN_FAILED
+    if keyword in {"COPY", "ADD"}:
+        return COPY_MISSING
+    return SYNTAX if seen.line and not keyword else BUILD_FAILED
+
+
+def _cause(seen: BuildFailed, step: BuildStep, keyword: str, command: str, context: CheckContext) -> Cause | None:
     """What is known of the cause: from the folder's files for COPY, from what was printed for RUN."""
     parsed = context.files.dockerfile
-    at_line = parsed.instructions if isinstance(parsed, Dockerfile) else ()
-    instruction = next((one for one in at_line if one.first_line == seen.line), None)
-    if seen.unsupported or step is None:
+    instructions = parsed.instructions if isinstance(parsed, Dockerfile) else ()
+    own = next((one for one in instructions if one.first_line == seen.line), None)
+    if own and keyword in {"COPY", "ADD"}:
+        problem = copy_problem(own, context.files)
+        return Cause(COPY_MISSING, problem) if problem else None
+    if keyword != "RUN":
         return None
-    if keyword in {"COPY", "ADD"} and instruction is not None:
-        problem = copy_problem(instruction, context.files)
-        return build_causes.Cause(COPY_MISSING, problem, "") if problem else None
-    if keyword == "RUN":
-        printed = f"{step.log}\n{step.error}\n{seen.message}"
-        return build_causes.cause_of(build_causes.Step(instruction, command, printed, context))
-    return None
+    log = f"{step.log}\n{step.error}\n{seen.message}"
+    before = [one for one in instructions if own and one.stage == own.stage and one.first_line <= own.first_line]
+    python = parsed.stages[own.stage].image if own and isinstance(parsed, Dockerfile) else ""
+    missing = _MISSING.search(log)
+    return cause_in(
+        "build",
+        RUN_FAILED,
+        log=log,
+        run=command,
+        before="\n".join(f"{one.keyword} {one.value}" for one in before) or command,
+        missing=(missing["name"] or missing["other"]).strip("\"',:[").rpartition("/")[2] if missing else "",
+        list=list_problem(own) if own else "",
+        files="\n".join(posixpath.basename(file.path) for file in context.files.files),
+        stdlib="\n".join(sys.stdlib_module_names),
+        python=found[1] if (found := re.search(r"\bpython:(\d+\.\d+)", python)) else "older",
+        script=context.script,
+    )
+
+
+_MISSING = re.compile(
+    r"exec: \\?\"(?P<name>[^\"\\]+)\\?\": (?:executable file not found|stat )"
+    r"|^\S*sh: (?:\d+: |line \d+: )?(?P<other>[^:\n]+?): (?:command )?not found",
+    re.MULTILINE,
+)
+"""How Docker and the shells say that there is no such program."""
 
 
 def copy_problem(instruction: Instruction, files: ExerciseFiles) -> str:
@@ -227,21 +269,3 @@ def ignored_paths(files: ExerciseFiles) -> frozenset[str]:
     ignore = files.ignore_file
     ignored = dockerignore.excluded(ignore.content, [file.path for file in files.files]) if ignore else frozenset()
     return frozenset() if isinstance(ignored, dockerignore.BadPattern) else ignored
-
-
-def _reason(seen: BuildFailed, keyword: str, instruction: str) -> str:
-    if seen.unsupported:
-        return UNSUPPORTED
-    if seen.ended != "failed":
-        return BUILD_TIMED_OUT if seen.ended == "timed_out" else BUILD_OUTPUT
-    if keyword in {"COPY", "ADD"}:
-        return COPY_MISSING
-    if keyword == "RUN":
-        return build_causes.INSTALL_FAILED if INSTALLS.search(instruction) else build_causes.RUN_FAILED
-    return SYNTAX if seen.line and not keyword else BUILD_FAILED
-
-
-def _last_lines(seen: BuildFailed, step: BuildStep | None) -> str:
-    """The end of what the step that failed has printed, else the builder's own error."""
-    log = [line for line in (step.log if step else "").splitlines() if line.strip()]
-    return "\n".join(log[-_LOG_LINES:]) or seen.message[:TEXT_LIMIT]

@@ -27,13 +27,12 @@ from grader.checks.base import (
     run,
     script,
 )
+from grader.checks.causes import Cause
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
 from grader.checks.script_text import (
     SCRIPT_FAILED,
-    Oddity,
     endless_line,
-    near_names,
     oddity,
     printed_lines,
     said,
@@ -106,7 +105,7 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
         return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE, line=line)
     content, code = context.files.content(_FILE) or b"", exit_code(seen.outcome)
     failed = (*seen.failed, *(unreadable_line(content, _FILE, seen.outcome.stderr) if code else ()))
-    odd = oddity(content, _FILE, failed) or Oddity(SCRIPT_FAILED, "")
+    odd = oddity(content, _FILE, failed) or Cause(SCRIPT_FAILED, "")
     what = " ".join(_what_failed(seen, odd, failed))
     expected = "every command works; exit code 0"
     if code == 0 and not seen.requests:
@@ -135,12 +134,16 @@ _WINDOWS = (
 
 
 def _near(context: CheckContext) -> str:
-    near = ", ".join(near_names((file.path for file in context.files.files), _FILE)[:_SHOWN_FAILED])
+    names = [file.path for file in context.files.files if _NEARLY.fullmatch(file.path)]
+    near = ", ".join(names[:_SHOWN_FAILED])
     exactly = f"but the name has to be exactly {_FILE}, and in the exercise's own folder."
     return f" There is {near}, {exactly}" if near else ""
 
 
-def _what_failed(seen: ScriptSeen, odd: Oddity, failed: Sequence[FailedCommand]) -> Iterator[str]:
+_NEARLY = re.compile(r"(?:.*/)?commands?(?:[ ._-]?\(?\d\)?)?(?:\.\w+)*", re.IGNORECASE)
+
+
+def _what_failed(seen: ScriptSeen, odd: Cause, failed: Sequence[FailedCommand]) -> Iterator[str]:
     """The commands that failed on the way, why as far as it is known, and what was refused."""
     for first in failed[:1]:
         why = "" if odd.message or odd.reason != SCRIPT_FAILED else said(first) or f"exit code {first.code}"

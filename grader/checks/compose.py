@@ -21,8 +21,9 @@ from grader.checks.base import (
     sales_file,
     write_file,
 )
+from grader.checks.causes import Cause
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
-from grader.checks.compose_text import Mistake, compose_mistake, line_of
+from grader.checks.compose_text import compose_mistake, line_of
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
 from grader.checks.output import EXIT_CODE, NO_LINE, WRONG_NUMBER
 from grader.course.registry import Check, Name, reason
@@ -85,7 +86,7 @@ _NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
 """A name that is nearly one that Compose looks for."""
 
 
-def _not_accepted(name: str, config: RunOutcome, mistake: Mistake | None) -> Problem:
+def _not_accepted(name: str, config: RunOutcome, mistake: Cause | None) -> Problem:
     reason = NOT_MOUNTED if b"undefined volume" in config.stderr else COMPOSE_INVALID
     if mistake:
         return reason, f"Compose does not accept {name}. Line {mistake.line}: {mistake.message}"

@@ -5,36 +5,38 @@ Compose speaks of tokens, properties and `(root)`, and often of the line after t
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
-from difflib import get_close_matches
-from typing import NamedTuple
+from dataclasses import replace
 
-from grader.course.yaml_source import Document, Path, YamlError, decode, read_yaml
+from grader.checks.causes import Cause, cause_in, words
+from grader.course.yaml_source import Path, YamlError, decode, read_yaml
+from grader.dockerfile.explain import nearest
 
-
-class Mistake(NamedTuple):
-    """A line of the file, from 1, and what is wrong with it, as a sentence that may follow “Line 3: ”."""
-
-    line: int
-    message: str
+_LONGEST = 300
+"""Characters of a line that are looked at."""
 
 
-def compose_mistake(content: bytes) -> Mistake | None:
-    """The first thing in a Compose file that is not as Compose reads it; None if nothing is known."""
+def compose_mistake(content: bytes) -> Cause | None:
+    """The first thing in a Compose file that is not as Compose reads it; None if nothing is known.
+
+    Its message may follow “Line 3: ”.
+    """
     try:
         text = decode(content)
         for number, line in enumerate(text.splitlines(), 1):
-            for pattern, message in _LINES.items():
-                if found := re.match(pattern, line[:_LONGEST]):
-                    return Mistake(number, message.format(**found.groupdict()))
+            if cause := cause_in("compose_line", line=line[:_LONGEST]):
+                return replace(cause, line=number)
         document = read_yaml(text, as_written=True)
     except YamlError as error:
         where, message = error.problem
-        return _indented(content, where.line) or Mistake(min(where.line, content.count(b"\n")) or 1, f"{message}.")
-    problems = (Mistake(one.position.line, f"{one.message}.") for one in document.problems)
-    return next(problems, None) or next(_misplaced(document), None)
+        return _indented(content, where.line) or Cause("", f"{message}.", min(where.line, content.count(b"\n")) or 1)
+    for problem in document.problems:
+        return Cause("", f"{problem.message}.", problem.position.line)
+    for path, message in _misplaced(document.data):
+        place = document.keys.get(path) or document.values.get(path)
+        return Cause("", message, place.line if place else 1)
+    return None
 
 
 def line_of(content: bytes, *path: str) -> int | None:
@@ -46,17 +48,17 @@ def line_of(content: bytes, *path: str) -> int | None:
     return None
 
 
-def _indented(content: bytes, number: int) -> Mistake | None:
+def _indented(content: bytes, number: int) -> Cause | None:
     """That a line is indented as no line above it is, or further in than a line that does not end with a colon."""
     lines = enumerate(content.decode("utf-8", "replace").splitlines()[:number], 1)
     *above, (own, text) = [(at, line.rstrip()) for at, line in lines if line.strip()] or [(1, "")]
     depth, depths = _depth(text), [_depth(line) for _, line in above]
     if depths and depth > depths[-1] and not above[-1][1].endswith(":"):
         message = f"`{above[-1][1].strip()}` has to end with a colon if the lines below it, further in, belong to it."
-        return Mistake(above[-1][0], message)
+        return Cause("", message, above[-1][0])
     if depths and depth < depths[-1] and depth not in depths:
         told = f"it is indented by {depth} spaces, and no line above is: what belongs together is equally far in"
-        return Mistake(own, f"{told} (by {depths[-1]}?).")
+        return Cause("", f"{told} (by {depths[-1]}?).", own)
     return None
 
 
@@ -64,61 +66,30 @@ def _depth(line: str) -> int:
     return len(line) - len(line.lstrip())
 
 
-_LONGEST = 300
-"""Characters of a line that are looked at."""
-_TOP = "services volumes networks configs secrets name version"
-_SERVICE = (
-    "build image volumes environment env_file command entrypoint working_dir container_name depends_on ports expose "
-    "networks restart user profiles configs secrets healthcheck init tty stdin_open labels deploy develop logging "
-    "platform hostname read_only tmpfs extends pull_policy"
-)
-_KEY = "|".join(f"{_TOP} {_SERVICE}".split())
-_LINES = {
-    r" *\t\s*\S": "it is indented with a tab; YAML takes only spaces for that.",
-    r"version: *[\d.]+\s*$": "`version:` wants a text in quotes. Better leave the line out: it is no longer needed.",
-    r"\s*```": "``` is Markdown and does not belong in a Compose file: delete the line.",
-    r"\s*(?P<word>docker(?:-compose)?(?: compose)? (?:build|run|up)\b.*)": "`{word}` is a command to type. A Compose "
-    "file says in `key: value` lines what is to be built and run: begin with `services:`.",
-    "[^#]*(?P<word>[\u2018\u2019\u201c\u201d\u201e])": "the quotes are curly ones ({word}); YAML knows straight ones "
-    "only.",
-    r"\s*(?P<word>-[^-\s]\S*:/\S*)": "a blank is missing after the dash of `{word}`.",
-    rf"\s*(?P<word>(?P<key>{_KEY})(?P<value>[./]\S*|\s+[./\w]\S*))\s*$": "`{word}` has no colon after the key: "
-    "`{key}: …`.",
-    rf"\s*(?P<word>(?P<key>{_KEY}):(?P<value>[^\s:]\S*))\s*$": "a blank is missing after the colon: `{key}: {value}`.",
-    r"\s*- *[\"']?(?P<word>[.~$\w/-]+(?:\s+:\s*|:\s+)/[^\s\"']+)": "`{word}` has a blank beside its colon: an entry of "
-    "volumes is one word, as in `./sales.txt:/app/sales.txt`.",
-}
-"""What a line may look like, and what is wrong with it."""
-
-
-def _misplaced(document: Document) -> Iterator[Mistake]:
-    """Keys that Compose does not know where they stand, and values of another form than theirs."""
-    top = document.data
+def _misplaced(top: object) -> Iterator[tuple[Path, str]]:
+    """Keys that Compose does not know where they stand, and values of another form than theirs: where, and why."""
+    at_top, in_service = words("compose_top"), words("compose_service")
     if not isinstance(top, dict):
-        yield Mistake(1, "the file has no `key: value` lines. Begin with `services:`.")
+        yield (), "the file has no `key: value` lines. Begin with `services:`."
         return
     for key, value in top.items():
-        if key in _SERVICE.split() and key not in _TOP.split():
-            yield Mistake(_line(document, (key,)), _NAMELESS.format(key=key))
-        elif key not in _TOP.split() and {"build", "image"} & _names(value) and not key.startswith("x-"):
-            message = f"`{key}` is a service, and belongs under `services:`, further in by two spaces."
-            yield Mistake(_line(document, (key,)), message)
+        if key in in_service and key not in at_top:
+            yield (key,), _NAMELESS.format(key=key)
+        elif key not in at_top and isinstance(value, dict) and {"build", "image"} & set(value) and key[:2] != "x-":
+            yield (key,), f"`{key}` is a service, and belongs under `services:`, further in by two spaces."
         else:
-            yield from _unknown(document, (key,), _TOP)
+            yield from _unknown((key,), at_top)
     services = top.get("services")
     if not services or not isinstance(services, dict):
-        message = "under `services:` comes the name of a service, further in, and with a colon"
         dash = ", without a dash" if isinstance(services, list) else ""
-        yield Mistake(_line(document, ("services",)), f"{message}{dash}.")
+        yield ("services",), f"under `services:` comes the name of a service, further in, and with a colon{dash}."
         return
     for name, service in services.items():
-        if not isinstance(service, dict):
-            message = _NAMELESS if name in _SERVICE.split() else "`{key}` has no keys: they stand under it, further in."
-            yield Mistake(_line(document, ("services", name)), message.format(key=name))
-            continue
-        for key, value in service.items():
-            yield from _unknown(document, ("services", name, key), _SERVICE)
-            yield from _form(document, ("services", name, key), value, top)
+        if isinstance(service, dict):
+            yield from _of_service(("services", name), service, top)
+        else:
+            message = _NAMELESS if name in in_service else "`{key}` has no keys: they stand under it, further in."
+            yield ("services", name), message.format(key=name)
 
 
 _NAMELESS = (
@@ -127,40 +98,23 @@ _NAMELESS = (
 )
 
 
-def _unknown(document: Document, path: Path, known: str) -> Iterator[Mistake]:
+def _of_service(path: Path, service: dict[str, object], top: dict[str, object]) -> Iterator[tuple[Path, str]]:
+    for key, value in service.items():
+        yield from _unknown((*path, key), words("compose_service"))
+        if key in {"volumes", "ports", "depends_on"} and isinstance(value, str):
+            message = f"`{key}:` is a list: each entry is a line of its own that begins with a dash and a blank."
+            yield (*path, key), message
+        if key == "environment" and isinstance(value, str):
+            yield (*path, key), "`environment:` has a line for each variable: `NAME: value`, or `- NAME=value`."
+    volumes, named = service.get("volumes"), top.get("volumes")
+    for number, entry in enumerate(volumes if isinstance(volumes, list) else ()):
+        declared = "\n".join(named) if isinstance(named, dict) else ""
+        if isinstance(entry, str) and (cause := cause_in("compose_volume", entry=entry, named=declared)):
+            yield (*path, "volumes", number), cause.message
+
+
+def _unknown(path: Path, known: list[str]) -> Iterator[tuple[Path, str]]:
     word = str(path[-1])
-    if word not in known.split() and not word.startswith("x-"):
-        near = get_close_matches(word[:60].lower(), known.split(), 1, 0.7)
-        instead = f": did you mean `{near[0]}`?" if near else "."
-        yield Mistake(_line(document, path), f"Compose knows no `{word}` here{instead}")
-
-
-def _form(document: Document, path: Path, value: object, top: Mapping[str, object]) -> Iterator[Mistake]:
-    key, line = path[-1], _line(document, path)
-    if key in {"volumes", "ports", "depends_on"} and isinstance(value, str):
-        yield Mistake(line, f"`{key}:` is a list: each entry is a line of its own that begins with a dash and a blank.")
-    if key == "environment" and isinstance(value, str):
-        yield Mistake(line, "`environment:` has a line for each variable: `NAME: value`, or `- NAME=value`.")
-    if key != "volumes" or not isinstance(value, list):
-        return
-    for number, entry in enumerate(value):
-        source, colon, target = str(entry).partition(":")
-        line = document.values[*path, number].line
-        if not isinstance(entry, str):
-            continue
-        if not colon:
-            yield Mistake(line, f"`{entry}` says no path in the container: FILE:PATH-IN-THE-CONTAINER.")
-        elif not target.startswith(("/", "$")):
-            message = f"after the colon of `{entry}` comes the path in the container, from the first slash on"
-            yield Mistake(line, f"{message}; are both sides exchanged?" if source.startswith("/") else f"{message}.")
-        elif not source.startswith((".", "/", "~", "$")) and source not in _names(top.get("volumes")):
-            message = f"`{source}` is taken for the name of a volume that Docker manages."
-            yield Mistake(line, f"{message} A file beside the Compose file begins with ./ : `./{entry}`.")
-
-
-def _names(section: object) -> set[str]:
-    return set(section) if isinstance(section, dict) else set()
-
-
-def _line(document: Document, path: Path) -> int:
-    return document.keys[path].line if path in document.keys else 1
+    if word not in known and not word.startswith("x-"):
+        near = nearest(word, known, 0.7)
+        yield path, f"Compose knows no `{word}` here{f': did you mean `{near}`?' if near else '.'}"

@@ -7,9 +7,10 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import TypedDict, assert_never
+from typing import Unpack, assert_never
 
-from grader.checks.base import CheckContext, command_of, judged
+from grader.checks.base import CheckContext, Evidence, Problem, Ran, command_of, docker_run, judged
+from grader.checks.causes import cause_in
 from grader.checks.compare import agrees, lines, separated, with_decimal_comma
 from grader.course.registry import reason
 from grader.models import (
@@ -97,47 +98,14 @@ def near_miss(printed: Iterable[str], expected: float) -> str:
     printed = list(printed)
     if commas := commas_note(printed, expected):
         return commas
-    near = [match for line in printed if (match := _NEAR.fullmatch(line.rstrip()))]
-    return f" {_difference(near[-1])}" if near else ""
+    near = [match.groupdict("") for line in printed if (match := _NEAR.fullmatch(line.rstrip()))]
+    cause = cause_in("near_line", **near[-1]) if near else None
+    return f" {cause.message}" if cause else ""
 
 
 _NEAR = re.compile(
     r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<after>.*)", re.IGNORECASE
 )
-_NUMBER = re.compile(r"[+-]?\d+(?:\.\d+)?(?=$|[^\w.,/(])\s*(?P<rest>.*)")
-_COLUMN = re.compile(r"\S+ {2,}[+-]?\d\S*")
-"""A row of a Series as pandas prints it: the row's name, and the number aligned after it."""
-_COMMA = re.compile(r"[+-]?\d+,\d+")
-_MOST_QUOTED = 60
-
-
-def _difference(near: re.Match[str]) -> str:
-    """The first thing in which a line that begins nearly as it should differs from the line."""
-    front, after = near["front"].strip(), near["after"]
-    number = _NUMBER.fullmatch(after)
-    rest = number["rest"] if number else ""
-    differences = (
-        (front, f"Before it, on the same line, there is: {_cut(front)}"),
-        (not near["colon"], "The colon after the words is missing."),
-        (not after, "After the colon there is nothing; the number belongs on the same line."),
-        (
-            after.startswith("<bound method"),
-            "After the colon there is a method that was not called: () is missing.",
-        ),
-        (
-            _COLUMN.fullmatch(after),
-            f"A whole column of pandas was printed: {_cut(after)}. Take the one number out of it.",
-        ),
-        (_COMMA.fullmatch(after), f"{after} has a comma; the decimals belong after a point."),
-        (not number, f"After the colon there should be only a number, but there is: {_cut(after)}"),
-        (rest, f"After the number, on the same line, there is: {_cut(rest)}"),
-        (True, f"{near['words']}: differs in its letters, capital or small, or in its blanks."),
-    )
-    return next(sentence for differs, sentence in differences if differs)
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _MOST_QUOTED else f"{text[:_MOST_QUOTED]}…"
 
 
 def python_error(outcome: RunOutcome) -> str:
@@ -151,84 +119,24 @@ def python_error(outcome: RunOutcome) -> str:
     return errors[-1]
 
 
-_EXPLANATIONS: tuple[tuple[str, str], ...] = (
-    (
-        r"ValueError: could not convert string to float: '[^']*\.py'",
-        "The first entry, sys.argv[0], is the script's own name; the arguments begin at sys.argv[1].",
-    ),
-    (
-        r"ValueError: could not convert string to float: ''",
-        "A line with nothing in it is no number: skip it.",
-    ),
-    (
-        r"ValueError: could not convert string to float: '[^']*(?:\s|\\n)[^']*'",
-        "This text holds several figures: split it first, then convert one after the other.",
-    ),
-    (
-        r"ValueError: invalid literal for int\(\)",
-        "int() takes whole numbers only, float() also those with decimals.",
-    ),
-    (
-        r"TypeError: (?:can only concatenate str \(not \"(?:numpy\.)?(?:float|int)|write\(\) argument must be str)",
-        "Here a text is wanted, and this is a number: an f-string, or str(), makes a text of it.",
-    ),
-    (
-        r"TypeError: (?:unsupported operand|can only concatenate str|.*not supported between).*'?str\b",
-        "Arguments and lines of a file are text, also where they look like numbers: convert each with float().",
-    ),
-    (
-        r"KeyError: '[A-Z][A-Z0-9_]*'",
-        "No such variable is set in the container: ENV in the Dockerfile sets it, docker run -e overrides it.",
-    ),
-    (r"KeyError: ", "There is no such name in it: small and capital letters are not the same."),
-    (
-        r"AttributeError: module '(?:pandas|numpy)' has no attribute",
-        "The library has nothing of this name: capital letters count, too (Series, DataFrame, read_csv).",
-    ),
-    (
-        r"FileNotFoundError: .*'[^/'][^']*'",
-        "A path without a slash at its start begins in the working directory of the container.",
-    ),
-    (
-        r"FileNotFoundError: .*'/",
-        'In the container there is no such file or folder. (A new file is made only by open() with "w" or "a".)',
-    ),
-    (r"FileExistsError: ", "It is there already: os.makedirs(…, exist_ok=True) does not mind."),
-    (r"NameError: name ", "Nothing has this name: an import is missing, or the name is spelled in two ways."),
-    (
-        r"PermissionError: .*Permission denied: ",
-        "The user that the container runs as may not do this there: see USER, and who owns the folder.",
-    ),
-    (r"(?:Syntax|Indentation|Tab)Error: ", "Python cannot read the file, so nothing of it has run."),
-)
-"""Errors of Python that beginners meet, as patterns of the line that reports them, and what each means here."""
-
-
-def error_explained(outcome: RunOutcome) -> str:
+def error_explained(ran: Ran) -> str:
     """The error that Python reported, and for a common one what it means; "" if there is none."""
-    error = python_error(outcome)
-    meaning = next((meaning for pattern, meaning in _EXPLANATIONS if re.match(pattern, error)), "")
-    return f"{error.rstrip('.')}. {meaning}" if meaning else error
-
-
-class Place(TypedDict):
-    """What of a submission a finding is about: a file, and its line if that is known."""
-
-    file: str
-    line: int | None
+    error = python_error(ran.outcome)
+    cause = cause_in("python", error=error, folder=ran.image.config.working_dir or "/")
+    return f"{error.rstrip('.')}. {cause.message}" if cause else error
 
 
 _FRAME = re.compile(r'\s*File "(?P<path>[^"]{1,4096})", line (?P<line>\d{1,7})(?:$|,)')
 
 
-def place(outcome: RunOutcome, context: CheckContext) -> Place:
+def place(outcome: RunOutcome, context: CheckContext) -> Evidence:
     """Where a run met its error: the last line of a handed-in file that Python names; the script if it names none."""
     frames = [match for line in lines(outcome.stderr) if (match := _FRAME.match(line))] if python_error(outcome) else []
     for frame in reversed(frames):
         for file in context.files.files:
             if f"/{frame['path']}".endswith(f"/{file.path}") and int(frame["line"]) <= len(lines(file.content)):
-                return Place(file=file.path, line=int(frame["line"]))
-    return Place(file=context.script, line=None)
+                return Evidence(file=file.path, line=int(frame["line"]))
+    return Evidence(file=context.script, line=None)
 
 
 _ENDS = {
@@ -247,6 +155,17 @@ def exit_meaning(outcome: RunOutcome) -> str:
 def exit_code(outcome: RunOutcome) -> int:
     """The exit code; -1 for a run that did not end by itself."""
     return outcome.ended.code if isinstance(outcome.ended, Exited) else -1
+
+
+def run_judged(ran: Ran, problem: Problem, **evidence: Unpack[Evidence]) -> Finding:
+    """The finding of a run: that it did not end by itself, or else the problem with what it did."""
+    outcome = ran.outcome
+    seen = Evidence(actual=excerpt(outcome), ended=ended(outcome.ended), reproduce=docker_run(ran.request))
+    seen |= {**place(outcome, ran.context), **evidence}
+    stopped = not_finished(ran.image, ran.request, outcome)
+    if stopped is not None:
+        return replace(with_location(stopped, ran.context), reproduce=seen["reproduce"])
+    return judged(problem, **seen)
 
 
 def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Finding | None:

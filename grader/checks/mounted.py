@@ -17,10 +17,10 @@ from grader.checks.base import (
     Inputs,
     Problem,
     built,
+    carry_out,
     check_kind,
     docker_inspect,
     docker_run,
-    docker_runs,
     first_right,
     given,
     judged,
@@ -30,7 +30,7 @@ from grader.checks.base import (
     variants,
 )
 from grader.checks.compare import agrees, is_prediction_line, lines, numbers, predicted
-from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, not_finished, place, with_location
+from grader.checks.diagnosis import commas_note, decimals_note, ended, excerpt, run_judged
 from grader.course.cases import draw_text
 from grader.course.registry import AbsolutePath, Check, Name, reason
 from grader.models import Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
@@ -133,17 +133,12 @@ def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[
     value = f"unknown-{draw_text(len(context.nonce), context.nonce, check.variable)[:6]}"
     plain = run_request(check, context.group(check.case)[0])
     request = replace(plain, environment=(*plain.environment, (check.variable, value)))
-    outcome = yield from run(request)
-    stopped = not_finished(image, request, outcome)
-    if stopped is not None:
-        return replace(with_location(stopped, context), reproduce=docker_run(request))
-    return judged(
-        _refusal(outcome, check.variable, value),
+    ran = yield from carry_out(context, image, request)
+    return run_judged(
+        ran,
+        _refusal(ran.outcome, check.variable, value),
         expected=f"no prediction, a message with {value} in it, an exit code that is not 0",
-        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
-        ended=ended(outcome.ended),
-        reproduce=docker_run(request) + "; echo exit code $?",
-        **place(outcome, context),
+        reproduce=f"{docker_run(request)}; echo exit code $?",
     )
 
 
@@ -190,41 +185,41 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
     finding = Finding(passed=True)
     earlier: list[str] = []
     requests: list[RunRequest] = []
-    replaced: float | None = None
-    for case in [case for name in check.cases for case in context.group(name)]:
+    for case in context.group(*check.cases):
         requests.append(run_request(check, case, folder))
-        outcome = yield from run(requests[-1])
+        ran = yield from carry_out(context, image, requests[-1])
+        folder = next(iter(ran.outcome.folders), folder)
+        found = _lines_in(check, folder)
         tried = tried_path(check.folder)
-        reproduce = f"{docker_runs(requests)}\nls {tried}\ncat {tried}/{check.name}"
-        stopped = not_finished(image, requests[-1], outcome)
-        if stopped is not None:
-            return replace(with_location(stopped, context), reproduce=reproduce), predicted(outcome.stdout) is not None
-        folder = outcome.folders[0]
-        found = [line for file in _named(check, folder) for line in _lines_of(file)]
-        wanted = f"{case.expected(check.method):.10g} as its last number"
-        if not _named(check, folder):
-            problem = FILE_NOT_WRITTEN, _not_written(check, context, folder)
-        elif not found:
-            level = " Without a level, the module logging keeps only warnings and worse." if check.appends else ""
-            problem = NOT_IN_FILE, f"The run left {check.folder}/{_named(check, folder)[0].path} empty.{level}"
-        elif check.appends:
-            problem = _appended(check, case, folder, earlier, found)
-            before = "the first run's lines, and " if earlier else ""
-            wanted = f"{before}{case.expected(check.method):.10g} in a new line"
-        else:
-            problem = _replaced(check, case, replaced, found)
-        finding = judged(
-            problem,
-            expected=f"{check.folder}/{check.name} with {wanted}",
-            actual=_shown(check, outcome),
-            ended=ended(outcome.ended),
-            reproduce=reproduce,
-            **place(outcome, context),
+        wanted = f"{case.expected(check.method):.10g}"
+        before = "the first run's lines, and " if earlier else ""
+        finding = run_judged(
+            ran,
+            _wrong_with_file(check, context, case, folder, earlier),
+            expected=f"{check.folder}/{check.name} with "
+            + (f"{before}{wanted} in a new line" if check.appends else f"{wanted} as its last number"),
+            actual=_shown(check, ran.outcome, folder),
+            reproduce=f"{docker_run(*requests)}\nls {tried}\ncat {tried}/{check.name}",
         )
         if not finding.passed:
-            return finding, predicted(outcome.stdout) is not None
-        earlier, replaced = found, case.expected(check.method)
+            return finding, predicted(ran.outcome.stdout) is not None
+        earlier = found
     return finding, True
+
+
+def _wrong_with_file(
+    check: SavesPrediction, context: CheckContext, case: Case, folder: FolderMount, earlier: list[str]
+) -> Problem:
+    """What is wrong with the file after a run; `earlier` are its lines after the one before."""
+    named, found = _named(check, folder), _lines_in(check, folder)
+    if not named:
+        return FILE_NOT_WRITTEN, _not_written(check, context, folder)
+    if not found:
+        level = " Without a level, the module logging keeps only warnings and worse." if check.appends else ""
+        return NOT_IN_FILE, f"The run left {check.folder}/{named[0].path} empty.{level}"
+    if check.appends:
+        return _appended(check, case, folder, earlier, found)
+    return _replaced(check, case, earlier, found)
 
 
 def _not_written(check: SavesPrediction, context: CheckContext, folder: FolderMount) -> str:
@@ -249,57 +244,53 @@ def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: 
     added = [number for line in (Counter(found) - Counter(earlier)).elements() for number in numbers(line)]
     if any(agrees(number, expected) for number in added):
         return RIGHT
-    message = f"No line that this run added to {where} carries {expected:.10g}, the prediction{_given(check, case)}"
-    rounded = [f"{number:.10g}" for number in added if decimals_note(number, expected)]
-    lost = f" {rounded[0]} is the prediction with some of its decimals lost." if rounded else ""
-    return NOT_IN_FILE, f"{message}{commas_note(found, expected) or lost or _unfilled(found)}"
+    message = f"No line that this run added to {where} carries {expected:.10g}, the prediction"
+    return NOT_IN_FILE, f"{message}{given(check, case).rstrip(',')}.{_nearly(found, added, expected)}"
 
 
-def _unfilled(found: list[str]) -> str:
-    """That braces were written as they stand, as a sentence that follows another; "" if none were."""
+def _replaced(check: SavesPrediction, case: Case, earlier: list[str], found: list[str]) -> Problem:
+    expected = case.expected(check.method)
+    every, before = ([number for line in held for number in numbers(line)] for held in (found, earlier))
+    if not every or not agrees(every[-1], expected):
+        seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else ""
+        seen = seen or f"There is no number in {check.name}; it has to hold"
+        message = f"{seen} {expected:.10g}, the prediction{given(check, case).rstrip(',')}."
+        return FILE_NOT_REPLACED if earlier else NOT_IN_FILE, message + _nearly(found, [], expected)
+    if before and any(agrees(number, before[-1]) for number in every):
+        return FILE_NOT_REPLACED, f"After the second run, {check.name} still holds the first run's prediction as well."
+    return RIGHT
+
+
+def _nearly(found: list[str], added: list[float], expected: float) -> str:
+    """Why lines only nearly carry the number, as a sentence that follows another; "" if they do not."""
+    if commas := commas_note(found, expected):
+        return commas
+    if rounded := [f"{number:.10g}" for number in added if decimals_note(number, expected)]:
+        return f" {rounded[0]} is the prediction with some of its decimals lost."
     braces = next((match[0] for line in found if (match := re.search(r"\{\w[^}]*\}", line))), "")
     return f" {braces} was written as it stands: an f before the quote makes Python fill it in." if braces else ""
 
 
-def _replaced(check: SavesPrediction, case: Case, replaced: float | None, found: list[str]) -> Problem:
-    """What is wrong with the file; `replaced` is the prediction of the run before."""
-    expected = case.expected(check.method)
-    every = [number for line in found for number in numbers(line)]
-    if not every or not agrees(every[-1], expected):
-        seen = f"There is no number in {check.name}; it has to hold"
-        if every:
-            seen = f"The last number in {check.name} is {every[-1]:.10g}, not"
-        message = f"{seen} {expected:.10g}, the prediction{_given(check, case)}"
-        message += commas_note(found, expected) or _unfilled(found)
-        return NOT_IN_FILE if replaced is None else FILE_NOT_REPLACED, message
-    if replaced is not None and any(agrees(number, replaced) for number in every):
-        message = f"After the second run, {check.name} still holds the first run's prediction as well."
-        return FILE_NOT_REPLACED, message
-    return RIGHT
-
-
-def _given(check: SavesPrediction, case: Case) -> str:
-    """What was given, at the end of a sentence."""
-    return given(check, case).rstrip(",") + "."
-
-
-def _named(check: SavesPrediction, folder: FolderMount) -> tuple[MemoryFile, ...]:
-    return tuple(file for file in folder.files if fnmatchcase(file.path, check.name))
+def _named(check: SavesPrediction, folder: FolderMount) -> list[MemoryFile]:
+    return [file for file in folder.files if fnmatchcase(file.path, check.name)]
 
 
 def _lines_of(file: MemoryFile) -> list[str]:
     return [line for line in lines(file.content) if line.strip()]
 
 
-_SHOWN_LINES = 6
+def _lines_in(check: SavesPrediction, folder: FolderMount) -> list[str]:
+    return [line for file in _named(check, folder) for line in _lines_of(file)]
 
 
-def _shown(check: SavesPrediction, outcome: RunOutcome) -> str:
-    files = _named(check, outcome.folders[0])
-    if not files:
-        there = ", ".join(file.path for file in outcome.folders[0].files) or "nothing"
-        return f"in the folder: {there}\n{excerpt(outcome)}"
-    held = [f"{file.path}: {line}" for file in files for line in _lines_of(file)][-_SHOWN_LINES:] or ["an empty file"]
-    if outcome.ended != Exited(0):
+def _shown(check: SavesPrediction, outcome: RunOutcome, folder: FolderMount) -> str:
+    """The end of the file, or what there is in its place; and what a run printed that did not end well."""
+    held = [f"{file.path}: {line}" for file in _named(check, folder) for line in _lines_of(file)][-_SHOWN_LINES:]
+    if not held:
+        held = [f"in the folder: {', '.join(file.path for file in folder.files) or 'nothing'}"]
+    if outcome.ended != Exited(0) or not _named(check, folder):
         held += [f"the run ({ended(outcome.ended)}) printed:", excerpt(outcome)]
     return "\n".join(held)
+
+
+_SHOWN_LINES = 6

@@ -7,9 +7,7 @@ import posixpath
 import re
 import shlex
 import statistics
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Annotated, Literal
 
 from annotated_types import Ge, Le, MinLen
@@ -20,14 +18,14 @@ from grader.checks.base import (
     CheckGenerator,
     Inputs,
     Problem,
+    Ran,
     after_script,
     built,
+    carry_out,
     check_kind,
     docker_run,
     first_right,
     given,
-    judged,
-    judged_run,
     left,
     run,
     run_request,
@@ -36,22 +34,18 @@ from grader.checks.base import (
 from grader.checks.compare import LINE_FORM, agrees, is_prediction_line, lines, numbers, predicted, without_series
 from grader.checks.diagnosis import (
     MODULE_MISSING,
-    Place,
     decimals_note,
     ended,
     error_explained,
-    excerpt,
     exit_code,
     is_shell_text,
     near_miss,
-    not_finished,
-    place,
     python_error,
+    run_judged,
     shown_command,
-    with_location,
 )
 from grader.course.registry import AbsolutePath, Check, ImageName, Name, reason
-from grader.models import Built, Case, Exited, Finding, FolderMount, RunOutcome, RunRequest
+from grader.models import Case, Exited, Finding, FolderMount, RunRequest
 
 SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")
 SCRIPT_REPLACED = reason(
@@ -112,23 +106,26 @@ def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[F
     """The finding, and whether its run printed a prediction line."""
     image = yield from (left(check.image) if check.image else built())
     finding = Finding(passed=True)
-    for case in [case for name in check.cases for case in context.group(name)]:
-        folders = (FolderMount(check.folder),) if check.folder else ()
+    folders = (FolderMount(check.folder),) if check.folder else ()
+    for case in context.group(*check.cases):
         request = replace(run_request(check, case, *folders), existing_image=check.image)
-        judge = partial(_prediction, check, context, _Asked(image, case, request))
-        alone = not (request.files or folders or check.image)
-        finding, outcome = yield from judged_run(request, judge, further=alone and case.name not in context.proving)
-        if finding.reason == WRONG_NUMBER:
-            finding = yield from _repeated(finding, request, outcome)
-        if not finding.passed:
-            return finding, predicted(outcome.stdout) is not None
+        finding = Finding(passed=False)
+        if case.name not in context.proving and not (request.files or folders or check.image):
+            finding = _prediction(check, case, (yield from carry_out(context, image, replace(request, further=True))))
+        if not finding.passed:  # what an exec fails is run: only a run as `docker run` makes it speaks against work
+            ran = yield from carry_out(context, image, request)
+            finding = _prediction(check, case, ran)
+            if finding.reason == WRONG_NUMBER:
+                finding = yield from _repeated(finding, ran)
+            if not finding.passed:
+                return finding, predicted(ran.outcome.stdout) is not None
     return finding, True
 
 
-def _repeated(finding: Finding, request: RunRequest, outcome: RunOutcome) -> CheckGenerator[Finding]:
+def _repeated(finding: Finding, ran: Ran) -> CheckGenerator[Finding]:
     """The finding of a wrong number, or, where the same run gives another one the next time, that it does."""
-    again = yield from run(replace(request, repeat=True))
-    first, second = predicted(outcome.stdout), predicted(again.stdout)
+    again = yield from run(replace(ran.request, repeat=True))
+    first, second = predicted(ran.outcome.stdout), predicted(again.stdout)
     if first is None or second is None or repr(first) == repr(second) or agrees(second, first):  # nan agrees with none
         return finding
     message = f"{finding.message} Run again in the same way, the script prints {second:.10g}: its answer changes."
@@ -150,26 +147,16 @@ class AlsoLogged(Check):
 def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Finding]:
     """A line other than the line carries the prediction. A line that lists the weeks does not count."""
     image = yield from built()
-    request = RunRequest()
-    outcome = yield from run(request)
-    stopped = not_finished(image, request, outcome)
-    if stopped is not None:
-        return stopped
-    case = context.group(check.case)[0]
+    ran = yield from carry_out(context, image, RunRequest())
+    case, outcome = context.group(check.case)[0], ran.outcome
     expected = case.expected(check.method)
+    printed = lines(outcome.stdout)
+    last = max((index for index, line in enumerate(printed) if is_prediction_line(line)), default=None)
+    others = [line for index, line in enumerate(printed) if index != last] + lines(outcome.stderr)
     series = [float(week) for week in case.weeks]
-    right = any(
-        agrees(number, expected) for line in _other_lines(outcome) for number in without_series(numbers(line), series)
-    )
+    right = any(agrees(number, expected) for line in others for number in without_series(numbers(line), series))
     message = "Besides the prediction line, no other line of the output carries the predicted number."
-    return judged(
-        RIGHT if right else (NOT_LOGGED, message),
-        expected=f"one more line with {expected:g} in it",
-        actual=excerpt(outcome),
-        ended=ended(outcome.ended),
-        reproduce=docker_run(request),
-        **place(outcome, context),
-    )
+    return run_judged(ran, RIGHT if right else (NOT_LOGGED, message), expected=f"one more line with {expected:g} in it")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,53 +177,30 @@ def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
     """Run with these arguments, a line contains the word and the exit code is one asked for."""
     image = yield from built()
     request = RunRequest(args=check.arguments)
-    finding, _ = yield from judged_run(request, partial(_usage_found, check, context, image, request), further=True)
-    return finding
+    finding = _usage_found(check, (yield from carry_out(context, image, replace(request, further=True))))
+    return finding if finding.passed else _usage_found(check, (yield from carry_out(context, image, request)))
 
 
-def _usage_found(
-    check: Usage, context: CheckContext, image: Built, request: RunRequest, outcome: RunOutcome
-) -> Finding:
-    reproduce = docker_run(request) + "; echo exit code $?"
-    stopped = not_finished(image, request, outcome)
-    if stopped is not None:
-        return replace(with_location(stopped, context), reproduce=reproduce)
-    problem = _usage_problem(check, outcome)
-    finding = judged(
-        problem,
-        expected=f"a line with {check.word} in it, exit code: {_wanted_code(check)}",
-        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
-        ended=ended(outcome.ended),
-        reproduce=reproduce,
-        **place(outcome, context),
-    )
-    if finding.passed:
-        return finding
-    lost = _arguments_lost(context, image, request) if check.arguments else _arguments_brought(context, image, outcome)
-    return _about_the_command(finding, lost, context, request) if lost else finding
-
-
-def _usage_problem(check: Usage, outcome: RunOutcome) -> Problem:
-    """What is wrong. A crash's report does not count: it quotes lines of the script, also one that was not reached."""
-    after = f"With {_count(check.arguments)},"
+def _usage_found(check: Usage, ran: Ran) -> Finding:
+    """What is found of a run. A crash's report does not count: it quotes lines of the script."""
+    outcome = ran.outcome
     before = itertools.takewhile(lambda line: not line.startswith("Traceback "), lines(outcome.stderr))
+    code, wanted = exit_code(outcome), "any but 0" if check.exit_code is None else str(check.exit_code)
+    after = f"With {len(check.arguments) or 'no'} argument{'s' * (len(check.arguments) > 1)},"
     if not any(check.word.lower() in line.lower() for line in (*lines(outcome.stdout), *before)):
-        return NO_USAGE, f"{after} no line of the output contains the word {check.word}."
-    code = exit_code(outcome)
-    if code == check.exit_code or (check.exit_code is None and code):
-        return RIGHT
-    return (
-        USAGE_EXIT_CODE,
-        f"{after} the usage line is printed, but the exit code is {code}; it has to be {_wanted_code(check)}.",
+        problem = NO_USAGE, f"{after} no line of the output contains the word {check.word}."
+    elif code == check.exit_code or (check.exit_code is None and code):
+        problem = RIGHT
+    else:
+        message = f"{after} the usage line is printed, but the exit code is {code}; it has to be {wanted}."
+        problem = USAGE_EXIT_CODE, message
+    finding = run_judged(
+        ran,
+        problem,
+        expected=f"a line with {check.word} in it, exit code: {wanted}",
+        reproduce=f"{docker_run(ran.request)}; echo exit code $?",
     )
-
-
-def _wanted_code(check: Usage) -> str:
-    return "any but 0" if check.exit_code is None else str(check.exit_code)
-
-
-def _count(arguments: tuple[str, ...]) -> str:
-    return f"{len(arguments)} argument{'s' if len(arguments) > 1 else ''}" if arguments else "no argument"
+    return _about_the_command(finding, ran)
 
 
 # ── any program ─────────────────────────────────────────────────────────────────────────
@@ -269,28 +233,25 @@ def output_matches(check: OutputMatches, context: CheckContext) -> CheckGenerato
     """Run the image once, as the check says."""
     image = yield from built()
     request = RunRequest(args=check.arguments, environment=tuple(sorted(check.environment.items())))
-    outcome = yield from run(request)
-    reproduce = f"{docker_run(request)}; echo exit code $?"
-    stopped = not_finished(image, request, outcome)
-    if stopped is not None:
-        return replace(with_location(stopped, context), reproduce=reproduce)
+    ran = yield from carry_out(context, image, request)
+    outcome = ran.outcome
     printed = lines(outcome.stdout if check.stream == "stdout" else outcome.stderr)
-    missing = [
-        *([f"the text “{check.text}”"] if check.text and not any(check.text in line for line in printed) else []),
-        *([f"a match of `{check.pattern}`"] if check.pattern and not _found(check.pattern, printed) else []),
+    found = [
+        (check.text and not any(check.text in line for line in printed), f"the text “{check.text}”"),
+        (check.pattern and not _found(check.pattern, printed), f"a match of `{check.pattern}`"),
     ]
-    wrong_code = outcome.ended != Exited(check.exit_code)
-    message = f"No line of {check.stream} has {' or '.join(missing)}." if missing else ""
-    if wrong_code and not missing:
-        message = f"The output is right, but the run {ended(outcome.ended)}, not {check.exit_code}."
-    return Finding(
-        passed=not message,
-        reason=OUTPUT_DIFFERS if missing else EXIT_CODE if wrong_code else "",
-        message=message,
+    problem = RIGHT
+    if missing := [what for absent, what in found if absent]:
+        problem = OUTPUT_DIFFERS, f"No line of {check.stream} has {' or '.join(missing)}."
+    elif outcome.ended != Exited(check.exit_code):
+        problem = EXIT_CODE, f"The output is right, but the run {ended(outcome.ended)}, not {check.exit_code}."
+    return run_judged(
+        ran,
+        problem,
         expected=f"{check.text or check.pattern or 'any output'}, exit code {check.exit_code}",
-        actual=f"{excerpt(outcome)}\n{ended(outcome.ended)}",
-        ended=ended(outcome.ended),
-        reproduce=reproduce,
+        reproduce=f"{docker_run(request)}; echo exit code $?",
+        file="",
+        line=None,
     )
 
 
@@ -301,56 +262,34 @@ def _found(pattern: str, printed: list[str]) -> bool:
 # ── the prediction ──────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """One case to be carried out: on which image, with which request."""
-
-    image: Built
-    case: Case
-    request: RunRequest
-
-
-def _prediction(check: Predicts, context: CheckContext, asked: _Asked, outcome: RunOutcome) -> Finding:
-    reproduce = docker_run(asked.request)
-    if check.image:
-        reproduce = after_script(context, reproduce)
-    stopped = not_finished(asked.image, asked.request, outcome)
-    if stopped is not None:
-        return replace(with_location(stopped, context), reproduce=reproduce)
-    reason, message = _problem(check, context, asked, outcome)
-    finding = judged(
+def _prediction(check: Predicts, case: Case, ran: Ran) -> Finding:
+    reason, message = _problem(check, case, ran)
+    reproduce = docker_run(ran.request)
+    finding = run_judged(
+        ran,
         (reason, f"{check.image}: {message}" if check.image and message else message),
-        expected=LINE_FORM.replace("<number>", f"{asked.case.expected(check.method):.10g}"),
-        actual=excerpt(outcome),
-        ended=ended(outcome.ended),
-        reproduce=reproduce,
-        **Place(file="Dockerfile", line=None) if reason == SCRIPT_UNREADABLE else place(outcome, context),
+        expected=LINE_FORM.replace("<number>", f"{case.expected(check.method):.10g}"),
+        reproduce=after_script(ran.context, reproduce) if check.image else reproduce,
     )
-    lost = _arguments_lost(context, asked.image, asked.request) if reason and check.arguments else None
-    return _about_the_command(finding, lost, context, asked.request) if lost else finding
+    if finding.reason == SCRIPT_UNREADABLE:
+        finding = replace(finding, file="Dockerfile", line=None)
+    return _about_the_command(finding, ran) if check.arguments else finding
 
 
-def _about_the_command(finding: Finding, problem: Problem, context: CheckContext, request: RunRequest) -> Finding:
-    """The finding where it is not the script that is to be changed, but the command in the Dockerfile."""
-    reason, message = problem
-    expected = f"the script gets {shlex.join(request.args) or 'no argument'}"
-    line = context.line_of("CMD", "ENTRYPOINT")
-    return replace(finding, reason=reason, message=message, expected=expected, file="Dockerfile", line=line)
-
-
-def _problem(check: Predicts, context: CheckContext, asked: _Asked, outcome: RunOutcome) -> Problem:
-    weeks = given(check, asked.case)
-    number, expected = predicted(outcome.stdout), asked.case.expected(check.method)
+def _problem(check: Predicts, case: Case, ran: Ran) -> Problem:
+    outcome = ran.outcome
+    weeks = given(check, case)
+    number, expected = predicted(outcome.stdout), case.expected(check.method)
     if number is None:
-        reason, message = _no_line(asked.image, outcome, expected)
+        reason, message = _no_line(ran, expected)
         untidy = f" (Here {check.file} has a blank line in it, and no line end at its end; both may be.)"
         return reason, message + untidy if check.untidy and reason == CRASHED else message
     if not agrees(number, expected):
-        what = _known_as(asked.case, number) or decimals_note(number, expected)
+        what = _known_as(case, number) or decimals_note(number, expected)
         message = f"The prediction{weeks} is {number:.10g}, not {expected:.10g}.{what}"
-        return _wrong_reason(check, context, asked.case, number), message
+        return _wrong_reason(check, ran.context, case, number), message
     code = exit_code(outcome)
-    if code and (error := error_explained(outcome)):
+    if code and (error := error_explained(ran)):
         message = f"The prediction{weeks} is right, but then the script stopped with an error. Python says: {error}"
         return CRASHED, message
     if code:
@@ -358,7 +297,8 @@ def _problem(check: Predicts, context: CheckContext, asked: _Asked, outcome: Run
     return RIGHT
 
 
-def _no_line(image: Built, outcome: RunOutcome, expected: float) -> Problem:
+def _no_line(ran: Ran, expected: float) -> Problem:
+    outcome = ran.outcome
     if any(is_prediction_line(line) for line in lines(outcome.stderr)):
         return LINE_ON_STDERR, "The prediction line is on standard error; it belongs on standard output."
     code = exit_code(outcome)
@@ -371,26 +311,13 @@ def _no_line(image: Built, outcome: RunOutcome, expected: float) -> Problem:
         return WAITS_FOR_INPUT, f"{message} The script asked for keyboard input, and there is none."
     if error:
         module = error.startswith(("ModuleNotFoundError", "ImportError"))
-        message = f"{message} Python says: {error_explained(outcome)}{_started_from(image, error)}"
-        return MODULE_MISSING if module else CRASHED, message
+        return MODULE_MISSING if module else CRASHED, f"{message} Python says: {error_explained(ran)}"
     printed = [line.strip() for line in [*lines(outcome.stdout), *lines(outcome.stderr)] if line.strip()]
     last = printed[-1] if printed else ""
-    return _ended_without_an_error(last, code), f"{message} It says: {last}" if last else message
-
-
-def _ended_without_an_error(last: str, code: int) -> str:
-    """Why there is no prediction line, after an exit code that is not 0 and this last line of output."""
-    if not _NOT_THE_SCRIPT.match(last):
-        return GAVE_UP if last and code < _NOT_THE_SCRIPTS_OWN else NO_LINE
-    return SCRIPT_UNREADABLE if last.endswith("Permission denied") else NO_LINE
-
-
-def _started_from(image: Built, error: str) -> str:
-    """Of a file that is not there under a relative path: where that path began."""
-    missing = re.match(r"FileNotFoundError: .*: '([^/'][^']*)'$", error)
-    if missing is None:
-        return ""
-    return f" ({missing[1]} is looked for in the working directory, which is {image.config.working_dir or '/'} here.)"
+    reason = GAVE_UP if last and code < _NOT_THE_SCRIPTS_OWN else NO_LINE
+    if _NOT_THE_SCRIPT.match(last):
+        reason = SCRIPT_UNREADABLE if last.endswith("Permission denied") else NO_LINE
+    return reason, f"{message} It says: {last}" if last else message
 
 
 _NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
@@ -438,17 +365,35 @@ def _known_as(case: Case, number: float) -> str:
 # ── the image's command ─────────────────────────────────────────────────────────────────
 
 
-def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) -> Problem | None:
-    """Whether it is the image's command, not the script, that keeps the arguments from arriving."""
-    executed = f"Docker executed: {shown_command(image, request.args)}"
-    entrypoint, command = image.config.entrypoint or (), image.config.command or ()
+def _about_the_command(finding: Finding, ran: Ran) -> Finding:
+    """The finding, or, where it is the image's command that keeps arguments away or brings its own, one about that."""
+    args, context = ran.request.args, ran.context
+    problem = None if finding.passed or not isinstance(ran.outcome.ended, Exited) else _command_problem(ran)
+    if problem is None:
+        return finding
+    expected = f"the script gets {shlex.join(args) or 'no argument'}"
+    line = context.line_of("CMD", "ENTRYPOINT")
+    reason, message = problem
+    return replace(finding, reason=reason, message=message, expected=expected, file="Dockerfile", line=line)
+
+
+def _command_problem(ran: Ran) -> Problem | None:
+    args, context = ran.request.args, ran.context
+    executed = f"Docker executed: {shown_command(ran.image, args)}"
+    entrypoint, command = ran.image.config.entrypoint or (), ran.image.config.command or ()
+    named = any(context.script in word for word in command)
+    if not args:
+        if not entrypoint or not command or named or predicted(ran.outcome.stdout) is None:
+            return None
+        brought = f"With no argument, the script got those of CMD, {shlex.join(command)}, and predicted from them."
+        return CMD_BRINGS_ARGUMENTS, brought
     if is_shell_text(entrypoint) and "$0" not in entrypoint[-1]:  # $0 is where the first argument goes
         return SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
     if entrypoint and posixpath.basename(entrypoint[0]) not in _SHELLS:
         literal = next((word for word in entrypoint[1:] if _ARGUMENTS.fullmatch(word)), "")
         if literal:
             return LITERAL_ARGUMENTS, f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}"
-    if entrypoint and _names(command, context.script) and not _names(entrypoint, context.script):
+    if entrypoint and named and not any(context.script in word for word in entrypoint):
         return SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
 
@@ -456,23 +401,3 @@ def _arguments_lost(context: CheckContext, image: Built, request: RunRequest) ->
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
 _ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
 """Words that only a shell replaces by the arguments."""
-
-
-def _arguments_brought(context: CheckContext, image: Built, outcome: RunOutcome) -> Problem | None:
-    """Whether, where none were given, it is CMD that brought the arguments with which the script predicts."""
-    words = image.config.command or ()
-    if not image.config.entrypoint or not words or _names(words, context.script) or predicted(outcome.stdout) is None:
-        return None
-    message = f"With no argument, the script got those of CMD, {shlex.join(words)}, and predicted from them."
-    return CMD_BRINGS_ARGUMENTS, message
-
-
-def _names(words: Sequence[str], script: str) -> bool:
-    return any(script in word for word in words)
-
-
-def _other_lines(outcome: RunOutcome) -> list[str]:
-    """All lines of both streams but the last prediction line of standard output."""
-    printed = lines(outcome.stdout)
-    last = max((index for index, line in enumerate(printed) if is_prediction_line(line)), default=None)
-    return [line for index, line in enumerate(printed) if index != last] + lines(outcome.stderr)

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from grader.checks.base import Ran
 from grader.checks.diagnosis import error_explained, place
-from grader.models import Exited, RunOutcome
-from tests.worlds import context, printed
+from grader.models import Exited, RunOutcome, RunRequest
+from tests.worlds import context, image, printed
 
 SCRIPT = "sales_predictor.py"
 ERRORS = [
@@ -44,8 +45,9 @@ def test_an_error_of_python_is_explained_and_has_its_line(
         (tmp_path / name).write_bytes(content)
     ran = subprocess.run([sys.executable, SCRIPT, "100", "120"], cwd=tmp_path, capture_output=True, check=False)
     outcome = RunOutcome(Exited(ran.returncode), ran.stdout, ran.stderr)
-    found = place(outcome, context("3.1.4", files))
-    assert meaning in error_explained(outcome)
+    given = context("3.1.4", files)
+    found = place(outcome, given)
+    assert meaning in error_explained(Ran(given, image(), RunRequest(), outcome))
     assert (found["file"], found["line"]) == ((SCRIPT, where) if isinstance(where, int) else where)
 
 
