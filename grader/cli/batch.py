@@ -45,8 +45,7 @@ from grader.failpoints import failpoint
 from grader.files import make_folder
 from grader.grading.scoring import Details
 from grader.grading.session import Session
-from grader.limits.probes import Tier
-from grader.limits.required import for_whole_batch, waivers
+from grader.limits.probes import Tier, for_whole_batch, waivers
 from grader.models import EngineInfo, ExerciseStatus, Report, silent
 from grader.submissions.lms import Submissions, open_submissions
 from grader.submissions.reader import LOOKED_FOR, Selection

@@ -7,15 +7,14 @@ from collections.abc import Collection, Sequence
 from grader.cli.console import Console
 from grader.cli.wiring import BaseImageSupply, GradingSettings, cache_folder, host_engines, open_engine, trial_engine
 from grader.engine.docker_engine import DockerEngine
-from grader.limits.probes import Probe, Result, Tier, attempt, probes
-from grader.limits.required import KnownLimits, engine_key, require
+from grader.limits.probes import KnownLimits, Probe, Result, Tier, attempt, engine_key, probes, require
 from grader.models import Doing, LimitsRecord
 
 _WHY = "Trying to break the limits that a batch needs, once for each start of this machine. `grader doctor` tries all."
 
 
 def prove_for_batch(settings: GradingSettings, waived: Collection[str], console: Console) -> LimitsRecord:
-    """What holds, for the report. `NotEnforced` where a limit does not that is not waived; `EngineError`."""
+    """What holds, for the report. `EnvironmentProblem` where a limit does not that is not waived."""
     folder = settings.folder
     base = folder.course.images[0].names[0]
     with open_engine() as host:
@@ -34,7 +33,7 @@ def prove_for_batch(settings: GradingSettings, waived: Collection[str], console:
                     return list(attempt(trial.engines, wanted, doing, trial.few_cores))
 
         wanted = {
-            tier: [probe for probe in probes(tier, base) if probe.phase in phases]
+            tier: [probe for probe in probes(tier, base) if probe.name.split()[0] in phases]
             for tier, phases in _needed(settings).items()
         }
         return require(wanted, known_limits(host), tried, waived)

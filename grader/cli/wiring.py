@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, nullco
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Self
 
 from grader.base_images.provider import BaseImages, base_of
 from grader.course.loader import CourseFolder
@@ -212,7 +212,7 @@ def trial_engine(folder: CourseFolder, host: DockerEngine, say: Say) -> Iterator
     from grader.sandbox.pool import PrivateSandbox
 
     source = PrivateSource(folder, host, BaseImageSupply(folder, host, say), say)
-    settings = replace(source.settings(), **SMALL_ENGINE._asdict())
+    settings = replace(source.settings(), **dict[str, Any](SMALL_ENGINE))
     with start_private_engine(host, settings, say) as private:
         images = folder.course.images
         sandbox = PrivateSandbox(private, settings.images[0], host.cancellation, images, source.supply)

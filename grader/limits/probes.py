@@ -7,64 +7,57 @@ time, output and numbers of things are kept by the grader's own clock and count,
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import itertools
+import json
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
+from grader import __version__
 from grader.checks.diagnosis import ended, excerpt
 from grader.course.models import Limits
 from grader.engine.http import Connection
-from grader.errors import EnvironmentProblem
+from grader.errors import EnvironmentProblem, UsageError
+from grader.files import write_whole
 from grader.grading.executor import Engines, Executor
 from grader.models import (
     BuildFailed,
     BuildRequest,
+    LimitsRecord,
     MemoryFile,
-    Observation,
     Request,
     RunOutcome,
     RunRequest,
     ScriptRequest,
     ScriptSeen,
 )
+from grader.sandbox.engine_image import recipe_digest
 from grader.sandbox.nested_engine import WORKSPACE_MB
 from grader.submissions.models import ExerciseFiles
 
 Tier = Literal["host", "private"]
 
-
-class Sizes(NamedTuple):
-    """Sizes of a private engine, as in `PrivateSettings`."""
-
-    memory_mb: int
-    processes: int
-    disk_mb: int
-
-
-SMALL_ENGINE = Sizes(memory_mb=600, processes=300, disk_mb=400)
-"""Of a private engine to try to break: enough for it to work, and soon used up.
+SMALL_ENGINE: Mapping[str, int] = {"memory_mb": 600, "processes": 300, "disk_mb": 400}
+"""Sizes of a private engine to try to break (as in `PrivateSettings`): enough for it to work, and soon used up.
 
 What bounds it is the same whatever its size; and where nothing bounds it, an attempt does the machine no harm.
 """
 
 NOT_BOUNDED: Mapping[Tier, Mapping[str, str]] = {
-    "host": {
-        "run disk": "what a container writes goes to the engine's disk, and only its time bounds it",
-        **dict.fromkeys(
-            ("build memory", "build processes", "build CPU", "build disk"),
-            "a build has what the engine has, and only its time bounds it",
-        ),
-    },
+    "host": dict.fromkeys(
+        ("run disk", "build memory", "build processes", "build CPU", "build disk"),
+        "it may have what the engine has, and only its time bounds it",
+    ),
     "private": {},
 }
 """What nothing bounds in a tier, by name, and why."""
 
-_FILLS = f"writes 800 MiB to its disk, may write {SMALL_ENGINE.disk_mb}"
 _RUN = Limits(build_seconds=60, run_seconds=30, script_seconds=30, memory_mb=64, processes=16, cpus=0.2, tmp_mb=8)
 """What a run or a script may have while it is tried, in the time that a busy machine needs."""
 _FEW_CORES = replace(_RUN, cpus=0.05)
@@ -90,17 +83,15 @@ class Trial:
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """One limit: its name (`run memory`), what is tried in words, and whether what the program got shows it."""
+    """One limit: its name (`run memory`), what is tried in words, and whether what the program got shows it.
+
+    The name begins with what submissions are at when it bounds them: `run`, `build` or `script`.
+    """
 
     name: str
     attempt: str
     trial: Trial
-    holds: Callable[[str], bool]
-
-    @property
-    def phase(self) -> str:
-        """What submissions are at when it bounds them: `run`, `build` or `script`."""
-        return self.name.partition(" ")[0]
+    holds: Callable[[str], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +103,8 @@ class Result:
     seen: str
 
 
-@dataclass(frozen=True, slots=True)
-class CpuUse:
-    """In so many `seconds`: CPU seconds that the engine got, and how often the kernel held it back."""
-
-    seconds: float
-    cpu_seconds: float = 0.0
-    throttled: int = 0
-
-
-FewCores = Callable[[float], AbstractContextManager[Callable[[], CpuUse]]]
-"""Leaves a private engine so many cores while its context lasts, and gives what it has used meanwhile."""
+FewCores = Callable[[float], AbstractContextManager[Callable[[str], str]]]
+"""Leaves a private engine so many cores while its context lasts; see `few_cores`."""
 
 
 # ── the list ────────────────────────────────────────────────────────────────────────────
@@ -130,14 +112,13 @@ FewCores = Callable[[float], AbstractContextManager[Callable[[], CpuUse]]]
 
 def probes(tier: Tier, base: str) -> tuple[Probe, ...]:
     """What is tried in a tier, with containers of and builds on the base image `base`, which must have Python."""
+
+    def run(limits: Limits, words: str) -> Trial:
+        return Trial((), RunRequest(base=base, entrypoint=("python3", "-c", _HOG.decode(), *words.split())), limits)
+
     if tier == "host":
-        return tuple(_container("run", lambda limits, *words: _run(base, limits, words)))
-    return (
-        *_container("run", lambda limits, *words: _run(base, limits, words), engine_disk=True),
-        *_engine(base),
-        *_container("script", _script),
-        _workspace(),
-    )
+        return tuple(_container("run", run))
+    return (*_container("run", run, engine_disk=True), *_engine(base), *_container("script", _script), _workspace())
 
 
 def names() -> tuple[str, ...]:
@@ -145,17 +126,17 @@ def names() -> tuple[str, ...]:
     return tuple(probe.name for probe in probes("private", ""))
 
 
-def _container(phase: str, trial: Callable[..., Trial], *, engine_disk: bool = False) -> Iterator[Probe]:
+def _container(phase: str, trial: Callable[[Limits, str], Trial], *, engine_disk: bool = False) -> Iterator[Probe]:
     """What bounds one container with the settings of a run."""
-    disk = ("disk=800",) if engine_disk else ()
-    at_once = trial(_RUN, "memory=256", "processes=100", "/tmp=100", *disk, "network", "privileges")
+    disk = " disk=800" if engine_disk else ""
+    at_once = trial(_RUN, f"memory=256 processes=100 /tmp=100{disk} network privileges")
     memory, most, tmp = _RUN.memory_mb, _RUN.processes, _RUN.tmp_mb
     yield Probe(f"{phase} memory", f"takes 256 MiB, may have {memory}", at_once, _is_killed)
     yield Probe(f"{phase} processes", f"starts 100 processes, may have {most}", at_once, _stops_at(most))
     yield Probe(f"{phase} /tmp", f"writes 100 MiB to /tmp, may write {tmp}", at_once, _stops_at(tmp))
     if engine_disk:
-        yield Probe(f"{phase} disk", _FILLS, at_once, _stops_at(SMALL_ENGINE.disk_mb))
-    yield Probe(f"{phase} network", "looks for interfaces beside its own loopback", at_once, "lo".__eq__)
+        yield _disk(phase, at_once)
+    yield Probe(f"{phase} network", "looks for interfaces beside its own loopback", at_once, re.compile("lo").fullmatch)
     yield Probe(f"{phase} privileges", "looks for rights that no run needs", at_once, _is_unprivileged)
     spins = f"keeps 8 processes busy, may have {_FEW_CORES.cpus:g} cores"
     yield Probe(f"{phase} CPU", spins, trial(_FEW_CORES, "CPU=8"), _is_throttled)
@@ -163,15 +144,18 @@ def _container(phase: str, trial: Callable[..., Trial], *, engine_disk: bool = F
 
 def _engine(base: str) -> Iterator[Probe]:
     """What bounds a private engine, shown by a build: everything in it together."""
-    at_once = _build(base, "memory=1000", "processes=400", "disk=800")
-    most = SMALL_ENGINE.processes
-    yield Probe("build memory", f"takes 1000 MiB, may have {SMALL_ENGINE.memory_mb}", at_once, _is_killed)
+    at_once = _build(base, "memory=1000 processes=400 disk=800")
+    memory, most = SMALL_ENGINE["memory_mb"], SMALL_ENGINE["processes"]
+    yield Probe("build memory", f"takes 1000 MiB, may have {memory}", at_once, _is_killed)
     yield Probe("build processes", f"starts 400 processes, may have {most}", at_once, _stops_at(most))
-    yield Probe("build disk", _FILLS, at_once, _stops_at(SMALL_ENGINE.disk_mb))
-    busy = replace(_build(base, "CPU=8"), engine_cores=_ENGINE_CORES)
-    yield Probe(
-        "build CPU", f"keeps 8 processes busy, the engine may have {_ENGINE_CORES:g} cores", busy, _is_throttled
-    )
+    yield _disk("build", at_once)
+    spins = f"keeps 8 processes busy, the engine may have {_ENGINE_CORES:g} cores"
+    yield Probe("build CPU", spins, _build(base, "CPU=8", _ENGINE_CORES), _is_throttled)
+
+
+def _disk(phase: str, at_once: Trial) -> Probe:
+    most = SMALL_ENGINE["disk_mb"]
+    return Probe(f"{phase} disk", f"writes 800 MiB to its disk, may write {most}", at_once, _stops_at(most))
 
 
 def _workspace() -> Probe:
@@ -182,37 +166,30 @@ def _workspace() -> Probe:
 _HOG = (Path(__file__).parent / "resource_hogs.py").read_bytes()
 
 
-def _run(base: str, limits: Limits, words: Sequence[str]) -> Trial:
-    return Trial((), RunRequest(base=base, entrypoint=("python3", "-c", _HOG.decode(), *words)), limits)
-
-
-def _build(base: str, *words: str) -> Trial:
-    # It fails at its end in any case: a step that succeeds would be in the builder's cache the next time.
-    dockerfile = f"FROM {base}\nCOPY hog.py /\nRUN python3 /hog.py {' '.join(words)}; exit 1\n"
-    return Trial((MemoryFile("Dockerfile", dockerfile.encode()), MemoryFile("hog.py", _HOG)), BuildRequest(), _RUN)
-
-
-def _script(limits: Limits, *words: str) -> Trial:
-    script = MemoryFile("commands.sh", f"python3 hog.py {' '.join(words)}\n".encode())
+def _script(limits: Limits, words: str) -> Trial:
+    script = MemoryFile("commands.sh", f"python3 hog.py {words}\n".encode())
     return Trial((script, MemoryFile("hog.py", _HOG)), ScriptRequest(), limits)
+
+
+def _build(base: str, words: str, engine_cores: float = 0.0) -> Trial:
+    # It fails at its end in any case: a step that succeeds would be in the builder's cache the next time.
+    dockerfile = f"FROM {base}\nCOPY hog.py /\nRUN python3 /hog.py {words}; exit 1\n"
+    files = (MemoryFile("Dockerfile", dockerfile.encode()), MemoryFile("hog.py", _HOG))
+    return Trial(files, BuildRequest(), _RUN, engine_cores)
 
 
 # ── what shows that a limit holds ───────────────────────────────────────────────────────
 
-
-_is_killed = "killed".__eq__
+_is_killed = re.compile("killed").fullmatch
+_CPU = re.compile(r"(\d{1,4}\.\d\d) s in (\d{1,4}\.\d\d) s, throttled: (\w+)")
+_FEWEST = 2.5 * _ENGINE_CORES
+"""More cores than a container should be seen to take, since the kernel counts by tenths of a second."""
+_KEPT_CAPABILITIES = 0x5FB
+"""`grader.engine.run.CAPABILITIES` as bits, in the order of capabilities(7)."""
 
 
 def _stops_at(most: int) -> Callable[[str], bool]:
-    def holds(got: str) -> bool:
-        found = re.fullmatch(r"stopped at (\d{1,9})", got)
-        return found is not None and 0 < int(found[1]) <= most
-
-    return holds
-
-
-_KEPT_CAPABILITIES = 0x5FB
-"""`grader.engine.run.CAPABILITIES` as bits, in the order of capabilities(7)."""
+    return lambda got: (found := re.fullmatch(r"stopped at (\d{1,9})", got)) is not None and 0 < int(found[1]) <= most
 
 
 def _is_unprivileged(got: str) -> bool:
@@ -220,32 +197,10 @@ def _is_unprivileged(got: str) -> bool:
     return found is not None and int(found[1], 16) & ~_KEPT_CAPABILITIES == 0
 
 
-_CPU = re.compile(r"(\d{1,4}\.\d\d) s in (\d{1,4}\.\d\d) s, throttled: (\w+)")
-
-
 def _is_throttled(got: str) -> bool:
     """Few cores, and not because a busy machine gives few to anybody: where it says so, the kernel held them back."""
     found = _CPU.fullmatch(got)
     return found is not None and float(found[1]) < _FEWEST * float(found[2]) and found[3] in {"yes", "unknown"}
-
-
-_FEWEST = 2.5 * _ENGINE_CORES
-"""More cores than a container should be seen to take, since the kernel counts by tenths of a second."""
-_COUNTED = 0.8
-"""The least part of a program's own CPU time that is found in the engine's, if it is below the engine's limit."""
-
-
-def _engine_cpu(got: str, use: CpuUse) -> str:
-    """What a build got, with the engine's own count: its limit is that of a group that the program cannot see.
-
-    What the kernel counts for the engine must have in it what the program says it took; else it has escaped.
-    """
-    found = _CPU.fullmatch(got)
-    if found is None:
-        return got
-    if use.cpu_seconds < float(found[1]) * _COUNTED:
-        return f"{found[1]} s, of which the engine's own group has {use.cpu_seconds:.2f}"
-    return f"{use.cpu_seconds:.2f} s in {use.seconds:.2f} s, throttled: {'yes' if use.throttled else 'never'}"
 
 
 # ── carrying out ────────────────────────────────────────────────────────────────────────
@@ -271,72 +226,183 @@ def attempt(
             continue
         for probe in tried:
             got = printed.get(probe.name.partition(" ")[2], "")
-            yield Result(probe, probe.holds(got), got or f"it did not come to that: {ending}")
+            yield Result(probe, bool(probe.holds(got)), got or f"it did not come to that: {ending}")
 
 
 def _observed(engines: Engines, trial: Trial, few_cores: FewCores | None) -> tuple[dict[str, str], str]:
     """What the program got, by its words, and how it ended. As with a student's work, a fault gets a second attempt."""
-    with suppress(EnvironmentProblem):
+    with contextlib.suppress(EnvironmentProblem):
         return _carried_out(engines, trial, few_cores)
     return _carried_out(engines, trial, few_cores)
 
 
 def _carried_out(engines: Engines, trial: Trial, few_cores: FewCores | None) -> tuple[dict[str, str], str]:
     files = ExerciseFiles("", "", trial.files, "")
-    fewer: AbstractContextManager[Callable[[], CpuUse]] = nullcontext(lambda: CpuUse(1.0))
-    if few_cores is not None and trial.engine_cores:
-        fewer = few_cores(trial.engine_cores)
-    with Executor(engines, files, trial.limits, "limits", lambda _: None) as executor, fewer as use:
-        text, ending = _printed(executor(trial.request))
+    fewer = few_cores(trial.engine_cores) if few_cores and trial.engine_cores else contextlib.nullcontext(str)
+    with Executor(engines, files, trial.limits, "limits", lambda _: None) as executor, fewer as counted:
+        match executor(trial.request):
+            case BuildFailed() as failed:
+                text, ending = "".join(step.log for step in failed.steps), failed.message
+            case (RunOutcome() as outcome) | ScriptSeen(outcome=outcome):
+                text, ending = outcome.stdout.decode("utf-8", "replace"), f"{ended(outcome.ended)}, {excerpt(outcome)}"
+            case other:
+                text, ending = "", other.kind
         printed = {name: got.strip() for name, _, got in (line.partition(" ") for line in text.splitlines())}
-        if trial.engine_cores:
-            printed["CPU"] = _engine_cpu(printed.get("CPU", ""), use())
-    return printed, ending
-
-
-def _printed(observation: Observation) -> tuple[str, str]:
-    match observation:
-        case BuildFailed():
-            return "".join(step.log for step in observation.steps), observation.message
-        case RunOutcome() | ScriptSeen():
-            outcome = observation if isinstance(observation, RunOutcome) else observation.outcome
-            return outcome.stdout.decode("utf-8", "replace"), f"{ended(outcome.ended)}, {excerpt(outcome)}"
-        case _:
-            return "", observation.kind
+        return {name: counted(got) if name == "CPU" else got for name, got in printed.items()}, ending
 
 
 # ── few cores for a private engine ──────────────────────────────────────────────────────
 
 
-@contextmanager
-def few_cores(host: Connection, container: str, cores: float) -> Iterator[Callable[[], CpuUse]]:
-    """As `FewCores`, for the engine in a container of `host`. Raises `EngineError`.
+@contextlib.contextmanager
+def few_cores(host: Connection, container: str, cores: float) -> Iterator[Callable[[str], str]]:
+    """Leave the engine in a container of `host` so few cores while the context lasts. Raises `EngineError`.
 
+    What it gives turns what a program in the engine got (`7.60 s in 4.10 s, …`) into the kernel's count for the engine.
     Nothing in the container may have a quota of its own meanwhile: with control groups of version 1 the kernel refuses
     to put one group below another with a smaller one.
     """
+
+    def allow(nano_cpus: int) -> None:
+        host.call("POST", f"/containers/{container}/update", json={"NanoCpus": nano_cpus})
+
+    def counts() -> tuple[float, float, int]:
+        # Without `one-shot`, the engine takes a second to see what changes.
+        query = {"stream": "false", "one-shot": "true"}
+        stats = host.call("GET", f"/containers/{container}/stats", parameters=query).json["cpu_stats"]
+        throttled = (stats.get("throttling_data") or {}).get("throttled_periods") or 0
+        return time.monotonic(), stats["cpu_usage"]["total_usage"] / 1e9, int(throttled)
+
     before = host.call("GET", f"/containers/{container}/json").json["HostConfig"]["NanoCpus"]
-    _allow(host, container, round(cores * 1e9))
+    allow(round(cores * 1e9))
     try:
-        began, (cpu, throttled) = time.monotonic(), _counted(host, container)
+        began, cpu, held_back = counts()
 
-        def use() -> CpuUse:
-            cpu_now, throttled_now = _counted(host, container)
-            return CpuUse(time.monotonic() - began, cpu_now - cpu, throttled_now - throttled)
+        def counted(got: str) -> str:
+            now, cpu_now, held_back_now = counts()
+            return engine_cpu(got, now - began, cpu_now - cpu, throttled=held_back_now > held_back)
 
-        yield use
+        yield counted
     finally:
-        _allow(host, container, before)
+        allow(before)
 
 
-def _allow(host: Connection, container: str, nano_cpus: int) -> None:
-    host.call("POST", f"/containers/{container}/update", json={"NanoCpus": nano_cpus})
+_COUNTED = 0.8
+"""The least part of a program's own CPU time that is found in the engine's, if it is below the engine's limit."""
 
 
-def _counted(host: Connection, container: str) -> tuple[float, int]:
-    """CPU seconds and periods of being held back, since the container was started."""
-    # Without `one-shot`, the engine takes a second to see what changes.
-    query = {"stream": "false", "one-shot": "true"}
-    stats = host.call("GET", f"/containers/{container}/stats", parameters=query).json["cpu_stats"]
-    throttled = (stats.get("throttling_data") or {}).get("throttled_periods") or 0
-    return stats["cpu_usage"]["total_usage"] / 1e9, int(throttled)
+def engine_cpu(got: str, seconds: float, cpu_seconds: float, *, throttled: bool) -> str:
+    """What a build got, with the engine's own count: its limit is that of a group that the program cannot see.
+
+    What the kernel counts for the engine must have in it what the program says it took; else it has escaped.
+    """
+    found = _CPU.fullmatch(got)
+    if found is None:
+        return got
+    if cpu_seconds < float(found[1]) * _COUNTED:
+        return f"{found[1]} s, of which the engine's own group has {cpu_seconds:.2f}"
+    return f"{cpu_seconds:.2f} s in {seconds:.2f} s, throttled: {'yes' if throttled else 'never'}"
+
+
+# ── before a batch: each limit once for each engine and start of the machine ─────────────
+
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+_INFO = (
+    *("ID", "ServerVersion", "KernelVersion", "NCPU", "CgroupVersion", "CgroupDriver", "Driver", "DockerRootDir"),
+    *("DefaultRuntime", "SecurityOptions", "Warnings"),
+)
+"""The fields of `GET /info` that tell an engine from others, and bear on what it enforces."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownLimits:
+    """Which limits have held on this engine since the machine was started, by its `key`, in a file of `folder` a tier.
+
+    The file is of the engine asked last; without a key nothing is kept. What did not hold is not kept either: it may
+    have been put right.
+    """
+
+    folder: Path
+    key: str
+
+    def held(self, tier: Tier) -> frozenset[str]:
+        """Names of the limits that held in that tier; none by a file that is none of this engine's."""
+        with contextlib.suppress(OSError, ValueError, TypeError, KeyError):
+            return frozenset(json.loads(self._file(tier).read_bytes())[self.key]) & frozenset(names())
+        return frozenset()
+
+    def keep(self, tier: Tier, results: Sequence[Result]) -> None:
+        """Keep which of these held; those that did not are forgotten."""
+        tried = {one.probe.name for one in results}
+        held = (self.held(tier) - tried) | {one.probe.name for one in results if one.holds}
+        with contextlib.suppress(UsageError):  # then the next batch tries them again
+            if self.key:
+                write_whole(self._file(tier), json.dumps({self.key: sorted(held)}))
+
+    def _file(self, tier: Tier) -> Path:
+        return self.folder / f"limits-{tier}.json"
+
+
+def engine_key(info: Mapping[str, Any]) -> str:
+    """A digest of all that what an engine enforces depends on; "" where a reboot could not be noticed.
+
+    `info` is the engine's answer to `GET /info`.
+    """
+    try:
+        boot = _BOOT.read_text(encoding="ascii")
+    except OSError:
+        return ""
+    known = [__version__, recipe_digest(), boot, *(info.get(field) for field in _INFO)]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
+def waivers(given: Sequence[str]) -> frozenset[str]:
+    """The names of limits that `--waive` gives, whatever their case. `UsageError` for a name that is none."""
+    known = {name.casefold(): name for name in names()}
+    unknown = [name for name in given if name.casefold() not in known]
+    if unknown:
+        raise UsageError(f"There is no limit {', '.join(map(repr, unknown))}. --waive knows: {', '.join(names())}.")
+    return frozenset(known[name.casefold()] for name in given)
+
+
+def require(
+    wanted: Mapping[Tier, Sequence[Probe]],
+    known: KnownLimits,
+    attempt: Callable[[Tier, Sequence[Probe]], Sequence[Result]],
+    waived: Collection[str],
+) -> LimitsRecord:
+    """Have those limits tried that are not known to hold, tier by tier; what holds, for the report.
+
+    Raises `EnvironmentProblem` with all that do not hold and are not waived.
+    """
+    held: set[str] = set()
+    failing: list[Result] = []
+    for tier, asked in wanted.items():
+        before = known.held(tier) & {probe.name for probe in asked}
+        held |= before
+        if unknown := [probe for probe in asked if probe.name not in before]:
+            results = attempt(tier, unknown)
+            known.keep(tier, results)
+            held |= {one.probe.name for one in results if one.holds}
+            failing += [one for one in results if not one.holds]
+    if missing := [one for one in failing if one.probe.name not in waived]:
+        seen = "".join(f"\n  {one.probe.name}: {one.probe.attempt}: {one.seen}" for one in missing)
+        by_name = " ".join(f'--waive "{one.probe.name}"' for one in missing)
+        raise EnvironmentProblem(
+            f"This machine does not enforce limits that a batch needs, so nothing was graded:{seen}\n"
+            f"`grader doctor` tries all of them. Grade on another machine; or, if you trust these submissions, "
+            f"without these limits: {by_name}"
+        )
+    broken = {one.probe.name for one in failing}
+    not_bounded = tuple(name for tier in wanted for name in NOT_BOUNDED[tier])
+    return LimitsRecord(_in_order(held - broken), _in_order(broken), not_bounded)
+
+
+def for_whole_batch(before: LimitsRecord | None, now: LimitsRecord) -> LimitsRecord:
+    """What holds of a batch that goes on: what was waived for a part of it does not hold for the whole."""
+    waived = {*now.waived, *(before.waived if before else ())}
+    return replace(now, proved=tuple(name for name in now.proved if name not in waived), waived=_in_order(waived))
+
+
+def _in_order(held: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in names() if name in held)

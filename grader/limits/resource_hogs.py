@@ -93,7 +93,7 @@ def throttled() -> str:
     return "unknown"
 
 
-def interfaces() -> str:
+def interfaces(_: int) -> str:
     """Those that are up. Where the kernel knows tunnels, each container has some that are down, and cannot be used."""
     up = []
     for name in sorted(os.listdir("/sys/class/net")):
@@ -103,7 +103,7 @@ def interfaces() -> str:
     return " ".join(up) or "none"
 
 
-def privileges() -> str:
+def privileges(_: int) -> str:
     with open("/proc/self/status") as file:
         status = dict(line.split(":", 1) for line in file if ":" in line)
     return f"{int(status['CapBnd'], 16):#x}, no new ones: {status.get('NoNewPrivs', '?').strip()}"
@@ -115,8 +115,8 @@ ATTEMPTS: dict[str, Callable[[int], str]] = {
     "/tmp": lambda mib: fill("/tmp", mib),
     "disk": lambda mib: fill(os.getcwd(), mib),
     "CPU": take_cores,
-    "network": lambda _: interfaces(),
-    "privileges": lambda _: privileges(),
+    "network": interfaces,
+    "privileges": privileges,
 }
 
 for word in sys.argv[1:]:

@@ -15,7 +15,7 @@ from grader.cli.wiring import TrialEngine, host_engines, trial_engine
 from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine, connect
-from grader.limits.probes import CpuUse, attempt, probes
+from grader.limits.probes import attempt, engine_cpu, probes
 from grader.models import Exited, RunRequest
 from tests.engine.contexts import BASE, LIMITS
 from tests.engine.test_private import why_not_nested
@@ -62,8 +62,8 @@ def test_every_limit_of_a_private_engine_holds(trial: TrialEngine) -> None:
 @pytest.mark.private
 def test_a_build_outside_of_the_engines_group_is_noticed(trial: TrialEngine) -> None:
     @contextmanager
-    def of_another_container(_cores: float) -> Iterator[Callable[[], CpuUse]]:
-        yield lambda: CpuUse(4.0, 0.0, 50)
+    def of_another_container(_cores: float) -> Iterator[Callable[[str], str]]:
+        yield lambda got: engine_cpu(got, 4.0, 0.0, throttled=True)
 
     build_cpu = [probe for probe in probes("private", BASE) if probe.name == "build CPU"]
     (result,) = attempt(trial.engines, build_cpu, ignore, of_another_container)

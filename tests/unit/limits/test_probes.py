@@ -15,7 +15,7 @@ from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.errors import EngineError
 from grader.grading.executor import Engines
-from grader.limits.probes import NOT_BOUNDED, CpuUse, Result, Tier, attempt, names, probes
+from grader.limits.probes import NOT_BOUNDED, Result, Tier, attempt, engine_cpu, names, probes
 from grader.models import (
     BuildFailed,
     BuildStep,
@@ -51,15 +51,15 @@ CPU 7.60 s in 4.10 s, throttled: never
 network eth0 lo
 privileges 0xa80425fb, no new ones: 0
 """
-FEW = CpuUse(4.0, 0.45, 7)
+FEW = "0.45 s in 4.00 s, throttled: yes"
 
 
 @dataclass
 class World:
-    """An engine and a sandbox where every program prints `got`, and the kernel counts `use` for the engine."""
+    """An engine and a sandbox where every program prints `got`, and the kernel counts `counted` for the engine."""
 
     got: str = BOUNDED
-    use: CpuUse = FEW
+    counted: str = FEW
     asked: list[str] = field(default_factory=list)
 
     def engines(self) -> Engines:
@@ -84,8 +84,8 @@ class World:
         raise AssertionError(request)
 
     @contextmanager
-    def few_cores(self, cores: float) -> Iterator[Callable[[], CpuUse]]:
-        yield lambda: self.use
+    def few_cores(self, cores: float) -> Iterator[Callable[[str], str]]:
+        yield lambda _: self.counted
 
 
 def tried(world: World, tier: Tier = "private") -> list[Result]:
@@ -100,23 +100,27 @@ def test_where_nobody_gets_too_much_every_limit_holds(tier: Tier) -> None:
 @pytest.mark.parametrize("got", [FREE, "", "processes stopped at 0\n/tmp\nmemory refused\nCPU 0.01 s\n", "\x00é"])
 @pytest.mark.parametrize("tier", ["host", "private"])
 def test_where_programs_get_what_they_ask_for_or_do_not_come_to_ask_no_limit_holds(got: str, tier: Tier) -> None:
-    results = tried(World(got, CpuUse(4.0, 7.7, 0)), tier)
+    results = tried(World(got, "7.70 s in 4.00 s, throttled: never"), tier)
     assert [one.probe.name for one in results if one.holds] == []
     assert all(one.seen for one in results)
 
 
 @pytest.mark.parametrize(
-    ("use", "seen"),
+    ("cpu_seconds", "throttled", "seen"),
     [
-        (CpuUse(4.0, 0.45, 0), "0.45 s in 4.00 s, throttled: never"),
-        (CpuUse(4.0, 7.7, 6), "7.70 s in 4.00 s, throttled: yes"),
-        (CpuUse(4.0, 0.1, 50), "0.20 s, of which the engine's own group has 0.10"),
+        (0.45, True, "0.45 s in 4.00 s, throttled: yes"),
+        (0.45, False, "0.45 s in 4.00 s, throttled: never"),
+        (7.7, True, "7.70 s in 4.00 s, throttled: yes"),
+        (0.1, True, "0.20 s, of which the engine's own group has 0.10"),
     ],
-    ids=["nobody held it back", "it got many all the same", "it works outside of the engine's group"],
 )
-def test_the_cores_of_a_private_engine_are_counted_by_the_kernel(use: CpuUse, seen: str) -> None:
-    (result,) = (one for one in tried(World(use=use)) if one.probe.name == "build CPU")
-    assert (result.holds, result.seen) == (False, seen)
+def test_the_cores_of_a_private_engine_are_counted_by_the_kernel(
+    cpu_seconds: float, throttled: bool, seen: str
+) -> None:
+    counted = engine_cpu("0.20 s in 4.10 s, throttled: never", 4.0, cpu_seconds, throttled=throttled)
+    assert counted == seen
+    (result,) = (one for one in tried(World(counted=counted)) if one.probe.name == "build CPU")
+    assert result.holds == (seen == FEW)
 
 
 def test_what_cannot_be_tried_does_not_hold_and_says_why_but_one_hiccup_decides_nothing() -> None:

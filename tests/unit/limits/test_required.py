@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from grader.cli.main import run
-from grader.errors import UsageError
-from grader.limits.probes import Probe, Result, Tier, probes
-from grader.limits.required import KnownLimits, NotEnforced, engine_key, for_whole_batch, require, waivers
+from grader.errors import EnvironmentProblem, UsageError
+from grader.limits.probes import KnownLimits, Probe, Result, Tier, engine_key, for_whole_batch, probes, require, waivers
 from grader.models import LimitsRecord
 
 ALL = probes("private", "python:3.9")
@@ -30,7 +28,7 @@ def require_all(known: KnownLimits, waived: Sequence[str] = (), lost: Sequence[s
 
 
 def test_a_batch_refuses_where_a_limit_does_not_hold_and_names_the_way_out(tmp_path: Path) -> None:
-    with pytest.raises(NotEnforced) as refused:
+    with pytest.raises(EnvironmentProblem) as refused:
         require_all(KnownLimits(tmp_path, "key"), lost=LOST)
     message = str(refused.value)
     assert refused.value.exit_code == 3
@@ -42,7 +40,7 @@ def test_what_is_waived_by_name_is_recorded_and_the_rest_still_asked_for(tmp_pat
     record, _ = require_all(KnownLimits(tmp_path, "key"), ["run memory", "RUN disk", "build disk"], LOST)
     assert record.waived == tuple(LOST)
     assert record.proved == tuple(probe.name for probe in ALL if probe.name not in LOST)
-    with pytest.raises(NotEnforced, match=r'these limits: --waive "build disk"$'):
+    with pytest.raises(EnvironmentProblem, match=r'these limits: --waive "build disk"$'):
         require_all(KnownLimits(tmp_path, "key"), ["run memory", "run disk"], LOST)
 
 
@@ -77,9 +75,7 @@ def test_what_held_is_not_tried_again_until_the_engine_is_another(tmp_path: Path
     first, tried = require_all(KnownLimits(tmp_path, "key"))
     assert tried == len(ALL)
     assert require_all(KnownLimits(tmp_path, "key")) == (first, 0)
-    for number in range(8):
-        assert require_all(KnownLimits(tmp_path, f"another {number}")) == (first, len(ALL))
-        assert require_all(KnownLimits(tmp_path, "key"))[1] == (0 if number < 7 else len(ALL))
+    assert require_all(KnownLimits(tmp_path, "another")) == (first, len(ALL))
 
 
 def test_what_did_not_hold_is_tried_again_and_what_does_not_hold_any_more_is_forgotten(tmp_path: Path) -> None:
@@ -92,11 +88,10 @@ def test_what_did_not_hold_is_tried_again_and_what_does_not_hold_any_more_is_for
 
 
 @pytest.mark.parametrize(
-    "text", ["", "[]", "{}", '{"key": 1}', '{"key": {"host": 1}}', json.dumps({"key": {"private": ["no such limit"]}}),
-             "\ud800"]
-)  # fmt: skip
+    "text", ["", "[]", "{}", '{"key": 1}', '{"key": [{}]}', '{"key": ["no such limit"]}', "\ud800"]
+)
 def test_a_file_that_cannot_be_read_says_nothing(tmp_path: Path, text: str) -> None:
-    (tmp_path / "limits.json").write_bytes(text.encode("utf-8", "surrogatepass"))
+    (tmp_path / "limits-private.json").write_bytes(text.encode("utf-8", "surrogatepass"))
     known = KnownLimits(tmp_path, "key")
     assert known.held("private") == frozenset()
     assert require_all(known)[1] == len(ALL)
