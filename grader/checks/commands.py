@@ -29,7 +29,7 @@ from grader.checks.base import (
 )
 from grader.checks.causes import Cause
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
-from grader.checks.diagnosis import FILE_MISSING, ended, excerpt, exit_code, not_finished
+from grader.checks.diagnosis import FILE_MISSING, ended, excerpt
 from grader.checks.script_text import (
     SCRIPT_FAILED,
     endless_line,
@@ -41,13 +41,13 @@ from grader.checks.script_text import (
 from grader.course.registry import Check, ImageName, Name, reason
 from grader.dockerfile.image_names import is_allowed, is_called, normalised, split_reference
 from grader.models import (
-    Built,
     ContainerSeen,
     EngineRequest,
     EngineState,
     Exited,
     FailedCommand,
     Finding,
+    ImageConfig,
     ImageSeen,
     RunRequest,
     ScriptSeen,
@@ -86,44 +86,41 @@ class ScriptSucceeds(ScriptCheck):
 def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenerator[Finding]:
     """The script is there and ends with exit code 0."""
     seen = yield from script(prepared=check.prepared)
-    reproduce = f"bash {_FILE}; echo exit code $?"
+    content, outcome = context.files.content(_FILE) or b"", seen.outcome
+    names = ", ".join(file.path for file in context.files.files if _NEARLY.fullmatch(file.path))
+    near = f" There is {names}, but the name has to be exactly {_FILE}, in the exercise's own folder." if names else ""
     if seen.source == "own_engine":
         message = f"Not checked: there is no {_FILE}. Hand one in: without it the course gives no points for it."
-        raise NotChecked(message + _near(context))
+        raise NotChecked(message + near)
     if seen.source == "nothing":
-        return judged(
-            (FILE_MISSING, f"The exercise's folder has no {_FILE}.{_near(context)}"),
-            expected=_FILE,
-            actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
-            reproduce=f"ls {_FILE}",
-        )
-    stopped = not_finished(Built("", _NO_CONFIG), RunRequest(), seen.outcome)
-    if stopped is not None:
-        message = f"{_FILE} did not come to its end: it was stopped ({ended(seen.outcome.ended).replace('_', ' ')})."
-        line, word = endless_line(context.files.content(_FILE) or b"") or (None, "")
-        message += f" Line {line} may be why: `{word}` waits, or does not end by itself." if line else ""
-        return replace(stopped, reason=SCRIPT_STOPPED, message=message, reproduce=reproduce, file=_FILE, line=line)
-    content, code = context.files.content(_FILE) or b"", exit_code(seen.outcome)
-    failed = (*seen.failed, *(unreadable_line(content, _FILE, seen.outcome.stderr) if code else ()))
-    odd = oddity(content, _FILE, failed) or Cause(SCRIPT_FAILED, "")
-    what = " ".join(_what_failed(seen, odd, failed))
-    expected = "every command works; exit code 0"
-    if code == 0 and not seen.requests:
-        message = f"{_FILE} asked Docker for nothing: write the docker commands into it, one a line."
-        return judged((NO_COMMANDS, message), expected=expected, actual="no docker command", file=_FILE)
-    if code == 0:
-        notes = [f"{what} (The script went on, and ended well.)"] if what else []
-        notes += [_WINDOWS] if b"\r\n" in content else []
-        return judged(RIGHT, " ".join([NOTE, *notes]) if notes else "", expected=expected, file=_FILE)
-    told = "\n".join(printed_lines(failed[0])).encode() if failed else b""
+        problem = FILE_MISSING, f"The exercise's folder has no {_FILE}.{near}"
+        return judged(problem, expected=_FILE, actual=context.there, reproduce=f"ls {_FILE}")
+    code = outcome.ended.code if isinstance(outcome.ended, Exited) else None
+    failed = (*seen.failed, *(unreadable_line(content, _FILE, outcome.stderr) if code else ()))
+    cause = oddity(content, _FILE, failed) or Cause(SCRIPT_FAILED, "", failed[0].line if failed else None)
+    what = " ".join(_what_failed(seen, cause, failed))
+    notes = [f"{what} (The script went on, and ended well.)"] if what else []
+    notes += [_WINDOWS] if b"\r\n" in content else []
+    problem, line = RIGHT, None
+    if code is None:
+        line, word = endless_line(content) or (None, "")
+        why = f" Line {line} may be why: `{word}` waits, or does not end by itself." if line else ""
+        how = ended(outcome.ended).replace("_", " ")
+        problem = SCRIPT_STOPPED, f"{_FILE} did not come to its end: it was stopped ({how}).{why}"
+    elif code:
+        problem, line = (cause.reason, what or f"{_FILE} ended with exit code {code}."), cause.line
+    elif not seen.requests:
+        problem = NO_COMMANDS, f"{_FILE} asked Docker for nothing: write the docker commands into it, one a line."
+    told = "\n".join(printed_lines(failed[0])).encode() if failed and code else b""
     return judged(
-        (odd.reason, what or f"{_FILE} ended with exit code {code}."),
-        expected=expected,
-        actual=excerpt(replace(seen.outcome, stdout=b"", stderr=told) if told else seen.outcome),
-        ended=ended(seen.outcome.ended),
-        reproduce=reproduce,
+        problem,
+        " ".join([NOTE, *notes]) if notes else "",
+        expected="every command works; exit code 0",
+        actual=excerpt(replace(outcome, stdout=b"", stderr=told) if told else outcome),
+        ended=ended(outcome.ended),
+        reproduce=f"bash {_FILE}; echo exit code $?",
         file=_FILE,
-        line=odd.line or (failed[0].line if failed else None),
+        line=line,
     )
 
 
@@ -131,37 +128,23 @@ _WINDOWS = (
     f"{_FILE} has the line ends of Windows (CRLF). They were put right here; elsewhere, bash stops at them. Save "
     "the file with the line ends of Linux (LF)."
 )
-
-
-def _near(context: CheckContext) -> str:
-    names = [file.path for file in context.files.files if _NEARLY.fullmatch(file.path)]
-    near = ", ".join(names[:_SHOWN_FAILED])
-    exactly = f"but the name has to be exactly {_FILE}, and in the exercise's own folder."
-    return f" There is {near}, {exactly}" if near else ""
-
-
 _NEARLY = re.compile(r"(?:.*/)?commands?(?:[ ._-]?\(?\d\)?)?(?:\.\w+)*", re.IGNORECASE)
-
-
-def _what_failed(seen: ScriptSeen, odd: Cause, failed: Sequence[FailedCommand]) -> Iterator[str]:
-    """The commands that failed on the way, why as far as it is known, and what was refused."""
-    for first in failed[:1]:
-        why = "" if odd.message or odd.reason != SCRIPT_FAILED else said(first) or f"exit code {first.code}"
-        yield f"Line {first.line} (`{first.command[:_LONGEST]}`) failed{f': {why}'.rstrip(':.? ')}."
-    if odd.message:
-        yield odd.message
-    elif not failed:
-        yield from (f"Refused: {one.rstrip('.')}." for one in seen.refused[:_SHOWN_FAILED])
-    if more := sorted({one.line for one in failed[1:]} - {one.line for one in failed[:1]}):
-        yield f"Line{'s' * (len(more) > 1)} {' and '.join(map(str, more[:_SHOWN_FAILED]))} failed too."
-
-
 _SHOWN_FAILED = 3
 _LONGEST = 500
 """Characters of a command."""
 
 
-_NO_CONFIG = ImageSeen("").config
+def _what_failed(seen: ScriptSeen, cause: Cause, failed: Sequence[FailedCommand]) -> Iterator[str]:
+    """The commands that failed on the way, why as far as it is known, and what was refused."""
+    for first in failed[:1]:
+        why = "" if cause.message or cause.reason != SCRIPT_FAILED else said(first) or f"exit code {first.code}"
+        yield f"Line {first.line} (`{first.command[:_LONGEST]}`) failed{f': {why}'.rstrip(':.? ')}."
+    if cause.message:
+        yield cause.message
+    elif not failed:
+        yield from (f"Refused: {one.rstrip('.')}." for one in seen.refused[:_SHOWN_FAILED])
+    if more := sorted({one.line for one in failed[1:]} - {one.line for one in failed[:1]}):
+        yield f"Line{'s' * (len(more) > 1)} {' and '.join(map(str, more[:_SHOWN_FAILED]))} failed too."
 
 
 # ── images ──────────────────────────────────────────────────────────────────────────────
@@ -185,12 +168,14 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
     """The image has the name asked for and, if that is asked too, comes from this folder."""
     seen = yield from carried_out(prepared=check.prepared)
     image = _named(seen.after, check.image)
-    names = _our_names(seen.after, context)
+    bases = {split_reference(name)[0] for image in context.course.images for name in image.names} | {"grader-base"}
+    tags = {tag for image in seen.after.images for tag in image.tags}
+    names = ", ".join(sorted(tag for tag in tags if split_reference(tag)[0] not in bases))
     name = split_reference(check.image)[0]
     reproduce = after_script(context, f"docker images '{name}*'")
     problem = RIGHT
     if image is None:
-        problem = IMAGE_MISSING, _missing(check, seen, names)
+        problem = IMAGE_MISSING, _missing(check.image, seen, names)
     elif check.from_folder:
         why, look = yield from _not_from_folder(context, check.image, image, seen)
         if why:
@@ -200,36 +185,20 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
         problem,
         _same(check, seen.after, image) if image else "",
         expected=f"an image named {check.image}" + (", built from this folder" if check.from_folder else ""),
-        actual=f"images named {name}*: {', '.join(names) or 'none'}",
+        actual=f"images named {name}*: {names or 'none'}",
         reproduce=reproduce,
         file=_file(seen),
         line=next((one.line for one in seen.failed if image is None), None),
     )
 
 
-def _missing(check: ImageLeft, seen: ScriptSeen, names: Sequence[str]) -> str:
+def _missing(name: str, seen: ScriptSeen, names: str) -> str:
     where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
-    removed = any(one.method == "DELETE" and one.path.startswith("/images/") for one in seen.requests)
-    unbuilt = any(one.path == "/build" and not one.made for one in seen.requests)
     return (
-        f"There is no image {check.image} {where}."
-        + (f" There is: {', '.join(names)}." if names else "")
-        + (" - and _, small and capital letters are not the same." if _spelt(check.image) in map(_spelt, names) else "")
-        + (f" {_FILE} removed an image; was it this one?" if removed else "")
+        f"There is no image {name} {where}."
+        + (f" There is: {names}." if names else "")
         + "".join(f" Line {one.line} (`{one.command[:_LONGEST]}`) failed; that may be why." for one in seen.failed[:1])
-        + (" A build failed on the way, and the script went on." if unbuilt and not seen.failed else "")
     )
-
-
-def _spelt(name: str) -> str:
-    return re.sub(r"[\W_]", "", name).lower()
-
-
-def _our_names(state: EngineState, context: CheckContext) -> list[str]:
-    """Names of images that are not base images, each once."""
-    bases = {split_reference(name)[0] for image in context.course.images for name in image.names}
-    names = [tag for image in state.images for tag in image.tags if split_reference(tag)[0] not in bases]
-    return sorted(tag for tag in names if not tag.startswith("grader-base"))
 
 
 def _not_from_folder(
@@ -276,12 +245,9 @@ def _digests(content: bytes) -> set[str]:
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
-    other = _named(state, check.same_as) if check.same_as else None
-    if other is None:
-        return ""
-    if other.id == image.id:
-        return f"{NOTE} {check.image} and {check.same_as} are two names of the same image."
-    return f"{NOTE} {check.image} and {check.same_as} are two different images."
+    other = _named(state, check.same_as)
+    same = "two names of the same image" if other and other.id == image.id else "two different images"
+    return f"{NOTE} {check.image} and {check.same_as} are {same}." if other else ""
 
 
 def _named(state: EngineState, name: str) -> ImageSeen | None:
@@ -311,7 +277,7 @@ def images_kept(check: ImagesKept, context: CheckContext) -> CheckGenerator[Find
     return judged(
         (IMAGES_REMOVED, message) if lost else RIGHT,
         expected="the same images as before",
-        actual=f"{len(lost)} name{'s' * (len(lost) > 1)} of images gone" if lost else "the same images as before",
+        actual=f"no longer there: {shown}" if lost else "the same images as before",
         reproduce=f"grep -nE 'rmi|image rm|prune' {_FILE}  # look only: to run it would remove your own images too",
         file=_FILE,
     )
@@ -368,75 +334,60 @@ def _ended_well(
     check: ContainerRan, context: CheckContext, seen: ScriptSeen, image: ImageSeen | None
 ) -> RunRequest | Problem:
     """How to run again a container of the image that ran and exited 0; or the reason and message why there is none."""
-    ends = {one.id: one.code for one in seen.after.containers if one.code is not None}
-    ends |= {one.container: one.code for one in seen.ended}
-    ours = [one for one in _runs_of(seen, image, check.image) if one.id in ends]
-    if not ours:
+    ours = [one for one in _runs(seen, image, check.image) if one.code is not None]
+    if image is None or not ours:
         return NOT_RUN, _not_run(check, seen, image)
-    good = [one for one in ours if ends[one.id] == 0]
+    good = [one for one in ours if one.code == 0]
     if not good:
-        code = ends[ours[-1].id]
-        return CONTAINER_WRONG, f"A container of {check.image} ended with exit code {code}, not 0."
-    scripted = [one for one in good if _runs_script(one, image, context.script)]
+        return CONTAINER_WRONG, f"A container of {check.image} ended with exit code {ours[-1].code}, not 0."
+    own = image.config
+    scripted = [one for one in good if _runs_script(one, own, context.script)]
     if not scripted:
         command = " ".join([*(good[-1].entrypoint or ()), *good[-1].command])
         message = f"A container of {check.image} ran, but not {context.script}: it executed `{command}`."
         return CONTAINER_WRONG, message
-    again, own = scripted[-1], image.config if image else _NO_CONFIG
+    again = scripted[-1]
     if again.entrypoint != own.entrypoint:
         return RunRequest(args=again.command, entrypoint=again.entrypoint or ())
     return RunRequest(args=() if again.command == (own.command or ()) else again.command)
 
 
-def _runs_of(seen: ScriptSeen, image: ImageSeen | None, name: str) -> list[ContainerSeen]:
+def _runs(seen: ScriptSeen, image: ImageSeen | None, name: str) -> list[ContainerSeen]:
     """Every container of the image that is there, was asked for, or has ended; what is not known is the image's own."""
-    found = {one.id: one for one in seen.after.containers}
-    config = image.config if image else _NO_CONFIG
-    for asked in seen.requests:
-        if asked.path == "/containers/create" and asked.made:
-            command = asked.command if asked.command or asked.entrypoint else config.command
-            entrypoint = asked.entrypoint or config.entrypoint
-            gone = ContainerSeen(asked.made, "", asked.image, "", "gone", None, command or (), entrypoint)
-            found.setdefault(asked.made, gone)
-    for one in seen.ended:
-        gone = ContainerSeen(
-            one.container, "", one.image, "", "gone", one.code, config.command or (), config.entrypoint
-        )
-        found.setdefault(one.container, gone)
-    return [one for one in found.values() if _is_of(one, image, name)]
-
-
-def _is_of(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool:
     if image is None:
-        return False
-    if container.image_id:
-        return container.image_id == image.id
-    return is_called(container.image, image) or normalised(container.image) == name
+        return []
+    found = {one.id: one for one in seen.after.containers}
+    own = image.config
+    for one in seen.requests:
+        if one.path == "/containers/create" and one.made:
+            command = one.command if one.command or one.entrypoint else own.command
+            entrypoint = one.entrypoint or own.entrypoint
+            gone = ContainerSeen(one.made, "", one.image, "", "gone", None, command or (), entrypoint)
+            found.setdefault(one.made, gone)
+    for end in seen.ended:
+        gone = ContainerSeen(end.container, "", end.image, "", "gone", None, own.command or (), own.entrypoint)
+        found[end.container] = replace(found.get(end.container, gone), code=end.code)
+    return [
+        one
+        for one in found.values()
+        if (one.image_id == image.id if one.image_id else is_called(one.image, image) or normalised(one.image) == name)
+    ]
 
 
-def _runs_script(container: ContainerSeen, image: ImageSeen | None, name: str) -> bool:
-    words = (*(container.entrypoint or ()), *container.command)
-    own = (*(image.config.entrypoint or ()), *(image.config.command or ())) if image else ()
-    if image and image.config.entrypoint and container.entrypoint == image.config.entrypoint:
+def _runs_script(container: ContainerSeen, own: ImageConfig, script: str) -> bool:
+    if own.entrypoint and container.entrypoint == own.entrypoint:
         return True  # arguments are added to what the image always runs
-    return words == own or any(name in word for word in words)
+    words = (*(container.entrypoint or ()), *container.command)
+    return words == (*(own.entrypoint or ()), *(own.command or ())) or any(script in word for word in words)
 
 
 def _not_run(check: ContainerRan, seen: ScriptSeen, image: ImageSeen | None) -> str:
-    others = {one.image for one in seen.ended if image is None or not is_called(one.image, image)}
-    created = any(
-        one.status == "created" and one.image_id == (image.id if image else "") for one in seen.after.containers
-    )
-    if created:
+    none = f"No container of {check.image} has run to its end"
+    if image and any(one.status == "created" and one.image_id == image.id for one in seen.after.containers):
         return f"A container of {check.image} was created, but it was never started."
-    if others:
-        return f"No container of {check.image} has run to its end; a container of {', '.join(sorted(others))} has."
-    if seen.source == "own_engine":
-        return (
-            f"Your engine knows of no container of {check.image} that has run to its end. It forgets, after a while, "
-            "those that were run with --rm."
-        )
-    return f"No container of {check.image} has run to its end."
+    if others := {one.image for one in seen.ended if image is None or not is_called(one.image, image)}:
+        return f"{none}; a container of {', '.join(sorted(others))} has."
+    return f"{none}, as far as your engine remembers." if seen.source == "own_engine" else f"{none}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -457,7 +408,7 @@ def no_containers(check: NoContainers, context: CheckContext) -> CheckGenerator[
     answer = " A command asked whether to go on ([y/N]), and in a script nobody answers: see its option -f."
     statuses = ", ".join(sorted(map(_status, left)))
     return judged(
-        (CONTAINERS_LEFT, f"{count} still there: {statuses}.{answer if asked else ''}") if left else RIGHT,
+        (CONTAINERS_LEFT, f"{count} still there: {statuses}.{answer * asked}") if left else RIGHT,
         expected=f"no container{whose}",
         actual=_containers(seen) or "no container at all",
         reproduce=after_script(context, "docker ps -a"),
@@ -523,12 +474,9 @@ _OK = 200
 def _not_listed(what: str, command: str, seen: ScriptSeen) -> str:
     if what == "containers" and any(request.path == "/containers/json" for request in seen.requests):
         return f"{_FILE} listed containers, but not all of them: `docker ps -a` shows the stopped ones too."
-    failed = seen.outcome.ended != Exited(0) and bool(seen.failed)
-    stopped = f" It failed in line {seen.failed[-1].line}; did it come that far?" if failed else ""
-    return f"{_FILE} did not ask Docker for the list of {_LISTS[what]} (`{command}`).{stopped}"
-
-
-_LISTS = {"images": "images", "containers": "all containers"}
+    failed = seen.failed[-1:] if seen.outcome.ended != Exited(0) else ()
+    stopped = "".join(f" It failed in line {one.line}; did it come that far?" for one in failed)
+    return f"{_FILE} did not ask Docker for the list of {what} (`{command}`).{stopped}"
 
 
 def _file(seen: ScriptSeen) -> str:

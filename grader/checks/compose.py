@@ -21,7 +21,6 @@ from grader.checks.base import (
     sales_file,
     write_file,
 )
-from grader.checks.causes import Cause
 from grader.checks.compare import LINE_FORM, agrees, lines, predicted
 from grader.checks.compose_text import compose_mistake, line_of
 from grader.checks.diagnosis import FILE_MISSING, TIMED_OUT, excerpt
@@ -58,20 +57,22 @@ def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenera
     if not name:
         near = next((file.path for file in context.files.files if _NEARLY.match(file.path)), "")
         also = f", but there is one named {near}" if near else ""
-        return judged(
-            (FILE_MISSING, f"The exercise's folder has no {_NAME}{also}. {_BEGIN}"),
-            expected=_NAME,
-            actual=", ".join(file.path for file in context.files.files[:12]) or "(the folder is empty)",
-            reproduce="docker compose config",
-        )
+        problem = FILE_MISSING, f"The exercise's folder has no {_NAME}{also}. {_BEGIN}"
+        return judged(problem, expected=_NAME, actual=context.there, reproduce="docker compose config")
     seen = yield from compose()
-    accepted = seen.config.ended == _EXITED_WELL and bool(_configuration(seen).get("services"))
-    ended = not accepted and isinstance(seen.config.ended, Exited)
-    mistake = compose_mistake(context.files.content(name) or b"") if ended else None
+    config, problem, mistake = seen.config, RIGHT, None
+    if config.ended != _EXITED_WELL or not _configuration(seen).get("services"):
+        why = _error(config) or "it has no services."
+        if isinstance(config.ended, TimedOut):
+            why = _error(config) or f"it was still reading it after {config.ended.seconds:g} seconds."
+        elif mistake := compose_mistake(context.files.content(name) or b""):
+            why = f"Line {mistake.line}: {mistake.message}"
+        reason = NOT_MOUNTED if b"undefined volume" in config.stderr else COMPOSE_INVALID
+        problem = reason, f"Compose does not accept {name}. {why}"
     return judged(
-        RIGHT if accepted else _not_accepted(name, seen.config, mistake),
+        problem,
         expected="`docker compose config` shows the services and exits 0",
-        actual=excerpt(replace(seen.config, stdout=b"")),
+        actual=excerpt(replace(config, stdout=b"")),
         reproduce="docker compose config",
         file=name,
         line=mistake.line if mistake else None,
@@ -84,16 +85,6 @@ _BEGIN = (
 )
 _NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
 """A name that is nearly one that Compose looks for."""
-
-
-def _not_accepted(name: str, config: RunOutcome, mistake: Cause | None) -> Problem:
-    reason = NOT_MOUNTED if b"undefined volume" in config.stderr else COMPOSE_INVALID
-    if mistake:
-        return reason, f"Compose does not accept {name}. Line {mistake.line}: {mistake.message}"
-    silent = "it has no services."
-    if isinstance(config.ended, TimedOut):
-        silent = f"it was still reading it after {config.ended.seconds:g} seconds."
-    return reason, f"Compose does not accept {name}: {_error(config) or silent}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,11 +123,11 @@ def compose_service(check: ComposeService, context: CheckContext) -> CheckGenera
     seen = yield from compose()
     services = _services(seen, context, check.file)
     right = any(service.builds_here and service.mounted for service in services)
-    reason, message = RIGHT if right else _lacking(services, check.file)
+    problem = RIGHT if right else _lacking(services, check.file)
     nearest = max(services, key=lambda one: (one.builds_here, bool(one.mounted)), default=None)
-    key = "build" if reason == NOT_BUILT_HERE else "volumes"
+    key = "build" if problem[0] == NOT_BUILT_HERE else "volumes"
     return judged(
-        (reason, message),
+        problem,
         expected=f"a service with `build` for this folder and a mount of ./{check.file}",
         actual="\n".join(
             f"{one.name}: builds {one.builds or 'nothing'}; mounts {one.volumes or 'nothing'}" for one in services
@@ -153,15 +144,13 @@ def _line(context: CheckContext, service: str, key: str) -> int | None:
 
 
 def _lacking(services: Sequence[_Service], file: str) -> Problem:
-    here = [service.name for service in services if service.builds_here]
+    here = [service for service in services if service.builds_here]
     if not here:
         found = "".join(f" {one.name} builds from {one.builds}." for one in services if one.builds)
         return NOT_BUILT_HERE, f"No service has a `build` that names this folder (`build: .`).{found}"
-    elsewhere = [service.name for service in services if service.mounted]
-    also = f" The service {elsewhere[0]} does, but it is not built from this folder." if elsewhere else ""
-    mounts = next(service.volumes for service in services if service.builds_here)
-    instead = f"; it mounts {mounts}" if mounts else f": it has no `volumes:` with ./{file}"
-    return NOT_MOUNTED, f"The service {here[0]} does not mount this folder's {file}{instead}.{also}"
+    also = "".join(f" The service {one.name} does." for one in services if one.mounted)
+    instead = f"it mounts {here[0].volumes}" if here[0].volumes else f"it has no `volumes:` with ./{file}"
+    return NOT_MOUNTED, f"The service {here[0].name} does not mount this folder's {file}: {instead}.{also}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,17 +170,18 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
     seen, wanted = yield from _brought_up(check, context)
     case = context.group(check.case)[0]
     expected = case.expected("average")
+    names = {one.name: one for one in wanted}
     findings = [
         judged(
-            _printed(service, seen, expected, wanted),
-            f"The service {service.service} printed the right line.",
-            actual=excerpt(RunOutcome(Exited(service.code), service.stdout, service.stderr)),
-            ended=f"exited {service.code}" if service.status == "exited" else service.status,
+            _printed(one, seen, expected, names[one.service]),
+            f"The service {one.service} printed the right line.",
+            actual=excerpt(RunOutcome(Exited(one.code), one.stdout, one.stderr)),
+            ended=f"exited {one.code}" if one.status == "exited" else one.status,
         )
-        for service in seen.services
-        if service.service in {one.name for one in wanted}
-    ]
-    finding = next((one for one in findings if one.passed), findings[-1] if findings else _no_container(seen, wanted))
+        for one in seen.services
+        if one.service in names
+    ] or [_no_container(seen, wanted)]
+    finding = next((one for one in findings if one.passed), findings[-1])
     key = {RESTARTED: "restart", MOUNTED_ELSEWHERE: "volumes", WRONG_NUMBER: "volumes"}.get(finding.reason, "")
     return replace(
         finding,
@@ -215,45 +205,47 @@ def _no_container(seen: ComposeSeen, wanted: Sequence[_Service]) -> Finding:
     if failed is not None and not profiles:
         message = f"`docker compose {'build' if failed is seen.build else 'up'}` did not work: {_error(failed)}"
         return judged((COMPOSE_FAILED, message), actual=excerpt(failed))
-    names = ", ".join(service.name for service in wanted)
     why = f" It has the profile {profiles[0]}, so it starts only when that is asked for." if profiles else ""
-    message = f"`docker compose up` did not start the service {names}.{why}"
+    message = f"`docker compose up` did not start the service {', '.join(one.name for one in wanted)}.{why}"
     return judged((SERVICE_NOT_STARTED, message), actual="no container of that service")
 
 
 def _not_ended(ran: ServiceSeen, seen: ComposeSeen, service: _Service) -> Problem:
     """Why a container did not run to its end."""
-    if ran.restarts or ran.status == "restarting":
-        message = f"The container of {ran.service} is started again whenever it ends (`restart`), without end."
-        return RESTARTED, message
     why = _error(seen.up) if seen.up else ""
-    if "not a directory" in why:
-        message = f"{service.target} cannot be mounted: at that path the image has a folder, and a file is no folder."
-        return MOUNTED_ELSEWHERE, message
-    if ran.status == "created" and seen.up and isinstance(seen.up.ended, TimedOut):
-        waits = f"The container of {ran.service} was still created after {seen.seconds:.0f} seconds"
-        return SERVICE_NOT_STARTED, f"{waits}: it waits for a service that it depends on (`depends_on`)."
-    if ran.status == "created":
-        return SERVICE_NOT_STARTED, f"The container of {ran.service} was created and could not be started: {why}"
-    message = f"The container of {ran.service} was still {ran.status} after {seen.seconds:.0f} seconds."
-    return TIMED_OUT if ran.status == "running" else SERVICE_NOT_STARTED, message
+    reason = TIMED_OUT if ran.status == "running" else SERVICE_NOT_STARTED
+    message = f"The container of {ran.service} was still {ran.status} after {seen.seconds:.0f} seconds"
+    if ran.restarts or ran.status == "restarting":
+        reason, message = RESTARTED, f"The container of {ran.service} is started again and again (`restart`)"
+    elif "not a directory" in why:
+        reason, message = (
+            MOUNTED_ELSEWHERE,
+            f"A file cannot be mounted at {service.target}: the image has a folder there",
+        )
+    elif ran.status == "created" and seen.up and isinstance(seen.up.ended, TimedOut):
+        message += ": it waits for a service that it depends on (`depends_on`)"
+    elif ran.status == "created":
+        message = f"The container of {ran.service} was created and could not be started: {why.rstrip('.')}"
+    return reason, f"{message}."
 
 
-def _printed(ran: ServiceSeen, seen: ComposeSeen, expected: float, wanted: Sequence[_Service]) -> Problem:
-    number, service = predicted(ran.stdout), next(one for one in wanted if one.name == ran.service)
+def _printed(ran: ServiceSeen, seen: ComposeSeen, expected: float, service: _Service) -> Problem:
+    """What is wrong with how a container of a service that was brought up ended, and with what it printed."""
     if ran.restarts or ran.status != "exited":
         return _not_ended(ran, seen, service)
+    number = predicted(ran.stdout)
+    there = f" In the container, the file is {service.target}."
     if number is None:
         last = next((line.strip() for line in reversed(lines(ran.stderr)) if line.strip()), "")
         why = f" Its last message is: {last.rstrip('.')}." if last else ""
         message = f"The service {ran.service} printed no prediction line; its exit code is {ran.code}.{why}"
         if last.startswith(("FileNotFoundError", "NotADirectoryError", "IsADirectoryError")):
-            return MOUNTED_ELSEWHERE, f"{message} In the container, the file is {service.target}."
+            return MOUNTED_ELSEWHERE, message + there
         instead = " The Compose file has a `command` or `entrypoint`, which replaces the image's own."
         return NO_LINE, message + (instead if service.command else "")
     if not agrees(number, expected):
-        message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}. In the"
-        return WRONG_NUMBER, f"{message} container, the file is {service.target}."
+        message = f"With other weeks in the mounted file, the prediction is {number:.10g}, not {expected:.10g}."
+        return WRONG_NUMBER, message + there
     if ran.code:
         return EXIT_CODE, f"The prediction of {ran.service} is right, but the exit code is {ran.code}, not 0."
     return RIGHT
