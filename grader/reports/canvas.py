@@ -13,7 +13,7 @@ import unicodedata
 
 from grader.errors import UsageError
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format
+from grader.reports.export import Exported, ExportFormat, Scores
 from grader.reports.sheet import Person, Sheet, content, notes_on_worth, scores_for, with_cells
 from grader.sanitize import sanitize_line
 
@@ -29,7 +29,6 @@ _NUMBER = re.compile(r"\s*\([0-9]+\)$")
 _ABOUT_POSTING = re.compile(r"\s*(?:Muted|Manual Posting.*)?\s*", re.IGNORECASE)
 
 
-@export_format("canvas", file="canvas.csv", takes=("sheet", "column"))
 def to_canvas(scores: Scores) -> Exported:
     """The gradebook that Canvas exported, with the marks in the assignment's column, which is added if it is missing.
 
@@ -107,3 +106,6 @@ def _person(sheet: Sheet, index: int) -> Person | None:
     in_files = re.sub(r"\W", "", unicodedata.normalize("NFC", name).lower())
     logins = (sheet.cell(index, login) for login in _LOGINS)
     return Person(index, name, [name, f"{first} {last}", in_files, f"{in_files} ({number})", number, *logins])
+
+
+CANVAS = ExportFormat("canvas", to_canvas, "canvas.csv", takes=("sheet", "column"))

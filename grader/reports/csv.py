@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from grader.grading.grades import Grade
 from grader.models import Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format, feedback_text
+from grader.reports.export import Exported, ExportFormat, Scores, feedback_text
 from grader.sanitize import sanitize_line
 
 _FORMULA = frozenset("=+-@\uff1d\uff0b\uff0d\uff20\ufe62\ufe63\ufe66\ufe6b\u2212")
@@ -25,20 +25,12 @@ _MESSAGE_LIMIT = 500
 Cell = str | float | int
 
 
-@export_format("csv", file="gradebook.csv")
-def export(scores: Scores) -> Exported:
-    """As `gradebook_csv`."""
-    text = gradebook_csv(scores.reports, scores.grades, scores.people)
-    return scores.exported({"gradebook.csv": text}, "the file says so, too")
-
-
 _NBGRADER = (
     "assignment", "duedate", "timestamp", "student_id", "last_name", "first_name", "email", "raw_score",
     "late_submission_penalty", "score", "max_score",
 )  # fmt: skip
 
 
-@export_format("nbgrader", file="nbgrader.csv")
 def to_nbgrader(scores: Scores) -> Exported:
     """The columns of nbgrader's own export (nbgrader/plugins/export.py), a line for each student and exercise."""
     rows: list[tuple[Cell, ...]] = []
@@ -121,3 +113,12 @@ def _safe(cell: Cell) -> Cell:
         return cell
     text = sanitize_line(cell, _MESSAGE_LIMIT)
     return f"'{text}" if text.lstrip()[:1] in _FORMULA and text.strip() else text
+
+
+def _gradebook(scores: Scores) -> Exported:
+    text = gradebook_csv(scores.reports, scores.grades, scores.people)
+    return scores.exported({"gradebook.csv": text}, "the file says so, too")
+
+
+GRADEBOOK = ExportFormat("csv", _gradebook, "gradebook.csv")
+NBGRADER = ExportFormat("nbgrader", to_nbgrader, "nbgrader.csv")

@@ -1,7 +1,7 @@
 """Formats that a batch's marks can be exported to.
 
-A module of `grader.reports` registers its format under `@export_format`, beside the function that writes it; the
-command line's choices are made from the registry (`export_formats`). So a new format is one module and its test.
+A module of `grader.reports` has its `ExportFormat` below the function that writes it, and the command line's choices
+are all that there are (`export_formats`). So a new format is one module and its test.
 """
 
 from __future__ import annotations
@@ -70,26 +70,11 @@ class ExportFormat:
     takes: tuple[str, ...] = ()
 
 
-_FORMATS: dict[str, ExportFormat] = {}
-
-
-def export_format(
-    name: str, *, file: str, takes: tuple[str, ...] = ()
-) -> Callable[[Callable[[Scores], Exported]], Callable[[Scores], Exported]]:
-    """Register the function that writes a format."""
-
-    def register(write: Callable[[Scores], Exported]) -> Callable[[Scores], Exported]:
-        _FORMATS[name] = ExportFormat(name, write, file, takes)
-        return write
-
-    return register
-
-
 def export_formats() -> Mapping[str, ExportFormat]:
-    """Every format that a module of this folder registers, by name."""
-    for module in pkgutil.iter_modules(grader.reports.__path__):
-        importlib.import_module(f"grader.reports.{module.name}")
-    return dict(sorted(_FORMATS.items()))
+    """Every format of a module of this folder, by name."""
+    names = [f"grader.reports.{module.name}" for module in pkgutil.iter_modules(grader.reports.__path__)]
+    values = [value for name in names for value in vars(importlib.import_module(name)).values()]
+    return dict(sorted((value.name, value) for value in values if isinstance(value, ExportFormat)))
 
 
 def only(reports: Sequence[Report], selected: Sequence[str]) -> list[Report]:

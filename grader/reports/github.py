@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus, Report
 from grader.reports import wording as words
 from grader.reports.annotations import Annotation
-from grader.sanitize import sanitize, sanitize_line
+from grader.sanitize import TEXT_LIMIT, sanitize, sanitize_line
 
 ANNOTATION_LIMIT = 10
 """Annotations of one kind that GitHub shows for one step; more are dropped without a word."""
@@ -77,21 +77,16 @@ _PUNCTUATION = re.compile(r"([!\"#$%'()*+,\-./:;=?@\[\\\]^_`{|}~])")
 def job_summary(report: Report, title: str) -> str:
     """Markdown for the job's summary, at most 1 MiB: a table, then what is wrong in each exercise, first things first.
 
-    `title` is the course's.
+    `title` is the course's. Where it would be too long, each text is cut shorter.
     """
-    table = _table(report, title)
-    problems = [block for exercise in report.exercises for block in _problems(exercise)]
+    summaries = (_summary(report, title, limit) for limit in (TEXT_LIMIT, 800, 80, 0))
+    return next(text for text in summaries if len(text.encode()) < SUMMARY_LIMIT)
+
+
+def _summary(report: Report, title: str, limit: int) -> str:
+    problems = [block for exercise in report.exercises for block in _problems(exercise, limit)]
     step, note = _escaped(words.next_step(report, ", then push again.")), _escaped(words.engine_note(report))
-    end = f"**Next: {step}**\n\n<sub>{note}</sub>\n"
-    room = SUMMARY_LIMIT - 1000 - len(table.encode()) - len(end.encode())
-    shown: list[str] = []
-    for block in problems:
-        room -= len(block.encode()) + 1
-        if room < 0:
-            shown.append(f"{len(problems) - len(shown)} more are not shown here, for want of room.\n")
-            break
-        shown.append(block)
-    return "\n".join((table, *shown, end))
+    return "\n".join((_table(report, title), *problems, f"**Next: {step}**\n\n<sub>{note}</sub>\n"))
 
 
 def _table(report: Report, title: str) -> str:
@@ -110,26 +105,26 @@ def _table(report: Report, title: str) -> str:
     return "\n\n".join((*parts, ""))
 
 
-def _problems(exercise: ExerciseReport) -> Iterator[str]:
+def _problems(exercise: ExerciseReport, limit: int) -> Iterator[str]:
     """What is wrong in one exercise: the first problem in full, the others folded, what waits as a number."""
     if exercise.status in {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}:
         return
     checks = words.checks_or_reason(exercise)
     problems = [check for check in checks if check.status in {CheckStatus.FAILED, CheckStatus.NOT_GRADED}]
     note = words.exercise_note(exercise)
-    heading = f"## {_escaped(exercise.id)} {_escaped(exercise.title)}\n\n" + (f"{_prose(note)}\n\n" if note else "")
+    heading = f"## {_escaped(exercise.id)} {_escaped(exercise.title)}\n\n" + (f"{_escaped(note)}\n\n" if note else "")
     for check in problems[:1]:
-        yield f"{heading}### {_escaped(check.title)}\n\n{_problem(check)}"
+        yield f"{heading}### {_escaped(check.title)}\n\n{_problem(check, limit)}"
     for check in problems[1:]:
         summary = f"<details><summary>{html.escape(sanitize_line(check.title))}</summary>"
-        yield f"{summary}\n\n{_problem(check)}\n</details>\n"
+        yield f"{summary}\n\n{_problem(check, limit)}\n</details>\n"
     waiting = sum(check.status is CheckStatus.BLOCKED for check in exercise.checks)
     if waiting:
         yield f"{waiting} more wait for {'this' if len(problems) == 1 else 'these'}.\n"
 
 
-def _problem(check: CheckVerdict) -> str:
-    parts = [_prose(check.message)]
+def _problem(check: CheckVerdict, limit: int) -> str:
+    parts = [_prose(sanitize(check.message, limit))]
     for label, text in (
         ("Where", sanitize_line(words.place(check))),
         ("Expected", check.expected),
@@ -137,15 +132,14 @@ def _problem(check: CheckVerdict) -> str:
         ("Hint", check.hint),
         ("Try it", check.reproduce),
     ):
-        inline = label in {"Where", "Hint"} and "\n" not in text
-        parts += [f"{label}: {_prose(text)}" if inline else f"{label}:\n\n{_fence(sanitize(text))}"] if text else []
+        inline, shown = label in {"Where", "Hint"} and "\n" not in text, sanitize(text, limit)
+        parts += [f"{label}: {_prose(shown)}" if inline else f"{label}:\n\n{_fence(shown)}"] if text else []
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _prose(text: str) -> str:
     """One line escaped; several lines, such as the end of a log, in a fence."""
-    text = sanitize(text).strip()
-    return _fence(text) if "\n" in text else _escaped(text)
+    return _fence(text) if "\n" in text.strip() else _escaped(text.strip())
 
 
 def _fence(text: str) -> str:

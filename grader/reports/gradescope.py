@@ -8,12 +8,11 @@ from grader.grading.grades import Grade
 from grader.grading.scoring import for_student
 from grader.models import CheckStatus, Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format, feedback_text
+from grader.reports.export import Exported, ExportFormat, Scores, feedback_text
 from grader.sanitize import safe_names, sanitize_line
 
 
-@export_format("gradescope", file="gradescope/")
-def export(scores: Scores) -> Exported:
+def _export(scores: Scores) -> Exported:
     """A file for everyone who has a mark: a file without one would be a zero."""
     names = safe_names(report.student for report in scores.reports)
     files = {
@@ -55,3 +54,6 @@ def to_gradescope(report: Report, grade: Grade | None = None) -> str:
         ],
     }
     return json.dumps(document, ensure_ascii=False, allow_nan=False, indent=2) + "\n"
+
+
+GRADESCOPE = ExportFormat("gradescope", _export, "gradescope/")

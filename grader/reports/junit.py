@@ -12,16 +12,10 @@ from collections.abc import Sequence
 
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, Report
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format
+from grader.reports.export import ExportFormat
 from grader.sanitize import sanitize_line
 
 _ELEMENTS = {CheckStatus.FAILED: "failure", CheckStatus.NOT_GRADED: "error", CheckStatus.BLOCKED: "skipped"}
-
-
-@export_format("junit", file="junit.xml")
-def export(scores: Scores) -> Exported:
-    """As `to_junit`."""
-    return scores.exported({"junit.xml": to_junit(scores.reports)}, "the file says so, too")
 
 
 def to_junit(reports: Sequence[Report]) -> str:
@@ -86,3 +80,10 @@ def _add_case(case: ET.Element, check: CheckVerdict) -> None:
     if kind := _ELEMENTS.get(check.status):
         outcome = ET.SubElement(case, kind, message=sanitize_line(check.message), type=check.status.value)
         outcome.text = words.failure_text(check) if check.status is CheckStatus.FAILED else None
+
+
+JUNIT = ExportFormat(
+    "junit",
+    lambda scores: scores.exported({"junit.xml": to_junit(scores.reports)}, "the file says so, too"),
+    "junit.xml",
+)

@@ -16,7 +16,7 @@ from grader.errors import UsageError
 from grader.grading.grades import Grade
 from grader.grading.scoring import for_student
 from grader.reports import wording as words
-from grader.reports.export import Exported, Scores, export_format, feedback_text
+from grader.reports.export import Exported, ExportFormat, Scores, feedback_text
 from grader.reports.sheet import Person, Sheet, notes_on_worth, number_in, scores_for, with_cells
 
 _IDENTIFIER, _NAME, _GRADE, _MODIFIED = "Identifier", "Full name", "Grade", "Last modified (grade)"
@@ -29,7 +29,6 @@ _NAMED_BY = {
 """No text that fits is a formula, or needs quotes."""
 
 
-@export_format("moodle", file="moodle.csv", takes=("sheet",))
 def to_moodle(scores: Scores) -> Exported:
     """The grading worksheet that Moodle exported, with marks and comments, and a zip with a feedback page for each.
 
@@ -111,3 +110,6 @@ def _for_import(scores: Scores) -> Exported:
         )
     rows = [f"{one.student},{words.number(one.score)}\n" for one in scores.grades if one.score is not None]
     return scores.exported({"moodle.csv": "".join([f"{by},{_GRADE}\n", *rows])}, "left out")
+
+
+MOODLE = ExportFormat("moodle", to_moodle, "moodle.csv", takes=("sheet",))
