@@ -15,7 +15,7 @@ from grader.course.handbook import sections
 from grader.course.models import Exercise
 from grader.grading.exercise import not_graded, not_submitted
 from grader.grading.grades import Late, Override, Policy, final_grades
-from grader.grading.scoring import Outcome, blocked, score_exercise, total
+from grader.grading.scoring import Outcome, blocked, score_exercise
 from grader.models import (
     CheckStatus,
     CheckVerdict,
@@ -329,20 +329,17 @@ def _drawn(draw: random.Random, exercise: Exercise, reasons: Sequence[str], skil
         return not_graded(exercise, "The engine stopped answering during the build (connection reset).")
     if draw.random() < 0.004:
         return replace(rejected_exercise(), id=exercise.id, title=exercise.title)
-    outcomes, broken = [], False
+    outcomes: list[Outcome] = []
+    broken = False
     for place, check in enumerate(exercise.checks):
         if broken and check.needs:
-            outcomes.append(blocked(check, [exercise.checks[0]]))
+            outcomes.append(blocked([exercise.checks[0]]))
         elif draw.random() < 0.6 + 0.4 * skill:
-            outcomes.append(Outcome(check, CheckStatus.PASSED, Finding(passed=True)))
+            outcomes.append((CheckStatus.PASSED, Finding(passed=True)))
         else:
             broken = broken or place == 0
             why = reasons[(sum(check.id.encode()) + min(int(draw.expovariate(1)), 5)) % len(reasons)]
             example = failed_check()
             told = Finding(False, example.message, why, example.expected, example.actual, "", example.reproduce)
-            outcomes.append(Outcome(check, CheckStatus.FAILED, told))
-    checks = score_exercise(COURSE, exercise, outcomes)
-    status, score = total(checks, exercise)
-    return ExerciseReport(
-        exercise.id, exercise.title, status, score, exercise.points, checks, seconds=4.0, bonus=exercise.bonus
-    )
+            outcomes.append((CheckStatus.FAILED, told))
+    return score_exercise(COURSE, exercise, outcomes, 4.0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from grader.checks.base import CheckContext, NotAllowed, NotChecked, examine
@@ -11,7 +11,7 @@ from grader.checks.build import base_problem
 from grader.course.models import Exercise
 from grader.course.registry import Check
 from grader.errors import EnvironmentProblem
-from grader.grading.scoring import NOT_BUILT, Outcome, blocked, score_exercise, total
+from grader.grading.scoring import NOT_BUILT, Outcome, blocked, score_exercise
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -25,7 +25,6 @@ from grader.models import (
     Request,
     RunRequest,
 )
-from grader.submissions.models import RefusedFolder
 
 Observe = Callable[[Request], Observation]
 """Carries out a request, or replays what was seen of it. Raises `NotChecked` for a run of an image
@@ -46,44 +45,30 @@ def grade_exercise(context: CheckContext, observe: Observe, *, thorough: bool = 
     except EnvironmentProblem as problem:
         return not_graded(context.exercise, str(problem), time.monotonic() - began)
     except NotAllowed as found:
-        refusals = tuple(Refusal(message) for message in found.refused)
-        return rejected(context.exercise, RefusedFolder(context.exercise.id, context.files.folder, refusals))
-    verdicts = score_exercise(context.course, context.exercise, outcomes)
-    status, score = total(verdicts, context.exercise)
-    return ExerciseReport(
-        id=context.exercise.id,
-        title=context.exercise.title,
-        status=status,
-        score=score,
-        max_score=context.exercise.points,
-        checks=verdicts,
-        seconds=round(time.monotonic() - began, 2),
-        bonus=context.exercise.bonus,
-    )
+        return rejected(context.exercise, map(Refusal, found.refused))
+    return score_exercise(context.course, context.exercise, outcomes, time.monotonic() - began)
 
 
 def not_graded(exercise: Exercise, why: str, seconds: float = 0.0) -> ExerciseReport:
     """The report of an exercise that could not be graded, through no fault of the student's."""
-    return _without_checks(exercise, ExerciseStatus.NOT_GRADED, None, why, seconds)
+    report = _without_checks(exercise, ExerciseStatus.NOT_GRADED, why)
+    return replace(report, score=None, seconds=round(seconds, 2))
 
 
 def not_submitted(exercise: Exercise) -> ExerciseReport:
     """The report of an exercise whose folder is not there."""
     message = f"There is no folder named {exercise.id} in the submission."
-    return _without_checks(exercise, ExerciseStatus.NOT_SUBMITTED, 0.0, message)
+    return _without_checks(exercise, ExerciseStatus.NOT_SUBMITTED, message)
 
 
-def rejected(exercise: Exercise, folder: RefusedFolder) -> ExerciseReport:
+def rejected(exercise: Exercise, refusals: Iterable[Refusal]) -> ExerciseReport:
     """The report of an exercise that the safety policy refused, and why."""
-    reasons = "\n".join(refusal.message for refusal in folder.refusals)
-    return _without_checks(exercise, ExerciseStatus.REJECTED, 0.0, reasons)
+    return _without_checks(exercise, ExerciseStatus.REJECTED, "\n".join(refusal.message for refusal in refusals))
 
 
-def _without_checks(
-    exercise: Exercise, status: ExerciseStatus, score: float | None, message: str, seconds: float = 0.0
-) -> ExerciseReport:
+def _without_checks(exercise: Exercise, status: ExerciseStatus, message: str) -> ExerciseReport:
     return ExerciseReport(
-        exercise.id, exercise.title, status, score, exercise.points, (), message, round(seconds, 2), exercise.bonus
+        exercise.id, exercise.title, status, 0.0, exercise.points, message=message, bonus=exercise.bonus
     )
 
 
@@ -92,22 +77,13 @@ def _outcomes(context: CheckContext, observe: Observe, *, thorough: bool) -> Ite
     failed: list[Check] = []
     for check in context.exercise.checks:
         unmet = [other for other in failed if other.id in check.needs or not thorough]
-        outcome = blocked(check, unmet) if unmet else _outcome(check, context, observe)
-        if outcome.status is not CheckStatus.PASSED:
+        outcome = blocked(unmet) if unmet else _outcome(check, context, observe)
+        if outcome[0] is not CheckStatus.PASSED:
             failed.append(check)
         yield outcome
 
 
 def _outcome(check: Check, context: CheckContext, observe: Observe) -> Outcome:
-    try:
-        finding = _drive(check, context, observe)
-    except NotChecked as nothing:
-        message = str(nothing) or NOT_BUILT
-        return Outcome(check, CheckStatus.BLOCKED, Finding(passed=False, message=message))
-    return Outcome(check, CheckStatus.PASSED if finding.passed else CheckStatus.FAILED, finding)
-
-
-def _drive(check: Check, context: CheckContext, observe: Observe) -> Finding:
     """Answer each request of a check until it returns its finding."""
     generator = examine(check, context)
     try:
@@ -115,10 +91,10 @@ def _drive(check: Check, context: CheckContext, observe: Observe) -> Finding:
         while True:
             request = generator.send(observe(request))
     except StopIteration as end:
-        finding = end.value
-        if not isinstance(finding, Finding):
-            raise TypeError(finding) from None
-        return finding
+        finding: Finding = end.value
+        return CheckStatus.PASSED if finding.passed else CheckStatus.FAILED, finding
+    except NotChecked as nothing:
+        return CheckStatus.BLOCKED, Finding(passed=False, message=str(nothing) or NOT_BUILT)
     finally:
         generator.close()
 
@@ -131,9 +107,7 @@ def not_built(observe: Observe, context: CheckContext) -> Observe:
     def refusing(request: Request) -> Observation:
         if isinstance(request, RunRequest) and not request.existing_image:
             raise NotChecked
-        if isinstance(request, BuildRequest):
-            return failed
-        return observe(request)
+        return failed if isinstance(request, BuildRequest) else observe(request)
 
     return refusing
 
@@ -151,14 +125,11 @@ def replay(seen: Mapping[Request, Observation]) -> Observe:
     def observe(request: Request) -> Observation:
         if request in seen:
             return seen[request]
-        if isinstance(request, RunRequest) and request.further:  # a run shows what an exec does
-            return observe(replace(request, further=False))
-        if (
-            isinstance(request, RunRequest)
-            and not request.existing_image
-            and not isinstance(seen.get(request.build), Built)
-        ):
-            raise NotChecked
+        if isinstance(request, RunRequest):
+            if request.further:  # a run shows what an exec does
+                return observe(replace(request, further=False))
+            if not request.existing_image and not isinstance(seen.get(request.build), Built):
+                raise NotChecked
         message = "What this check asks for was not observed when the submission was graded; grade it again."
         raise NotObserved(message)
 

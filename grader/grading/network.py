@@ -12,46 +12,31 @@ import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import yaml
 
 from grader.course.models import Limits
 from grader.engine.build.context import make_job
 from grader.engine.protocol import Engine
 from grader.errors import EngineError
-from grader.models import BuildFailed, Built, ComposeSeen, Exited, MemoryFile, Observation, ScriptSeen, TimedOut
+from grader.models import (
+    BuildFailed,
+    Built,
+    ComposeSeen,
+    Exited,
+    MemoryFile,
+    Observation,
+    RunOutcome,
+    ScriptSeen,
+    TimedOut,
+)
 from grader.submissions.models import ExerciseFiles
 
 TRIES = 3
 """How often a thing is done before it is asked whether the network works (safety.md, P4: "retried ≤ 2 times")."""
 
-_SIGNS = (
-    # names
-    r"Temporary failure (?:in name resolution|resolving)",
-    r"Could not resolve|unable to resolve host|Name or service not known|NameResolutionError|dns error|EAI_AGAIN",
-    # connections
-    r"Network is unreachable|No route to host|network error \(check Internet|temporary error \(try again later\)",
-    r"Connection (?:timed out|refused|reset by peer|aborted|broken|failed)|connection broken by",
-    r"(?:Could not|Unable to|Failed to) connect to|connect: connection refused|i/o timeout|TLS handshake timeout",
-    r"Read timed out|Operation timed out|ConnectTimeout|ReadTimeout|IncompleteRead|Max retries exceeded with url",
-    r"Error reading from server|Undetermined Error|error sending request for url|All attempts to connect to",
-    r"curl: \((?:5|6|7|18|28|35|52|55|56|92)\)",
-    # answers of a server that is not itself, or of a mirror that is just being changed
-    r"\b429 Too Many Requests|\b50[0234]\b.{0,3}(?:Server Error|Internal Server|Bad Gateway|Gateway Time)",
-    r"\b503\b.{0,3}Service (?:Temporarily )?Unavailable|(?:HTTP error|returned error:) (?:429|50[0234])",
-    r"Hash Sum mismatch|File has unexpected size|Failed to fetch (?!\S+\s+40[34]\b)",
-)
-_SIGN = re.compile("|".join(_SIGNS), re.IGNORECASE)
-"""What apt, apk, pip, uv, Poetry, curl, wget, git and Python print where a network fails them.
-
-Collected from their output and sources. No address that is wrong for good (404, 403) is among them.
-"""
-_CERTIFICATE = re.compile(
-    r"certificate[ _]verif(?:y|ication)[ _]failed|invalid peer certificate|UnknownIssuer|SSL certificate problem"
-    r"|self[- _]signed[ _]cert|unable to get (?:local )?issuer certificate|certificate is NOT trusted"
-    r"|x509: certificate (?:signed by unknown|is not trusted)|curl: \(60\)",
-    re.IGNORECASE,
-)
-"""What installers print that do not trust a certificate: behind a proxy that looks into connections, or with a mirror
-whose certificate only this machine knows. To try again changes nothing."""
 _NOTHING_KNOWN = "(from versions: none)"
 """What pip prints of a misspelt name, and of any name where its index answers with an error, about which it is silent.
 
@@ -67,7 +52,7 @@ _PROBE_SECONDS = 60.0
 
 def signs(seen: Observation) -> tuple[str, ...]:
     """The lines of what failed that speak of a network that failed just then, in order: a reason to try again."""
-    return _lines(_SIGN, _complaint(seen))
+    return _lines("signs", _complaint(seen))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,28 +66,23 @@ class Suspicion:
 def suspicion(seen: Observation) -> Suspicion | None:
     """Whether what failed may be the network's doing, and how that is found out."""
     complaint = _complaint(seen)
-    distrust = _lines(_CERTIFICATE, complaint)
-    if lines := _lines(_SIGN, complaint):
+    distrust = _lines("certificates", complaint)
+    if lines := _lines("signs", complaint):
         return Suspicion(lines[0], ("apt", "apk", "pip", *(["certificates"] if distrust else [])))
     if distrust:
         return Suspicion(distrust[0], ("certificates",))
     if found := _NOT_SERVED.search(complaint):
         return Suspicion(found[0], (f"{found['name']}=={found['version']}",))
-    unknown = _lines(re.compile(re.escape(_NOTHING_KNOWN)), complaint)
-    return Suspicion(unknown[0], ("pip",)) if unknown else None
+    unknown = next((line.strip()[:_SHOWN] for line in complaint.splitlines() if _NOTHING_KNOWN in line), "")
+    return Suspicion(unknown, ("pip",)) if unknown else None
 
 
 def was_cut(seen: Observation) -> bool:
     """Whether it ended at its limit of time."""
-    match seen:
-        case BuildFailed():
-            return seen.ended == "timed_out"
-        case ScriptSeen():
-            return isinstance(seen.outcome.ended, TimedOut)
-        case ComposeSeen():
-            return seen.build is not None and isinstance(seen.build.ended, TimedOut)
-        case _:
-            return False
+    outcome = seen.outcome if isinstance(seen, ScriptSeen) else seen.build if isinstance(seen, ComposeSeen) else None
+    return isinstance(outcome and outcome.ended, TimedOut) or (
+        isinstance(seen, BuildFailed) and seen.ended == "timed_out"
+    )
 
 
 def nobodys_fault(suspected: Suspicion, against: Sequence[str]) -> EngineError:
@@ -117,42 +97,40 @@ def nobodys_fault(suspected: Suspicion, against: Sequence[str]) -> EngineError:
 
 def _complaint(seen: Observation) -> str:
     """What was printed by whatever failed; "" where nothing did, whatever was printed."""
-    match seen:
-        case BuildFailed():
-            return "\n".join(step.log for step in seen.steps if step.error)
-        case ScriptSeen():
-            failed = seen.failed or seen.outcome.ended != Exited(0)
-            outcomes = [seen.outcome] if failed else []
-        case ComposeSeen():
-            outcomes = [one for one in (seen.build, seen.up) if one and one.ended != Exited(0)]
-        case _:
-            return ""
+    outcomes: list[RunOutcome] = []
+    if isinstance(seen, BuildFailed):
+        return "\n".join(step.log for step in seen.steps if step.error)
+    if isinstance(seen, ScriptSeen) and (seen.failed or seen.outcome.ended != Exited(0)):
+        outcomes = [seen.outcome]
+    if isinstance(seen, ComposeSeen):
+        outcomes = [one for one in (seen.build, seen.up) if one and one.ended != Exited(0)]
     return "\n".join((one.stdout + b"\n" + one.stderr).decode("utf-8", "replace") for one in outcomes)
 
 
-def _lines(pattern: re.Pattern[str], text: str) -> tuple[str, ...]:
+def _lines(kind: str, text: str) -> tuple[str, ...]:
+    """The lines of `text` that a pattern of that kind fits."""
     lines = (line.strip()[:_LONGEST_LINE] for line in text.splitlines())
-    return tuple(line[:_SHOWN] for line in lines if pattern.search(line))
+    return tuple(line[:_SHOWN] for line in lines if _patterns()[kind].search(line))
+
+
+@cache
+def _patterns() -> dict[str, re.Pattern[str]]:
+    kinds = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {kind: re.compile("|".join(patterns), re.IGNORECASE) for kind, patterns in kinds.items()}
 
 
 # ── the probe ───────────────────────────────────────────────────────────────────────────
 
 _DOWNLOAD = "python3 -m pip download --no-deps --no-cache-dir --retries 1 --timeout 10 --dest /tmp"
-_ASKED_FOR = ("pip", "numpy")
-"""Names that a package index has, if it has any."""
 _FETCH = {
     "apt": "! command -v apt-get || apt-get -o Acquire::http::Timeout=10 -o Acquire::Retries=1 update",
     "apk": "! command -v apk || apk update",
-    "pip": f'! command -v python3 || for name in {" ".join(_ASKED_FOR)}; do {_DOWNLOAD} "$name==0"; done',
+    "pip": f'! command -v python3 || for name in pip numpy; do {_DOWNLOAD} "$name==0"; done',
     # As an installer that brings its own certificates and knows of no others.
     "certificates": "! command -v python3 || "
     f'{_DOWNLOAD} --cert "$(python3 -c "from pip._vendor import certifi; print(certifi.where())")" pip==0',
 }
 """What each tool can be asked with little to fetch. No package has a version 0; pip then says which there are."""
-_SERVED = "The index has"
-"""What the probe prints of a version that pip finds, and another installer did not."""
-_IN_VAIN = re.compile(rf"^(?:{_SERVED}|[WE]: Failed to fetch (?!\S+\s+40[34]\b)|[1-9]\d* (?:unavailable|errors)[,;]).*")
-"""How apt and apk end where they could not fetch. What they try again, they announce in another way."""
 
 
 def probe(engine: Engine, bases: Sequence[str], limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:
@@ -164,7 +142,7 @@ def probe(engine: Engine, bases: Sequence[str], limits: Limits, tools: Sequence[
 
 
 def _probe(engine: Engine, base: str, limits: Limits, tools: Sequence[str]) -> tuple[str, ...]:
-    fetch = "; ".join(_FETCH.get(tool) or f"{_DOWNLOAD} {tool} && echo && echo {_SERVED} {tool}." for tool in tools)
+    fetch = "; ".join(_FETCH.get(tool) or f"{_DOWNLOAD} {tool} && echo && echo The index has {tool}." for tool in tools)
     content = f"FROM {base}\nUSER root\nRUN : {secrets.token_hex(8)}; {fetch}; true\n".encode()
     job = make_job(ExerciseFiles("", "", (MemoryFile("Dockerfile", content),), ""), (), "network")
     if isinstance(job, BuildFailed):
@@ -174,13 +152,9 @@ def _probe(engine: Engine, base: str, limits: Limits, tools: Sequence[str]) -> t
         engine.remove_image(seen.image)
     elif seen.ended == "timed_out":
         return (seen.message,)
-    return _in_vain("\n".join(step.log for step in seen.steps))
-
-
-def _in_vain(printed: str) -> tuple[str, ...]:
-    """The lines that say of a probe that it fetched nothing. One that worked in the end may have stumbled before."""
-    if distrust := _lines(_CERTIFICATE, printed):
+    printed = "\n".join(step.log for step in seen.steps)
+    if distrust := _lines("certificates", printed):
         return distrust
-    if printed.count(_NOTHING_KNOWN) >= len(_ASKED_FOR):
-        return (*_lines(_SIGN, printed), f"pip found no version of {' and '.join(_ASKED_FOR)}.")
-    return _lines(_IN_VAIN, printed)
+    if printed.count(_NOTHING_KNOWN) > 1:
+        return (*_lines("signs", printed), "pip found no version of pip and numpy.")
+    return _lines("in_vain", printed)  # one that worked in the end may have stumbled before

@@ -38,8 +38,6 @@ from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
 Handed = ExerciseFiles | RefusedFolder | None
 """What a student handed in for one exercise; None stands for nothing."""
 
-_ATTEMPTS = 2
-"""How often an exercise is tried when the engine, not the student, is at fault."""
 _MOST_KEPT = 200
 """Results that a session keeps; most folders that are alike are the starter's, and come early."""
 
@@ -120,40 +118,31 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
     if handed is None:
         return Result(not_submitted(exercise), digest)
     if isinstance(handed, RefusedFolder):
-        return Result(rejected(exercise, handed), digest)
+        return Result(rejected(exercise, handed.refusals), digest)
     gated = judge_dockerfile(handed.dockerfile, session.course.image_patterns)
     if gated.refusals and not gated.wrong_base:
-        refused = RefusedFolder(handed.exercise, handed.folder, gated.refusals)
-        return Result(rejected(exercise, refused), digest)
+        return Result(rejected(exercise, gated.refusals), digest)
     failpoint("policy-passed")
     same = (exercise.id, digest)
     if known := session.graded.get(same):
         return replace(known, files=handed)
+
+    def doing(what: str) -> None:
+        session.emit(Doing(student, exercise.id, what))
+
+    nonce = probe_nonce(exercise.id, session.seed)
+    context = CheckContext(session.course, exercise, handed, session.cases[exercise.id], nonce)
     try:
-        result = _grade_files(session, student, exercise, handed, gated.bases)
+        result = _attempt(session, context, gated.bases, doing)
+        if result.report.status is ExerciseStatus.NOT_GRADED:
+            doing("the engine failed; trying once more")
+            session.recover()
+            result = _attempt(session, context, gated.bases, doing)
     except EnvironmentProblem as problem:
         return Result(not_graded(exercise, str(problem)), digest)
     if result.report.status is not ExerciseStatus.NOT_GRADED and len(session.graded) < _MOST_KEPT:
         session.graded[same] = result
     return result
-
-
-def _grade_files(
-    session: Session, student: str, exercise: Exercise, files: ExerciseFiles, bases: Sequence[str]
-) -> Result:
-    cases = session.cases[exercise.id]
-    context = CheckContext(session.course, exercise, files, cases, probe_nonce(exercise.id, session.seed))
-
-    def doing(what: str) -> None:
-        session.emit(Doing(student, exercise.id, what))
-
-    for _ in range(_ATTEMPTS - 1):
-        result = _attempt(session, context, bases, doing)
-        if result.report.status is not ExerciseStatus.NOT_GRADED:
-            return result
-        doing("the engine failed; trying once more")
-        session.recover()
-    return _attempt(session, context, bases, doing)
 
 
 def _attempt(session: Session, context: CheckContext, bases: Sequence[str], doing: Callable[[str], None]) -> Result:

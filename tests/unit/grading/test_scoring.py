@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from grader.checks.build import Builds
 from grader.course.models import Exercise
-from grader.grading.scoring import Details, Outcome, for_student, score_exercise, total, with_totals
+from grader.grading.scoring import Details, Outcome, for_student, score_exercise, with_totals
 from grader.models import CheckStatus, EngineInfo, ExerciseReport, ExerciseStatus, Finding, Report
 from tests.worlds import COURSE
 
@@ -23,13 +23,14 @@ def exercise(*weights: float, points: float = 10) -> Exercise:
     return Exercise(id="x", title="x", text="x", points=points, checks=checks)
 
 
-def outcomes(given_: Exercise, *passed: bool) -> list[Outcome]:
-    ended = {True: (CheckStatus.PASSED, RIGHT), False: (CheckStatus.FAILED, WRONG)}
-    return [Outcome(check, *ended[one]) for check, one in zip(given_.checks, passed, strict=True)]
+def scored(given_: Exercise, *passed: bool) -> ExerciseReport:
+    ended: dict[bool, Outcome] = {True: (CheckStatus.PASSED, RIGHT), False: (CheckStatus.FAILED, WRONG)}
+    return score_exercise(COURSE, given_, [ended[one] for one in passed])
 
 
 def graded(given_: Exercise, *passed: bool) -> tuple[ExerciseStatus, float | None]:
-    return total(score_exercise(COURSE, given_, outcomes(given_, *passed)), given_)
+    report = scored(given_, *passed)
+    return report.status, report.score
 
 
 def test_points_are_shares_of_the_weights() -> None:
@@ -70,9 +71,7 @@ def test_bonus_adds_to_the_score_only_and_what_was_not_graded_to_neither() -> No
     ],
 )
 def test_details_hide_what_students_may_not_see(details: Details, shown: dict[str, str]) -> None:
-    given_ = exercise(1)
-    verdicts = score_exercise(COURSE, given_, outcomes(given_, False))
-    seen = for_student(report(ExerciseReport("x", "x", ExerciseStatus.FAILED, 0.0, 10, verdicts)), details)
+    seen = for_student(report(scored(exercise(1), False)), details)
     (check,) = seen.exercises[0].checks
     assert {name: getattr(check, name) for name in shown} == shown
     assert check.status is CheckStatus.FAILED
