@@ -82,7 +82,7 @@ class Grade:
     """A student's final mark: `score` of `max_score`, None where something could not be graded, which `missing` says.
 
     `earned` of `worth` is what the checks alone gave. `reasons` say what was done with the whole, `exercises` what was
-    done with each; `by_hand` is whether a teacher set the whole. `submitted` is an ISO time in UTC.
+    done with each. `submitted` is an ISO time in UTC.
     """
 
     student: str
@@ -96,7 +96,6 @@ class Grade:
     missing: str = ""
     submitted: str = ""
     late: str = ""
-    by_hand: bool = False
 
     @property
     def all_reasons(self) -> tuple[str, ...]:
@@ -110,11 +109,16 @@ class Grade:
         return (self.late, *others) if self.late else others
 
     @property
+    def comments(self) -> tuple[tuple[str, str], ...]:
+        """What a teacher wrote by hand, each with what it is about: `3.1.4: `, or nothing for the whole."""
+        said = (*((f"{one.id}: ", one.comment) for one in self.exercises), ("", self.comment))
+        return tuple((where, text) for where, text in said if text)
+
+    @property
     def all_comments(self) -> tuple[str, ...]:
-        """What a teacher wrote by hand, as far as no reason has it already."""
-        said = [(f"{one.id}: ", one.comment) for one in self.exercises] + [("", self.comment)]
+        """The comments as far as no reason has them already."""
         reasons = "\n".join(self.all_reasons)
-        return tuple(f"{where}{text}" for where, text in said if text and f"({text})" not in reasons)
+        return tuple(f"{where}{text}" for where, text in self.comments if f"({text})" not in reasons)
 
     @property
     def is_changed(self) -> bool:
@@ -130,14 +134,9 @@ def final_grades(
 ) -> tuple[Grade, ...]:
     """Everyone's final mark. `submitted` has ISO times by student; who has none there is not late."""
     known = {exercise.id: exercise for report in reports for exercise in report.exercises}
-    by_student: dict[str, list[Override]] = {}
-    for override in overrides:
-        by_student.setdefault(override.student, []).append(override)
+    by_hand = {(one.student, one.exercise): one for one in overrides}
     times = submitted or {}
-    return tuple(
-        _grade(report, known, policy, by_student.get(report.student, []), times.get(report.student, ""))
-        for report in reports
-    )
+    return tuple(_grade(one, known, policy, by_hand, times.get(one.student, "")) for one in reports)
 
 
 def worth_of(reports: Sequence[Report], policy: Policy = Policy()) -> float:
@@ -161,29 +160,30 @@ def _is_bonus(exercise: ExerciseReport, policy: Policy) -> bool:
 
 
 def _grade(
-    report: Report, known: Mapping[str, ExerciseReport], policy: Policy, overrides: Sequence[Override], submitted: str
+    report: Report,
+    known: Mapping[str, ExerciseReport],
+    policy: Policy,
+    by_hand: Mapping[tuple[str, str], Override],
+    submitted: str,
 ) -> Grade:
-    lateness = _lateness(policy.late, report.student, submitted)
-    by_exercise = {one.exercise: one for one in overrides}
-    there = {one.id: one for one in report.exercises}
-    exercises = [_exercise(there.get(name), known[name], policy, by_exercise.get(name), lateness) for name in known]
+    student = report.student
+    share, late = _lateness(policy.late, student, submitted)
+    own = {one.id: one for one in report.exercises}
+    all_known = (own.get(name) or replace(one, score=None) for name, one in known.items())
+    exercises = [_exercise(one, policy, by_hand.get((student, one.id)), share, late) for one in all_known]
     exercises = _without_lowest(exercises, policy)
-    missing = [one.id for one in exercises if one.score is None]
-    clause = f"not graded: {', '.join(missing) or 'all of it'}" if missing or not exercises else ""
-    grade = Grade(
-        report.student, None, 0.0, report.score, report.max_score, tuple(exercises), missing=clause,
-        submitted=submitted, late=lateness[1],
-    )  # fmt: skip
-    whole = by_exercise.get("")
+    ungraded = [one.id for one in exercises if one.score is None]
+    missing = f"not graded: {', '.join(ungraded) or 'all of it'}" if ungraded or not exercises else ""
     total, worth, reasons = _total(exercises, policy)
-    if clause:
-        total = None
-    if whole and whole.score is not None:
-        reasons += (f"set by hand{_by(whole)}: {_number(total)} → {_number(whole.score)}",)
-        return replace(
-            grade, score=whole.score, max_score=worth, reasons=reasons, comment=whole.comment, missing="", by_hand=True
-        )
-    return replace(grade, score=total, max_score=worth, reasons=reasons, comment=whole.comment if whole else "")
+    score = None if missing else total
+    whole = by_hand.get((student, ""), Override(student))
+    if whole.score is not None:
+        reasons += (f"set by hand{_by(whole)}: {_number(score)} → {_number(whole.score)}",)
+        score, missing = whole.score, ""
+    return Grade(
+        student, score, worth, report.score, report.max_score, tuple(exercises), reasons, whole.comment, missing,
+        submitted, late,
+    )  # fmt: skip
 
 
 def _lateness(late: Late | None, student: str, submitted: str) -> tuple[float, str]:
@@ -203,16 +203,10 @@ def _lateness(late: Late | None, student: str, submitted: str) -> tuple[float, s
 
 
 def _exercise(
-    report: ExerciseReport | None,
-    like: ExerciseReport,
-    policy: Policy,
-    override: Override | None,
-    lateness: tuple[float, str],
+    report: ExerciseReport, policy: Policy, override: Override | None, share: float, late: str
 ) -> ExerciseGrade:
-    share, late = lateness
-    weight = policy.weights.get(like.id, 1.0)
-    worth = like.max_score if report is None else report.max_score
-    score = None if report is None else report.score
+    weight = policy.weights.get(report.id, 1.0)
+    score = report.score
     reasons: list[str] = []
     if override and override.score is not None:
         reasons.append(f"set by hand{_by(override)}: {_number(score)} → {_number(override.score)}")
@@ -222,21 +216,25 @@ def _exercise(
         score *= share
     if weight != 1:
         reasons.append(f"counts × {_number(weight)}")
-    comment = override.comment if override else ""
-    value = None if score is None else score * weight
-    return ExerciseGrade(like.id, value, worth * weight, True, _is_bonus(like, policy), tuple(reasons), comment)  # noqa: FBT003
+    return ExerciseGrade(
+        report.id,
+        None if score is None else score * weight,
+        report.max_score * weight,
+        bonus=_is_bonus(report, policy),
+        reasons=tuple(reasons),
+        comment=override.comment if override else "",
+    )
 
 
 def _without_lowest(exercises: Sequence[ExerciseGrade], policy: Policy) -> list[ExerciseGrade]:
     """The exercises, of which the lowest by their share of the maximum do not count; of equals, the later one."""
-    able = [one for one in exercises if not one.bonus and one.score is not None and one.max_score > 0]
-    ungraded = sum(one.score is None and not one.bonus for one in exercises)
-    drop = policy.drop_lowest
+    drop, reason = policy.drop_lowest, "dropped as lowest"
     if policy.best_of is not None:
-        drop = max(len(able) + ungraded - policy.best_of, 0)
-    ranked = sorted(able, key=lambda one: ((one.score or 0.0) / one.max_score, -exercises.index(one)))
+        able = [one for one in exercises if not one.bonus and (one.score is None or one.max_score > 0)]
+        drop, reason = max(len(able) - policy.best_of, 0), f"not counted: only the best {policy.best_of} are"
+    graded = [one for one in exercises if not one.bonus and one.score is not None and one.max_score > 0]
+    ranked = sorted(graded, key=lambda one: ((one.score or 0.0) / one.max_score, -exercises.index(one)))
     dropped = {one.id for one in ranked[:drop]}
-    reason = f"not counted: only the best {policy.best_of} are" if policy.best_of is not None else "dropped as lowest"
     return [
         replace(one, counted=False, reasons=(*one.reasons, reason)) if one.id in dropped else one for one in exercises
     ]

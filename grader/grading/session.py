@@ -37,7 +37,6 @@ from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
 
 Handed = ExerciseFiles | RefusedFolder | None
 """What a student handed in for one exercise; None stands for nothing."""
-
 _MOST_KEPT = 200
 """Results that a session keeps; most folders that are alike are the starter's, and come early."""
 
@@ -104,13 +103,9 @@ def grade_one(session: Session, student: str, exercise: Exercise, handed: Handed
 
 def digest_of(handed: Handed) -> str:
     """What identifies the bytes that were graded, also where they were refused or absent."""
-    match handed:
-        case None:
-            return ""
-        case ExerciseFiles():
-            return handed.digest
-        case RefusedFolder():
-            return hashlib.sha256("\n".join(refusal.message for refusal in handed.refusals).encode()).hexdigest()
+    if isinstance(handed, RefusedFolder):
+        return hashlib.sha256("\n".join(refusal.message for refusal in handed.refusals).encode()).hexdigest()
+    return handed.digest if handed else ""
 
 
 def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -> Result:
@@ -146,7 +141,7 @@ def _grade(session: Session, student: str, exercise: Exercise, handed: Handed) -
 
 
 def _attempt(session: Session, context: CheckContext, bases: Sequence[str], doing: Callable[[str], None]) -> Result:
-    """Base images come first, in each attempt: an engine that was renewed has only those that have a plain name."""
+    """Base images come first, each time: an engine that was renewed has only those that have a plain name."""
     try:
         for reference in bases:
             session.origins[reference] = session.ensure_image(reference)

@@ -84,8 +84,7 @@ def gradebook_csv(reports: Sequence[Report], grades: Sequence[Grade], people: Ma
         missing = " ".join(exercise.id for _, exercise in words.ungraded([report]))
         rows.append([*row, _score(report.score), _score(report.max_score), missing])
         if ruled:
-            comments = [f"{one.id}: {one.comment}" for one in grade.exercises if one.comment] + [grade.comment]
-            why, comment = "; ".join(grade.all_reasons), "; ".join(filter(None, comments))
+            why, comment = "; ".join(grade.all_reasons), "; ".join(map("".join, grade.comments))
             rows[-1] += [_score(grade.score), _score(grade.max_score), why, comment, grade.submitted]
     return csv_table(("student", *kinds, *exercises, "score", "max_score", "not_graded", *final), rows)
 

@@ -92,5 +92,4 @@ def only(reports: Sequence[Report], selected: Sequence[str]) -> list[Report]:
 
 def feedback_text(grade: Grade) -> str:
     """What a gradebook's comment says of a mark: each step, and the teacher's own words."""
-    comments = (f"{one.id}: {one.comment}" for one in grade.exercises if one.comment)
-    return sanitize_line("; ".join((*grade.all_reasons, *comments, *([grade.comment] if grade.comment else []))), 2000)
+    return sanitize_line("; ".join((*grade.all_reasons, *map("".join, grade.comments))), 2000)

@@ -81,7 +81,7 @@ def test_a_mark_set_by_hand_is_final_and_carries_who_and_why() -> None:
     assert grade.exercises[1].reasons == ("set by hand by ts (the log was cut): 5 → 9",)
     assert grade.exercises[2].comment == "see me"
     (whole,) = final_grades([ADA], late, [*hand, Override("ada", "", 25, "agreed")], times)
-    assert (whole.score, whole.by_hand, whole.comment) == (25, True, "agreed")
+    assert (whole.score, whole.comment) == (25, "agreed")
     assert whole.reasons[-1] == "set by hand (agreed): 16 → 25"
 
 
