@@ -17,6 +17,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -31,7 +32,7 @@ from grader.grading.session import Handed, Result, Session, digest_of, grade_one
 from grader.models import Emit, EngineInfo, ExerciseEnded
 
 if TYPE_CHECKING:
-    from distributed import Client, Future, as_completed
+    from distributed import Client
 
 _CONNECT_SECONDS = 10
 
@@ -48,12 +49,8 @@ class ClusterBatch:
     open_session: Callable[[], AbstractContextManager[Session]]
 
 
-@dataclass(frozen=True, slots=True)
-class _Task:
-    """One student: what was handed in for each exercise that is to be graded."""
-
-    student: str
-    work: tuple[tuple[Exercise, Handed], ...]
+_Work = tuple[str, Sequence[tuple[Exercise, Handed]]]
+"""A student, and what was handed in for each exercise that is to be graded."""
 
 
 def run_on_cluster(
@@ -74,7 +71,7 @@ def run_on_cluster(
     """
     with _connected(address) as client, _opened_workers(client, batch) as engine:
         begin(engine)
-        for student, results in _grade_tasks(client, batch, _tasks(plan, journal, read)):
+        for student, results in _graded(client, batch, _begun(journal, open_work(plan, journal, read))):
             for result in results:
                 journal.record(Graded(student, result))
                 emit(ExerciseEnded(student, result.report))
@@ -116,22 +113,18 @@ def _connected(address: str) -> Iterator[Client]:
         message = f"No Dask scheduler answers at {address}. Start one with `dask scheduler --host localhost`."
         raise EnvironmentProblem(message) from error
     with client:
-        _compare_versions(client, address)
+        versions = _on_all(client, version)
+        if not versions:
+            raise EnvironmentProblem(
+                f"The scheduler at {address} has no workers. Start one on each machine that has an engine: "
+                f"`dask worker {address} --nworkers 1 --nthreads 2`."
+            )
+        others = [f"{worker} has {found}" for worker, found in sorted(versions.items()) if found != version()]
+        if others:
+            raise EnvironmentProblem(
+                f"All machines must have the same grader and Python; here it is {version()}, but {', '.join(others)}."
+            )
         yield client
-
-
-def _compare_versions(client: Client, address: str) -> None:
-    versions = _on_all(client, version)
-    if not versions:
-        raise EnvironmentProblem(
-            f"The scheduler at {address} has no workers. Start one on each machine that has an engine: "
-            f"`dask worker {address} --nworkers 1 --nthreads 2`."
-        )
-    others = [f"{worker} has {found}" for worker, found in sorted(versions.items()) if found != version()]
-    if others:
-        raise EnvironmentProblem(
-            f"All machines must have the same grader and Python; here it is {version()}, but {', '.join(others)}."
-        )
 
 
 @contextmanager
@@ -153,52 +146,37 @@ def _opened_workers(client: Client, batch: ClusterBatch) -> Iterator[EngineInfo]
             _on_all(client, finish, batch.id)
 
 
-def _tasks(plan: Plan, journal: Journal, read: ReadSubmission) -> Iterator[_Task]:
-    for student, work in open_work(plan, journal, read):
+def _begun(journal: Journal, waiting: Iterator[_Work]) -> Iterator[_Work]:
+    for student, work in waiting:
         for exercise, _ in work:
             journal.begin_attempt(student, exercise.id)
-        yield _Task(student, tuple(work))
+        yield student, work
 
 
-def _grade_tasks(
-    client: Client, batch: ClusterBatch, waiting: Iterator[_Task]
-) -> Iterator[tuple[str, Sequence[Result]]]:
+def _graded(client: Client, batch: ClusterBatch, waiting: Iterator[_Work]) -> Iterator[tuple[str, Sequence[Result]]]:
     """The results of each student as they come."""
-    from distributed import as_completed
+    from distributed import KilledWorker, as_completed
 
-    under_way: dict[str, _Task] = {}
+    under_way: dict[str, _Work] = {}
     coming = as_completed()
-    for _ in range(sum(client.nthreads().values())):
-        _hand_out(client, batch, waiting, under_way, coming)
+
+    def hand_out(count: int) -> None:
+        for work in islice(waiting, count):
+            future = client.submit(grade_task, batch, work, pure=False)
+            under_way[str(future.key)] = work
+            coming.add(future)
+
+    hand_out(sum(client.nthreads().values()))
     for future in coming:
-        task = under_way.pop(str(future.key))
-        yield task.student, _results(future, task)
+        student, work = under_way.pop(str(future.key))
+        try:
+            results = future.result()
+        except (KilledWorker, EnvironmentProblem) as problem:
+            why = "The machines that graded this went away." if isinstance(problem, KilledWorker) else str(problem)
+            results = [Result(not_graded(exercise, why), digest_of(handed)) for exercise, handed in work]
+        yield student, results
         future.release()
-        _hand_out(client, batch, waiting, under_way, coming)
-
-
-def _hand_out(
-    client: Client,
-    batch: ClusterBatch,
-    waiting: Iterator[_Task],
-    under_way: dict[str, _Task],
-    coming: as_completed,
-) -> None:
-    task = next(waiting, None)
-    if task is not None:
-        future = client.submit(grade_task, batch, task, pure=False)
-        under_way[str(future.key)] = task
-        coming.add(future)
-
-
-def _results(future: Future[tuple[Result, ...]], task: _Task) -> Sequence[Result]:
-    from distributed import KilledWorker
-
-    try:
-        return list(future.result())
-    except (KilledWorker, EnvironmentProblem) as problem:
-        why = str(problem) if isinstance(problem, EnvironmentProblem) else "The machines that graded this went away."
-        return [Result(not_graded(exercise, why), digest_of(handed)) for exercise, handed in task.work]
+        hand_out(1)
 
 
 def _on_all(client: Client, function: Callable[..., Any], *arguments: object) -> dict[str, Any]:
@@ -230,10 +208,11 @@ def prepare(batch: ClusterBatch) -> EngineInfo | str:
         return str(problem)
 
 
-def grade_task(batch: ClusterBatch, task: _Task) -> tuple[Result, ...]:
+def grade_task(batch: ClusterBatch, work: _Work) -> Sequence[Result]:
     """Grade one student. `EnvironmentProblem` if there is no engine."""
     session = _session(batch)
-    return tuple(grade_one(session, task.student, exercise, handed) for exercise, handed in task.work)
+    student, exercises = work
+    return [grade_one(session, student, exercise, handed) for exercise, handed in exercises]
 
 
 def finish(batch: str) -> None:

@@ -16,13 +16,12 @@ from __future__ import annotations
 
 import fcntl
 import functools
-import io
 import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Self, TextIO
@@ -51,53 +50,35 @@ _LOCK = ".journal.lock"
 _WAIT_SECONDS = 10.0
 """How long to wait for another process that holds the journal."""
 
-_FORMATS = (
-    """
+_FORMAT = 6
+"""`PRAGMA user_version` of a journal with this schema."""
+
+_SCHEMA = """
 CREATE TABLE batch (
-    id INTEGER PRIMARY KEY CHECK (id = 1), seed INTEGER NOT NULL, course TEXT NOT NULL,
-    title TEXT NOT NULL, started TEXT NOT NULL, engine TEXT NOT NULL
+    id INTEGER PRIMARY KEY CHECK (id = 1), seed INTEGER NOT NULL, course TEXT NOT NULL, title TEXT NOT NULL,
+    started TEXT NOT NULL, engine TEXT NOT NULL, details TEXT NOT NULL, anonymous TEXT NOT NULL
 ) STRICT;
-CREATE TABLE student (name TEXT PRIMARY KEY) STRICT;
-CREATE TABLE graded (
-    student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, digest TEXT NOT NULL,
-    report TEXT NOT NULL, evidence TEXT NOT NULL, PRIMARY KEY (student, exercise)
-) STRICT;
-""",
-    """
+CREATE TABLE student (name TEXT PRIMARY KEY, person TEXT NOT NULL DEFAULT '{}') STRICT;
 CREATE TABLE attempt (
     student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, number INTEGER NOT NULL,
     owner TEXT NOT NULL, PRIMARY KEY (student, exercise)
 ) STRICT;
-""",
-    """
-ALTER TABLE batch ADD COLUMN details TEXT NOT NULL DEFAULT 'full';
-""",
-    # Three fields of requests have other names. In JSON, quotes inside a text are escaped, so that only names match.
-    """
-UPDATE graded SET evidence = replace(replace(replace(evidence,
-    '"left":"', '"existing_image":"'), '"again":', '"repeat":'), '"time":', '"attempt":');
-""",
-    """
+CREATE TABLE graded (
+    student TEXT NOT NULL REFERENCES student (name), exercise TEXT NOT NULL, digest TEXT NOT NULL,
+    report TEXT NOT NULL, evidence TEXT NOT NULL, judged_by TEXT NOT NULL, PRIMARY KEY (student, exercise)
+) STRICT;
 CREATE TABLE history (
     at TEXT NOT NULL, student TEXT NOT NULL, exercise TEXT NOT NULL, digest TEXT NOT NULL,
     status TEXT NOT NULL, score REAL, max_score REAL NOT NULL
 ) STRICT;
-""",
-    """
-ALTER TABLE student ADD COLUMN person TEXT NOT NULL DEFAULT '{}';
-ALTER TABLE graded ADD COLUMN judged_by TEXT NOT NULL DEFAULT '';
-ALTER TABLE batch ADD COLUMN anonymous TEXT NOT NULL DEFAULT '';
 CREATE TABLE mark (student TEXT PRIMARY KEY, mark TEXT NOT NULL) STRICT;
 CREATE TABLE trail (
     at TEXT NOT NULL, student TEXT NOT NULL, exercise TEXT NOT NULL, what TEXT NOT NULL, was TEXT NOT NULL,
     becomes TEXT NOT NULL
 ) STRICT;
 CREATE TABLE page (student TEXT PRIMARY KEY, digest TEXT NOT NULL) STRICT;
-""",
-)
-"""What each format of the journal adds to the one before it; the first is 1. `PRAGMA user_version` says which it is."""
+"""
 
-_Evidence = tuple[ExerciseFiles | None, tuple[tuple[Request, Observation], ...]]
 _ENGINE: TypeAdapter[EngineInfo] = TypeAdapter(EngineInfo)
 _REPORT: TypeAdapter[ExerciseReport] = TypeAdapter(ExerciseReport)
 
@@ -117,9 +98,6 @@ class BatchInfo:
     engine: EngineInfo
     details: Details = "full"
     anonymous: str = ""
-
-
-_INFO = TypeAdapter(BatchInfo)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +129,16 @@ class Trail:
     was: str
     becomes: str
 
+    def __str__(self) -> str:
+        return f"{self.student} {self.exercise}".strip() + f": {self.was} → {self.becomes}"
+
 
 class Journal:
     """An open journal. Use it as a context manager; methods may be called from any thread."""
 
-    def __init__(self, connection: sqlite3.Connection, held: TextIO, path: Path) -> None:
-        self._connection = connection
+    def __init__(self, path: Path, connection: sqlite3.Connection, held: TextIO | None = None) -> None:
         self._path = path
+        self._connection = connection
         self._held = held
         self._lock = threading.RLock()
         self._judged_by: Mapping[str, str] = {}
@@ -166,50 +147,44 @@ class Journal:
     def open(cls, folder: Path, *, create: bool = False) -> Self:
         """Open the journal in a result folder, or make it. `UsageError` if there is none or it is not ours."""
         path = folder / _NAME
-        if not create and not path.is_file():
-            message = f"{folder}: has no {_NAME}; it is not a result folder of `grader batch`."
-            raise UsageError(message)
+        if not create:
+            _require(path)
         held = _lock_folder(folder)
         try:
             connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None)
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            _migrate(connection, path)
-        except UsageError:
+            for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                connection.execute(f"PRAGMA {setting}")
+            if _format_of(connection) == 0:
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+            _require_format(connection, path)
+        except (UsageError, sqlite3.Error) as error:
             held.close()
-            raise
-        except sqlite3.Error as error:
-            held.close()
-            message = (
+            if isinstance(error, UsageError):
+                raise
+            raise UsageError(
                 f"{path}: cannot be used as a journal: {error}. Is another grader working on it, or is the disk full?"
-            )
-            raise UsageError(message) from error
-        return cls(connection, held, path)
+            ) from error
+        return cls(path, connection, held)
 
     @classmethod
     def look(cls, folder: Path) -> Self:
         """Open the journal only to read it, also while a grader is at work in it. `UsageError` if there is none."""
         path = folder / _NAME
-        if not path.is_file():
-            raise UsageError(f"{folder}: has no {_NAME}; it is not a result folder of `grader batch`.")
+        _require(path)
         try:
             connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
-            (version,) = connection.execute("PRAGMA user_version").fetchone()
+            _require_format(connection, path)
         except sqlite3.Error as error:
             raise UsageError(f"{path}: cannot be read: {error}.") from error
-        if version != len(_FORMATS):
-            raise UsageError(
-                f"{path}: was written by another version of grader; `grader report {folder}` brings it along."
-            )
-        return cls(connection, io.StringIO(), path)
+        return cls(path, connection)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self._connection.close()
-        self._held.close()
+        if self._held:
+            self._held.close()
 
     def begin(self, info: BatchInfo, students: Iterable[str], judged_by: Mapping[str, str] | None = None) -> None:
         """Record a new batch, or that the one in the journal goes on like this, with these students besides.
@@ -221,9 +196,8 @@ class Journal:
         engine = _ENGINE.dump_json(info.engine).decode()
         with self._writing() as connection:
             connection.execute(
-                "INSERT INTO batch (id, seed, course, title, started, engine, details, anonymous) "
-                "VALUES (1, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET course = excluded.course, "
-                "title = excluded.title, engine = excluded.engine, details = excluded.details, "
+                "INSERT INTO batch VALUES (1, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET course = "
+                "excluded.course, title = excluded.title, engine = excluded.engine, details = excluded.details, "
                 "anonymous = excluded.anonymous",
                 (info.seed, info.course, info.title, info.started, engine, info.details, info.anonymous),
             )
@@ -240,19 +214,18 @@ class Journal:
 
     def info(self) -> BatchInfo | None:
         """The batch's own row; None before `begin`."""
-        rows = self._read(
-            "SELECT json_object('seed', seed, 'course', course, 'title', title, 'started', started, "
-            "'engine', json(engine), 'details', details, 'anonymous', anonymous) FROM batch"
-        )
-        return _INFO.validate_json(str(rows[0][0])) if rows else None
+        columns = "seed, course, title, started, engine, details, anonymous"
+        for seed, course, title, started, engine, details, anonymous in self._rows(f"SELECT {columns} FROM batch"):  # noqa: S608 - ours
+            return BatchInfo(seed, course, title, started, _ENGINE.validate_json(engine), details, anonymous)
+        return None
 
     def students(self) -> tuple[str, ...]:
         """Everyone who must appear in the results, sorted."""
-        return tuple(str(name) for (name,) in self._read("SELECT name FROM student ORDER BY name"))
+        return tuple(name for (name,) in self._rows("SELECT name FROM student ORDER BY name"))
 
     def people(self) -> dict[str, dict[str, str]]:
         """What is known of each student: the roster's columns, and when the submission was handed in."""
-        return {str(name): json.loads(str(person)) for name, person in self._read("SELECT name, person FROM student")}
+        return {name: json.loads(person) for name, person in self._rows("SELECT name, person FROM student")}
 
     def begin_attempt(self, student: str, exercise: str) -> None:
         """Record that this is about to be graded, by this process; on return that is on the disk."""
@@ -266,62 +239,50 @@ class Journal:
 
     def attempts(self) -> tuple[Attempt, ...]:
         """What was begun and has no verdict yet, by student and exercise."""
-        rows = self._read("SELECT student, exercise, number, owner FROM attempt ORDER BY student, exercise")
-        return tuple(Attempt(str(name), str(exercise), int(str(no)), str(owner)) for name, exercise, no, owner in rows)
+        return tuple(Attempt(*row) for row in self._rows("SELECT * FROM attempt ORDER BY student, exercise"))
 
     def record(self, graded: Graded) -> None:
         """Store one final grading and end its attempt; it replaces an earlier one of the same student and exercise."""
-        result = graded.result
-        report = _REPORT.dump_json(result.report).decode()
+        student, result, report = graded.student, graded.result, graded.result.report
+        stored = _REPORT.dump_json(report).decode()
         evidence = _evidence().dump_json((result.files, tuple(result.observations.items()))).decode()
+        row = (student, report.id, result.digest, stored, evidence, self._judged_by.get(report.id, ""))
+        past = (now(), student, report.id, result.digest, report.status.value, report.score, report.max_score)
         with self._writing() as connection:
-            connection.execute("INSERT OR IGNORE INTO student (name) VALUES (?)", (graded.student,))
-            connection.execute(
-                "INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?, ?)",
-                (
-                    graded.student,
-                    result.report.id,
-                    result.digest,
-                    report,
-                    evidence,
-                    self._judged_by.get(result.report.id, ""),
-                ),
-            )
-            connection.execute(
-                "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (now(), graded.student, *_standing(result.report, result.digest)),
-            )
-            whose = (graded.student, result.report.id)
-            connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", whose)
+            connection.execute("INSERT OR IGNORE INTO student (name) VALUES (?)", (student,))
+            connection.execute("INSERT OR REPLACE INTO graded VALUES (?, ?, ?, ?, ?, ?)", row)
+            connection.execute("INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?)", past)
+            connection.execute("DELETE FROM attempt WHERE student = ? AND exercise = ?", (student, report.id))
             failpoint("verdict-uncommitted")
         failpoint("verdict-committed")
 
     def digests(self) -> dict[tuple[str, str], tuple[str, str]]:
         """For each (student, exercise) already graded: the digest of what was graded, and its status."""
-        rows = self._read("SELECT student, exercise, digest, json_extract(report, '$.status') FROM graded")
-        return {(str(student), str(exercise)): (str(digest), str(status)) for student, exercise, digest, status in rows}
+        rows = self._rows("SELECT student, exercise, digest, json_extract(report, '$.status') FROM graded")
+        return {(student, exercise): (digest, status) for student, exercise, digest, status in rows}
 
     def reports(self) -> dict[str, dict[str, ExerciseReport]]:
         """All final reports: student → exercise → report. Verdicts that are equal are one in memory."""
         found: dict[str, dict[str, ExerciseReport]] = {}
         once: dict[CheckVerdict, CheckVerdict] = {}
         for student, exercise, stored in self._rows("SELECT student, exercise, report FROM graded"):
-            report = _REPORT.validate_json(str(stored))
+            report = _REPORT.validate_json(stored)
             checks = tuple(once.setdefault(check, check) for check in report.checks)
-            found.setdefault(str(student), {})[str(exercise)] = replace(report, checks=checks)
+            found.setdefault(student, {})[exercise] = replace(report, checks=checks)
         return found
 
     def history(self) -> tuple[Past, ...]:
-        """Every verdict of a grading with an engine, oldest first. Journals of older versions lack those before."""
-        rows: list[Any] = self._read("SELECT * FROM history ORDER BY at, rowid")
+        """Every verdict of a grading with an engine, oldest first."""
         return tuple(
             Past(at, student, exercise, digest, ExerciseStatus(status), score, max_score)
-            for at, student, exercise, digest, status, score, max_score in rows
+            for at, student, exercise, digest, status, score, max_score in self._rows(
+                "SELECT * FROM history ORDER BY at, rowid"
+            )
         )
 
     def timings(self) -> tuple[Timing, ...]:
         """How long each build, run, script and Compose took, by student and exercise; read without their output."""
-        rows: list[Any] = self._read(
+        rows = self._rows(
             "SELECT student, exercise, json_extract(seen.value, '$[1].kind'), coalesce("
             "json_extract(seen.value, '$[1].seconds'), json_extract(seen.value, '$[1].outcome.seconds'), 0.0), "
             "coalesce(json_extract(seen.value, '$[1].size'), 0) "
@@ -331,86 +292,57 @@ class Journal:
 
     def gradings(self, student: str | None = None, exercise: str | None = None) -> Iterator[Graded]:
         """All final gradings with what was observed, read student by student; or those of one student and exercise."""
+        query = "SELECT digest, report, evidence FROM graded WHERE student = ? AND exercise = coalesce(?, exercise)"
         for name in self.students() if student is None else [student]:
-            rows = self._read(
-                "SELECT digest, report, evidence FROM graded WHERE student = ? AND exercise = coalesce(?, exercise)",
-                name, exercise,
-            )  # fmt: skip
-            for digest, report, evidence in rows:
-                files, observations = _evidence().validate_json(str(evidence))
-                result = Result(_REPORT.validate_json(str(report)), str(digest), dict(observations), files)
-                yield Graded(name, result)
+            for digest, report, evidence in list(self._rows(query, name, exercise)):
+                files, observations = _evidence().validate_json(evidence)
+                yield Graded(name, Result(_REPORT.validate_json(report), digest, dict(observations), files))
 
     def judge_again(
         self, judge: Callable[[str, ExerciseReport, bool], ExerciseReport], judged_by: Mapping[str, str]
-    ) -> int:
-        """Put what `judge` makes of each report in its place; all of them or none. How many there are.
+    ) -> None:
+        """Put what `judge` makes of each report in its place; all of them or none.
 
         `judge` is given the student, the report, and whether it was judged by the same as now (`judged_by`, as in
         `begin`).
         """
         self._judged_by = judged_by
-        count = 0
+        query = "SELECT exercise, report, judged_by FROM graded WHERE student = ?"
         with self._writing() as connection:
             for name in self.students():
-                rows = self._read("SELECT exercise, report, judged_by FROM graded WHERE student = ?", name)
-                changed = []
-                for exercise, stored, by in rows:
-                    now = judged_by.get(str(exercise), "")
-                    before = _REPORT.validate_json(str(stored))
+                for exercise, stored, by in list(self._rows(query, name)):
+                    now = judged_by.get(exercise, "")
+                    before = _REPORT.validate_json(stored)
                     after = judge(name, before, bool(now) and by == now)
                     if after != before or by != now:
-                        changed.append((_REPORT.dump_json(after).decode(), now, name, exercise))
-                count += len(rows)
-                connection.executemany(
-                    "UPDATE graded SET report = ?, judged_by = ? WHERE student = ? AND exercise = ?", changed
-                )
-        return count
+                        connection.execute(
+                            "UPDATE graded SET report = ?, judged_by = ? WHERE student = ? AND exercise = ?",
+                            (_REPORT.dump_json(after).decode(), now, name, exercise),
+                        )
 
     def note(self, entries: Iterable[Trail]) -> None:
         """Add to the trail."""
         with self._writing() as connection:
-            connection.executemany(
-                "INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?)",
-                [(one.at, one.student, one.exercise, one.what, one.was, one.becomes) for one in entries],
-            )
+            connection.executemany("INSERT INTO trail VALUES (?, ?, ?, ?, ?, ?)", map(astuple, entries))
 
     def trail(self, student: str | None = None) -> tuple[Trail, ...]:
         """Every change of a score or a mark, oldest first; or one student's."""
-        rows: list[Any] = self._read(
-            "SELECT * FROM trail WHERE student = coalesce(?, student) ORDER BY at, rowid", student
-        )
+        rows = self._rows("SELECT * FROM trail WHERE student = coalesce(?, student) ORDER BY at, rowid", student)
         return tuple(Trail(*row) for row in rows)
 
-    def marks(self) -> dict[str, str]:
-        """The final marks as they were last written, as JSON."""
-        return {str(name): str(mark) for name, mark in self._read("SELECT student, mark FROM mark")}
+    def written(self, what: Literal["mark", "page"]) -> dict[str, str]:
+        """The final marks as they were last written, in words, or of what each page was made (a digest); by student."""
+        return dict(self._rows(f"SELECT * FROM {what}"))  # noqa: S608 - one of ours
 
-    def replace_marks(self, marks: Mapping[str, str]) -> None:
-        """Store these final marks instead of all others."""
-        self._replace("mark", marks)
-
-    def pages(self) -> dict[str, str]:
-        """Of what each student's page was made: a digest."""
-        return {str(name): str(digest) for name, digest in self._read("SELECT student, digest FROM page")}
-
-    def replace_pages(self, digests: Mapping[str, str]) -> None:
-        """Store these digests instead of all others."""
-        self._replace("page", digests)
-
-    def _replace(self, table: Literal["mark", "page"], rows: Mapping[str, str]) -> None:
+    def write(self, what: Literal["mark", "page"], rows: Mapping[str, str]) -> None:
+        """Store these marks or digests instead of all others."""
         with self._writing() as connection:
-            connection.execute(f"DELETE FROM {table}")  # noqa: S608 - one of ours
-            connection.executemany(f"INSERT INTO {table} VALUES (?, ?)", list(rows.items()))  # noqa: S608
+            connection.execute(f"DELETE FROM {what}")  # noqa: S608 - one of ours
+            connection.executemany(f"INSERT INTO {what} VALUES (?, ?)", rows.items())  # noqa: S608
 
-    def _rows(self, query: str) -> Iterator[tuple[object, ...]]:
-        """As `_read`, one row after the other."""
+    def _rows(self, query: str, *values: str | None) -> Iterator[Any]:
         with self._lock, self._explained():
-            yield from self._connection.execute(query)
-
-    def _read(self, query: str, *values: str | None) -> list[tuple[object, ...]]:
-        with self._lock, self._explained():
-            return self._connection.execute(query, values).fetchall()
+            yield from self._connection.execute(query, values)
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
@@ -441,14 +373,31 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _standing(report: ExerciseReport, digest: str) -> tuple[str, str, str, float | None, float]:
-    return report.id, digest, report.status.value, report.score, report.max_score
-
-
 @functools.cache
-def _evidence() -> TypeAdapter[_Evidence]:
+def _evidence() -> TypeAdapter[tuple[ExerciseFiles | None, tuple[tuple[Request, Observation], ...]]]:
     """Bytes travel as base64: what a container printed need not be text."""
-    return TypeAdapter(_Evidence, config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
+    return TypeAdapter(
+        tuple[ExerciseFiles | None, tuple[tuple[Request, Observation], ...]],
+        config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"),
+    )
+
+
+def _require(path: Path) -> None:
+    if not path.is_file():
+        raise UsageError(f"{path.parent}: has no {_NAME}; it is not a result folder of `grader batch`.")
+
+
+def _format_of(connection: sqlite3.Connection) -> int:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _require_format(connection: sqlite3.Connection, path: Path) -> None:
+    if (version := _format_of(connection)) != _FORMAT:
+        raise UsageError(
+            f"{path}: written by another version of grader (format {version}, this one knows {_FORMAT}). "
+            "Use that version, or name another folder."
+        )
 
 
 def _lock_folder(folder: Path) -> TextIO:
@@ -465,15 +414,3 @@ def _lock_folder(folder: Path) -> TextIO:
         message = f"{folder}: another grader is working in this folder. Wait for it, or name another folder."
         raise UsageError(message) from error
     return held
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version > len(_FORMATS):
-        message = (
-            f"{path}: written by a newer version of grader (format {version}, this one knows {len(_FORMATS)}). "
-            "Use that version, or name another folder."
-        )
-        raise UsageError(message)
-    for number, added in enumerate(_FORMATS[version:], start=version + 1):
-        connection.executescript(f"BEGIN IMMEDIATE; {added} PRAGMA user_version = {number}; COMMIT;")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import grader
-from grader.batch.journal import Journal, Trail, now
+from grader.batch.journal import BatchInfo, Journal, Trail, now
 from grader.batch.policy import Rules, read_rules
 from grader.checks.base import CheckContext
 from grader.course.cases import probe_nonce
@@ -38,46 +38,35 @@ def course_digest(folder: CourseFolder) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What the files of a batch are made from: reports and final marks in one order, and what is known of everyone.
-
-    `changed` says in a line each whose final mark is another one than the last that was written.
-    """
+    """What the files of a batch were made from, and each final mark that is another one than was written last."""
 
     reports: list[Report]
-    grades: tuple[Grade, ...]
-    people: Mapping[str, Mapping[str, str]]
-    changed: Sequence[str] = ()
-
-
-def anonymised(results: Results, key: str) -> Results:
-    """The same with pseudonyms, which only who has the batch's key can make of names."""
-    names = {report.student: pseudonym(report.student, key) for report in results.reports}
-    reports = [replace(report, student=names[report.student]) for report in results.reports]
-    grades = [replace(grade, student=names[grade.student]) for grade in results.grades]
-    order = sorted(range(len(reports)), key=lambda index: reports[index].student)
-    return Results([reports[at] for at in order], tuple(grades[at] for at in order), {})
+    changed: Sequence[Trail]
 
 
 def pseudonym(student: str, key: str) -> str:
-    """`student-1f2e3d4c`: the same for the same student of the same batch."""
+    """`student-1f2e3d4c`: the same for the same student of the same batch, and made only by who has the batch's key."""
     return f"student-{hmac.new(key.encode(), student.encode('utf-8', 'surrogatepass'), 'sha256').hexdigest()[:8]}"
 
 
-def reports_in(journal: Journal, course: Course) -> list[Report]:
-    """Every student's report, in the order of the course. `UsageError` if nothing was graded yet."""
+def info_of(journal: Journal) -> BatchInfo:
+    """The batch's own row. `UsageError` if nothing was graded yet."""
     info = journal.info()
     if info is None:
         raise UsageError("The journal is empty: nothing was graded into this folder.")
-    order = {exercise.id: index for index, exercise in enumerate(course.exercises)}
+    return info
+
+
+def reports_in(journal: Journal, course: Course | None = None) -> list[Report]:
+    """Every student's report, in the order of the course, if one is given. `UsageError` if nothing was graded yet."""
+    info = info_of(journal)
+    order = {exercise.id: index for index, exercise in enumerate(course.exercises if course else ())}
     stored = journal.reports()
-    return [
-        with_totals(Report(student, info.seed, info.engine, _sorted(stored.get(student, {}), order)))
-        for student in journal.students()
-    ]
-
-
-def _sorted(reports: Mapping[str, ExerciseReport], order: Mapping[str, int]) -> tuple[ExerciseReport, ...]:
-    return tuple(sorted(reports.values(), key=lambda report: order.get(report.id, len(order))))
+    found = []
+    for student in journal.students():
+        own = sorted(stored.pop(student, {}).values(), key=lambda report: order.get(report.id, len(order)))
+        found.append(with_totals(Report(student, info.seed, info.engine, tuple(own))))
+    return found
 
 
 def rules_in(journal: Journal, out: Path, reports: Sequence[Report]) -> Rules:
@@ -86,105 +75,87 @@ def rules_in(journal: Journal, out: Path, reports: Sequence[Report]) -> Rules:
     return read_rules(out, exercises, journal.people())
 
 
+_FILES = ("grades.csv", "gradebook.csv", "junit.xml", "report.html")
+
+
 def write_results(journal: Journal, folder: CourseFolder, out: Path, *, anew: bool = False) -> Results:
     """Write all result files; gives what they were made from. `SpecError` for mistakes in the teacher's own files.
 
     A file that would be made of the same as before, and is still there, is left as it is, unless `anew` is asked for.
     """
+    info = info_of(journal)
     reports = reports_in(journal, folder.course)
-    info = journal.info()
-    details, key = (info.details, info.anonymous) if info else ("full", "")
     rules = rules_in(journal, out, reports)
     grades = final_grades(reports, rules.policy, rules.overrides, rules.submitted)
-    results = Results(reports, grades, journal.people(), _note_marks(journal, grades))
+    results = Results(reports, _note_marks(journal, grades))
     remove_half_written(out)
-    shown = anonymised(results, key) if key else results
-    history = journal.history()
-    if key:
-        history = tuple(replace(one, student=pseudonym(one.student, key)) for one in history)
+
+    def called(name: str) -> str:
+        return pseudonym(name, info.anonymous) if info.anonymous else name
+
+    pairs = [
+        (replace(report, student=called(report.student)), replace(grade, student=called(grade.student)))
+        for report, grade in zip(reports, grades, strict=True)
+    ]
+    pairs.sort(key=lambda pair: pair[0].student)
+    shown = [report for report, _ in pairs]
+    people = {} if info.anonymous else journal.people()
     background = Background(
         title=folder.course.title,
-        graded=info.started if info else "",
+        graded=info.started,
         handbook=sections(folder.root),
-        grades={grade.student: grade for grade in shown.grades},
-        groups={name: group for name, one in shown.people.items() if (group := one.get("section") or one.get("group"))},
-        history=history,
+        grades={grade.student: grade for _, grade in pairs},
+        groups={name: group for name, one in people.items() if (group := one.get("section") or one.get("group"))},
+        history=tuple(replace(one, student=called(one.student)) for one in journal.history()),
     )
-    before = {} if anew else journal.pages()
-    made = _digests(shown, (_code_digest("reports"), details, background.title, background.graded, background.handbook))
-    made[""] = _digest((sorted(made.items()), background.history, shown.people))  # no student is called so
-    names = safe_names(report.student for report in shown.reports)
-    for report in shown.reports:
+    shared = _digest((_code_digest("reports"), info.details, background.title, background.graded, background.handbook))
+    made = {report.student: _digest((shared, report, grade)) for report, grade in pairs}
+    made[""] = _digest((sorted(made.items()), background.history, people))  # no student is called so
+    before = journal.written("page")
+    names = safe_names(report.student for report in shown)
+    for report in shown:
         path = out / "students" / f"{names[report.student]}.html"
-        if before.get(report.student) != made[report.student] or not path.is_file():
-            write_whole(path, student_page(for_student(report, details), background), durable=False)
-    for gone in journal.pages().keys() - made.keys():  # called by a pseudonym now, or by a name again
+        if anew or before.get(report.student) != made[report.student] or not path.is_file():
+            write_whole(path, student_page(for_student(report, info.details), background), durable=False)
+    for gone in before.keys() - made.keys():  # called by a pseudonym now, or by a name again
         (out / "students" / f"{safe_name(gone)}.html").unlink(missing_ok=True)
-    if before.get("") != made[""] or not all((out / name).is_file() for name in _FILES):
-        timings = tuple(replace(one, student=pseudonym(one.student, key)) if key else one for one in journal.timings())
-        _write_files(shown, replace(background, timings=timings), out)
-        if key:
-            rows = sorted((pseudonym(grade.student, key), grade.student) for grade in grades)
+    if anew or before.get("") != made[""] or not all((out / name).is_file() for name in _FILES):
+        timings = tuple(replace(one, student=called(one.student)) for one in journal.timings())
+        write_whole(out / "grades.csv", grades_csv(shown))
+        write_whole(out / "gradebook.csv", gradebook_csv(shown, [grade for _, grade in pairs], people))
+        write_whole(out / "junit.xml", to_junit(shown))
+        write_whole(out / "report.html", class_page(shown, replace(background, timings=timings)))
+        if info.anonymous:
+            rows = sorted((called(report.student), report.student) for report in reports)
             write_whole(out / "pseudonyms.csv", csv_table(("pseudonym", "student"), rows))
         else:
             (out / "pseudonyms.csv").unlink(missing_ok=True)
-        journal.replace_pages(made)
+        journal.write("page", made)
     return results
-
-
-_FILES = ("grades.csv", "gradebook.csv", "junit.xml", "report.html")
-
-
-def _write_files(shown: Results, background: Background, out: Path) -> None:
-    """The files about the whole class."""
-    write_whole(out / "grades.csv", grades_csv(shown.reports))
-    write_whole(out / "gradebook.csv", gradebook_csv(shown.reports, shown.grades, shown.people))
-    write_whole(out / "junit.xml", to_junit(shown.reports))
-    write_whole(out / "report.html", class_page(shown.reports, background))
-
-
-def _digests(results: Results, shared: object) -> dict[str, str]:
-    """Of what each student's page is made: a digest. `shared` is what all of them are made of."""
-    common = _digest(shared)
-    pairs = zip(results.reports, results.grades, strict=True)
-    return {report.student: _digest((common, report, grade)) for report, grade in pairs}
 
 
 def _digest(value: object) -> str:
     return hashlib.sha256(repr(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _note_marks(journal: Journal, grades: Sequence[Grade]) -> list[str]:
-    """Store the final marks; what changed since they were stored last goes into the trail and, in words, comes back."""
-    before = journal.marks()
-    after = {grade.student: _mark_in_words(grade) for grade in grades}
-    if after == before:
-        return []
-    changed = [(name, before[name], mark) for name, mark in after.items() if before.get(name, mark) != mark]
-    journal.note(Trail(now(), name, "", "final mark", was, becomes) for name, was, becomes in changed)
-    journal.replace_marks(after)
-    return [f"{name}: {was} → {becomes}" for name, was, becomes in changed]
-
-
-def _mark_in_words(grade: Grade) -> str:
-    why = "; ".join(grade.all_reasons)
-    return words.points(grade.score, grade.max_score) + (f" ({why})" if why else "")
+def _note_marks(journal: Journal, grades: Sequence[Grade]) -> Sequence[Trail]:
+    """Store the final marks; what changed since they were stored last goes into the trail, and comes back."""
+    before, after = journal.written("mark"), {}
+    for grade in grades:
+        why = "; ".join(grade.all_reasons)
+        after[grade.student] = words.points(grade.score, grade.max_score) + (f" ({why})" if why else "")
+    changed = [
+        Trail(now(), name, "", "final mark", before[name], mark)
+        for name, mark in after.items()
+        if before.get(name, mark) != mark
+    ]
+    if after != before:
+        journal.note(changed)
+        journal.write("mark", after)
+    return changed
 
 
 # ── judging again ───────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """What became of one verdict when it was judged again; both as status and points in words."""
-
-    student: str
-    exercise: str
-    was: str
-    becomes: str
-
-    def __str__(self) -> str:
-        return f"{self.student} {self.exercise}: {self.was} → {self.becomes}"
 
 
 def judging_digests(folder: CourseFolder, seed: int) -> dict[str, str]:
@@ -216,16 +187,14 @@ def _code_digest(*parts: str) -> str:
     return digest.hexdigest()
 
 
-def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
+def regrade(journal: Journal, folder: CourseFolder) -> Sequence[Trail]:
     """Judge everything in the journal by the course as it is now, and give whose status or points are others.
 
     What was not run (nothing handed in, refused, not graded) keeps its verdict and takes the exercise's title and
     points. What asks for something that was not observed becomes "not graded", which `grader batch --resume` grades:
     the batch is one of the new course from now on. Raises `UsageError` if the course has none of the exercises.
     """
-    info = journal.info()
-    if info is None:
-        raise UsageError("The journal is empty: there is nothing to regrade.")
+    info = info_of(journal)
     known = {exercise.id: exercise for exercise in folder.course.exercises}
     graded = {exercise for _, exercise in journal.digests()}
     if graded and not graded & known.keys():
@@ -234,7 +203,7 @@ def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
             f"({', '.join(sorted(graded))}). Name the course they belong to by --course."
         )
     cases = functools.cache(lambda: expected_cases(folder.predictor, folder.course.exercises, info.seed))
-    changes: list[Change] = []
+    changes: list[Trail] = []
 
     def judge(student: str, before: ExerciseReport, same: bool) -> ExerciseReport:  # noqa: FBT001 - called by position
         exercise = known.get(before.id)
@@ -249,10 +218,10 @@ def regrade(journal: Journal, folder: CourseFolder) -> tuple[Change, ...]:
             after = replace(grade_exercise(context, replay(stored.observations)), seconds=before.seconds)
         was, becomes = (words.standing(one.status, one.score, one.max_score) for one in (before, after))
         if was != becomes:
-            changes.append(Change(student, before.id, was, becomes))
+            changes.append(Trail(now(), student, before.id, "judged again", was, becomes))
         return after
 
     journal.judge_again(judge, judging_digests(folder, info.seed))
-    journal.note(Trail(now(), one.student, one.exercise, "judged again", one.was, one.becomes) for one in changes)
+    journal.note(changes)
     journal.begin(replace(info, course=course_digest(folder), title=folder.course.title), ())
-    return tuple(changes)
+    return changes

@@ -11,7 +11,7 @@ from pathlib import Path
 from grader.course.models import Exercise
 from grader.errors import UsageError
 from grader.reports.sheet import NAMING, keys_of, name_key, read_sheet, read_text
-from grader.submissions.lms import Handin
+from grader.submissions.lms import Handin, listed
 
 _COLUMNS = {
     "student": ("student",),
@@ -123,10 +123,10 @@ def plan_batch(handins: Sequence[Handin], roster: Roster, exercises: Sequence[Ex
     fits = {name: _fitting(handin, roster) for name, handin in by_name.items()}
     claims = Counter(found[0].name for found in fits.values() if len(found) == 1)
     if roster.people and by_name and not any(fits.values()):
-        called = _listed([person.name for person in roster.people])
+        called = listed([person.name for person in roster.people], _SHOWN)
         raise UsageError(
             f"The roster has nobody by the names of the submissions. It calls students {called}; the "
-            f"submissions are called {_listed(sorted(by_name))}. Give it a column `student` with these names."
+            f"submissions are called {listed(sorted(by_name), _SHOWN)}. Give it a column `student` with these names."
         )
     sure = {name: found[0] for name, found in fits.items() if len(found) == 1 and claims[found[0].name] == 1}
     students: dict[str, Path | None] = {one.name: None for one in roster.people if not claims[one.name]}
@@ -154,7 +154,7 @@ def _notes(fits: Mapping[str, Sequence[Person]], claims: Mapping[str, int], rost
     strangers = sorted(name for name, found in fits.items() if not found)
     if strangers and any(fits.values()):
         absent = {key: person.name for person in roster.people if not claims[person.name] for key in person.keys}
-        who = _listed([_nearest(one, absent) for one in strangers])
+        who = listed([_nearest(one, absent) for one in strangers], _SHOWN)
         yield f"Handed in, but not on the roster: {who}. They are graded, too."
     for name, found in fits.items():
         if len(found) > 1:
@@ -170,8 +170,3 @@ def _nearest(stranger: str, absent: Mapping[str, str]) -> str:
     """The name; with whoever of the roster has handed in nothing and is called nearly so."""
     close = difflib.get_close_matches(name_key(stranger), absent, 1)
     return f"{stranger} (nearest: {absent[close[0]]})" if close else stranger
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    return ", ".join(names[:_SHOWN]) + more

@@ -8,10 +8,9 @@ All that stands in `expect.yaml` beside the folders: `name: {fails: CHECK, phras
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -22,6 +21,7 @@ from grader.errors import SpecError
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus
 
 _EXPECT = "expect.yaml"
+_KEYS = ("fails", "phrase", "requires", "reason")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,22 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one: `agrees`, or `problem` says how it differs from what was expected."""
+    """What became of one."""
 
     expectation: Expectation
     report: ExerciseReport
-    problem: str = ""
+
+    @property
+    def problem(self) -> str:
+        """How it differs from what was expected; empty if it does not."""
+        return _difference(self.expectation, self.report)
 
     @property
     def untried(self) -> bool:
         """Whether what it `requires` cannot be had here, so that its build failed and it proves nothing."""
         first = _first_failed(self.report)
-        return (
-            bool(self.expectation.requires)
-            and first is not None
-            and isinstance(self.expectation.exercise.check(first.id), Builds)
-        )
+        check = self.expectation.exercise.check(first.id) if first else None
+        return bool(self.expectation.requires) and isinstance(check, Builds)
 
     @property
     def agrees(self) -> bool:
@@ -113,79 +114,55 @@ def selection(expected: Sequence[Expectation]) -> list[Expectation]:
     return chosen
 
 
-def judge_outcome(expectation: Expectation, report: ExerciseReport) -> Outcome:
-    """Compare what became of a solution with what must."""
-    return Outcome(expectation, report, _difference(expectation, report))
-
-
 def _in_folder(folder: Path, exercise: Exercise, wrong: bool, problems: list[str]) -> Iterator[Expectation]:  # noqa: FBT001
     stored = _stored(folder / _EXPECT, problems)
     names = sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    problems += [
-        f"{folder / _EXPECT}: names {name}, but there is no such folder" for name in stored if name not in names
-    ]
+    where = folder / _EXPECT
+    problems += [f"{where}: names {name}, but there is no such folder" for name in stored if name not in names]
     known = {"rejected", *(check.id for check in exercise.checks)}
     for name in names:
-        entry = stored.get(name, {})
-        fails = str(entry.get("fails", ""))
-        if wrong and fails not in known:
-            problems.append(
-                f"{folder / _EXPECT}: {name}: `fails` must be one of {', '.join(sorted(known))}, not {fails!r}"
-            )
-        reason = str(entry.get("reason", ""))
-        if reason and reason not in REASONS:
-            problems.append(f"{folder / _EXPECT}: {name}: there is no reason {reason!r}")
-        phrase, requires = str(entry.get("phrase", "")), str(entry.get("requires", ""))
-        yield Expectation(exercise, name, folder / name, fails, phrase, requires, reason)
+        entry = {key: str(value) for key, value in stored.get(name, {}).items()}
+        one = Expectation(exercise, name, folder / name, **{key: entry.get(key, "") for key in _KEYS})
+        if wrong and one.fails not in known:
+            problems.append(f"{where}: {name}: `fails` must be one of {', '.join(sorted(known))}, not {one.fails!r}")
+        if one.reason and one.reason not in REASONS:
+            problems.append(f"{where}: {name}: there is no reason {one.reason!r}")
+        yield one
 
 
-def _stored(path: Path, problems: list[str]) -> dict[str, dict[str, Any]]:
-    if not path.is_file():
-        return {}
+def _stored(path: Path, problems: list[str]) -> Mapping[str, Mapping[str, object]]:
     try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        stored = yaml.safe_load(path.read_text(encoding="utf-8")) or {} if path.is_file() else {}
     except yaml.YAMLError as error:
         problems.append(f"{path}: {error}")
         return {}
     if isinstance(stored, dict) and all(isinstance(entry, dict) for entry in stored.values()):
-        return {str(name): entry for name, entry in stored.items()}
+        return stored
     problems.append(f"{path}: expected a mapping of names to {{fails: CHECK, phrase: TEXT}}")
     return {}
 
 
-def _difference(expectation: Expectation, report: ExerciseReport) -> str:
-    if expectation.right:
-        return "" if report.status is ExerciseStatus.PASSED else f"must pass, but: {_first_trouble(report)}"
-    if expectation.fails == "rejected":
-        return (
-            _lacks(expectation, report.message)
-            if report.status is ExerciseStatus.REJECTED
-            else f"must be rejected, but: {_first_trouble(report)}"
-        )
+def _difference(expected: Expectation, report: ExerciseReport) -> str:
     first = _first_failed(report)
-    if first is None:
-        return f"must fail {expectation.fails}, but: {_first_trouble(report)}"
-    if first.id != expectation.fails:
-        return f"must fail {expectation.fails} first, but failed {first.id}: {first.message}"
-    if expectation.reason and first.reason != expectation.reason:
-        return f"must fail for {expectation.reason}, but failed for {first.reason}: {first.message}"
-    return _lacks(expectation, "\n".join((first.message, first.hint, first.actual, first.expected)))
-
-
-def _lacks(expectation: Expectation, shown: str) -> str:
-    if expectation.phrase.lower() in shown.lower():
+    became = f"{report.status}: {report.message}"
+    shown = report.message
+    if first is not None:
+        became = f"{first.id} {first.status}: {first.message} {first.actual}"
+        shown = "\n".join((first.message, first.hint, first.actual, first.expected))
+    if expected.right:
+        return "" if report.status is ExerciseStatus.PASSED else f"must pass, but: {became}"
+    if expected.fails == "rejected":
+        if report.status is not ExerciseStatus.REJECTED:
+            return f"must be rejected, but: {became}"
+        shown = report.message
+    elif first is None or first.id != expected.fails:
+        return f"must fail {expected.fails} first, but: {became}"
+    elif expected.reason and first.reason != expected.reason:
+        return f"must fail for {expected.reason}, but failed for {first.reason}: {first.message}"
+    if expected.phrase.lower() in shown.lower():
         return ""
-    return f"the student must be shown “{expectation.phrase}”, but reads: {shown}"
+    return f"the student must be shown “{expected.phrase}”, but reads: {shown}"
 
 
 def _first_failed(report: ExerciseReport) -> CheckVerdict | None:
     return next((check for check in report.checks if check.status is not CheckStatus.PASSED), None)
-
-
-def _first_trouble(report: ExerciseReport) -> str:
-    first = _first_failed(report)
-    return (
-        f"{report.status}: {report.message}"
-        if first is None
-        else f"{first.id} {first.status}: {first.message} {first.actual}"
-    )

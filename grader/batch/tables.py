@@ -9,12 +9,9 @@ from pathlib import Path
 import pandas as pd
 
 from grader.batch.journal import Journal
-from grader.batch.results import rules_in
+from grader.batch.results import info_of, reports_in, rules_in
 from grader.checks import REASONS
-from grader.errors import UsageError
 from grader.grading.grades import final_grades
-from grader.grading.scoring import with_totals
-from grader.models import Report
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -42,14 +39,8 @@ class Results:
 def read_results(folder: Path) -> Results:
     """The tables of the journal in this folder. `UsageError` if there is none, or another grader works in it."""
     with Journal.open(folder) as journal:
-        info = journal.info()
-        if info is None:
-            raise UsageError(f"{folder}: nothing was graded into this folder.")
-        stored = journal.reports()
-        reports = [
-            with_totals(Report(student, info.seed, info.engine, tuple(stored.get(student, {}).values())))
-            for student in journal.students()
-        ]
+        info = info_of(journal)
+        reports = reports_in(journal)
         rules = rules_in(journal, folder, reports)
         history, timings = journal.history(), journal.timings()
     graded = [(report.student, one) for report in reports for one in report.exercises]

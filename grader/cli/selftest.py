@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 
 from grader.api import chosen_exercises, fresh_seed, open_course
-from grader.batch.selftest import Expectation, Outcome, expectations, judge_outcome
+from grader.batch.selftest import Expectation, Outcome, expectations
 from grader.batch.selftest import selection as select
 from grader.checks import CHECK_KINDS, REASONS
 from grader.cli.common import ANY_PATH, JOBS, engine_option, examples, exercises_option, seed_option, terminal
@@ -98,7 +98,7 @@ def _one(session: Session, expectation: Expectation) -> Outcome:
     exercise = expectation.exercise
     files = read_exercise(expectation.folder, exercise.id, session.course.limits)
     result = grade_one(session, f"{exercise.id} {expectation.name}", exercise, files)
-    return judge_outcome(expectation, result.report)
+    return Outcome(expectation, result.report)
 
 
 def _page(session: Session, outcomes: Sequence[Outcome]) -> str:

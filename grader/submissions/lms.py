@@ -429,12 +429,13 @@ def _notes(platform: str, parts: Sequence[Part], left_out: Sequence[str]) -> Ite
         f"Late, says {platform}": [part.handin.student for part in parts if part.late],
         "Nobody's, left out": [sanitize_line(name, 80) for name in left_out],
     }
-    yield from (f"{what}: {_listed(names)}." for what, names in lists.items() if names)
+    yield from (f"{what}: {listed(names)}." for what, names in lists.items() if names)
 
 
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - _NAMED
-    return ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+def listed(names: Sequence[str], most: int = _NAMED) -> str:
+    """The first of many names, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 # ── what is in a student's part ─────────────────────────────────────────────────────────
@@ -527,8 +528,8 @@ def _look_in(tree: Packed, archive: str, selection: Selection, alone: str | None
         yield (
             archive,
             (
-                f"{_listed([shown(file.path) for file in files])}: in no exercise's folder, so nobody can tell which "
+                f"{listed([shown(file.path) for file in files])}: in no exercise's folder, so nobody can tell which "
                 f"exercise this is. Put the files of each exercise into a folder named by it "
-                f"({_listed(selection.ids)}), and hand in a zip of these folders."
+                f"({listed(selection.ids)}), and hand in a zip of these folders."
             ),
         )

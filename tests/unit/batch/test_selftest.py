@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch.selftest import Expectation, expectations, judge_outcome, selection
+from grader.batch.selftest import Expectation, Outcome, expectations, selection
 from grader.checks import CHECK_KINDS, REASONS
 from grader.errors import SpecError
 from grader.models import CheckStatus, CheckVerdict, ExerciseReport, ExerciseStatus
@@ -38,24 +38,24 @@ def report(*statuses: str, message: str = "the image has no entrypoint") -> Exer
     ],
 )
 def test_agreement(expectation: Expectation, statuses: list[str], agrees: bool) -> None:
-    assert judge_outcome(expectation, report(*statuses)).agrees is agrees
+    assert Outcome(expectation, report(*statuses)).agrees is agrees
 
 
 def test_the_reason_must_be_the_one_named() -> None:
     named = replace(WRONG, reason="cmd_replaced")
-    assert "must fail for cmd_replaced" in judge_outcome(named, report("passed", "passed", "failed")).problem
+    assert "must fail for cmd_replaced" in Outcome(named, report("passed", "passed", "failed")).problem
 
 
 def test_the_phrase_must_be_shown() -> None:
-    outcome = judge_outcome(WRONG, report("passed", "passed", "failed", message="something went wrong"))
+    outcome = Outcome(WRONG, report("passed", "passed", "failed", message="something went wrong"))
     assert "no ENTRYPOINT" in outcome.problem
 
 
 def test_what_a_machine_lacks_is_no_disagreement_only_where_it_is_declared_and_only_in_the_build() -> None:
     failed = report("failed")
-    assert judge_outcome(replace(RIGHT, requires="heredoc"), failed).untried
-    assert not judge_outcome(RIGHT, failed).agrees
-    assert not judge_outcome(replace(RIGHT, requires="heredoc"), report("passed", "failed")).agrees
+    assert Outcome(replace(RIGHT, requires="heredoc"), failed).untried
+    assert not Outcome(RIGHT, failed).agrees
+    assert not Outcome(replace(RIGHT, requires="heredoc"), report("passed", "failed")).agrees
 
 
 def test_every_stored_solution_is_consistent_and_there_are_enough() -> None:

@@ -17,7 +17,7 @@ from typing import Literal
 
 import pytest
 
-from grader.batch.journal import _FORMATS, Journal
+from grader.batch.journal import Journal
 from grader.batch.roster import Plan
 from grader.cli.batch import _doubts
 from grader.cli.wiring import NOT_RUN, GradingSettings
@@ -235,31 +235,8 @@ def test_output_that_cannot_be_written(batch: Batch, tmp_path: Path) -> None:
     assert set(verdicts(tmp_path / "out")) == set(STUDENTS)
 
 
-# ── journals of other versions ──────────────────────────────────────────────────────────
-
-
-def journal_of_format(path: Path, number: int) -> None:
-    with closing(sqlite3.connect(path / "journal.sqlite")) as journal:
-        for added in _FORMATS[:number]:
-            journal.executescript(added)
-        journal.execute("INSERT INTO student (name) VALUES ('ada')")
-        journal.commit()
-        journal.execute(f"PRAGMA user_version = {number}")
-
-
-def test_a_journal_of_the_format_before_is_taken_over(tmp_path: Path) -> None:
-    journal_of_format(tmp_path, 1)
-    with Journal.open(tmp_path) as journal:
-        assert journal.students() == ("ada",)
-        journal.begin_attempt("ada", "3.1.4")
-        journal.begin_attempt("ada", "3.1.4")
-        (attempt,) = journal.attempts()
-    assert (attempt.student, attempt.exercise, attempt.number) == ("ada", "3.1.4", 2)
-
-
-def test_a_journal_of_a_later_format_is_left_alone(tmp_path: Path) -> None:
-    journal_of_format(tmp_path, len(_FORMATS))
+def test_a_journal_of_another_format_is_left_alone(tmp_path: Path) -> None:
     with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as journal:
-        journal.execute(f"PRAGMA user_version = {len(_FORMATS) + 1}")
-    with pytest.raises(UsageError, match="newer version"):
+        journal.execute("PRAGMA user_version = 7")
+    with pytest.raises(UsageError, match="written by another version of grader"):
         Journal.open(tmp_path)
