@@ -12,7 +12,7 @@ import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, get_args, get_origin, get_type_hints
+from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
 from grader.course.models import BaseImage, Course, DrawnCases, Exercise, GivenCase, Limits, folder_key
 from grader.course.registry import CHECK_KINDS, AbsolutePath, Identifier, ImageName, ImagePattern, MinorVersion
@@ -60,16 +60,16 @@ _EXPECTED: Mapping[str, str] = {
 
 def validation_problems(errors: Iterable[ErrorDetails], document: Document) -> list[Problem]:
     """One problem for each error that is not the mere consequence of another."""
-    found = [_Error.of(error, document) for error in errors]
+    found = [_error(error, document) for error in errors]
     misspelt = {
         (*error.path[:-1], name)
         for error in found
         if error.kind == _UNKNOWN
-        for name in difflib.get_close_matches(str(error.path[-1])[:MAX_QUOTED], error.owner.keys, n=1)
+        for name in difflib.get_close_matches(str(error.path[-1])[:MAX_QUOTED], _keys(error.owner[1]), n=1)
     }
     refused = {problem.position for problem in document.problems}
     problems = (
-        Problem(error.position, error.message())
+        Problem(document.keys[error.path] if error.kind == _UNKNOWN else place(error.path, document), error.message())
         for error in found
         if not (error.kind == _MISSING and error.path in misspelt)
         # Pydantic counts only the good items of a list; if it is long enough, their own errors say it all.
@@ -91,20 +91,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f" (did you mean {quoted(nearest[0])}?)" if nearest else ""
 
 
-# ── what stands where ───────────────────────────────────────────────────────────────────
-
-
-class _Owner(NamedTuple):
-    """A mapping of the course: what it is called, and the class that it becomes, if that can be told."""
-
-    name: str
-    made: type | None
-
-    @property
-    def keys(self) -> list[str]:
-        return [field.name for field in dataclasses.fields(self.made)] if dataclasses.is_dataclass(self.made) else []
-
-
 _CASE_KINDS: Mapping[str, type] = {"given": GivenCase, "drawn": DrawnCases}
 
 _OWNERS: Mapping[tuple[str, ...], tuple[str, type | Mapping[str, type]]] = {
@@ -118,12 +104,23 @@ _OWNERS: Mapping[tuple[str, ...], tuple[str, type | Mapping[str, type]]] = {
 """Where mappings stand in a course (`*`: any item), and what they are; where it depends on its kind, by that."""
 
 
-def _owner(path: Path, document: Document) -> _Owner:
+def _owner(path: Path, document: Document) -> tuple[str, type | None]:
+    """What a mapping of the course is called, and the class that it becomes, if that can be told."""
     name, made = _OWNERS.get(tuple("*" if isinstance(step, int) else step for step in path), ("this item", {}))
-    return _Owner(name, made if isinstance(made, type) else made.get(str(document.at((*path, "kind")))))
+    return name, made if isinstance(made, type) else made.get(str(document.at((*path, "kind"))))
 
 
-# ── in words ────────────────────────────────────────────────────────────────────────────
+def _keys(made: type | None) -> list[str]:
+    return [field.name for field in dataclasses.fields(made)] if dataclasses.is_dataclass(made) else []
+
+
+def _error(error: ErrorDetails, document: Document) -> _Error:
+    path, value, kind = error["loc"], error["input"], error["type"]
+    if path[2:3] in (("checks",), ("cases",)):  # after an item of these, pydantic inserts its kind
+        path = path[:4] + path[5:]
+    if kind.startswith("union_tag"):
+        path, value = (*path, "kind"), value.get("kind")
+    return _Error(kind, path, value, error.get("ctx", {}), document)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,21 +133,8 @@ class _Error:
     context: Mapping[str, Any]
     document: Document
 
-    @classmethod
-    def of(cls, error: ErrorDetails, document: Document) -> _Error:
-        path, value, kind = error["loc"], error["input"], error["type"]
-        if path[2:3] in (("checks",), ("cases",)):  # after an item of these, pydantic inserts its kind
-            path = path[:4] + path[5:]
-        if kind.startswith("union_tag"):
-            path, value = (*path, "kind"), value.get("kind")
-        return cls(kind, path, value, error.get("ctx", {}), document)
-
     @property
-    def position(self) -> Position:
-        return self.document.keys[self.path] if self.kind == _UNKNOWN else place(self.path, self.document)
-
-    @property
-    def owner(self) -> _Owner:
+    def owner(self) -> tuple[str, type | None]:
         return _owner(self.path[:-1], self.document)
 
     @property
@@ -159,37 +143,30 @@ class _Error:
 
     def message(self) -> str:
         """What is wrong, and what was expected."""
-        if self.kind == "too_short" and self.path[-1:] == ("checks",):
-            return "the exercise has no checks, so it would assert nothing; expected at least one"
-        if self.kind in (_MISSING, _UNKNOWN, "union_tag_not_found"):
-            return self._of_key()
+        (owner, made), key = self.owner, str(self.path[-1]) if self.path else ""
         choices = self.context.get("expected_tags") or self.context.get("expected", "")
-        known = re.findall(r"'([^']*)'", choices)
+        known, near = re.findall(r"'([^']*)'", choices), ""
+        if self.kind == "too_short" and key == "checks":
+            return "the exercise has no checks, so it would assert nothing; expected at least one"
+        if self.kind == _UNKNOWN:
+            near, keys = did_you_mean(key, _keys(made)), ", ".join(_keys(made))
+            return f"the key {quoted(key)} is not known in {owner}{near}; expected one of: {keys}"
+        if self.kind in (_MISSING, "union_tag_not_found"):
+            kinds = CHECK_KINDS if owner == "this check" else _CASE_KINDS
+            wanted = _type_name(get_type_hints(made)[key]) if made else f"one of: {', '.join(kinds)}"
+            return f"the key {quoted(key)} is missing in {owner}; expected {wanted}"
         if self.kind == "union_tag_invalid":
             wrong = str(self.value)[:MAX_QUOTED]
-            kinds = sorted(known, key=lambda kind: -difflib.SequenceMatcher(None, wrong, kind).ratio())
-            noun = self.owner.name.removeprefix("this ")
-            return f"kind {self._found()}, which is no kind of {noun}; expected one of: {', '.join(kinds)}"
+            nearest = sorted(known, key=lambda kind: -difflib.SequenceMatcher(None, wrong, kind).ratio())
+            noun = owner.removeprefix("this ")
+            return f"kind {self._found()}, which is no kind of {noun}; expected one of: {', '.join(nearest)}"
         if self.kind == "literal_error":
             near = did_you_mean(self.value, known) if isinstance(self.value, str) else ""
             expected = choices.replace("'", '"')
         else:
-            near = ""
             pattern = self.context.get("pattern", f"otherwise ({self.kind})")
             expected = _EXPECTED.get(self.kind, "").format(**self.context) or _PATTERNS.get(pattern, pattern)
         return f"{self._name()} {self._found()}{near}; expected {expected}{self._advice(expected)}"
-
-    def _of_key(self) -> str:
-        key, owner = self.path[-1], self.owner
-        if self.kind == _UNKNOWN:
-            near, keys = did_you_mean(str(key), owner.keys), ", ".join(owner.keys)
-            return f"the key {quoted(str(key))} is not known in {owner.name}{near}; expected one of: {keys}"
-        if self.kind == _MISSING:
-            expected = _type_name(get_type_hints(owner.made)[str(key)]) if owner.made else "a value"
-        else:
-            kinds = CHECK_KINDS if owner.name == "this check" else _CASE_KINDS
-            expected = f"one of: {', '.join(kinds)}"
-        return f"the key {quoted(str(key))} is missing in {owner.name}; expected {expected}"
 
     def _name(self) -> str:
         """The key that a message is about: `weeks, item 2`."""
@@ -219,7 +196,7 @@ class _Error:
         written = self.document.written.get(self.path, "")
         if expected == "a text" and written:
             return f", so write it in quotes: {quoted(written)}"
-        if expected == "a mapping" and (keys := _owner(self.path, self.document).keys):
+        if expected == "a mapping" and (keys := _keys(_owner(self.path, self.document)[1])):
             return f" with the keys {', '.join(keys)}"
         if isinstance(self.value, str):
             if expected.endswith("number") and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", self.value):
@@ -278,20 +255,25 @@ class _Node:
 def consistency_problems(document: Document, reasons: Collection[str] | None) -> list[Problem]:
     """Every mistake between the parts of a course. `reasons` are those a hint may be given for; None: any."""
     course = _Node(document)
-    found = [
-        *_twice(course["exercises"], "id", "exercise", folder_key),
-        *_first_image_names(course),
-        *_hint_reasons(course, reasons),
-    ]
+    found = [*_twice(course["exercises"], "id", "exercise", folder_key), *_hint_reasons(course, reasons)]
+    for image in course["images"]:
+        for name in list(image["names"])[:1]:
+            if "*" in name.text:
+                text = f"{quoted(name.text)} is the name that students are told; expected one without *"
+                found.append(name.problem(text))
     for exercise in course["exercises"]:
         found += _twice(exercise["checks"], "id", "check")
         found += _twice(exercise["cases"], "name", "case")
         found += _weights(exercise)
-        found += _needs(exercise)
-        found += _case_names(exercise)
+        found += _names(exercise)
         for check in exercise["checks"]:
             found += _hint_reasons(check, reasons)
-            found += _patterns(check)
+            pattern = check["pattern"]
+            try:
+                re.compile(pattern.text)
+            except (re.error, OverflowError, RecursionError) as error:
+                text = f"{quoted(pattern.text)} is not a regular expression ({error}); expected one in Python's syntax"
+                found.append(pattern.problem(text))
     return found
 
 
@@ -307,13 +289,6 @@ def _twice(items: _Node, key: str, noun: str, same: Callable[[str], str] = str) 
             yield name.problem(text)
 
 
-def _first_image_names(course: _Node) -> Iterator[Problem]:
-    for image in course["images"]:
-        for name in list(image["names"])[:1]:
-            if "*" in name.text:
-                yield name.problem(f"{quoted(name.text)} is the name that students are told; expected one without *")
-
-
 def _hint_reasons(owner: _Node, reasons: Collection[str] | None) -> Iterator[Problem]:
     hints = owner["hints"]
     known = sorted(reasons or ())
@@ -327,54 +302,39 @@ def _hint_reasons(owner: _Node, reasons: Collection[str] | None) -> Iterator[Pro
 def _weights(exercise: _Node) -> Iterator[Problem]:
     checks = exercise["checks"]
     weights = [check["weight"].number for check in checks]
-    numbers = [weight for weight in weights if weight is not None]
-    if not weights or len(numbers) < len(weights):
+    total = sum(weight or 0 for weight in weights)
+    if not weights or None in weights:
         return
     builds = [check["weight"] for check in checks if check["kind"].text == "builds"]
-    if sum(numbers) <= 0:
+    if total <= 0:
         yield checks.problem("the weights of these checks add up to 0; expected at least one above 0")
-    elif (share := sum(weight.number or 0 for weight in builds) / sum(numbers)) > MAX_BUILDS_SHARE + 1e-9:
+    elif (share := sum(weight.number or 0 for weight in builds) / total) > MAX_BUILDS_SHARE + 1e-9:
         message = f"that it builds is worth {share:.1%} of the exercise; expected at most {MAX_BUILDS_SHARE:.0%}"
         yield builds[-1].problem(message)
 
 
-def _needs(exercise: _Node) -> Iterator[Problem]:
+def _names(exercise: _Node) -> Iterator[Problem]:
+    """Checks and cases that a check names, and that must be there, checks before it."""
     every = [check["id"].text for check in exercise["checks"]]
+    cases = [case["name"].text for case in exercise["cases"]]
     for number, check in enumerate(exercise["checks"]):
-        earlier, own = every[:number], every[number]
         for need in check["needs"]:
-            if not need.text or need.text in earlier:
-                continue
-            if need.text in every:
-                problem = "needs itself" if need.text == own else "comes later"
+            if need.text in every[number:] and need.text and need.text not in every[:number]:
+                problem = "needs itself" if need.text == every[number] else "comes later"
                 yield need.problem(f"the check {quoted(need.text)} {problem}; expected the id of an earlier check")
             else:
-                yield need.problem(_unknown("check", need.text, earlier))
-
-
-def _case_names(exercise: _Node) -> Iterator[Problem]:
-    known = [case["name"].text for case in exercise["cases"]]
-    for check in exercise["checks"]:
+                yield from _unknown("check", need, every[:number])
         for name in (*check["cases"], check["case"], check["or_holds"]):
-            if name.text and name.text not in known:
-                yield name.problem(_unknown("case", name.text, known))
-        if check["arguments"].data is True and not known:
+            yield from _unknown("case", name, cases)
+        if check["arguments"].data is True and not cases:
             message = "the arguments are the weeks of a case, but the exercise has none; expected a list `cases`"
             yield check["arguments"].problem(message)
 
 
-def _unknown(noun: str, name: str, known: list[str]) -> str:
-    names = [one for one in dict.fromkeys(known) if one][:MAX_NAMES]
-    choices = (
-        f"one of: {', '.join(map(sanitize_line, names))}" if names else f"no name, since there is no {noun} to name"
-    )
-    return f"there is no {noun} {quoted(name)}{did_you_mean(name, names)}; expected {choices}"
-
-
-def _patterns(check: _Node) -> Iterator[Problem]:
-    pattern = check["pattern"]
-    try:
-        re.compile(pattern.text)
-    except (re.error, OverflowError, RecursionError) as error:
-        message = f"{quoted(pattern.text)} is not a regular expression ({error}); expected one in Python's syntax"
-        yield pattern.problem(message)
+def _unknown(noun: str, name: _Node, known: list[str]) -> Iterator[Problem]:
+    if name.text and name.text not in known:
+        names = [one for one in dict.fromkeys(known) if one][:MAX_NAMES]
+        none = f"no name, since there is no {noun} to name"
+        choices = f"one of: {', '.join(map(sanitize_line, names))}" if names else none
+        near = did_you_mean(name.text, names)
+        yield name.problem(f"there is no {noun} {quoted(name.text)}{near}; expected {choices}")

@@ -11,6 +11,7 @@ before memory or the stack is spent: libyaml's own composer crashes on deep nest
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -156,16 +157,11 @@ class _Reader:
         self.written: dict[Path, str] = {}
         self.problems: list[Problem] = []
         self._events: list[yaml.Event] = []
-        self._next = 0
+        self._next = 2
         self._targets: dict[int, int] = {}
-        self._open: set[int] = set()
-        self._scan(text)
-
-    def _scan(self, text: str) -> None:
-        """Note all events, and which one each alias means; refuse too many before they take up memory."""
         anchors: dict[str | None, int] = {}
         count = depth = 0
-        for index, event in enumerate(_events(text)):
+        for index, event in enumerate(_events(text)):  # too many are refused before they take up memory
             self._events.append(event)
             if isinstance(event, yaml.AliasEvent):
                 self._targets[index] = anchors.get(event.anchor, -1)
@@ -173,16 +169,13 @@ class _Reader:
                 count += 1
                 _refuse_many(count, depth + 1, _at(event))
                 anchors[event.anchor] = index
-                depth += isinstance(event, yaml.CollectionStartEvent)
-            elif isinstance(event, yaml.CollectionEndEvent):
-                depth -= 1
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
 
     def document(self) -> object:
         """The data of the whole text."""
         if isinstance(self._events[1], yaml.StreamEndEvent):
             self.values[()] = Position(1, 1)
             return None
-        self._next = 2
         data = self._value(())
         if not isinstance(following := self._events[self._next + 1], yaml.StreamEndEvent):
             message = "a second document begins here; expected one document, with no line --- after its beginning"
@@ -194,21 +187,29 @@ class _Reader:
         index, event = self._next, self._events[self._next]
         self._next += 1
         self.values[path] = _at(event)
-        if isinstance(event, yaml.AliasEvent):
-            return self._aliased(index, event, path)
         _refuse_many(len(self.values), len(path) + 1, self.values[path])
-        self._open.add(index)
-        data: object
-        if isinstance(event, yaml.ScalarEvent):
+        data: Any = None
+        if isinstance(event, yaml.AliasEvent):
+            after, self._next = self._next, self._targets[index]
+            if self._next < 0:
+                name = _short(event.anchor or "")
+                self._note(event, f"no anchor &{name} stands before this alias; expected one of that name, or no alias")
+            else:
+                data = self._value(path)
+            self._next = after
+        elif isinstance(event, yaml.ScalarEvent):
             data = self._scalar(event, path)
         elif isinstance(event, yaml.SequenceStartEvent):
-            items: list[object] = []
+            data = []
             while not self._ends():
-                items.append(self._value((*path, len(items))))
-            data = items
+                data.append(self._value((*path, len(data))))
         else:
-            data = self._mapping(path)
-        self._open.discard(index)
+            data = {}
+            while not self._ends():
+                key = self._key(path)
+                value = self._value((*path, self._next if key is None else key))
+                if key is not None:
+                    data[key] = value
         if tag := getattr(event, "tag", None):
             written = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
             self._note(event, f"the tag {written} is not allowed; expected the plain value")
@@ -221,34 +222,12 @@ class _Reader:
         self._next += ends
         return ends
 
-    def _mapping(self, path: Path) -> dict[str, object]:
-        data: dict[str, object] = {}
-        while not self._ends():
-            key = self._key(path)
-            value = self._value((*path, self._next if key is None else key))
-            if key is not None:
-                data[key] = value
-        return data
-
-    def _aliased(self, index: int, event: yaml.AliasEvent, path: Path) -> object:
-        target, name = self._targets[index], _short(event.anchor or "")
-        if target < 0:
-            self._note(event, f"no anchor &{name} stands before this alias; expected one of that name, or no alias")
-            return None
-        if target in self._open:
-            self._note(event, f"*{name} stands inside what it names; expected no value to hold itself")
-            return None
-        after, self._next = self._next, target
-        data = self._value(path)
-        self._next = after
-        return data
-
     def _key(self, path: Path) -> str | None:
         """The next key's text as written (`5` and `no` are texts as keys), or None if it is refused."""
-        event = self._events[self._targets.get(self._next, self._next)]
+        event = self._events[self._next]
         if not isinstance(event, yaml.ScalarEvent):
-            message = "a list or a mapping stands where a key must; expected a text as the key"
-            raise YamlError(Problem(_at(self._events[self._next]), message))
+            message = "a list, a mapping or an alias stands where a key must; expected a text as the key"
+            raise YamlError(Problem(_at(event), message))
         self._next += 1
         if event.tag or (not event.style and event.value == "<<" and not self.as_written):
             self._note(event, "tags and the merge key << are not allowed; expected the keys to be written out")
@@ -261,17 +240,17 @@ class _Reader:
         return None
 
     def _scalar(self, event: yaml.ScalarEvent, path: Path) -> object:
-        plain = not event.style and not self.as_written
-        if plain:
+        value: object = event.value
+        complaint = ""
+        if not event.style and not self.as_written:
             self.written[path] = event.value
+            value, complaint = _plain(event.value)
         if found := _FORBIDDEN.search(event.value):
             complaint = f"the text holds the character U+{ord(found[0]):04X}; expected visible characters"
-        else:
-            complaint = _complaint(event.value) if plain else ""
         if complaint:
             self._note(event, complaint)
             return None
-        return _core_value(event.value) if plain else event.value
+        return value
 
     def _note(self, event: yaml.Event, message: str) -> None:
         self.problems.append(Problem(_at(event), message))
@@ -291,40 +270,30 @@ _CONSTANTS: Mapping[str, bool | None] = {
     **dict.fromkeys(("true", "True", "TRUE"), True),
     **dict.fromkeys(("false", "False", "FALSE"), False),
 }
-_DECIMAL = re.compile(r"[-+]?[0-9]+")
-_OTHER_BASE = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+_NUMBER = re.compile(r"0o[0-7]+|0x[0-9a-fA-F]+|[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _NOT_FINITE = re.compile(r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
 _LEADING_ZERO = re.compile(r"([-+]?)0+([0-9]+)")
 
 
-def _core_value(text: str) -> str | float | bool | None:
-    """An unquoted scalar by YAML 1.2.2, table "10.3.2 Tag Resolution"."""
-    if text in _CONSTANTS:
-        return _CONSTANTS[text]
-    if _DECIMAL.fullmatch(text):
-        return int(text)
-    if _OTHER_BASE.fullmatch(text):
-        return int(text, 0)
-    return float(text) if _FLOAT.fullmatch(text) else text
-
-
-def _complaint(text: str) -> str:
-    """Why an unquoted scalar is not accepted, or nothing."""
+def _plain(text: str) -> tuple[str | float | bool | None, str]:
+    """An unquoted scalar by YAML 1.2.2, table "10.3.2 Tag Resolution"; and why it is not accepted, or nothing."""
+    number = _NUMBER.fullmatch(text)
+    other_base = text.startswith(("0o", "0x"))
+    complaint = ""
     if zero := _LEADING_ZERO.fullmatch(text):
-        return (
-            f"{_short(text)} is octal to some programs and decimal to others; "
-            f"expected {_short(zero[1] + zero[2])}, or quotes if it is a text"
-        )
-    if _NOT_FINITE.fullmatch(text):
-        return f"{text} is not a finite number; expected one, or quotes if it is a text"
-    if not (_FLOAT.fullmatch(text) or _OTHER_BASE.fullmatch(text)):
-        return ""
-    if len(text) > MAX_NUMBER:
-        return f"a number of {len(text)} characters; expected at most {MAX_NUMBER}, or quotes if it is a text"
-    if abs(float(text) if _FLOAT.fullmatch(text) else 0.0) == float("inf"):
-        return f"{text} is too large a number; expected less than 1e308"
-    return ""
+        differs = f"{_short(text)} is octal to some programs and decimal to others"
+        complaint = f"{differs}; expected {_short(zero[1] + zero[2])}, or quotes if it is a text"
+    elif _NOT_FINITE.fullmatch(text):
+        complaint = f"{text} is not a finite number; expected one, or quotes if it is a text"
+    elif number and len(text) > MAX_NUMBER:
+        complaint = f"a number of {len(text)} characters; expected at most {MAX_NUMBER}, or quotes if it is a text"
+    elif number and not other_base and math.isinf(float(text)):
+        complaint = f"{text} is too large a number; expected less than 1e308"
+    if complaint or text in _CONSTANTS:
+        return _CONSTANTS.get(text), complaint
+    if not number:
+        return text, ""
+    return int(text, 0) if other_base or text.lstrip("+-").isdigit() else float(text), ""
 
 
 def _short(text: str) -> str:

@@ -117,7 +117,6 @@ def test_builds_may_be_worth_a_fifth_and_no_more() -> None:
         ("", "1:1: the file is empty; expected a mapping with the keys version, title"),
         ("[]", "1:1: the file is a list; expected a mapping"),
         ("title: a: b", "1:9: a key begins where none can"),
-        ("a: &a [*a]", "1:8: *a stands inside what it names"),
     ],
 )
 def test_what_is_no_course_is_told_so(text: str, part: str) -> None:
