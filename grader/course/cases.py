@@ -20,7 +20,6 @@ from grader.models import Case
 
 if TYPE_CHECKING:
     from grader.course.models import CaseSpec, Exercise
-    from grader.course.registry import Shape
 
 _HIGHEST_CENTS = 2_000_000
 """20 000.00. EXERCISES.md allows 100 000; below this the tolerance stays under 0.03, so that
@@ -60,59 +59,23 @@ def _cases(exercise: str, spec: CaseSpec, seed: int) -> Iterator[Case]:
 
 def _telling_weeks(seed: int, label: str, spec: DrawnCases) -> tuple[str, ...]:
     for attempt in itertools.count():
-        drawn = [_cents(draw_text(seed, label, str(attempt), str(week))) for week in range(spec.length)]
-        cents = _shaped(drawn, spec.shape)
+        drawn = (draw_text(seed, label, str(attempt), str(week)) for week in range(spec.length))
+        cents = [int(digits[:15], 16) % (_HIGHEST_CENTS + 1) for digits in drawn]
+        if spec.shape != "noisy":
+            cents.sort(reverse=spec.shape == "falling")
         if spec.whole_last:
             cents[-1] -= cents[-1] % 100
         if _tells_mistakes_apart([value / 100 for value in cents], spec):
-            last = f"{cents[-1] // 100}" if spec.whole_last else _written(cents[-1])
-            return (*map(_written, cents[:-1]), last)
+            *weeks, last = (f"{value // 100}.{value % 100:02d}" for value in cents)
+            return (*weeks, last.removesuffix(".00") if spec.whole_last else last)
     raise AssertionError  # the loop above does not end otherwise
 
 
-def _written(cents: int) -> str:
-    return f"{cents // 100}.{cents % 100:02d}"
-
-
-def _shaped(cents: list[int], shape: Shape) -> list[int]:
-    return cents if shape == "noisy" else sorted(cents, reverse=shape == "falling")
-
-
-def _cents(digest: str) -> int:
-    return int(digest[:15], 16) % (_HIGHEST_CENTS + 1)
-
-
 def _tells_mistakes_apart(weeks: list[float], spec: DrawnCases) -> bool:
-    answers = [_mean(weeks), _trend(weeks, len(weeks)), weeks[-1]]
-    if spec.shape == "falling" and answers[1] > -_APART:
+    mean, trend, last = answers = [_mean(weeks), _trend(weeks, len(weeks)), weeks[-1]]
+    if spec.shape == "falling" and trend > -_APART:
         return False  # who takes a negative trend for 0 is wrong for every seed, or for none
-    mistakes = _mistakes(weeks)
-    if spec.whole_last:
-        mistakes.append(_mean([*weeks[:-1], weeks[-1] // 10]))
-    if spec.shape == "noisy" and len(weeks) >= _EXTREMES_FROM:
-        mistakes += [max(weeks), min(weeks)]
-    return (
-        _all_apart(answers)
-        and not any(_nearly_whole(answer) for answer in (answers[:-1] if spec.whole_last else answers))
-        and all(abs(answer - mistake) > _APART for answer in answers for mistake in mistakes)
-    )
-
-
-def _nearly_whole(answer: float) -> bool:
-    """Whether cutting off the decimals, or rounding them, hardly shows."""
-    return abs(answer - round(answer)) <= _APART
-
-
-_EXTREMES_FROM = 4
-"""With three weeks, one of them is the largest, one the smallest and one the median, and the last one is among them."""
-
-
-def _all_apart(answers: list[float]) -> bool:
-    return all(abs(one - other) > _APART for one, other in itertools.combinations(answers, 2))
-
-
-def _mistakes(weeks: list[float]) -> list[float]:
-    return [
+    mistakes = [
         _mean([round(week) for week in weeks]),
         _mean([int(week) for week in weeks]),
         statistics.median(weeks),
@@ -122,6 +85,18 @@ def _mistakes(weeks: list[float]) -> list[float]:
         _trend(weeks, len(weeks) - 1),
         _trend(weeks, len(weeks) + 1),
     ]
+    if spec.whole_last:
+        mistakes.append(_mean([*weeks[:-1], last // 10]))
+    if spec.shape == "noisy" and len(weeks) >= _EXTREMES_FROM:
+        mistakes += [max(weeks), min(weeks)]
+    pairs = [*itertools.combinations(answers, 2), *itertools.product(answers, mistakes)]
+    # Cutting off an answer's decimals, or rounding them, has to show, too.
+    pairs += [(answer, round(answer)) for answer in ([mean, trend] if spec.whole_last else answers)]
+    return all(abs(one - other) > _APART for one, other in pairs)
+
+
+_EXTREMES_FROM = 4
+"""With three weeks, one of them is the largest, one the smallest and one the median, and the last one is among them."""
 
 
 def _mean(weeks: Sequence[float]) -> float:

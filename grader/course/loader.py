@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import itertools
 import json
 import shutil
 from collections.abc import Collection, Mapping
@@ -52,21 +51,16 @@ def open_course(
 
 def find_course(option: Path | None, environment: Mapping[str, str], here: Path) -> Path:
     """`--course`, else `GRADER_COURSE`, else upwards from `here`, else the one in the wheel or checkout."""
-    named = option or (Path(environment["GRADER_COURSE"]) if environment.get("GRADER_COURSE") else None)
-    if named is not None:
-        if (named / _SPEC).is_file():
-            return named.resolve()
-        message = (
-            f"{named}: not a course: it has no {_SPEC}. Give --course (or GRADER_COURSE) the folder that holds it."
-        )
-        raise UsageError(message)
+    if named := option or environment.get("GRADER_COURSE"):
+        if (Path(named) / _SPEC).is_file():
+            return Path(named).resolve()
+        where = "Give --course (or GRADER_COURSE) the folder that holds it."
+        raise UsageError(f"{named}: not a course: it has no {_SPEC}. {where}")
     absolute = here.resolve()
-    candidates = itertools.chain([absolute], absolute.parents, [_SHIPPED, Path(__file__).parents[2]])
-    for candidate in candidates:
+    for candidate in (absolute, *absolute.parents, _SHIPPED, Path(__file__).parents[2]):
         if (candidate / _SPEC).is_file() and (candidate / "reference").is_dir():
             return candidate
-    message = f"No course found: no {_SPEC} here or in a folder above. Give its folder with --course."
-    raise UsageError(message)
+    raise UsageError(f"No course found: no {_SPEC} here or in a folder above. Give its folder with --course.")
 
 
 def start_exercise(folder: CourseFolder, exercise: Exercise, target: Path) -> tuple[list[Path], list[Path]]:
@@ -76,8 +70,7 @@ def start_exercise(folder: CourseFolder, exercise: Exercise, target: Path) -> tu
     """
     source = folder.starter(exercise)
     if target.exists() and not target.is_dir():
-        message = f"{target}: is a file. Name a folder that `grader start` may create or fill."
-        raise UsageError(message)
+        raise UsageError(f"{target}: is a file. Name a folder that `grader start` may create or fill.")
     target.mkdir(parents=True, exist_ok=True)
     copied: list[Path] = []
     kept: list[Path] = []
@@ -94,8 +87,7 @@ def read_course(path: Path, reasons: Collection[str] | None = None) -> Course:
     """`load_course` of a file. Raises `SpecError` also where the file cannot be read."""
     try:
         with path.open("rb") as file:
-            # One more byte than allowed is enough for the limit to be noticed.
-            content = file.read(MAX_BYTES + 1)
+            content = file.read(MAX_BYTES + 1)  # one more than allowed is enough for the limit to be noticed
     except OSError as error:
         raise SpecError((f"{path}: cannot be read ({error.strerror}); expected the course's file",)) from None
     return load_course(content, path.name, reasons)

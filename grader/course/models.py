@@ -69,9 +69,6 @@ class BaseImage:
     """The Debian release that ships that Python, to build the image from its packages."""
 
 
-# ── cases ───────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GivenCase:
     """Weeks that are printed in the exercise's text."""
@@ -105,9 +102,6 @@ class DrawnCases:
 
 
 CaseSpec = Annotated[GivenCase | DrawnCases, Field(discriminator="kind")]
-
-
-# ── exercises ───────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,6 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from grader.course.cases import draw_cases
 from grader.course.models import Exercise
@@ -31,40 +30,17 @@ def expected_cases(predictor: Path, exercises: Sequence[Exercise], seed: int) ->
     Raises `ReferenceFailed` where the predictor fails or answers what cannot be an answer.
     """
     drawn = {exercise.id: draw_cases(exercise, seed) for exercise in exercises}
-    answers = iter(predict(predictor, [case.weeks for cases in drawn.values() for case in cases]))
+    series = [[float(week) for week in case.weeks] for cases in drawn.values() for case in cases]
+    answers = iter(_predictions(predictor, series) if series else ())
     return {
         identifier: tuple(replace(case, predictions=next(answers)) for case in cases)
         for identifier, cases in drawn.items()
     }
 
 
-def predict(predictor: Path, series: Sequence[Sequence[str]]) -> list[tuple[tuple[str, float], ...]]:
-    """The predictor's answers for each series of decimal texts, as (method, number) pairs."""
-    if not series:
-        return []
-    question = json.dumps({"series": [[float(week) for week in weeks] for weeks in series]})
-    answer = _run(predictor, question)
-    try:
-        predictions = json.loads(answer)["predictions"]
-        found = [_checked(prediction) for prediction in predictions]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ReferenceFailed(
-            f"{predictor}: its answer is not what was asked for ({error}): {answer[:200]!r}"
-        ) from error
-    if len(found) != len(series):
-        raise ReferenceFailed(f"{predictor}: asked for {len(series)} predictions, got {len(found)}")
-    return found
-
-
-def _checked(prediction: dict[str, Any]) -> tuple[tuple[str, float], ...]:
-    pairs = tuple((method, float(number)) for method, number in prediction.items())
-    if not pairs or not all(math.isfinite(number) for _, number in pairs):
-        message = f"a prediction is missing or not finite: {prediction}"
-        raise ValueError(message)
-    return pairs
-
-
-def _run(predictor: Path, question: str) -> str:
+def _predictions(predictor: Path, series: list[list[float]]) -> list[tuple[tuple[str, float], ...]]:
+    """The predictor's answers for each series, as (method, number) pairs."""
+    question = json.dumps({"series": series})
     try:
         done = subprocess.run(
             [sys.executable, str(predictor)],
@@ -78,4 +54,15 @@ def _run(predictor: Path, question: str) -> str:
         raise ReferenceFailed(f"{predictor}: could not be run: {error}") from error
     if done.returncode != 0:
         raise ReferenceFailed(f"{predictor}: exit code {done.returncode}: {done.stderr.strip()[-500:]}")
-    return done.stdout
+    try:
+        answers = json.loads(done.stdout)["predictions"]
+        found = [tuple((method, float(number)) for method, number in one.items()) for one in answers]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        message = f"{predictor}: its answer is not what was asked for ({error}): {done.stdout[:200]!r}"
+        raise ReferenceFailed(message) from error
+    if len(found) != len(series):
+        raise ReferenceFailed(f"{predictor}: asked for {len(series)} predictions, got {len(found)}")
+    for pairs in found:
+        if not pairs or not all(math.isfinite(number) for _, number in pairs):
+            raise ReferenceFailed(f"{predictor}: a prediction is missing or not finite: {dict(pairs)}")
+    return found

@@ -1,8 +1,7 @@
 """Where kinds of check and the reasons that they give are registered.
 
-This part of the package knows nothing of what a check does: the modules of `grader.checks`, which are above it,
-register their kinds when they are imported. From the registry come the union that `exercises.yaml` is validated
-against, its JSON Schema, and the table in docs/exercises.md.
+The modules of `grader.checks`, which are above, register their kinds when they are imported. From the registry come the
+union that `exercises.yaml` is validated against, its JSON Schema, and the table in docs/exercises.md.
 """
 
 from __future__ import annotations

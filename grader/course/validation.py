@@ -14,9 +14,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_hints
 
+from grader.course import registry
 from grader.course.models import BaseImage, Course, DrawnCases, Exercise, GivenCase, Limits, folder_key
-from grader.course.registry import CHECK_KINDS, AbsolutePath, Identifier, ImageName, ImagePattern, MinorVersion
-from grader.course.yaml_source import MAX_QUOTED, Document, Path, Position, Problem, quoted
+from grader.course.registry import CHECK_KINDS
+from grader.course.yaml_source import MAX_QUOTED, Document, Path, Position, Problem, messages, quoted
 from grader.sanitize import sanitize_line
 
 if TYPE_CHECKING:
@@ -27,35 +28,6 @@ MAX_NAMES = 50
 
 _UNKNOWN = "unexpected_keyword_argument"
 _MISSING = "missing"
-
-_PATTERNS: Mapping[str, str] = {
-    get_args(annotation)[1].pattern: expected
-    for annotation, expected in (
-        (Identifier, "letters, digits, dots and dashes, not beginning with a dot"),
-        (AbsolutePath, "an absolute path such as /app: letters, digits, . _ -, no .. and no / at its end"),
-        (MinorVersion, 'a major and a minor version such as "3.9"'),
-        (ImageName, "an image's name with its tag, such as sales-predictor:v1.0"),
-        (ImagePattern, "an image's name such as python:3.9-slim, in which * stands for any characters"),
-    )
-}
-
-_EXPECTED: Mapping[str, str] = {
-    "string_type": "a text",
-    "string_too_short": "a text",
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "bool_type": "true or false",
-    "tuple_type": "a list",
-    "dict_type": "a mapping",
-    "dataclass_type": "a mapping",
-    "greater_than_equal": "a number of at least {ge:g}",
-    "greater_than": "a number greater than {gt:g}",
-    "less_than_equal": "a number of at most {le:g}",
-    "less_than": "a number less than {lt:g}",
-    "too_short": "at least {min_length}",
-}
-"""What each of pydantic's errors expects, with its own figures put in."""
 
 
 def validation_problems(errors: Iterable[ErrorDetails], document: Document) -> list[Problem]:
@@ -164,8 +136,10 @@ class _Error:
             near = did_you_mean(self.value, known) if isinstance(self.value, str) else ""
             expected = choices.replace("'", '"')
         else:
-            pattern = self.context.get("pattern", f"otherwise ({self.kind})")
-            expected = _EXPECTED.get(self.kind, "").format(**self.context) or _PATTERNS.get(pattern, pattern)
+            allowed = {get_args(getattr(registry, name))[1].pattern: name for name in messages()["patterns"]}
+            pattern = self.context.get("pattern", "")
+            in_words = messages()["expected"].get(self.kind) or messages()["patterns"].get(allowed.get(pattern, ""))
+            expected = (in_words or f"otherwise ({self.kind})").format(**self.context)
         return f"{self._name()} {self._found()}{near}; expected {expected}{self._advice(expected)}"
 
     def _name(self) -> str:

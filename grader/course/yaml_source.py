@@ -1,20 +1,20 @@
 """YAML text as plain data, with the line and column of every key and value.
 
-Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema),
-which editors use too, not by the YAML 1.1 rules of PyYAML: `no`, `on` and `1:30` are texts,
-`1e-5` is a number. What is read differently by different programs (`010`), or has no place in a
-file of settings (tags, merge keys, infinity, documents after the first), is a problem.
-
-PyYAML is used for its events only. Composing them here, not there, gives limits that hold
-before memory or the stack is spent: libyaml's own composer crashes on deep nesting.
+Scalars are read by the core schema of YAML 1.2 (https://yaml.org/spec/1.2.2/#103-core-schema), which editors use too,
+not by the YAML 1.1 rules of PyYAML: `no`, `on` and `1:30` are texts, `1e-5` is a number. What is read differently by
+different programs (`010`), or has no place in a file of settings (tags, merge keys, infinity, documents after the
+first), is a problem. PyYAML is used for its events only: composing them here gives limits that hold before memory or
+the stack is spent, while libyaml's own composer crashes on deep nesting.
 """
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from importlib import resources
 from typing import Any, NamedTuple
 
 import yaml
@@ -64,10 +64,9 @@ class TooLargeError(YamlError):
 class Document:
     """What `read_yaml` found.
 
-    `data` is made of dict (keys are text), list, str, int, float, bool and None. `keys` and
-    `values` say where each of them begins; the path of a key ends in that key. `written` has
-    the unquoted scalars as they are written (`3.10` where `data` has 3.1). `problems` are
-    mistakes that leave the rest readable; what they concern is None in `data`.
+    `data` is made of dict (keys are text), list, str, int, float, bool and None. `keys` and `values` say where each of
+    them begins; the path of a key ends in that key. `written` has the unquoted scalars as they are written (`3.10`
+    where `data` has 3.1). `problems` are mistakes that leave the rest readable; what they concern is None in `data`.
     """
 
     data: object
@@ -261,8 +260,6 @@ def _events(text: str) -> Iterator[yaml.Event]:
         yield from yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
     except yaml.MarkedYAMLError as error:
         raise YamlError(_syntax_problem(error, text)) from None
-    except yaml.YAMLError as error:
-        raise YamlError(Problem(Position(1, 1), _not_yaml(str(error)))) from None
 
 
 _CONSTANTS: Mapping[str, bool | None] = {
@@ -300,26 +297,12 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"
 
 
-# ── syntax errors ───────────────────────────────────────────────────────────────────────
-
-_NO_KEY = ("did not find expected key", "expected <block end>")
-_SYNTAX: Mapping[str, str] = {
-    "mapping values are not allowed": (
-        "a key begins where none can; expected quotes around a text that holds ': ', or another indentation"
-    ),
-    "cannot start any token": "a value cannot begin with this character; expected quotes around the text",
-    "could not find expected ':'": "this is no key with a value; expected `key: value`, or deeper indentation",
-    **dict.fromkeys(_NO_KEY, "this does not continue what stands above; expected a key at the same indentation"),
-    "did not find expected '-' indicator": (
-        "this does not continue the list above; expected `- ` at the same indentation"
-    ),
-    "unexpected end of stream": "the file ends inside a text in quotes; expected the closing quote",
-    "expected ',' or ']'": "the list in brackets is not closed; expected `,` or `]`",
-    "expected ',' or '}'": "the mapping in braces is not closed; expected `,` or `}`",
-    "unknown escape character": "this escape is not known; expected `\\\\` for a backslash, or single quotes",
-    "undefined tag handle": "tags are not allowed; expected the plain value",
-}
-"""Part of a problem of libyaml's or PyYAML's parser, and the same in words for an author."""
+@functools.cache
+def messages() -> dict[str, dict[str, str]]:
+    """The tables of `messages.yaml`."""
+    text = resources.files(__package__).joinpath("messages.yaml").read_text("utf-8")
+    tables: dict[str, dict[str, str]] = yaml.safe_load(text)
+    return tables
 
 
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
@@ -329,13 +312,10 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     position = _at(begun if begun and "could not find expected ':'" in technical else error.problem_mark or begun)
     where = f" (inside what begins in line {begun.line + 1})" if begun and begun.line + 1 < position.line else ""
     before = next(iter(text.splitlines()[position.line - 1 : position.line]), "")[: position.column]
-    message = next((words for part, words in _SYNTAX.items() if part in technical), _not_yaml(technical))
+    unknown = f"this cannot be read ({technical}); expected YAML 1.2"
+    message = next((words for part, words in messages()["syntax"].items() if part in technical), unknown)
     if "\t" in before and not before.strip():
         message = "a tab stands in the indentation; expected spaces"
-    elif before[:-1].strip() and any(part in technical for part in _NO_KEY):
+    elif before[:-1].strip() and re.search("did not find expected key|expected <block end>", technical):
         message = "more text stands after a value; expected the end of the line (a ' inside '…' is written twice)"
     return Problem(position, message + where)
-
-
-def _not_yaml(reason: str) -> str:
-    return f"this cannot be read ({reason}); expected YAML 1.2"
