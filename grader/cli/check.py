@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,21 +12,19 @@ from typing import Any, Literal
 
 import click
 
-from grader.api import find_work, fresh_seed, grade_own_work, open_course
-from grader.cli.advice import advice_lines, files_lines
+from grader.api import find_work, grade_own_work
 from grader.cli.common import (
-    ANY_PATH,
     DETAILS,
-    complete_ids,
-    examples,
+    course_command,
     exercises_option,
     exit_code,
     exit_zero_option,
+    path_argument,
     seed_option,
     terminal,
 )
 from grader.cli.console import Console
-from grader.cli.progress import Kept, after_attempt, next_exercise, read_progress, what_changed, write_progress
+from grader.cli.progress import Progress, after_attempt, next_exercise, read_progress, what_changed, write_progress
 from grader.course.loader import CourseFolder
 from grader.course.models import Course
 from grader.errors import EnvironmentProblem, GraderError, UsageError
@@ -41,12 +39,12 @@ from grader.submissions.reader import Target
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CheckOptions:
-    """What the command line says."""
+    """The course, and what the command line says."""
 
-    course: Path | None
-    path: Path | None
+    folder: CourseFolder
+    path: Path
     exercises: tuple[str, ...]
-    seed: int | None
+    seed: int
     details: Details
     exit_zero: bool
     form: Literal["text", "json"] = "text"
@@ -57,15 +55,13 @@ class CheckOptions:
     advice: bool = False
 
 
-@click.command(
-    epilog=examples(
-        "grader check",
-        "grader check 3.1.4 --hint",
-        "grader check my-work --exercise 3.1.4 --exercise 3.1.5",
-        "grader check --format json > report.json",
-    ),
+@course_command(
+    "grader check",
+    "grader check 3.1.4 --hint",
+    "grader check my-work --exercise 3.1.4 --exercise 3.1.5",
+    "grader check --format json > report.json",
 )
-@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH, shell_complete=complete_ids)
+@path_argument
 @exercises_option
 @seed_option
 @click.option(
@@ -82,16 +78,13 @@ class CheckOptions:
 @click.option("--advice", is_flag=True, help="Also say what could be better, which costs no points.")
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
 @exit_zero_option
-@click.pass_obj
-def command(course: Path | None, /, **given: Any) -> int:
+def check_command(folder: CourseFolder, **given: Any) -> int:
     """Check your own work.
 
     PATH is an exercise's folder or a folder of them (default: here), or an exercise's ID, whose folder may be here,
     above, or beside this one.
     """
-    options = CheckOptions(course=course, **given)
-    if options.seed is None:  # the same figures each time that it watches
-        options = replace(options, seed=fresh_seed())
+    options = CheckOptions(folder=folder, **given)
     console = terminal()
     graded = _check(console, options)
     if options.watch:
@@ -101,11 +94,11 @@ def command(course: Path | None, /, **given: Any) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """What a path held, and what the student may see of it."""
+    """What a path held, what the student may see of it, and why this machine cannot grade now, if so."""
 
     target: Target
     report: Report
-    course: Course
+    problem: EnvironmentProblem | None = None
 
     def line(self, exercise: str, file: str, line: int) -> str:
         """A line of a submitted file, from 1; "" where there is none."""
@@ -120,53 +113,44 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
 
     With `every`, exercises that are asked for and absent count as not submitted.
     """
-    folder, target = _find_target(options, every=every)
-    seed = fresh_seed() if options.seed is None else options.seed
-    with console.checking() as emit:
-        report = grade_own_work(folder, target, seed, emit=emit, say=console.note)
-    return Graded(target, for_student(report, options.details), folder.course)
+    target = find_work(options.folder, options.path, options.exercises, every=every)
+    try:
+        with console.checking() as emit:
+            report = grade_own_work(options.folder, target, options.seed, emit=emit, say=console.note)
+        return Graded(target, for_student(report, options.details))
+    except EnvironmentProblem as problem:
+        return Graded(target, _nothing_graded(target, options.seed, problem), problem)
 
 
-def not_graded_here(options: CheckOptions, error: EnvironmentProblem, *, every: bool) -> Graded:
-    """What stands for a report where this machine cannot grade: nothing is graded, and why."""
-    folder, target = _find_target(options, every=every)
+def _nothing_graded(target: Target, seed: int, problem: EnvironmentProblem) -> Report:
     present = {one.exercise for one in target.submission.exercises}
     exercises = tuple(
-        not_graded(one, str(error)) if one.id in present else not_submitted(one) for one in target.exercises
+        not_graded(one, str(problem)) if one.id in present else not_submitted(one) for one in target.exercises
     )
-    report = Report(target.submission.student, options.seed or 0, EngineInfo("no engine", "", "none"), exercises)
-    return Graded(target, with_totals(report), folder.course)
-
-
-def _find_target(options: CheckOptions, *, every: bool) -> tuple[CourseFolder, Target]:
-    folder = open_course(options.course)
-    return folder, find_work(folder, options.path or Path(), options.exercises, every=every)
+    return with_totals(Report(target.submission.student, seed, EngineInfo("no engine", "", "none"), exercises))
 
 
 def _check(console: Console, options: CheckOptions) -> Graded:
-    """Grade once, show the report, and keep the points on this machine."""
-    try:
-        graded = grade_path(console, options, every=bool(options.exercises))
-    except EnvironmentProblem as error:  # the files can be looked at all the same
-        if options.form == "json":
-            console.data(to_json(not_graded_here(options, error, every=bool(options.exercises)).report))
-        else:
-            folder, target = _find_target(options, every=False)
-            console.write(files_lines(folder.course, target, console.width))
-            console.write(advice_lines(folder.course, target, console.width) if options.advice else ())
-        raise
-    before = read_progress(graded.course)
+    """Grade once, show the report, keep the points on this machine. `EnvironmentProblem` is raised after the report."""
+    course = options.folder.course
+    graded = grade_path(console, options, every=bool(options.exercises))
+    if options.form == "json":
+        console.data(to_json(graded.report))
+    if graded.problem:
+        if options.form == "text":
+            _show_files(console, options, graded.target)
+        raise graded.problem
+    before = read_progress(course)
     folders = {one.exercise: str(Path(one.folder).resolve()) for one in graded.target.submission.exercises}
     now = after_attempt(before, graded.report, folders)
     hint_step = _next_hint(now, graded.report, more=options.hint)
-    write_progress(graded.course, now)
+    write_progress(course, now)
     if options.form == "json":
-        console.data(to_json(graded.report))
         return graded
     changed = {
-        one.id: what_changed(kept, one)
+        one.id: what_changed(before[one.id], one)
         for one in graded.report.exercises
-        if (kept := before.get(one.id)) and kept.folder == folders.get(one.id)  # not another student's
+        if before[one.id].folder == folders.get(one.id)  # not another student's
     }
     shown = TextOptions(
         width=console.width,
@@ -175,35 +159,50 @@ def _check(console: Console, options: CheckOptions) -> Graded:
         hint_step=hint_step,
         changed=changed,
         source=graded.line,
-        then=_then(graded, now),
+        then=_then(course, now),
     )
     if options.watch:
         console.clear()
     console.write(report_lines(graded.report, shown))
     if options.advice:
-        console.write(advice_lines(graded.course, graded.target, console.width))
+        _show_advice(console, options, graded.target)
     return graded
 
 
-def _next_hint(progress: dict[str, Kept], report: Report, *, more: bool) -> int:
+def _show_files(console: Console, options: CheckOptions, target: Target) -> None:
+    """What can be said of the files without an engine."""
+    from grader.cli.advice import files_lines
+
+    console.write(files_lines(options.folder.course, target, console.width))
+    if options.advice:
+        _show_advice(console, options, target)
+
+
+def _show_advice(console: Console, options: CheckOptions, target: Target) -> None:
+    from grader.cli.advice import advice_lines  # what it needs is imported by no other check
+
+    console.write(advice_lines(options.folder.course, target, console.width))
+
+
+def _next_hint(progress: Progress, report: Report, *, more: bool) -> int:
     """How much of the first failure's hint is shown, which is kept in `progress`: as before, or one step `more`.
 
     Another failure begins with the first step again.
     """
     exercise = first_unfinished(report)
     failed = first_failed(exercise)
-    kept = progress.get(exercise.id) if exercise else None
-    if exercise is None or failed is None or kept is None:
+    if exercise is None or failed is None:
         return 0
+    kept = progress[exercise.id]
     about = f"{failed.id} {failed.reason}"
     step = (kept.hint_step if kept.hinted == about else 0) + more
     progress[exercise.id] = replace(kept, hinted=about, hint_step=step)
     return step
 
 
-def _then(graded: Graded, progress: Mapping[str, Kept]) -> str:
+def _then(course: Course, progress: Progress) -> str:
     """What comes after full marks."""
-    following = next_exercise(graded.course, progress)
+    following = next_exercise(course, progress)
     if following is None:
         return "all exercises have full marks: `grader submit` makes a zip to hand in."
     return f"full marks. {following.id} ({following.title}) comes next: `grader next`"
@@ -241,7 +240,7 @@ def _changes(target: Target, options: CheckOptions) -> Iterator[None]:
     events = watch(*{Path(one.folder) for one in target.submission.exercises}, debounce=_DEBOUNCE)
     for _ in itertools.chain([None], events):  # what changed during the first check is no event
         with suppress(UsageError):  # a folder that is just being moved or written anew
-            now = _handed_in(_find_target(options, every=False)[1])
+            now = _handed_in(find_work(options.folder, options.path, options.exercises, every=False))
             if now != seen:
                 seen = now
                 yield
@@ -252,12 +251,12 @@ def _handed_in(target: Target) -> set[object]:
 
     What an editor, a run or a cache leaves in the folder is not among them.
     """
+    named = {name for exercise in target.exercises for name in exercise.files} | {*_NAMING}
     found: set[object] = set()
     for one in target.submission.exercises:
         if not isinstance(one, ExerciseFiles):
             found.add(one)
             continue
-        named = {*next(exercise for exercise in target.exercises if exercise.id == one.exercise).files, *_NAMING}
         text = b"\n".join(file.content for file in one.files if file.path in _NAMING)
         found |= {
             (one.exercise, file)

@@ -10,21 +10,22 @@ from typing import Any
 
 import click
 
-from grader.cli.check import CheckOptions, Graded, grade_path, not_graded_here
+from grader.cli.check import CheckOptions, grade_path
 from grader.cli.common import (
-    ANY_PATH,
     DETAILS,
     FOLDER,
-    examples,
+    course_command,
     exercises_option,
     exit_code,
     exit_zero_option,
+    path_argument,
     seed_option,
     terminal,
 )
 from grader.cli.console import Console
-from grader.errors import EnvironmentProblem
+from grader.course.loader import CourseFolder
 from grader.files import write_whole
+from grader.models import Report
 from grader.reports.annotations import Annotation, Place, annotated, code_quality
 from grader.reports.github import escaped_log, job_summary, step_outputs, workflow_commands
 from grader.reports.json import to_json
@@ -33,8 +34,8 @@ from grader.reports.text import TextOptions, plain, report_lines
 from grader.submissions.models import ExerciseFiles, Submission
 
 
-@click.command(epilog=examples("grader ci", "grader ci submission/ --out grader-results --exit-zero"))
-@click.argument("path", metavar="[PATH]", required=False, type=ANY_PATH)
+@course_command("grader ci", "grader ci submission/ --out grader-results --exit-zero")
+@path_argument
 @exercises_option
 @seed_option
 @click.option(
@@ -43,16 +44,17 @@ from grader.submissions.models import ExerciseFiles, Submission
 )  # fmt: skip
 @click.option("--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells.")
 @exit_zero_option
-@click.pass_obj
-def command(course: Path | None, /, out: Path, **given: Any) -> int:
+def ci_command(folder: CourseFolder, *, out: Path, **given: Any) -> int:
     """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code.
 
     On GitHub Actions the step has the outputs score, max-score and status. The files are written also where nothing
     could be graded (exit code 3): then they say why.
     """
-    options = CheckOptions(course=course, **given)
+    options = CheckOptions(folder=folder, **given)
     console = terminal()
-    graded = _graded(console, options)
+    graded = grade_path(console, options, every=True)
+    if graded.problem:
+        console.note(f"grader: {graded.problem}")
     report = graded.report
     remarks = annotated(report, _places(graded.target.submission, os.environ))
     write_whole(out / "results.json", to_json(report))
@@ -62,22 +64,13 @@ def command(course: Path | None, /, out: Path, **given: Any) -> int:
     options_of_text = TextOptions(width=console.width, everything=True, verbose=True, source=graded.line)
     text = plain(report_lines(report, options_of_text))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        _tell_github(console, graded, remarks, text)
+        _tell_github(console, report, folder.course.title, remarks, text)
     else:
         console.data(text)
     return exit_code(report, exit_zero=options.exit_zero)
 
 
-def _graded(console: Console, options: CheckOptions) -> Graded:
-    """The graded submission; where this machine cannot grade, a report in which nothing is, and why."""
-    try:
-        return grade_path(console, options, every=True)
-    except EnvironmentProblem as error:
-        console.note(f"grader: {error}")
-        return not_graded_here(options, error, every=True)
-
-
-def _tell_github(console: Console, graded: Graded, remarks: list[Annotation], text: str) -> None:
+def _tell_github(console: Console, report: Report, title: str, remarks: list[Annotation], text: str) -> None:
     """The log, annotations, the job's summary and the step's outputs.
 
     What students wrote stands between `::stop-commands::` and its token, so that it cannot speak to the platform.
@@ -85,8 +78,8 @@ def _tell_github(console: Console, graded: Graded, remarks: list[Annotation], te
     console.data(escaped_log(text, secrets.token_hex(16)))
     console.data("".join(f"{line}\n" for line in workflow_commands(remarks)))
     appended = {
-        "GITHUB_STEP_SUMMARY": job_summary(graded.report, graded.course.title),
-        "GITHUB_OUTPUT": step_outputs(graded.report),
+        "GITHUB_STEP_SUMMARY": job_summary(report, title),
+        "GITHUB_OUTPUT": step_outputs(report),
     }
     for variable, content in appended.items():
         if path := os.environ.get(variable):

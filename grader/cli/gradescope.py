@@ -7,15 +7,13 @@ autograder is told of one of the course's own.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from pathlib import Path
 
 import click
 
 from grader import __version__
-from grader.api import find_work, fresh_seed, open_course
-from grader.cli.common import ANY_PATH, DETAILS, FOLDER, examples, exercises_option, terminal
+from grader.api import find_work, fresh_seed
+from grader.cli.common import ANY_PATH, DETAILS, FOLDER, course_command, exercises_option, packed_zip, terminal
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import CourseFolder
 from grader.errors import EnvironmentProblem
@@ -46,14 +44,16 @@ DOCKER_CERT_PATH=/autograder/source/certs
 """
 
 
-@click.command(
-    epilog=examples(
-        "grader gradescope --zip autograder.zip",
-        "grader gradescope --zip autograder.zip --engine-env engine.env --exercise 3.1.4",
-    )
+@course_command(
+    "grader gradescope --zip autograder.zip",
+    "grader gradescope --zip autograder.zip --engine-env engine.env --exercise 3.1.4",
 )
 @click.option("--zip", "packed", type=ANY_PATH, help="Write an autograder to upload, instead of grading.")
-@click.option("--engine-env", type=ANY_PATH, help="With --zip: the file that names the engine (DOCKER_HOST=…).")
+@click.option(
+    "--engine-env",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="With --zip: the file that names the engine (DOCKER_HOST=…).",
+)
 @exercises_option
 @click.option(
     "--submission", type=FOLDER, default=Path("/autograder/submission"), show_default=True, help="The work to grade."
@@ -62,10 +62,8 @@ DOCKER_CERT_PATH=/autograder/source/certs
     "--results", type=FOLDER, default=Path("/autograder/results"), show_default=True, help="Where results.json goes."
 )
 @click.option("--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells.")
-@click.pass_obj
-def command(
-    course: Path | None,
-    /,
+def gradescope_command(
+    folder: CourseFolder,
     *,
     packed: Path | None,
     engine_env: Path | None,
@@ -75,7 +73,6 @@ def command(
     details: Details,
 ) -> int:
     """Make an autograder for Gradescope (--zip), or grade as one: without an engine there are no results, not zeros."""
-    folder = open_course(course)
     console = terminal()
     if packed:
         env = engine_env.read_text(encoding="utf-8") if engine_env else _ENGINE
@@ -99,17 +96,12 @@ def command(
 def autograder(folder: CourseFolder, exercises: tuple[str, ...], env: str) -> bytes:
     """The zip: Gradescope's two scripts, the engine's address, and the course without its solutions."""
     chosen = "".join(f" --exercise {name}" for name in exercises)
-    files = {"setup.sh": _SETUP, "run_autograder": _RUN.format(exercises=chosen), "engine.env": env}
-    paths = [folder.root / "exercises.yaml", folder.predictor]
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in files.items():
-            entry = zipfile.ZipInfo(name)
-            entry.external_attr = (0o100644 if name.endswith(".env") else 0o100755) << 16
-            archive.writestr(entry, text)
-        for path in paths:
-            if path.is_file():
-                inside = zipfile.ZipInfo(f"course/{path.relative_to(folder.root).as_posix()}")
-                inside.external_attr = 0o100644 << 16
-                archive.writestr(inside, path.read_bytes())
-    return buffer.getvalue()
+    files = {
+        "setup.sh": (0o755, _SETUP.encode()),
+        "run_autograder": (0o755, _RUN.format(exercises=chosen).encode()),
+        "engine.env": (0o644, env.encode()),
+    }
+    for path in (folder.root / "exercises.yaml", folder.predictor):
+        if path.is_file():
+            files[f"course/{path.relative_to(folder.root).as_posix()}"] = (0o644, path.read_bytes())
+    return packed_zip(files)

@@ -1,7 +1,7 @@
 """The command line's entry point: the commands, and what an exception becomes (one message and an exit code).
 
-A command's options stand beside its body, in the module of `grader.cli` that is called like it. It is imported only
-when it is used, so that `grader --help` and completion are instant (`benchmarks/` measures it).
+A command's options stand beside its body, in the module that `COMMANDS` names. It is imported only when it is used, so
+that `grader --help` and completion are instant (`benchmarks/` measures it).
 """
 
 from __future__ import annotations
@@ -26,39 +26,39 @@ _FAULT = 4
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """A full disk, a full quota, a read-only file system: a matter of this machine, wherever it is met."""
 
-COMMANDS: Mapping[str, Mapping[str, str]] = {
+COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
     "For students": {
-        "list": "List the exercises.",
-        "show": "Show one exercise's text.",
-        "start": "Copy an exercise's starter files.",
-        "check": "Check your own work.",
-        "next": "Say which exercise is next.",
-        "progress": "Show how far you are.",
-        "submit": "Make a zip to hand in.",
-        "explain": "Explain an exercise, or why a check failed.",
+        "list": ("student", "List the exercises."),
+        "show": ("student", "Show one exercise's text."),
+        "start": ("student", "Copy an exercise's starter files."),
+        "check": ("check", "Check your own work."),
+        "next": ("student", "Say which exercise is next."),
+        "progress": ("student", "Show how far you are."),
+        "submit": ("student", "Make a zip to hand in."),
+        "explain": ("student", "Explain an exercise, or why a check failed."),
     },
     "For instructors": {
-        "batch": "Grade every student in a folder.",
-        "regrade": "Judge a batch's observations again.",
-        "report": "Write a batch's files again.",
-        "export": "Write a batch's scores for a gradebook.",
-        "status": "Say how far a batch is.",
-        "similar": "List submissions that have much in common.",
-        "gradescope": "Make an autograder for Gradescope.",
+        "batch": ("batch", "Grade every student in a folder."),
+        "regrade": ("results", "Judge a batch's observations again."),
+        "report": ("results", "Write a batch's files again."),
+        "export": ("results", "Write a batch's scores for a gradebook."),
+        "status": ("results", "Say how far a batch is."),
+        "similar": ("results", "List submissions that have much in common."),
+        "gradescope": ("gradescope", "Make an autograder for Gradescope."),
     },
     "For CI": {
-        "ci": "Check one submission in CI.",
+        "ci": ("ci", "Check one submission in CI."),
     },
     "For authors": {
-        "selftest": "Prove that the course grades rightly.",
+        "selftest": ("selftest", "Prove that the course grades rightly."),
     },
     "This machine": {
-        "doctor": "Find out whether this machine can grade.",
-        "images": "Make the base images present.",
-        "prune": "Remove leftovers from the engine.",
+        "doctor": ("machine", "Find out whether this machine can grade."),
+        "images": ("machine", "Make the base images present."),
+        "prune": ("machine", "Remove leftovers from the engine."),
     },
 }
-"""Who uses it, then command → what `grader --help` says of it, in the order of use."""
+"""Who uses it, then command → its module, and what `grader --help` says of it; in the order of use."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -121,23 +121,25 @@ def _save_trace() -> str:
 class _Commands(click.Group):
     """A group whose commands are imported when they are used."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+    def list_commands(self, _context: click.Context) -> list[str]:
         """Names of the commands, in the order of use."""
         return [name for section in COMMANDS.values() for name in section]
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of a module of `grader.cli`."""
-        if cmd_name not in self.list_commands(ctx):
-            return None
-        command: click.Command = importlib.import_module(f"grader.cli.{cmd_name}").command
-        return command
+    def get_command(self, _context: click.Context, name: str) -> click.Command | None:
+        """The function `NAME_command` of the command's module."""
+        for section in COMMANDS.values():
+            if name in section:
+                module = importlib.import_module(f"grader.cli.{section[name][0]}")
+                command: click.Command = getattr(module, f"{name}_command")
+                return command
+        return None
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+    def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands in sections, from the table: nothing is imported for it."""
-        width = max(len(name) for section in COMMANDS.values() for name in section)
+        width = max(map(len, self.list_commands(_context)))
         for title, section in COMMANDS.items():
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), text) for name, text in section.items()])
+                formatter.write_dl([(name.ljust(width), text) for name, (_, text) in section.items()])
 
 
 @click.group(

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import click
 
-from grader.api import chosen_exercises, fresh_seed, open_course
+from grader.api import chosen_exercises
 from grader.batch.selftest import Expectation, Outcome, expectations
 from grader.batch.selftest import selection as select
 from grader.checks import CHECK_KINDS, REASONS
-from grader.cli.common import ANY_PATH, JOBS, engine_option, examples, exercises_option, seed_option, terminal
+from grader.cli.common import ANY_PATH, JOBS, course_command, engine_option, exercises_option, seed_option, terminal
 from grader.cli.console import Console
 from grader.cli.wiring import GradingSettings, open_session
+from grader.course.loader import CourseFolder
 from grader.errors import UsageError
 from grader.files import write_whole
 from grader.grading.session import Session, grade_one, report_of
@@ -27,7 +28,7 @@ from grader.reports.text import table_lines
 from grader.submissions.reader import read_exercise
 
 
-@click.command(epilog=examples("grader selftest", "grader selftest --exercise 3.1.4 --jobs 1"))
+@course_command("grader selftest", "grader selftest --exercise 3.1.4 --jobs 1")
 @exercises_option
 @seed_option
 @click.option("--jobs", type=JOBS, help="Solutions graded side by side. Default: as many as there are cores.")
@@ -36,19 +37,17 @@ from grader.submissions.reader import read_exercise
     "--selection", is_flag=True, help="Only two right solutions of each exercise, and a wrong one for each reason."
 )
 @click.option("--write", type=ANY_PATH, help="Also write a page with every message a wrong solution produces.")
-@click.pass_obj
-def command(
-    course: Path | None,
+def selftest_command(
+    folder: CourseFolder,
     *,
     exercises: tuple[str, ...],
-    seed: int | None,
+    seed: int,
     jobs: int | None,
     engine: Tier,
     selection: bool,
     write: Path | None,
 ) -> int:
     """Prove the course: every right solution gets full points, every wrong one fails the check it must."""
-    folder = open_course(course)
     chosen = chosen_exercises(folder, exercises)
     expected = expectations(folder.root / "reference", chosen)
     if not expected:
@@ -58,8 +57,7 @@ def command(
     if selection:
         total, expected = len(expected), select(expected)
         console.note(_coverage(expected, total))
-    drawn = fresh_seed() if seed is None else seed
-    settings = GradingSettings(folder=folder, exercises=chosen, seed=drawn, tier=engine)
+    settings = GradingSettings(folder=folder, exercises=chosen, seed=seed, tier=engine)
     with (
         console.batching(len(expected)) as emit,
         open_session(settings, emit, console.note) as session,
@@ -69,7 +67,7 @@ def command(
         page = _page(session, outcomes) if write else ""
     if write:
         write_whole(write, page)
-    return _conclude(console, outcomes, drawn)
+    return _conclude(console, outcomes, seed)
 
 
 def _coverage(selected: Sequence[Expectation], total: int) -> str:

@@ -1,7 +1,7 @@
 """What is wrong with this machine, and the command that mends it: from facts to findings, without asking anything.
 
-`grader.cli.doctor` gathers the facts and shows the findings; `doctor.yaml` has the texts, for people who have never run
-Docker.
+`grader.cli.machine` gathers the facts and shows the findings; `doctor.yaml` has the texts, for people who have never
+run Docker.
 """
 
 from __future__ import annotations

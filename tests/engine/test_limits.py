@@ -74,4 +74,4 @@ def test_a_build_outside_of_the_engines_group_is_noticed(trial: TrialEngine) -> 
 def test_a_container_that_may_have_more_cores_than_its_engine_starts(trial: TrialEngine) -> None:
     # With control groups of version 1, the kernel refuses to make it.
     assert trial.private.cpus < (os.cpu_count() or 1)
-    assert trial.engine.run(BASE, RunRequest(args=("true",)), replace(LIMITS, cpus=64)).ended == Exited(0)
+    assert trial.private.engine.run(BASE, RunRequest(args=("true",)), replace(LIMITS, cpus=64)).ended == Exited(0)

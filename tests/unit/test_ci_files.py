@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from grader import __version__
-from grader.cli.ci import command
+from grader.cli.ci import ci_command
 from grader.reports.json import to_json
 from tests import reports
 
@@ -71,7 +71,7 @@ def test_a_workflow_gives_strangers_code_a_token_that_can_only_read(path: Path) 
 
 
 def test_the_action_uses_options_that_exist() -> None:
-    known = {name for parameter in command.params for name in parameter.opts}
+    known = {name for parameter in ci_command.params for name in parameter.opts}
     script = plain(ROOT / "action.yml")["runs"]["steps"][-1]["run"]
     assert {word.strip("()\"';") for word in script.split() if word.startswith(("--", "(--"))} - {"--"} <= known
 

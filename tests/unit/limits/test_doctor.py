@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from grader.cli.doctor import machine_facts
+from grader.cli.machine import machine_facts
 from grader.cli.main import run
 from grader.engine.docker_engine import EngineFacts
 from grader.limits.doctor import MachineFacts, engine_findings, no_engine, packages

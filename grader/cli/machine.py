@@ -1,4 +1,4 @@
-"""`grader doctor`: can this machine grade fairly? Every line says what was found and, if need be, what mends it."""
+"""What a machine needs to grade: doctor, images, prune; and the limits of a batch, tried before it starts."""
 
 from __future__ import annotations
 
@@ -9,32 +9,137 @@ import platform
 import shutil
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import click
 
-from grader.api import open_course
+from grader.base_images.provider import base_of, plain_names
 from grader.checks.diagnosis import excerpt
-from grader.cli.common import examples, terminal
+from grader.cli.common import course_command, examples, terminal
 from grader.cli.console import Console
-from grader.cli.proving import known_limits
-from grader.cli.wiring import host_engines, open_engine, trial_engine
+from grader.cli.wiring import (
+    BaseSupply,
+    GradingSettings,
+    base_images,
+    cache_folder,
+    host_engines,
+    open_engine,
+    trial_engine,
+)
 from grader.course.loader import CourseFolder
-from grader.course.models import Limits
+from grader.course.models import BaseImage, Limits
 from grader.engine.docker_engine import DockerEngine
-from grader.errors import EngineError, EnvironmentProblem
+from grader.errors import EngineError, EnvironmentProblem, UsageError
 from grader.grading.executor import Engines, Executor
 from grader.grading.network import probe as probe_network
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
-from grader.limits.probes import NOT_BOUNDED, FewCores, Tier, attempt, names, probes
-from grader.models import Doing, MemoryFile, ScriptRequest, ScriptSeen
-from grader.reports.text import Style
+from grader.limits.probes import (
+    NOT_BOUNDED,
+    FewCores,
+    KnownLimits,
+    Probe,
+    Result,
+    Tier,
+    attempt,
+    engine_key,
+    names,
+    probes,
+    require,
+)
+from grader.models import Doing, LimitsRecord, MemoryFile, ScriptRequest, ScriptSeen
+from grader.reports.text import Style, table_lines
 from grader.sandbox.engine_image import RELEASE
 from grader.submissions.models import ExerciseFiles
+
+# ── images, prune ───────────────────────────────────────────────────────────────────────
+
+
+@course_command("grader images", "grader images python:3.9-slim")
+@click.argument("references", metavar="[IMAGE]...", nargs=-1)
+def images_command(folder: CourseFolder, references: tuple[str, ...]) -> int:
+    """Make the base images present: local, else pulled, else built here from Debian packages."""
+    console = terminal()
+    asked_for = [(_base(folder, reference), reference) for reference in references]
+    every = [(base, name) for base in folder.course.images for name in plain_names(base)]
+    with open_engine() as engine:
+        sources = base_images(engine, console.note).ensure_all(asked_for or every)
+    rows = [(source.reference, source.origin, source.detail) for source in sources]
+    console.write(table_lines(("Image", "Origin", "Details"), rows))
+    return 0
+
+
+def _base(folder: CourseFolder, reference: str) -> BaseImage:
+    base = base_of(reference, folder.course.images)
+    if base is None:
+        allowed = ", ".join(name for base in folder.course.images for name in base.names)
+        raise UsageError(f"{reference} is not among the course's base images: {allowed}")
+    return base
+
+
+@click.command(epilog=examples("grader prune", "grader prune --all"))
+@click.option(
+    "--all", "everything", is_flag=True,
+    help="Also what graders that are still running, or run on another machine, own.",
+)  # fmt: skip
+def prune_command(*, everything: bool) -> int:
+    """Remove what interrupted or killed graders left in the engine. Never anything else."""
+    console = terminal()
+    with open_engine() as engine:
+        removed = engine.prune(everything=everything)
+    for leftover in removed:
+        console.note(f"removed {leftover.kind} {', '.join(leftover.names) or leftover.id[:19]}")
+    console.note(f"{len(removed)} leftovers removed." if removed else "Nothing of ours was left in the engine.")
+    return 0
+
+
+# ── the limits of a batch ───────────────────────────────────────────────────────────────
+
+_WHY = "Trying to break the limits that a batch needs, once for each start of this machine. `grader doctor` tries all."
+
+
+def prove_for_batch(settings: GradingSettings, waived: Collection[str], console: Console) -> LimitsRecord:
+    """What holds, for the report. `EnvironmentProblem` where a limit does not that is not waived."""
+    folder = settings.folder
+    base = folder.course.images[0].names[0]
+    if settings.tier == "private":
+        at_work: dict[Tier, set[str]] = {"private": {"run", "build", "script"}}
+    else:
+        at_work = {"host": {"run"}} if settings.whose == "strangers" else {"host": {"run"}, "private": {"script"}}
+    wanted = {
+        tier: [one for one in probes(tier, base) if one.name.split()[0] in phases] for tier, phases in at_work.items()
+    }
+    with open_engine() as host:
+
+        def tried(tier: Tier, wanted: Sequence[Probe]) -> list[Result]:
+            console.note(_WHY)
+            with _showing(console) as doing:
+                if tier == "host":
+                    BaseSupply(folder, host, console.note)(base)
+                    return list(attempt(host_engines(host), wanted, doing))
+                with trial_engine(folder, host, console.note) as trial:
+                    return list(attempt(trial.engines, wanted, doing, trial.few_cores))
+
+        return require(wanted, _known_limits(host), tried, waived)
+
+
+def _known_limits(host: DockerEngine) -> KnownLimits:
+    """What is known already of this engine's limits; nothing where it is on another machine, which may start anew."""
+    here = host.connection.endpoint.startswith(("unix://", "http+unix://"))
+    info = host.connection.call("GET", "/info", seconds=10).json if here else {}
+    return KnownLimits(cache_folder(), engine_key(info) if here else "")
+
+
+@contextmanager
+def _showing(console: Console) -> Iterator[Callable[[str], None]]:
+    """One live line says what is tried; elsewhere the lines with the results are enough."""
+    with console.checking() as emit:
+        yield lambda what: emit(Doing("", "trying", what))
+
+
+# ── doctor ──────────────────────────────────────────────────────────────────────────────
 
 _STYLES: dict[str, Style] = {"FAILS": "failed", "warning": "not_graded", "ok": "plain"}
 _TIERS: dict[Tier, str] = {
@@ -43,15 +148,13 @@ _TIERS: dict[Tier, str] = {
 }
 
 
-@click.command(epilog=examples("grader doctor"))
-@click.pass_obj
-def command(course: Path | None) -> int:
+@course_command("grader doctor")
+def doctor_command(folder: CourseFolder) -> int:
     """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, Compose."""
-    folder = open_course(course)
     console = terminal()
     machine = machine_facts(os.environ)
     failing: list[str] = []
-    for found in _all(folder, machine, console):
+    for found in _findings(folder, machine, console):
         if isinstance(found, str):
             console.note(found, "heading")
             continue
@@ -68,11 +171,11 @@ def command(course: Path | None) -> int:
     return 0
 
 
-def _all(folder: CourseFolder, machine: MachineFacts, console: Console) -> Iterator[Finding | str]:
+def _findings(folder: CourseFolder, machine: MachineFacts, console: Console) -> Iterator[Finding | str]:
     """Findings in the order in which they are made, with headings."""
     yield "This machine"
     try:
-        with open_engine() as host, _progress(console) as doing:
+        with open_engine() as host, _showing(console) as doing:
             yield from _Examination(host, folder, machine, console.note, doing).findings()
     except EngineError as problem:
         if not machine.problem:  # it answered a moment ago
@@ -80,16 +183,6 @@ def _all(folder: CourseFolder, machine: MachineFacts, console: Console) -> Itera
         yield no_engine(machine)
         if not machine.endpoint.startswith("unix://"):  # what a network or ssh says of it is worth knowing
             console.note(f"           {problem}", "faint")
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[str], None]]:
-    """One live line says what is tried; elsewhere the lines with the results are enough."""
-    if not console.live:
-        yield lambda _: None
-        return
-    with console.checking() as emit:
-        yield lambda what: emit(Doing("", "trying", what))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,13 +195,21 @@ class _Examination:
     say: Callable[[str], None]
     doing: Callable[[str], None]
 
+    @property
+    def base(self) -> str:
+        """The base image in which things are tried."""
+        return self.folder.course.images[0].names[0]
+
     def findings(self) -> Iterator[Finding | str]:
         yield from engine_findings(self.host.facts(), self.host.info().builder, self.machine)
-        base = self.folder.course.images[0].names[0]
-        yield from self._images()
-        if self.host.image_labels(base) is None:
-            seen = f"not tried: {base} is needed for it"
-            yield Finding("limits", "FAILS", seen, "grader images")
+        for image in self.folder.course.images:
+            name, labels = f"base image {image.names[0]}", self.host.image_labels(image.names[0])
+            if labels is None:
+                yield Finding(name, "warning", "not here yet", "grader images")
+            else:
+                yield Finding(name, "ok", labels.get("io.grader.base", "as pulled or made on this machine"))
+        if self.host.image_labels(self.base) is None:
+            yield Finding("limits", "FAILS", f"not tried: {self.base} is needed for it", "grader images")
         else:
             for tool in ("pip", "apt"):
                 yield self._packages("host", self.host, tool)
@@ -121,40 +222,31 @@ class _Examination:
         for warning in self.host.warnings:
             yield Finding("the engine warns", "warning", warning)
 
-    def _images(self) -> Iterator[Finding]:
-        for image in self.folder.course.images:
-            name = f"base image {image.names[0]}"
-            labels = self.host.image_labels(image.names[0])
-            if labels is None:
-                yield Finding(name, "warning", "not here yet", "grader images")
-            else:
-                yield Finding(name, "ok", labels.get("io.grader.base", "as pulled or made on this machine"))
-
-    def _packages(self, tier: Tier, engine: DockerEngine, tool: str) -> Finding:
-        self.doing(f"fetching a list with {tool}")
-        against = probe_network(engine, [self.folder.course.images[0].names[0]], Limits(), [tool])
-        return packages(tool, tier, against[0] if against else "", self.machine)
-
     def _private(self) -> Iterator[Finding | str]:
         began = time.monotonic()
         self.doing("a private engine")
         with trial_engine(self.folder, self.host, self.say) as trial:
             seconds = time.monotonic() - began
-            version = f"Docker {trial.engine.info().version}, up in {seconds:.1f} s, preparing included"
+            version = f"Docker {trial.private.engine.info().version}, up in {seconds:.1f} s, preparing included"
             yield Finding("private engine", "ok", version)
             yield _compose(trial.engines)
-            yield self._packages("private", trial.engine, "pip")
+            yield self._packages("private", trial.private.engine, "pip")
             yield from self._limits("private", trial.engines, trial.few_cores)
+
+    def _packages(self, tier: Tier, engine: DockerEngine, tool: str) -> Finding:
+        self.doing(f"fetching a list with {tool}")
+        against = probe_network(engine, [self.base], Limits(), [tool])
+        return packages(tool, tier, against[0] if against else "", self.machine)
 
     def _limits(self, tier: Tier, engines: Engines, few_cores: FewCores | None = None) -> Iterator[Finding | str]:
         """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
         yield _TIERS[tier]
         results = []
-        for one in attempt(engines, probes(tier, self.folder.course.images[0].names[0]), self.doing, few_cores):
+        for one in attempt(engines, probes(tier, self.base), self.doing, few_cores):
             results.append(one)
-            state: Any = "ok" if one.holds else "FAILS"
-            yield Finding(f"{one.probe.name} ({tier})", state, f"{one.probe.attempt}: {one.seen}")
-        known_limits(self.host).keep(tier, results)
+            seen = f"{one.probe.attempt}: {one.seen}"
+            yield Finding(f"{one.probe.name} ({tier})", "ok" if one.holds else "FAILS", seen)
+        _known_limits(self.host).keep(tier, results)
         for name, why in NOT_BOUNDED[tier].items():
             yield Finding(f"{name} ({tier})", "warning", f"not bounded: {why}")
 
@@ -170,8 +262,6 @@ def _compose(engines: Engines) -> Finding:
         return Finding("compose", "ok", f"{version}, {origin}")
     return Finding("compose", "FAILS", excerpt(outcome) if outcome else "")
 
-
-# ── facts ───────────────────────────────────────────────────────────────────────────────
 
 _SOCKETS = ("/var/run/docker.sock", "{home}/.docker/run/docker.sock", "{home}/.docker/desktop/docker.sock")
 """Where engines listen that no context need name: Docker's own, Docker Desktop's on macOS and on Linux."""
