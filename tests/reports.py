@@ -15,7 +15,7 @@ from grader.course.handbook import sections
 from grader.course.models import Exercise
 from grader.grading.exercise import not_graded, not_submitted
 from grader.grading.grades import Late, Override, Policy, final_grades
-from grader.grading.scoring import Outcome, blocked, score_exercise
+from grader.grading.scoring import Outcome, blocked, score_exercise, with_totals
 from grader.models import (
     CheckStatus,
     CheckVerdict,
@@ -39,6 +39,19 @@ ENGINE = EngineInfo(
 )
 
 
+HINT = (
+    "Arguments behind the image's name replace CMD, but they are appended to ENTRYPOINT. Which of the two should hold "
+    "the command that always runs?"
+)
+LOG = """\
+The build stopped at line 3 of the Dockerfile, "RUN pip install nunpy".
+
+The last lines of its output:
+    Looking in indexes: the course's mirror
+    ERROR: Could not find a version that satisfies the requirement nunpy (from versions: none)
+    ERROR: No matching distribution found for nunpy"""
+
+
 def passed_check(name: str = "builds", title: str = "The Dockerfile builds", points: float = 2.0) -> CheckVerdict:
     return CheckVerdict(name, title, CheckStatus.PASSED, points, points)
 
@@ -54,10 +67,7 @@ def failed_check() -> CheckVerdict:
             "The container did not start. The image has a CMD (python /app/sales_predictor.py) but no ENTRYPOINT, so "
             "Docker replaced the whole CMD by the arguments and tried to execute a program called 100."
         ),
-        hint=(
-            "Arguments behind the image's name replace CMD, but they are appended to ENTRYPOINT. Which of the two "
-            "should hold the command that always runs?"
-        ),
+        hint=HINT,
         expected="the script runs and receives 100 120 110 as its arguments",
         actual='Docker executed: 100 120 110\nexec: "100": executable file not found in $PATH',
         ended="not_started",
@@ -67,58 +77,37 @@ def failed_check() -> CheckVerdict:
     )
 
 
-def blocked_check() -> CheckVerdict:
-    return CheckVerdict(
-        id="drawn",
-        title="Three more lists of weeks are predicted right",
-        status=CheckStatus.BLOCKED,
-        score=0.0,
-        max_score=3.0,
-        message='needs "docker run sales-predictor 100 120 110 predicts 110"',
-    )
+def blocked_check(name: str = "drawn", title: str = "Three more lists of weeks", points: float = 3.0) -> CheckVerdict:
+    return CheckVerdict(name, title, CheckStatus.BLOCKED, 0.0, points, "Not checked: it needs another to pass first.")
+
+
+def graded(name: str, title: str, *checks: CheckVerdict, message: str = "", seconds: float = 0.0) -> ExerciseReport:
+    """An exercise of 10 points, with its status and score from its checks."""
+    passed = all(check.status is CheckStatus.PASSED for check in checks)
+    status = ExerciseStatus.PASSED if passed else ExerciseStatus.FAILED
+    score = 10.0 if passed else sum(check.score for check in checks)
+    return ExerciseReport(name, title, status, score, 10.0, checks, message, seconds)
 
 
 def passed_exercise() -> ExerciseReport:
-    checks = (passed_check(), passed_check("line", "The run prints the prediction", 8.0))
-    title = "A Dockerfile with Python 3.9 and NumPy"
-    return ExerciseReport("3.1.1", title, ExerciseStatus.PASSED, 10.0, 10.0, checks, seconds=4.21)
+    line = passed_check("line", "The run prints the prediction", 8.0)
+    return graded("3.1.1", "A Dockerfile with Python 3.9 and NumPy", passed_check(), line, seconds=4.21)
 
 
 def failed_exercise() -> ExerciseReport:
     usage = passed_check("usage", "Without arguments it prints Usage and exits 1", 1.0)
     checks = (passed_check(), failed_check(), blocked_check(), usage)
-    title = "Pass the weeks as arguments"
-    return ExerciseReport("3.1.4", title, ExerciseStatus.FAILED, 3.0, 10.0, checks, seconds=6.5)
+    return graded("3.1.4", "Pass the weeks as arguments", *checks, seconds=6.5)
 
 
 def build_failure() -> ExerciseReport:
-    log = "\n".join(
-        [
-            'The build stopped at line 3 of the Dockerfile, "RUN pip install nunpy".',
-            "",
-            "The last lines of its output:",
-            "    Looking in indexes: the course's mirror",
-            "    ERROR: Could not find a version that satisfies the requirement nunpy (from versions: none)",
-            "    ERROR: No matching distribution found for nunpy",
-        ]
-    )
     failed = CheckVerdict(
-        id="builds",
-        title="The Dockerfile builds",
-        status=CheckStatus.FAILED,
-        score=0.0,
-        max_score=2.0,
-        message=log,
+        "builds", "The Dockerfile builds", CheckStatus.FAILED, 0.0, 2.0, LOG,
         hint="pip found no package of that name. Compare it, letter by letter, with the name in the exercise.",
-        reproduce="docker build -t sales-predictor .",
-        file="Dockerfile",
-        line=3,
-    )
-    blocked = CheckVerdict(
-        "line", "The run prints the prediction", CheckStatus.BLOCKED, 0.0, 8.0, 'needs "The Dockerfile builds"'
-    )
-    title = "Log the prediction with one more print"
-    return ExerciseReport("3.1.3", title, ExerciseStatus.FAILED, 0.0, 10.0, (failed, blocked), seconds=2.0)
+        reproduce="docker build -t sales-predictor .", file="Dockerfile", line=3,
+    )  # fmt: skip
+    waits = blocked_check("line", "The run prints the prediction", 8.0)
+    return graded("3.1.3", "Log the prediction with one more print", failed, waits, seconds=2.0)
 
 
 def rejected_exercise() -> ExerciseReport:
@@ -146,15 +135,11 @@ def ungraded_exercise() -> ExerciseReport:
 def bonus_exercise() -> ExerciseReport:
     title = "Order the layers so that a change of the script reinstalls nothing"
     check = passed_check("cache", "Nothing is installed a second time", 10.0)
-    return ExerciseReport("3.3.L", title, ExerciseStatus.PASSED, 10.0, 10.0, (check,), seconds=3.0, bonus=True)
+    return replace(graded("3.3.L", title, check, seconds=3.0), bonus=True)
 
 
 def report_of(student: str, *exercises: ExerciseReport, seed: int = 20231123) -> Report:
-    """A report with its totals: bonus exercises add to the score only, ungraded ones to neither."""
-    counted = [exercise for exercise in exercises if exercise.score is not None]
-    score = sum(exercise.score or 0.0 for exercise in counted)
-    max_score = sum(exercise.max_score for exercise in counted if not exercise.bonus)
-    return Report(student, seed, ENGINE, exercises, score, max_score)
+    return with_totals(Report(student, seed, ENGINE, exercises))
 
 
 def every_status(student: str = "amira") -> Report:
@@ -173,13 +158,9 @@ def every_status(student: str = "amira") -> Report:
 def sample_class() -> tuple[Report, ...]:
     """Five students of different quality, the same four exercises each."""
     first, second, third, fourth = passed_exercise(), build_failure(), failed_exercise(), rejected_exercise()
-    better = ExerciseReport("3.1.3", second.title, ExerciseStatus.PASSED, 10.0, 10.0, (passed_check(points=10.0),))
-    fine = ExerciseReport("3.1.4", third.title, ExerciseStatus.PASSED, 10.0, 10.0, (passed_check(points=10.0),))
-    done = ExerciseReport("3.1.5", fourth.title, ExerciseStatus.PASSED, 10.0, 10.0, (passed_check(points=10.0),))
-    none = ExerciseReport("3.1.5", fourth.title, ExerciseStatus.NOT_SUBMITTED, 0.0, 10.0)
-    fault = ExerciseReport(
-        "3.1.5", fourth.title, ExerciseStatus.NOT_GRADED, None, 10.0, message="The engine stopped answering."
-    )
+    better, fine, done = (graded(one.id, one.title, passed_check(points=10.0)) for one in (second, third, fourth))
+    none = replace(missing_exercise(), id="3.1.5", title=fourth.title, message="")
+    fault = replace(none, status=ExerciseStatus.NOT_GRADED, score=None, message="The engine stopped answering.")
     return (
         report_of("amira", first, better, fine, done),
         report_of("Björn Ó Súilleabháin", first, better, third, fourth),
@@ -191,34 +172,16 @@ def sample_class() -> tuple[Report, ...]:
 
 def filled_with(text: str, score: float = 0.0) -> Report:
     """A report in which `text` stands wherever a student's own text can get to."""
+    told = dict.fromkeys(("message", "hint", "expected", "actual", "ended", "reproduce", "file"), text)
     checks = tuple(
-        CheckVerdict(
-            id="example",
-            title="The run prints the prediction",
-            status=status,
-            score=score,
-            max_score=4.0,
-            message=text,
-            hint=text,
-            expected=text,
-            actual=text,
-            ended=text,
-            reproduce=text,
-            file=text,
-            line=3,
-        )
+        CheckVerdict("example", "The run prints the prediction", status, score, 4.0, line=3, **told)
         for status in CheckStatus
     )
     exercises = tuple(
-        ExerciseReport(
-            id=f"3.1.{index}",
-            title="Pass the weeks",
+        replace(
+            graded(f"3.1.{index}", "Pass the weeks", *checks, message=text, seconds=1.0),
             status=status,
             score=None if status is ExerciseStatus.NOT_GRADED else score,
-            max_score=10.0,
-            checks=checks,
-            message=text,
-            seconds=1.0,
         )
         for index, status in enumerate(ExerciseStatus)
     )

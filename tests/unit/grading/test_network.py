@@ -78,25 +78,15 @@ OF_THE_STUDENT = [
 ]
 
 
-@pytest.mark.parametrize("line", OF_THE_NETWORK)
-def test_a_sign_of_the_network(line: str) -> None:
+@pytest.mark.parametrize("line", OF_THE_NETWORK + OF_THE_STUDENT + DISTRUSTED)
+def test_only_signs_of_the_network_are_a_reason_to_try_again_and_only_certificates_one_to_ask_for_them(
+    line: str,
+) -> None:
     seen = failed(f"Collecting click\n  {line}\nand more\n")
-    assert signs(seen)
-    assert suspicion(seen)
-
-
-@pytest.mark.parametrize("line", OF_THE_STUDENT)
-def test_no_sign_of_the_network(line: str) -> None:
-    assert signs(failed(line)) == ()
-
-
-@pytest.mark.parametrize("line", DISTRUSTED)
-def test_a_certificate_that_is_not_trusted_may_be_the_networks_fault_and_is_not_tried_again(line: str) -> None:
-    seen = failed(f"Downloading\n{line}\n")
-    assert signs(seen) == ()
     found = suspicion(seen)
-    assert found
-    assert (found.line, found.tools) == (line.strip(), ("certificates",))
+    assert bool(signs(seen)) == (line in OF_THE_NETWORK)
+    assert (found is not None and found.tools == ("certificates",)) == (line in DISTRUSTED)
+    assert line not in OF_THE_NETWORK or found
 
 
 # ── tries ───────────────────────────────────────────────────────────────────────────────
@@ -225,18 +215,15 @@ class Flaky(FakeSandboxes):
         return COMPOSE_FAILED if next(self._answers) else ComposeSeen(RunOutcome(Exited(0)))
 
 
-def test_a_script_is_tried_again_in_another_sandbox() -> None:
-    sandboxes = Flaky(2)
-    with executor(engine(probe=DOWN), sandboxes) as observe:
-        assert observe(ScriptRequest()) == SCRIPT_RIGHT
-    assert sandboxes.heard == ["taken", "script", "given back"] * 3
-
-
-def test_compose_is_tried_again_in_another_sandbox() -> None:
-    sandboxes = Flaky(1)
-    with executor(engine(probe=DOWN), sandboxes) as observe:
-        assert observe(ComposeRequest()) == ComposeSeen(RunOutcome(Exited(0)))
-    assert sandboxes.heard == ["taken", "compose config", "given back"] * 2
+def test_a_script_and_compose_are_tried_again_in_another_sandbox() -> None:
+    for request, right, what in (
+        (ScriptRequest(), SCRIPT_RIGHT, "script"),
+        (ComposeRequest(), ComposeSeen(RunOutcome(Exited(0))), "compose config"),
+    ):
+        sandboxes = Flaky(2)
+        with executor(engine(probe=DOWN), sandboxes) as observe:
+            assert observe(request) == right
+        assert sandboxes.heard == ["taken", what, "given back"] * 3
 
 
 @pytest.mark.parametrize("request_", [ScriptRequest(), ComposeRequest()], ids=["script", "compose"])

@@ -1,5 +1,7 @@
 """Points: weights, totals, bonus, and what students may see."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,16 +52,15 @@ def test_a_score_is_never_negative_nor_above_the_maximum(checks: list[tuple[floa
     assert 0 <= score <= 10.06  # each of at most 12 checks is rounded by half a hundredth at most
 
 
+def test_bonus_adds_to_the_score_only_and_what_was_not_graded_to_neither() -> None:
+    bonus = replace(scored(exercise(1), True), bonus=True)
+    unknown = replace(bonus, bonus=False, score=None)
+    counted = with_totals(report(scored(exercise(4, 6), True, False), bonus, unknown))
+    assert (counted.score, counted.max_score) == (14.0, 10)
+
+
 def report(*exercises: ExerciseReport) -> Report:
     return Report("ada", 1, EngineInfo("docker", "1", "buildkit"), exercises)
-
-
-def test_bonus_adds_to_the_score_only_and_what_was_not_graded_to_neither() -> None:
-    plain = ExerciseReport("a", "a", ExerciseStatus.FAILED, 4.0, 10)
-    bonus = ExerciseReport("b", "b", ExerciseStatus.PASSED, 10.0, 10, bonus=True)
-    unknown = ExerciseReport("c", "c", ExerciseStatus.NOT_GRADED, None, 10)
-    counted = with_totals(report(plain, bonus, unknown))
-    assert (counted.score, counted.max_score) == (14.0, 10)
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,6 @@ CHECK_KEYS = [
     "id", "title", "status", "score", "max_score", "message", "hint", "expected", "actual", "ended", "reproduce",
     "file", "line", "reason",
 ]  # fmt: skip
-
-
 SCHEMA = json.loads((Path(grader.reports.__file__).parent / "schema/report.schema.json").read_text(encoding="utf-8"))
 
 
@@ -32,12 +30,21 @@ def document_of(report: Report) -> dict[str, Any]:
 
 
 def test_the_keys_are_those_of_the_contract_in_its_order() -> None:
-    document = document_of(reports.every_status())
+    limits = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
+    report = reports.every_status()
+    document = document_of(report)
     assert list(document) == ["schema", "student", "seed", "engine", "score", "max_score", "exercises"]
     assert document["schema"] == "grader/report/v1"
     assert list(document["engine"]) == ["name", "version", "builder", "tier"]
     assert list(document["exercises"][0]) == ["id", "title", "status", "score", "max_score", "checks"]
     assert list(document["exercises"][0]["checks"][0]) == CHECK_KEYS
+    assert {one["status"]: one["score"] for one in document["exercises"]}["not_graded"] is None
+    refused = next(one["checks"][0] for one in document["exercises"] if one["status"] == "rejected")
+    assert (refused["id"], refused["status"], refused["max_score"]) == ("submission", "failed", 0)
+    assert "not an allowed base image" in refused["message"]
+    assert document_of(replace(report, engine=replace(report.engine, limits=limits)))["engine"]["limits"] == {
+        "proved": ["run memory", "run CPU"], "waived": ["run disk"], "not_bounded": ["build CPU"],
+    }  # fmt: skip
 
 
 def test_the_published_schema_has_these_keys_and_no_others() -> None:
@@ -45,29 +52,6 @@ def test_the_published_schema_has_these_keys_and_no_others() -> None:
     assert all(part["additionalProperties"] is False for part in objects)
     assert list(SCHEMA["$defs"]["CheckDocument"]["properties"]) == CHECK_KEYS
     jsonschema.validators.validator_for(SCHEMA).check_schema(SCHEMA)
-
-
-LIMITS = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
-
-
-def test_what_was_found_out_about_limits_is_in_the_document_where_somebody_asked() -> None:
-    report = reports.every_status()
-    asked = replace(report, engine=replace(report.engine, limits=LIMITS))
-    assert document_of(asked)["engine"]["limits"] == {
-        "proved": ["run memory", "run CPU"], "waived": ["run disk"], "not_bounded": ["build CPU"],
-    }  # fmt: skip
-
-
-def test_why_a_submission_was_refused_is_its_first_check() -> None:
-    document = document_of(reports.report_of("amira", reports.rejected_exercise()))
-    check = document["exercises"][0]["checks"][0]
-    assert (check["id"], check["status"], check["max_score"]) == ("submission", "failed", 0)
-    assert "not an allowed base image" in check["message"]
-
-
-def test_what_could_not_be_graded_has_no_score() -> None:
-    document = document_of(reports.report_of("amira", reports.ungraded_exercise()))
-    assert document["exercises"][0]["score"] is None
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf")])
