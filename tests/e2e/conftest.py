@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,21 @@ def start(*command: str | Path, **options: Any) -> subprocess.Popen[Any]:
     return process
 
 
+def start_grader(*words: str, environment: Mapping[str, str] = os.environ, **options: Any) -> subprocess.Popen[str]:
+    """Start `grader` with arguments and more of an environment, with no terminal; options are those of `Popen`."""
+    known = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    options = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": ROOT, **options}
+    return start(sys.executable, "-m", "grader", *words, env=known, text=True, **options)
+
+
+def until(happened: Callable[[], object], seconds: float = 120) -> None:
+    """Wait until something has happened."""
+    ends = time.monotonic() + seconds
+    while not happened():
+        assert time.monotonic() < ends, "it did not happen in time"
+        time.sleep(0.02)
+
+
 def left() -> list[str]:
     """What graders have left that these tests have started and that have ended. What is of others is theirs."""
     owners = ((f"{kind} {one}", owner) for kind in KINDS for one, owner in made(kind).items())
@@ -71,20 +87,18 @@ def _nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def grader(tmp_path: Path) -> Grader:
-    """`grader` with arguments, in an empty folder, with no terminal."""
+    """`grader` with arguments, in an empty folder, to its end."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
 
     def call(*words: str, cwd: Path = tmp_path, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = (sys.executable, "-m", "grader", *words)
-        with start(
-            *command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=cwd,
-            env={**os.environ, "PYTHONPATH": str(ROOT), "XDG_STATE_HOME": str(tmp_path / "state"), **environment},
-        ) as process:  # fmt: skip
+        known = {"XDG_STATE_HOME": str(tmp_path / "state"), **environment}
+        with start_grader(*words, cwd=cwd, environment=known, **pipes) as process:
             try:
                 printed, said = process.communicate(timeout=300)
             except BaseException:
                 process.kill()
                 raise
-        return subprocess.CompletedProcess(command, process.returncode, printed, said)
+        return subprocess.CompletedProcess(words, process.returncode, printed, said)
 
     return call
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import csv
-import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Grader, left, made_by, one_after_another, start
+from tests.e2e.conftest import ROOT, Grader, left, made_by, one_after_another, start_grader, until
 
 pytestmark = [pytest.mark.engine, one_after_another]
 
@@ -33,20 +29,6 @@ def class_of_three(tmp_path: Path) -> Path:
 def marks(out: Path) -> list[tuple[str, ...]]:
     with (out / "gradebook.csv").open(encoding="utf-8", newline="") as file:
         return [tuple(row) for row in csv.reader(file)]
-
-
-def started(*words: str) -> subprocess.Popen[bytes]:
-    return start(
-        sys.executable, "-m", "grader", *words,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )  # fmt: skip
-
-
-def until(happened: Callable[[], object], seconds: float = 60) -> None:
-    ends = time.monotonic() + seconds
-    while not happened():
-        assert time.monotonic() < ends, "it did not happen in time"
-        time.sleep(0.05)
 
 
 def test_a_class_with_a_roster(grader: Grader, class_of_three: Path, tmp_path: Path) -> None:
@@ -75,20 +57,10 @@ def test_a_class_with_a_roster(grader: Grader, class_of_three: Path, tmp_path: P
 
 def test_killed_in_the_middle_then_pruned_then_resumed(grader: Grader, class_of_three: Path, tmp_path: Path) -> None:
     words = (
-        "batch",
-        str(class_of_three),
-        "--out",
-        str(tmp_path / "out"),
-        "--exercise",
-        "3.1.4",
-        "--seed",
-        "5",
-        "--jobs",
-        "2",
-        "--engine",
-        "host",  # where what a killed grader leaves lies among the user's own
-    )
-    process = started(*words)
+        "batch", str(class_of_three), "--out", str(tmp_path / "out"), "--exercise", "3.1.4", "--seed", "5",
+        "--jobs", "2", "--engine", "host",  # where what a killed grader leaves lies among the user's own
+    )  # fmt: skip
+    process = start_grader(*words)
     until(lambda: made_by(process.pid))
     process.send_signal(signal.SIGKILL)
     process.wait()
@@ -101,7 +73,7 @@ def test_killed_in_the_middle_then_pruned_then_resumed(grader: Grader, class_of_
 
 @pytest.mark.parametrize("asked", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupt_cleans_up(class_of_three: Path, tmp_path: Path, asked: signal.Signals) -> None:
-    process = started("batch", str(class_of_three), "--out", str(tmp_path / "out"), "--exercise", "3.1.4")
+    process = start_grader("batch", str(class_of_three), "--out", str(tmp_path / "out"), "--exercise", "3.1.4")
     until(lambda: made_by(process.pid))
     process.send_signal(asked)
     assert process.wait(timeout=60) == 130
@@ -111,7 +83,7 @@ def test_an_interrupt_cleans_up(class_of_three: Path, tmp_path: Path, asked: sig
 def test_impatience_leaves_nothing_that_cannot_be_pruned(grader: Grader, class_of_three: Path, tmp_path: Path) -> None:
     """Ctrl-C, and again while it cleans up."""
     words = ("batch", str(class_of_three), "--out", str(tmp_path / "out"), "--exercise", "3.1.4", "--seed", "5")
-    process = started(*words)
+    process = start_grader(*words)
     until(lambda: made_by(process.pid))
     for _ in range(3):
         process.send_signal(signal.SIGINT)
@@ -124,7 +96,7 @@ def test_impatience_leaves_nothing_that_cannot_be_pruned(grader: Grader, class_o
 
 def test_two_at_once_give_the_same_marks(grader: Grader, class_of_three: Path, tmp_path: Path) -> None:
     words = ("batch", str(class_of_three), "--exercise", "3.1.4", "--seed", "5", "--engine", "host")
-    pair = [started(*words, "--out", str(tmp_path / name)) for name in ("one", "two")]
+    pair = [start_grader(*words, "--out", str(tmp_path / name)) for name in ("one", "two")]
     assert [process.wait(timeout=240) for process in pair] == [0, 0]
     assert grader(*words, "--out", str(tmp_path / "alone")).returncode == 0
     assert marks(tmp_path / "one") == marks(tmp_path / "two") == marks(tmp_path / "alone")

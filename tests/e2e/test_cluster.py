@@ -14,13 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, Grader, left, made_by, start
-from tests.e2e.test_batch import marks, until
+from tests.e2e.conftest import ROOT, Grader, left, made_by, start, start_grader, until
+from tests.e2e.test_batch import marks
 
 pytestmark = [pytest.mark.engine, pytest.mark.long]
-_ENVIRONMENT = {
-    **os.environ,
-    "PYTHONPATH": str(ROOT),
+_SETTINGS = {
     "DASK_DISTRIBUTED__DIAGNOSTICS__NVML": "false",
     "DASK_DISTRIBUTED__SCHEDULER__DASHBOARD__STATUS__TASK_STREAM_LENGTH": "1",
 }
@@ -31,7 +29,8 @@ def dask(*words: str) -> Iterator[subprocess.Popen[bytes]]:
     """`dask …` until the block ends."""
     process = start(
         sys.executable, "-m", "dask", *words,
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=_ENVIRONMENT, start_new_session=True,
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+        env={**os.environ, **_SETTINGS, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     try:
         yield process
@@ -85,14 +84,13 @@ def test_workers_give_the_marks_that_one_machine_gives_also_when_one_dies(
 ) -> None:
     address, (first, _) = two_workers
     words = ("batch", str(class_of_six), "--exercise", "3.1.4", "--seed", "5", "--engine", "host")
-    batch = start(
-        sys.executable, "-m", "grader", *words, "--out", str(tmp_path / "many"), "--scheduler", address,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, cwd=ROOT, env=_ENVIRONMENT,
-    )  # fmt: skip
+    batch = start_grader(
+        *words, "--out", str(tmp_path / "many"), "--scheduler", address, stderr=subprocess.PIPE, environment=_SETTINGS
+    )
     until(lambda: made_by(first.pid))
     first.send_signal(signal.SIGKILL)
     _, told = batch.communicate(timeout=240)
-    assert batch.returncode == 0, told.decode()
+    assert batch.returncode == 0, told
     assert grader(*words, "--out", str(tmp_path / "alone")).returncode == 0
     assert marks(tmp_path / "many") == marks(tmp_path / "alone")
     assert grader("prune").returncode == 0

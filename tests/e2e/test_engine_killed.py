@@ -7,14 +7,12 @@ import re
 import shutil
 import signal
 import subprocess
-import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.conftest import ROOT, docker, made_by, start
+from tests.e2e.conftest import ROOT, docker, made_by, start_grader, until
 from tests.e2e.test_kill_points import left_by, outcome
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
@@ -68,14 +66,6 @@ def processes(*words: str) -> list[int]:
     return found
 
 
-def until(happened: Callable[[], list[int]], seconds: float = 120) -> list[int]:
-    ends = time.monotonic() + seconds
-    while not (found := happened()):
-        assert time.monotonic() < ends, "it did not happen in time"
-        time.sleep(0.02)
-    return found
-
-
 def newest_engine(grader: int) -> int:
     """The process of the private engine that this grader started last."""
     form = "{{.Created}} {{.Name}} {{.State.Pid}}"
@@ -95,12 +85,8 @@ def test_the_engine_is_killed(submit: Callable[[Path], None], tmp_path: Path) ->
     submit(tmp_path / "class" / "ada")
     words = ("batch", str(tmp_path / "class"), "--out", str(tmp_path / "out"), "--seed", "5")
     (exercise,) = (path.name for path in (tmp_path / "class" / "ada").iterdir())
-    with start(
-        sys.executable, "-m", "grader", *words, "--exercise", exercise,
-        stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    ) as process:  # fmt: skip
-        until(lambda: processes("sleep", MOMENT) or [process.pid] * (process.poll() is not None))
+    with start_grader(*words, "--exercise", exercise, stderr=subprocess.PIPE) as process:
+        until(lambda: processes("sleep", MOMENT) or process.poll() is not None)
         assert process.poll() is None, process.communicate()
         os.kill(newest_engine(process.pid), signal.SIGKILL)
         _, said = process.communicate(timeout=280)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
 import re
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
@@ -18,7 +16,7 @@ import pytest
 
 from grader.cli.wiring import cache_folder
 from grader.engine.ownership import Owner, is_dead
-from tests.e2e.conftest import KINDS, ROOT, Grader, made, one_after_another, start
+from tests.e2e.conftest import KINDS, ROOT, Grader, made, one_after_another, start_grader
 
 pytestmark = [pytest.mark.engine, one_after_another, pytest.mark.timeout(900)]
 
@@ -128,11 +126,7 @@ def grade(tmp_path: Path) -> Grade:
         if not submissions.is_dir():
             world.submissions(submissions)
         words = ("batch", str(submissions), "--out", str(out), "--seed", "5", "--jobs", "2", *world.words, *more)
-        with start(
-            sys.executable, "-m", "grader", *words,
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        ) as process:  # fmt: skip
+        with start_grader(*words, stderr=subprocess.PIPE, environment=environment) as process:
             _, said = process.communicate(timeout=300)
         return Ended(process.pid, process.returncode, said)
 
