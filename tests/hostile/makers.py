@@ -1,4 +1,4 @@
-"""Submissions that no `case.yaml` can hold: too much, no text, devices, bombs, archives that lie.
+"""Submissions that no `case.yaml` can hold: too much, no text, bombs, archives that lie.
 
 `MAKERS` has a function for each: it writes one student's submission into a folder, under a name (and an ending, for an
 archive), and gives its path. The submission is right in all but what the maker's name says. Contents are made when they
@@ -63,7 +63,6 @@ FILES: dict[str, Callable[[], Files]] = {
     "dockerignore_million_lines": lambda: {".dockerignore": "*.tmp\n" * 1_000_000},
     "dockerignore_redos": lambda: {".dockerignore": "*a" * 30 + "b\n" + "**/" * 40 + "z\n", "a" * 120: ""},
     "huge_dockerfile": lambda: after("# comment\n" * 10_000_000),
-    "huge_line": lambda: after(f"LABEL x={'y' * 10_000_000}\n"),
     "million_instructions": lambda: after("EXPOSE 1\n" * 1_000_000),
     "many_instructions": lambda: after("".join(f"ENV A{number}=1\n" for number in range(10_000))),
     "many_layers": lambda: after("".join(f"COPY sales_predictor.py /{number}\n" for number in range(150))),
@@ -71,8 +70,6 @@ FILES: dict[str, Callable[[], Files]] = {
     "long_word": lambda: after(f"ADD {'a' * 64_000} /x\n"),
     "words_of_installing": lambda: after(f"RUN false {'pip ' * 16_000}\n"),
     "spaced_directive": lambda: {"Dockerfile": f"# syntax=docker/dockerfile:1{' ' * 1_000_000}x\n{DOCKERFILE}"},
-    "dockerfile_in_utf_16": lambda: {"Dockerfile": DOCKERFILE.encode("utf-16")},
-    "folder_of_many_files": lambda: {f"{number:06}": "" for number in range(2100)},
     "local_archive_added": lambda: {
         "Dockerfile": FROM + 'ADD app.tar.gz /\nENTRYPOINT ["python", "/app/sales_predictor.py"]\n',
         "app.tar.gz": tar_gz({"app/sales_predictor.py": SCRIPT}),
@@ -119,9 +116,6 @@ def with_one(file: str, content: Callable[[], str], base: Files = RIGHT, exercis
     return changed(lambda: {file: content()}, base, exercise)
 
 
-# ── kinds of files ──────────────────────────────────────────────────────────────────────
-
-
 def deep_folder(into: Path, name: str) -> Path:
     """Fifteen hundred folders within each other, made one by one: their path is longer than the kernel takes."""
     here = os.open(right(into, name), os.O_DIRECTORY)
@@ -134,49 +128,12 @@ def deep_folder(into: Path, name: str) -> Path:
     return into / name
 
 
-def a_socket(into: Path, name: str) -> Path:
-    here = os.open(right(into, name), os.O_DIRECTORY)
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(f"/proc/self/fd/{here}/socket")  # a path that is short enough for a socket
-    os.close(here)
-    return into / name
-
-
-def a_device_on_disk(into: Path, name: str) -> Path:
-    """/dev/zero as a file of the folder, or, where this user may not make one, a pipe."""
-    target = right(into, name) / "zero"
-    try:
-        os.mknod(target, 0o644 | stat.S_IFCHR, os.makedev(1, 5))
-    except PermissionError:
-        os.mkfifo(target)
-    return into / name
-
-
-def set_user_id(into: Path, name: str) -> Path:
-    (right(into, name) / "sales_predictor.py").chmod(0o6755)
-    return into / name
-
-
-def holes(into: Path, name: str) -> Path:
-    with (right(into, name) / "holes").open("wb") as file:
-        file.truncate(2**40)
-    return into / name
-
-
 # ── archives ────────────────────────────────────────────────────────────────────────────
 
 
-def below(folder: str, files: Files = RIGHT) -> dict[str, str | bytes]:
-    return {f"{folder}/{file}": content for file, content in files.items()}
-
-
-def zipped(members: Files, mode: int = 0o600) -> bytes:
-    return a_zip(*((zip_entry(file, stat.S_IFREG | mode), content) for file, content in members.items()))
-
-
-def right_zip(members: Files) -> bytes:
+def right_zip(members: Files, folder: str = EXERCISE) -> bytes:
     """A zip with a right submission and these members besides."""
-    return zipped({**below(EXERCISE), **members})
+    return a_zip(*((f"{folder}/{file}", content) for file, content in RIGHT.items()), *members.items())
 
 
 def of_overlapping_members(content: bytes) -> bytes:
@@ -186,17 +143,6 @@ def of_overlapping_members(content: bytes) -> bytes:
     entries = (last.replace(b"zeros", f"{number:05}".encode()) for number in range(500))  # names of the same length
     listing = content[start:end] + b"".join(entries)
     return content[:start] + listing + struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 503, 503, len(listing), start, 0)
-
-
-def as_encrypted(content: bytes) -> bytes:
-    """All members say that they are."""
-    marked = bytearray(content)
-    for mark, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
-        at = marked.find(mark)
-        while at >= 0:
-            marked[at + place] |= 1
-            at = marked.find(mark, at + 4)
-    return bytes(marked)
 
 
 def corrupted(content: bytes) -> bytes:
@@ -210,86 +156,36 @@ def nested(levels: int = 10) -> bytes:
     return content
 
 
-def right_tar(*members: tarfile.TarInfo) -> bytes:
-    """A tar with a right submission and these members besides, which have no content."""
-    return a_tar(*below(EXERCISE).items(), *((entry, b"") for entry in members), form=tarfile.GNU_FORMAT)
+def link_then_file() -> bytes:
+    """A tar with a link to a folder of the machine, and then a file below it."""
+    link = tarfile.TarInfo(f"{EXERCISE}/x")
+    link.type, link.linkname = tarfile.SYMTYPE, "/etc"
+    return a_tar((f"{EXERCISE}/Dockerfile", DOCKERFILE), (link, ""), (f"{EXERCISE}/x/cron.d/grader-hostile", ""))
 
 
-def member(name: str, kind: bytes = tarfile.REGTYPE, link: str = "", device: tuple[int, int] = (0, 0)) -> tarfile.TarInfo:
-    info = tarfile.TarInfo(name)
-    info.type, info.linkname = kind, link
-    info.devmajor, info.devminor = device
-    return info
-
-
-def bomb() -> bytes:
+def tar_bomb() -> bytes:
     """A packed tar with two hundred MiB of zeros."""
     info = tarfile.TarInfo(f"{EXERCISE}/zeros")
     info.size = 200 * MIB
     return gzip.compress(info.tobuf(tarfile.GNU_FORMAT) + bytes(info.size), compresslevel=1)
 
 
-ARCHIVES: dict[str, tuple[str, Callable[[], bytes]]] = {
-    "zip_slip": (".zip", lambda: right_zip({"../../escaped-by-zip-slip": b"out"})),
-    "zip_absolute": (".zip", lambda: right_zip({MARK: b"out"})),
-    "zip_drive_letter": (".zip", lambda: right_zip({"C:\\Windows\\evil.exe": b"out"})),
-    "zip_backslashes": (".zip", lambda: right_zip({f"{EXERCISE}\\..\\..\\..\\escaped": b"out"})),
-    "zip_bomb": (".zip", lambda: right_zip({f"{EXERCISE}/zeros{number}": bytes(30 * MIB) for number in range(5)})),
-    "zip_of_many_files": (".zip", lambda: right_zip({f"{EXERCISE}/{number:0180}": b"" for number in range(18_000)})),
-    "zip_overlapping": (".zip", lambda: of_overlapping_members(right_zip({f"{EXERCISE}/zeros": bytes(MIB)}))),
-    "zip_lying_about_sizes": (
-        ".zip",
-        lambda: right_zip({f"{EXERCISE}/zeros": bytes(100 * MIB)}).replace(
-            struct.pack("<L", 100 * MIB), struct.pack("<L", 10)
-        ),
-    ),
-    # Two members of one name: which one counts depends on who unpacks.
-    "dockerfiles_that_clash_in_a_zip": (
-        ".zip",
-        lambda: right_zip({f"{EXERCISE}/./Dockerfile": "FROM registry.invalid/evil\n"}),
-    ),
+ZIPS: dict[str, Callable[[], bytes]] = {
+    "zip_slip": lambda: right_zip({"../../escaped-by-zip-slip": b"out"}),
+    "zip_bomb": lambda: right_zip({f"{EXERCISE}/zeros{number}": bytes(30 * MIB) for number in range(5)}),
+    "zip_of_many_files": lambda: right_zip({f"{EXERCISE}/{number:0180}": b"" for number in range(18_000)}),
+    "zip_overlapping": lambda: of_overlapping_members(right_zip({f"{EXERCISE}/zeros": bytes(MIB)})),
     # Written as another name of the same length, in the member's own head and in the list at the end.
-    "name_with_a_zero_byte": (
-        ".zip",
-        lambda: right_zip({f"{EXERCISE}/notes.txt~.py": b"x\n"}).replace(b"notes.txt~.py", b"notes.txt\0.py"),
-    ),
-    "encrypted": (".zip", lambda: as_encrypted(right_zip({}))),
-    "corrupt": (".zip", lambda: corrupted(right_zip({f"{EXERCISE}/notes.txt": os.urandom(1000)}))),
+    "name_with_a_zero_byte": lambda: right_zip({f"{EXERCISE}/notes.txt~.py": b"x\n"}).replace(b"t~.py", b"t\0.py"),
+    "corrupt": lambda: corrupted(right_zip({f"{EXERCISE}/notes.txt": os.urandom(1000)})),
     # A wrong tar from its start and a right zip from its end; its name says zip, and so it is read.
-    "zip_and_tar_in_one": (".zip", lambda: a_tar((f"{EXERCISE}/Dockerfile", "")) + right_zip({})),
-    "nested_archives": (".zip", nested),
-    # Members that nobody may read, were they unpacked as they say.
-    "zip_without_rights": (".zip", lambda: zipped(below(EXERCISE), mode=0)),
+    "zip_and_tar_in_one": lambda: a_tar((f"{EXERCISE}/Dockerfile", "")) + right_zip({}),
+    "nested_archives": nested,
     # As a Mac packs a folder that was unpacked into another, with what it leaves behind.
-    "zip_in_a_folder_of_a_folder": (
-        ".zip",
-        lambda: zipped({**below(f"work/work/{EXERCISE}"), f"__MACOSX/work/work/{EXERCISE}/._Dockerfile": b"x"}),
+    "zip_in_a_folder_of_a_folder": lambda: right_zip(
+        {f"__MACOSX/work/work/{EXERCISE}/._Dockerfile": b"x"}, f"work/work/{EXERCISE}"
     ),
-    "empty_archive": (".zip", bytes),
-    "unknown_archive": (".rar", lambda: b"Rar!\x1a\x07\x00"),
-    "tar_slip": (".tar.gz", lambda: gzip.compress(right_tar(member("../../escaped-by-tar-slip")))),
-    "tar_link_then_file": (
-        ".tar",
-        lambda: right_tar(
-            member(f"{EXERCISE}/x", tarfile.SYMTYPE, "/etc"), member(f"{EXERCISE}/x/cron.d/grader-hostile")
-        ),
-    ),
-    "tar_hard_link": (
-        ".tar",
-        lambda: right_tar(
-            member(f"{EXERCISE}/a/b/link", tarfile.SYMTYPE, "../../../../../etc/passwd"),
-            member(f"{EXERCISE}/hard", tarfile.LNKTYPE, f"{EXERCISE}/a/b/link"),
-        ),
-    ),
-    "deep_tar": (".tar", lambda: right_tar(member(f"{EXERCISE}/{'d/' * 1500}file"))),
-    "long_path": (".tar", lambda: right_tar(member(f"{EXERCISE}/{'long-name' * 20}/" + "x" * 4200))),
-    # /dev/zero: to make one on this machine takes rights.
-    "a_device": (".tar", lambda: right_tar(member(f"{EXERCISE}/zero", tarfile.CHRTYPE, device=(1, 5)))),
-    "tar_with_holes": (".tar", lambda: right_tar(member(f"{EXERCISE}/holes", tarfile.GNUTYPE_SPARSE))),
-    "tar_gz_bomb": (".tar.gz", bomb),
-    "cut_off": (".tar.gz", lambda: gzip.compress(right_tar())[:150]),
 }
-"""An archive's ending and its bytes."""
 
 
 def archive(ending: str, content: Callable[[], bytes]) -> Maker:
@@ -307,7 +203,9 @@ MAKERS: dict[str, Maker] = {
     **{make: with_one("poetry.lock", lock, LOCKED, "3.2.P") for make, lock in LOCKS.items()},
     **{make: with_one("sales_predictor.py", source, exercise="3.2.2") for make, source in SOURCES.items()},
     **{make: with_one("docker-compose.yml", text, COMPOSED, "3.3.3") for make, text in COMPOSE_FILES.items()},
-    **{maker.__name__: maker for maker in (deep_folder, a_socket, a_device_on_disk, set_user_id, holes)},
-    **{make: archive(*row) for make, row in ARCHIVES.items()},
+    **{make: archive(".zip", content) for make, content in ZIPS.items()},
+    "tar_link_then_file": archive(".tar", link_then_file),
+    "tar_gz_bomb": archive(".tar.gz", tar_bomb),
+    "deep_folder": deep_folder,
 }
 """The functions that write submissions, by the names that `case.yaml` has for them."""
