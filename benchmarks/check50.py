@@ -9,16 +9,15 @@ check and carries out checks side by side. Rounds alternate; the ratio is of sum
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import subprocess
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
 
-from benchmarks.batch import EXERCISE, batch, seconds_of, shell, write_class
-from benchmarks.check import ARGUMENTS
+from benchmarks.cost import ARGUMENTS, EXERCISE, compare, grade_class, shell
 
 IMAGE = "grader-benchmark-check50"
 EXPECTED = "Predicted sales for next week: [0-9.]+"
@@ -71,19 +70,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--engine", choices=["host", "private"], default="host")
     options = parser.parse_args()
-    spent = [0.0, 0.0]
-    for number in range(-1, options.rounds):  # the first round fills caches, and is not counted
-        with tempfile.TemporaryDirectory() as made:
-            folder = Path(made) / "class"
-            write_class(folder, 1 if number < 0 else options.students, f"round {number} of {time.time()}")
-            checks = write_checks(Path(made) / "checks")
-            ours = batch(folder, Path(made) / "out", options.engine, os.cpu_count() or 1)
-            theirs = seconds_of(lambda: by_check50(options.command, checks, folder))  # noqa: B023 - called at once
-        if number >= 0:
-            spent = [spent[0] + ours, spent[1] + theirs]
-            sys.stdout.write(f"grader batch {ours:.1f} s, check50 {theirs:.1f} s\n")
+    with tempfile.TemporaryDirectory() as made:
+        folders = (Path(made) / str(number) for number in itertools.count())
+        checks = write_checks(Path(made) / "checks")
+        graded: list[Path] = []
+
+        def grade() -> None:
+            graded.append(grade_class(next(folders), options.students, options.engine, os.cpu_count() or 1))
+
+        check50 = partial(by_check50, options.command, checks)
+        compare({"grader batch": grade, "check50": lambda: check50(graded[-1] / "class")}, options.rounds)
     shell("docker", "rmi", "-f", IMAGE)
-    sys.stdout.write(f"{options.engine}, {options.students} students, against check50: {spent[0] / spent[1]:.2f}\n")
 
 
 if __name__ == "__main__":

@@ -1,12 +1,12 @@
 """What a large class costs: a real journal multiplied to 50, 200 and 800 students, then judged again and reported.
 
-    .venv/bin/python -m benchmarks.scale --make /tmp/real           # once: a real batch of six students × all exercises
+    grader batch examples/class --out /tmp/real                     # once: any real batch
     .venv/bin/python -m benchmarks.scale /tmp/real --students 50 200 800
 
-`--make` grades right and wrong solutions of `reference/` on the engine. The multiplied journals have as many students,
-each with files and observations of a real one and a comment of its own in every file, so that no two are equal.
-For each size: seconds, of these seconds of a core, and peak memory of `regrade` (after a change of every exercise's
-points), of `report` (every page anew) and of `batch --resume` with nothing changed; and the bytes of journal and files.
+The multiplied journals have as many students, each with files and observations of a real one and a comment of its own
+in every file, so that no two are equal. For each size: seconds, of these seconds of a core, and peak memory of
+`regrade` (after a change of every exercise's points), of `report` (every page anew) and of `batch --resume` with
+nothing changed; and the bytes of journal and files.
 """
 
 from __future__ import annotations
@@ -23,29 +23,14 @@ from pathlib import Path
 from grader.api import open_course
 from grader.batch.journal import Graded, Journal
 from grader.batch.results import course_digest, judging_digests
-from grader.models import MemoryFile
 from grader.submissions.budget import files_digest
 from grader.submissions.models import ExerciseFiles
 
 ROOT = Path(__file__).parents[1]
 MEGABYTE = 2**20
-STUDENTS = 6
 
 
-def make(out: Path, engine: str) -> None:
-    """Grade six students whose exercises are solutions of `reference/`, every third one a wrong one."""
-    with tempfile.TemporaryDirectory() as made:
-        for student in range(STUDENTS):
-            for kind in ("solutions", "wrong"):
-                for exercise in sorted((ROOT / "reference" / kind).iterdir()):
-                    options = sorted(path for path in exercise.iterdir() if path.is_dir())
-                    if (student % 3 == 0) == (kind == "wrong"):
-                        chosen = options[student % len(options)]
-                        shutil.copytree(chosen, Path(made) / f"student{student}" / exercise.name)
-        grader("batch", made, "--out", str(out), "--engine", engine, "--jobs", "1", "--seed", "7", codes=(0, 3))
-
-
-def grader(*words: str, codes: tuple[int, ...] = (0, 3)) -> tuple[float, float, float]:
+def grader(*words: str) -> tuple[float, float, float]:
     """Seconds, of these seconds of a core, and peak MiB of one command."""
     program = "import resource, sys; from grader.cli.main import run; code = run(sys.argv[1:]); "
     program += "used = resource.getrusage(resource.RUSAGE_SELF); "
@@ -56,7 +41,7 @@ def grader(*words: str, codes: tuple[int, ...] = (0, 3)) -> tuple[float, float, 
         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     took = time.perf_counter() - began
-    if done.returncode not in codes:
+    if done.returncode not in {0, 3}:
         sys.exit(f"grader {' '.join(words)} ended with {done.returncode}:\n{done.stderr[-2000:]}")
     core, peak = done.stderr.rpartition("peak ")[2].split()
     return took, float(core), int(peak) / 1024
@@ -79,35 +64,28 @@ def multiplied(real: Path, out: Path, students: int) -> None:
     with Journal.open(out / "results", create=True) as journal:
         journal.begin(info, names, judging_digests(course, info.seed))
         for number, name in enumerate(names):
-            mine = [copied(one, name) for one in originals[number % len(originals)]]
-            for one in mine:
-                journal.record(one)
-                write_files(out / "class" / name, one.result.files)
+            for one in originals[number % len(originals)]:
+                journal.record(copied(one, name, out / "class"))
 
 
-def copied(one: Graded, name: str) -> Graded:
-    """The grading as another student's, whose files carry the student's name."""
-    files = one.result.files
-    if files is None:
+def copied(one: Graded, name: str, folder: Path) -> Graded:
+    """The grading as another student's, whose files carry the student's name, and are written to the disk."""
+    if one.result.files is None:
         return Graded(name, one.result)
     own = tuple(
-        MemoryFile(file.path, file.content + f"\n# {name}\n".encode(), file.mode)
-        if file.path.endswith((".py", ".sh")) or file.path == "Dockerfile"
+        replace(file, content=file.content + f"\n# {name}\n".encode())
+        if file.path.endswith((".py", ".sh", "Dockerfile"))
         else file
-        for file in files.files
+        for file in one.result.files.files
     )
-    digest = files_digest(own)
-    handed = ExerciseFiles(files.exercise, files.folder, own, digest)
-    return Graded(name, replace(one.result, files=handed, digest=digest))
-
-
-def write_files(folder: Path, files: ExerciseFiles | None) -> None:
-    """The files as a submission on the disk."""
-    for file in files.files if files else ():
-        path = folder / files.exercise / file.path if files else folder
+    for file in own:
+        path = folder / name / one.result.files.exercise / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(file.content)
         path.chmod(file.mode)
+    digest = files_digest(own)
+    handed = ExerciseFiles(one.result.files.exercise, one.result.files.folder, own, digest)
+    return Graded(name, replace(one.result, files=handed, digest=digest))
 
 
 def changed_course(folder: Path) -> Path:
@@ -123,12 +101,8 @@ def main() -> None:
     """Print a table, a line for each size."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("real", type=Path)
-    parser.add_argument("--make", action="store_true", help="grade the small real class first")
-    parser.add_argument("--engine", default="private")
     parser.add_argument("--students", type=int, nargs="+", default=[50, 200, 800])
     options = parser.parse_args()
-    if options.make:
-        make(options.real, options.engine)
     sys.stdout.write(f"{'students':>8} {'regrade':>24} {'report':>24} {'resume':>24} {'journal':>9} {'files':>9}\n")
     for students in options.students:
         with tempfile.TemporaryDirectory() as made:
