@@ -1,19 +1,18 @@
 """The hostile corpus: what strangers may hand in, as data, and what must become of each.
 
-`tests/hostile/NN-NAME/case.yaml` is one case. NN is its number in the list of dangers that the project works from (several
-variants of one danger are `31a-…`, `31b-…`). The submission is one exercise's folder, and is made of, in this order:
+`tests/hostile/NN-NAME/case.yaml` is one case. NN is its number in the list of dangers that the project works from
+(several variants of one danger are `31a-…`, `31b-…`). The submission is one exercise's folder, made of, in this order:
 
 - `start: NAME`, a right solution in `reference/solutions/EXERCISE/`, to be spoilt, or `clean`, that of `clean/EXERCISE`;
 - `submission/`, a folder beside `case.yaml`;
-- `files: {NAME: TEXT}` in `case.yaml` itself, for what is short; `"\\udcff"` in them is the byte that is no text;
+- `files: {NAME: TEXT}` in `case.yaml` itself, for what is short; `"\\udcff"` in them is a byte that is no text;
 - `pipes: [NAME]`, and `links: {PATH: LEADS_TO}`, with paths in the student's folder.
 
-The student is called like the case, or `student`. Or `make: NAME` names a function of `makers.py`, which writes the whole
-submission.
+The student is called like the case, or `student`. Or `make: NAME` names a function of `makers.py`, which writes all.
 
-`expect` says what must become of it: `status`, as `grades.csv` has it; `check`, the id of the first check that must fail;
-`phrase`, what the student must be shown; `absent`, texts that no artefact may contain. `slow: true` keeps a case out of
-`make test`. In the files, and in `absent`, `@WORD@` stands for what `Planted` knows only when the tests run.
+`expect` says what must become of it: `status`, as `grades.csv` has it; `check`, the id of the first check that must
+fail; `phrase`, what the student must be shown; `absent`, texts that no artefact may contain. A case with `slow: true`
+meets a limit. In the files, and in `absent`, `@WORD@` stands for what `Planted` knows only when the tests run.
 """
 
 from __future__ import annotations

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import gzip
 import os
-import socket
-import stat
 import struct
 import tarfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from tests.archives import a_tar, a_zip, tar_gz, zip_entry
+from tests.archives import a_tar, a_zip, tar_gz
 
 Maker = Callable[[Path, str], Path]
 Files = Mapping[str, str | bytes]
