@@ -3,7 +3,7 @@
 `tests/hostile/NN-NAME/case.yaml` is one case. NN is its number in the list of dangers that the project works from
 (several variants of one danger are `31a-…`, `31b-…`). The submission is one exercise's folder, made of, in this order:
 
-- `start: NAME`, a right solution in `reference/solutions/EXERCISE/`, to be spoilt, or `clean`, that of `clean/EXERCISE`;
+- `start: NAME`, a right solution in `reference/solutions/EXERCISE/`, to be spoilt, or `clean`, of `clean/EXERCISE`;
 - `submission/`, a folder beside `case.yaml`;
 - `files: {NAME: TEXT}` in `case.yaml` itself, for what is short; `"\\udcff"` in them is a byte that is no text;
 - `pipes: [NAME]`, and `links: {PATH: LEADS_TO}`, with paths in the student's folder.
