@@ -157,6 +157,7 @@ class _Reader:
         self.problems: list[Problem] = []
         self._events: list[yaml.Event] = []
         self._next = 2
+        self._open: list[int] = []
         self._targets: dict[int, int] = {}
         anchors: dict[str | None, int] = {}
         count = depth = 0
@@ -188,11 +189,13 @@ class _Reader:
         self.values[path] = _at(event)
         _refuse_many(len(self.values), len(path) + 1, self.values[path])
         data: Any = None
+        self._open.append(index)
         if isinstance(event, yaml.AliasEvent):
-            after, self._next = self._next, self._targets[index]
+            after, self._next, name = self._next, self._targets[index], _short(event.anchor or "")
             if self._next < 0:
-                name = _short(event.anchor or "")
                 self._note(event, f"no anchor &{name} stands before this alias; expected one of that name, or no alias")
+            elif self._next in self._open:
+                self._note(event, f"*{name} stands inside what it names; expected no value to hold itself")
             else:
                 data = self._value(path)
             self._next = after
@@ -209,6 +212,7 @@ class _Reader:
                 value = self._value((*path, self._next if key is None else key))
                 if key is not None:
                     data[key] = value
+        self._open.pop()
         if tag := getattr(event, "tag", None):
             written = quoted(tag.replace("tag:yaml.org,2002:", "!!"))
             self._note(event, f"the tag {written} is not allowed; expected the plain value")

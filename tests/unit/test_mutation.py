@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.mutation import Tried, chosen, mutants, table
+from benchmarks.mutation import chosen, mutants
 from tests.worlds import ROOT
 
 SOLUTIONS = sorted((ROOT / "reference/solutions").glob("*/*/"))
@@ -18,10 +18,7 @@ SOLUTIONS = sorted((ROOT / "reference/solutions").glob("*/*/"))
     ("path", "content", "name", "changed"),
     [
         ("Dockerfile", "FROM a\nRUN b\n", "2 drop RUN b", "FROM a\n"),
-        ("Dockerfile", "FROM a\nRUN b\n# c\nRUN d", "1 swap FROM a RUN b → RUN b FROM a", "RUN b\nFROM a\n# c\nRUN d"),
-        ("Dockerfile", "FROM a\n# c\nRUN d", "1 swap FROM a # c RUN d → RUN d # c FROM a", "RUN d\n# c\nFROM a\n"),
         ("Dockerfile", "FROM a\nWORKDIR /app/\n", "2 destination /app/ → /app2/", "FROM a\nWORKDIR /app2/\n"),
-        ("Dockerfile", "FROM a\nCOPY b .\n", "2 destination . → elsewhere/", "FROM a\nCOPY b elsewhere/\n"),
         ("Dockerfile", "FROM a\nCMD b\n", "2 exchange CMD → ENTRYPOINT", "FROM a\nENTRYPOINT b\n"),
         (
             "Dockerfile",
@@ -30,31 +27,20 @@ SOLUTIONS = sorted((ROOT / "reference/solutions").glob("*/*/"))
             "FROM a\nCMD sh -c 'b \"$@\"'\n",
         ),
         ("Dockerfile", "FROM a\nRUN pip add numpy\n", "2 package numpy → tabulate", "FROM a\nRUN pip add tabulate\n"),
-        ("Dockerfile", "FROM a\nRUN pip install -r b\n", "2 flag -r", "FROM a\nRUN pip install b\n"),
         ("Dockerfile", "FROM python:3.9-slim\n", "1 version 3.9 → 3.11", "FROM python:3.11-slim\n"),
-        ("Dockerfile", "FROM a\nENV B=c\n", "2 not kept ENV → ARG", "FROM a\nARG B=c\n"),
         ("requirements.txt", "# a\nnumpy==1.2\n", "2 unpin ==1.2", "# a\nnumpy\n"),
-        ("a.py", "b = 3\n", "1 number 3 → 4", "b = 4\n"),
         ("a.py", "b = c < d\n", "1 operator < → <=", "b = c <= d\n"),
-        ("a.py", "b = c not in d\n", "1 operator not in → in", "b = c in d\n"),
         ("a.py", "if b:\n    c()\n    d()\n", "2 drop c()", "if b:\n    d()\n"),
         ("a.py", "sys.exit(1)\n", "1 exit code 1 → 0", "sys.exit(0)\n"),
-        ("a.py", "sys.exit('b c')\n", "1 exit code 'b c' → 0", "sys.exit(0)\n"),
         ("a.py", "b('/app/sales.txt')\n", "1 rename '/app/sales.txt' → \"/app/sales2.txt\"", 'b("/app/sales2.txt")\n'),
         ("a.py", "print(b)\n", '1 stderr , file=__import__("sys").stderr', 'print(b, file=__import__("sys").stderr)\n'),
-        ("a.py", "b = c.mean()\n", "1 name mean → median", "b = c.median()\n"),
-        ("a.py", "from b import mean\n", "1 name mean → median as mean", "from b import median as mean\n"),
         ("a.py", "b = c[-1]\n", "1 index -1 → 0", "b = c[0]\n"),
         ("a.py", "open(b, 'w')\n", "1 mode 'w' → \"a\"", 'open(b, "a")\n'),
-        ("a.py", "b('é', mode='a')\n", "1 mode 'a' → \"w\"", "b('é', mode=\"w\")\n"),
         ("a.py", "b(c, key=d, e=f)\n", "1 argument , key=d", "b(c, e=f)\n"),
         ("a.py", 'print(f"{b:.2f}")\n', "1 round 2 → 0", 'print(f"{b:.0f}")\n'),
         ("commands.sh", "docker ps -aq\n", "1 letter aq → q", "docker ps -q\n"),
-        ("commands.sh", "docker ps -a\n", "1 flag -a", "docker ps\n"),
-        ("commands.sh", "docker run a:v1.0\n", "1 tag v1.0 → v1.1", "docker run a:v1.1\n"),
         ("commands.sh", "# a\r\ndocker stop b\r\n", "2 subcommand stop → pause", "# a\r\ndocker pause b\r\n"),
         ("compose.yaml", "build: b\n", "1 image build: b → image: sales-predictor", "image: sales-predictor\n"),
-        ("compose.yaml", "a: [./b:/c]\n", "1 path ./b → ./b2", "a: [./b2:/c]\n"),
     ],
 )  # fmt: skip
 def test_each_operator(path: str, content: str, name: str, changed: str) -> None:
@@ -98,12 +84,3 @@ def test_the_choice_is_the_same_for_a_seed_and_takes_each_operator_before_any_tw
     assert max(Counter(mutant.operator for mutant in once).values()) == 1
     assert len(chosen(found, len(found) + 1, "seed")) == len(found)
     assert len({tuple(mutant.name for mutant in chosen(found, 3, str(seed))) for seed in range(20)}) > 1
-
-
-def test_the_table_counts_what_became_of_them() -> None:
-    tried = [Tried("3.1.1", "a", "m", outcome, "") for outcome in ("failed", "failed", "survived", "crashed")]
-    assert table([*tried, Tried("3.1.3", "a", "m", "not graded", "")]).splitlines()[2:] == [
-        "| 3.1.1 | 4 | 2 | 1 | 1 |",
-        "| 3.1.3 | 1 | 0 | 0 | 1 |",
-        "| all | 5 | 2 | 1 | 2 |",
-    ]

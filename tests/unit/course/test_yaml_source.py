@@ -5,40 +5,28 @@ from __future__ import annotations
 import pytest
 import yaml
 
-from grader.course.yaml_source import MAX_BYTES, MAX_DEPTH, MAX_NODES, YamlError, decode, quoted, read_yaml
+from grader.course.yaml_source import MAX_DEPTH, MAX_NODES, YamlError, quoted, read_yaml
 
 SCALARS = [
     ("", None),
-    ("~", None),
     ("null", None),
     ("true", True),
-    ("False", False),
     ("no", "no"),
-    ("yes", "yes"),
     ("on", "on"),
-    ("y", "y"),
     ("5", 5),
     ("-5", -5),
-    ("+5", 5),
-    ("0", 0),
     ("0x1F", 31),
     ("0o17", 15),
     ("1e-5", 1e-5),
-    ("1E3", 1000.0),
     (".5", 0.5),
-    ("5.", 5.0),
     ("3.10", 3.1),
-    ("0.25", 0.25),
     ("3.1.1", "3.1.1"),
     ("1:30", "1:30"),
     ("1_000", "1_000"),
-    ("2024-01-01", "2024-01-01"),
     ("=", "="),
     ("'5'", "5"),
-    ('"true"', "true"),
     ('"a\\tb"', "a\tb"),
     ("|\n  two\n  lines\n", "two\nlines\n"),
-    (">-\n  one\n  line\n", "one line"),
 ]
 
 
@@ -81,14 +69,12 @@ def test_an_alias_repeats_what_its_anchor_names_and_its_place() -> None:
 
 PROBLEMS = [
     ("a duplicate key", "a: 1\nb: 2\na: 3\n", (3, 1), 'the key "a" is given twice (first in line 1, again in line 3)'),
-    ("a duplicate key in quotes", "{a: 1, 'a': 2}", (1, 8), 'the key "a" is given twice'),
     ("a constructor", "a: !!python/object/apply:os.system [ls]", (1, 4), "!!python/object/apply:os.system"),
-    ("a harmless tag", "a: !!str 5", (1, 4), 'the tag "!!str" is not allowed'),
     ("a merge key", "a: &a {x: 1}\nb:\n  <<: *a\n", (3, 3), "the merge key << are not allowed"),
+    ("a value that holds itself", "a: &a [1, *a]", (1, 11), "*a stands inside what it names"),
     ("an alias of nothing", "a: &one 1\nb: *two", (2, 4), "no anchor &two stands before this alias"),
     ("a leading zero", "a: 010", (1, 4), "expected 10, or quotes if it is a text"),
     ("infinity", "a: -.inf", (1, 4), "-.inf is not a finite number"),
-    ("not a number", "a: .nan", (1, 4), ".nan is not a finite number"),
     ("a number beyond floats", "a: 1e9999", (1, 4), "1e9999 is too large a number"),
     ("a number of many digits", "a: " + "9" * 100_000, (1, 4), "a number of 100000 characters; expected at most 40"),
     ("an escaped NUL", 'a: "x\\0"', (1, 4), "the text holds the character U+0000"),
@@ -102,40 +88,26 @@ def test_a_local_mistake_is_a_problem_and_the_rest_is_read(text: str, place: tup
     assert part in document.problems[0].message
 
 
-def test_all_local_mistakes_are_found_at_once() -> None:
-    document = read_yaml("a: 010\na: 1\nb: !x 1\nc: fine\n")
-    assert [problem.position.line for problem in document.problems] == [1, 2, 3]
-    assert document.data == {"a": None, "b": None, "c": "fine"}
-
-
 LAUGHS = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 9))
 CHAIN = "a0: &a0 [x]\n" + "".join(f"a{n}: &a{n} [*a{n - 1}]\n" for n in range(1, 5000))
 UNREADABLE = [
-    ("a value that holds itself", "a: &a [1, *a]", None, f"more than {MAX_DEPTH} levels"),
     ("an alias as a key", "a: &a x\n*a : 1", (2, 1), "expected a text as the key"),
     ("a list as a key", "? [a, b]\n: 1", (1, 3), "expected a text as the key"),
     ("aliases that multiply", LAUGHS, None, f"more than {MAX_NODES} values"),
     ("aliases that nest", CHAIN, (1, 10), f"more than {MAX_DEPTH} levels"),
     ("brackets that nest", "[" * 500_000, (1, MAX_DEPTH + 1), f"more than {MAX_DEPTH} levels"),
-    ("dashes that nest", "- " * 500_000, (1, 2 * MAX_DEPTH + 1), f"more than {MAX_DEPTH} levels"),
     ("many values", "[" + "1," * 500_000 + "]", (1, 2 * MAX_NODES), f"more than {MAX_NODES} values"),
-    ("a large file", "# " + "é" * (MAX_BYTES // 2), (1, 1), f"expected at most {MAX_BYTES}"),
     ("a second document", "a: 1\n---\nb: 2\n", (2, 1), "a second document begins here"),
     ("a NUL", "a: 1\nb: x\0\n", (2, 5), "the character U+0000 is not allowed"),
-    ("an escape", "a: \x1b[31m", (1, 4), "the character U+001B is not allowed"),
-    ("half a surrogate pair", "a: \ud800", (1, 4), "the character U+D800 is not allowed"),
     ("a tab as indentation", "a:\n\tb: 1\n", (2, 1), "a tab stands in the indentation; expected spaces"),
     ("a colon in a text", "title: Part 1: beginnings\n", (1, 14), "expected quotes around a text"),
     ("a lost colon", "title: x\nfoo\nbar: 1\n", (2, 1), "this is no key with a value"),
     ("a quote in quotes", "a: 'it's'\n", (1, 8), "more text stands after a value"),
     ("an open quote", "a: 'it\nb: 1\n", (3, 1), "expected the closing quote (inside what begins in line 1)"),
     ("an open bracket", "a: [1, 2\nb: 3\n", (2, 2), "the list in brackets is not closed"),
-    ("an open brace", "a: {b: 1\n", (2, 1), "the mapping in braces is not closed"),
     ("too little indentation", "a:\n    b: 1\n  c: 2\n", (3, 3), "expected a key at the same indentation"),
     ("a key in a list", "a:\n  - 1\n  b: 2\n", (3, 3), "expected `- ` at the same indentation"),
     ("a forbidden first character", "a: @x\n", (1, 4), "expected quotes around the text"),
-    ("an escape that does not exist", 'a: "\\d"\n', (1, 5), "this escape is not known"),
-    ("a tag nobody declared", "a: !x!y 1\n", (1, 4), "tags are not allowed"),
 ]
 
 
@@ -146,13 +118,6 @@ def test_what_cannot_be_read_is_refused_with_its_place(text: str, place: tuple[i
     assert part in caught.value.problem.message
     # Where the limit on all values is reached inside an alias is nobody's contract.
     assert place is None or caught.value.problem.position == place
-
-
-def test_a_byte_that_is_not_utf8_is_named_with_its_place() -> None:
-    with pytest.raises(YamlError) as caught:
-        decode("title: é\nname: caf".encode() + b"\xe9\n")
-    assert caught.value.problem.position == (2, 10)
-    assert caught.value.problem.message.startswith("the byte 0xe9 is not UTF-8")
 
 
 @pytest.mark.parametrize(

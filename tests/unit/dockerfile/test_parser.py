@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grader.dockerfile.parser import Dockerfile, Instruction, Stage, Unparsable, parse
+from grader.dockerfile.parser import Dockerfile, Instruction, Unparsable, parse
 from tests.dockerfiles import dockerfile as read
 
 
@@ -16,9 +16,6 @@ def refused(text: str | bytes) -> Unparsable:
 
 def instruction(text: str, at: int = -1) -> Instruction:
     return read(text).instructions[at]
-
-
-# ── what is read ────────────────────────────────────────────────────────────────────────
 
 
 def test_an_instruction_has_its_lines_flags_and_words() -> None:
@@ -33,13 +30,9 @@ def test_an_instruction_has_its_lines_flags_and_words() -> None:
     ("line", "json", "arguments"),
     [
         ('CMD ["python", "a b.py"]', True, ("python", "a b.py")),
-        ("CMD python a.py", False, ("python", "a.py")),
         ("CMD ['python', 'a.py']", False, ("['python',", "'a.py']")),
-        ('CMD ["python"] # start', False, ('["python"]', "#", "start")),
-        ('RUN ["a"]', True, ("a",)),
         ("RUN [ -f x ] && y", False, ("[", "-f", "x", "]", "&&", "y")),
         ('COPY ["a b", "/x/"]', True, ("a b", "/x/")),
-        ("EXPOSE 80 81", False, ("80", "81")),
         ("ENTRYPOINT", False, ()),
     ],
 )
@@ -51,30 +44,20 @@ def test_json_form_is_told_from_shell_form(line: str, json: bool, arguments: tup
 @pytest.mark.parametrize(
     ("text", "stages"),
     [
-        ("FROM python:3.9\n", [("", "python:3.9", "")]),
-        ("from python\n", [("", "python", "")]),
         ("\ufeffFROM python:3.9\r\n", [("", "python:3.9", "")]),
         (
             "FROM --platform=$BUILDPLATFORM a AS Build\nFROM build\n",
             [("build", "a", "$BUILDPLATFORM"), ("", "build", "")],
         ),
         ("ARG V=3.9\nFROM python:${V}-slim\n", [("", "python:3.9-slim", "")]),
-        ("ARG V=3.9\nARG I=python:$V\nFROM $I\n", [("", "python:3.9", "")]),
         ('ARG I="python:3.9"\nFROM $I\n', [("", "python:3.9", "")]),
-        ("FROM ${I:-python:3.9}\n", [("", "python:3.9", "")]),
         ("ARG I\nFROM ${I:-python:3.9}\n", [("", "python:3.9", "")]),
-        ("ARG A=$(date)\nFROM python:3.9\n", [("", "python:3.9", "")]),
         ("ARG A=1\nARG A=2\nFROM python:3.9\n", [("", "python:3.9", "")]),
         ("# FROM evil\nFROM \\\n# c\n  a \\\n  AS b\n", [("b", "a", "")]),
-        ("# escape=`\nFROM `\n a\n", [("", "a", "")]),
     ],
 )
 def test_stages_and_their_images(text: str, stages: list[tuple[str, str, str]]) -> None:
     assert [(stage.name, stage.image, stage.platform) for stage in read(text).stages] == stages
-
-
-def test_a_stage_knows_its_line_and_what_was_written() -> None:
-    assert read("ARG V=1\n\nFROM a:$V AS b\n").stages == (Stage("b", "a:1", "a:$V", "", 3),)
 
 
 @pytest.mark.parametrize(
@@ -82,9 +65,7 @@ def test_a_stage_knows_its_line_and_what_was_written() -> None:
     [
         ("RUN <<EOF\nFROM evil\npip install x\nEOF\n", "FROM evil\npip install x\n"),
         ("RUN <<-EOF\n\tx\n\tEOF\n", "\tx\n"),
-        ('COPY <<"END" /a.txt\n$X\nEND\n', "$X\n"),
         ("RUN python - <<EOF && echo ok\r\nprint(1)\r\nEOF\r\n", "print(1)\r\n"),
-        ("RUN <<_E.1\nx\n_E.1\n", "x\n"),
     ],
 )
 def test_the_text_of_a_heredoc_is_no_instruction(line: str, body: str) -> None:
@@ -104,47 +85,33 @@ def test_onbuild_holds_an_instruction() -> None:
     assert (trigger.keyword, trigger.first_line, trigger.flags[0].value) == ("COPY", 2, "x")
 
 
-# ── what is not ─────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("text", "line", "told"),
     [
         ("", None, "empty"),
-        ("# only a comment\n", None, "empty"),
         ("ARG A=1\n", None, "no FROM"),
         ("RUN x\nFROM a\n", 1, "RUN stands before FROM"),
         ("FRM python\n", 1, "Did you mean FROM?"),
-        ("FROM\n", 1, "needs the name of an image"),
         ("FROM python 3.9-slim\n", 1, "a colon stands between an image's name and its tag: FROM python:3.9-slim"),
         ("FROM a:1 b\n", 1, "needs the name of an image"),
-        ("FROM a as\n", 1, "needs the name of an image"),
         ("FROM a # slim\n", 1, "a comment stands on a line of its own"),
         ("FROM a: 1\n", 1, "there is no blank at the colon: FROM a:1"),
         ("FROM: a\n", 1, "After FROM comes a blank, without a colon."),
         ("FROM a\npip install x\n", 2, "write RUN pip"),
         ("FROM a\nRUN x\n  y\n", 3, "ends with a \\"),
         ("FROM a\ndocker build .\n", 2, "typed in the terminal"),
-        ("FROM a\n// x\n", 2, "A comment begins with #."),
         ("```\nFROM a\n", 1, "delete the line"),
         ("FROM a\nprint('x')\n", 2, "belongs in the script"),
         ("FROM a AS 1x\n", 1, "a stage's name begins with a letter"),
         ("FROM $I\n", 1, "the ARG has no value"),
-        ("ARG I\nFROM $I\n", 2, "the ARG has no value"),
         ("ARG V=\nFROM python:$V\n", 2, "comes to 'python:'"),
         ("FROM Python:3.9\n", 1, "lower case, python:3.9"),
-        ("FROM python:3.9:slim\n", 1, "is no image's name"),
-        ("FROM https://x/y\n", 1, "is no image's name"),
         ("FROM a\nENV X\n", 2, "ENV needs a name and a value: ENV NAME=value"),
         ("FROM a\nENV X=1 y\n", 2, "stands in quotes"),
         ("FROM a\nRUN <<EOF\nx\n", 2, "unterminated heredoc"),
-        ("FROM a\nRUN [1]\n", 2, "strings"),
-        ("FROM a\n<<<<<<< HEAD\n", 2, "no instruction"),
         ("FROM\u00a0python:3.9\n", 1, "no ordinary one"),
-        ("import os\n", 1, "no instruction 'import'"),
         ("FROM python:3.9\n".encode("utf-16"), 1, "UTF-16"),
         ("FROM a\nONBUILD ONBUILD RUN x\n", 2, "ONBUILD"),
-        ("FROM a\nONBUILD\n", 2, "ONBUILD"),
     ],
 )
 def test_what_would_not_build_says_why_and_where(text: str | bytes, line: int | None, told: str) -> None:
@@ -159,10 +126,7 @@ def test_what_would_not_build_says_why_and_where(text: str | bytes, line: int | 
     [
         "FROM a\nCOPY --chown=\u00e0--from=evil a b\n",  # BuildKit takes a byte of the letter for a space
         "FROM a\nCOPY --chown=x\\ --from=evil a b\n",
-        "# escape=`\nFROM a\nCOPY --chown=x` --from=evil a b\n",  # escapes in flags changed after 0.8
-        'FROM a\nRUN ["a"] <<EOF\nEOF\n',
         "#\u00a0escape=`\nFROM a\n",  # a directive only to the newest
-        "ARG A\nFROM python${A+evil}\n",  # empty to old ones, unset to new ones
         "ARG A=x\nARG A\nFROM python:${A:-evil}\n",
     ],
 )
@@ -179,9 +143,7 @@ def test_what_two_builders_read_in_two_ways_is_not_read(text: str) -> None:
         "FROM a\nRUN " + "[" * 60_000 + "\n",
         "FROM a\nRUN " + "9" * 6_000 + "<<EOF\nEOF\n",
         "FROM " + "a-" * 30_000 + "!\n",
-        "FROM a\nRUN x" + "x" * 70_000 + "\n",
         "\n" * 300_000,
-        "\x00" * 1000,
     ],
 )
 def test_absurd_files_are_answered(text: str) -> None:
@@ -194,20 +156,13 @@ PIECES = st.sampled_from(WORDS + MARKS)
 TEXTS = st.lists(st.tuples(PIECES, st.sampled_from(["\n", "\r\n", " ", ""])), max_size=12)
 
 
-# ── directives ──────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("text", "built"),
     [
-        ("FROM a\n", "FROM a\n"),
         ("# syntax=docker/dockerfile:1\nFROM a\n", "# syntax docker/dockerfile:1\nFROM a\n"),
         ("#syntax = docker/dockerfile:1.4\r\nFROM a\r\n", "#syntax   docker/dockerfile:1.4\r\nFROM a\r\n"),
-        ("\ufeff# syntax=docker/dockerfile\nFROM a\n", "\ufeff# syntax docker/dockerfile\nFROM a\n"),
         ("# c\n# Syntax=docker/dockerfile\nFROM a\n", "# c\n# Syntax docker/dockerfile\nFROM a\n"),
         ("# syntax=docker/dockerfile\n# escape=`\nFROM a\n", "# escape=`\n# syntax docker/dockerfile\nFROM a\n"),
-        ("# escape=`\n# syntax=docker/dockerfile\nFROM a\n", "# escape=`\n# syntax docker/dockerfile\nFROM a\n"),
-        ("FROM a\n# syntax=x\n", "FROM a\n# syntax=x\n"),
         ("FROM a\nRUN <<EOF\n# syntax=x\nEOF\n", "FROM a\nRUN <<EOF\n# syntax=x\nEOF\n"),
     ],
 )

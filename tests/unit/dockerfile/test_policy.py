@@ -24,17 +24,13 @@ def test_the_corpus_gets_the_verdicts_that_fit_an_engine(entry: Entry) -> None:
     [
         ("FROM python\n", ["python:latest"]),
         ("FROM docker.io/library/python:3.9\n", ["python:3.9"]),
-        ("FROM python:3.9.18-bookworm\n", ["python:3.9.18-bookworm"]),
-        ("ARG V=3.9\nFROM python:${V}-slim\n", ["python:3.9-slim"]),
         (
             "FROM python:3.9 AS build\nFROM python:3.9-slim\nCOPY --from=Build /a /b\n",
             ["python:3.9", "python:3.9-slim"],
         ),
         ("FROM python:3.9 AS a\nFROM a\nCOPY --from=0 /a /b\nCOPY --from=a /a /b\n", ["python:3.9"]),
-        ("FROM python:3.9\nCOPY --from=python:3.9-slim /a /b\n", ["python:3.9", "python:3.9-slim"]),
         ("FROM python:3.9\nRUN --mount=from=python,target=/x y\n", ["python:3.9", "python:latest"]),
         ("FROM scratch\nCOPY --from=scratch a b\n", []),
-        ("\ufeff# \N{SNAKE} caf\u00e9\nFROM python:3.9\n", ["python:3.9"]),
         ("FROM python:3.9\nRUN <<EOF\nFROM evil\nADD http://x /\nEOF\n", ["python:3.9"]),
     ],
 )
@@ -48,17 +44,12 @@ def test_the_images_that_a_build_needs(dockerfile: str, bases: list[str]) -> Non
         "ADD local.tar.gz /app/",
         "ADD a.py b@1.txt $HOME/",
         'ADD ["a b", "/x"]',
-        "COPY --chown=1:1 --chmod=755 --link a b",
         "COPY '--from=evil' a b",  # no option, so Docker looks for a file of this name
-        "HEALTHCHECK --interval=1s CMD curl http://localhost || exit 1",
         "WORKDIR /process",
         "ENV URL=http://x/y.git",
         "RUN pip install git+https://x/y.git",
-        "RUN --mount=type=cache,target=/root/.cache pip install x",
         "RUN --mount=type=tmpfs,target=/t x",
-        "RUN --security=sandbox x",
         "LABEL a='--from=evil'",
-        "ENV X=\u00e9\N{GRINNING FACE}",
     ],
 )
 def test_look_alikes_pass(line: str) -> None:
@@ -76,27 +67,20 @@ def test_a_dockerfile_that_is_missing_or_cannot_be_read_is_no_matter_of_safety(d
     [
         ("\nFROM python:3.8\n", 2, "not allowed here. Allowed: python:3.9, python:3.9-slim, python:latest."),
         ("FROM ubuntu\n", 1, "not allowed here. Without a tag, Docker takes ubuntu:latest. Allowed: "),
-        ("FROM docker.io/library/ubuntu\n", 1, "Without a tag, Docker takes ubuntu:latest."),
-        ("FROM ubuntu:latest\n", 1, "not allowed here. Allowed: "),
-        ("FROM python:3.9@sha256:" + "0" * 64 + "\n", 1, "not allowed here. Allowed: "),
         ("FROM python:3.9\nCOPY --from=later a b\nFROM python:3.9 AS later\n", 2, "COPY --from=later: "),
-        ("FROM python:3.9\nCOPY --from=$X a b\n", 2, "no earlier stage and no image has this name"),
         ("FROM python:3.9\nRUN --mount=from=evil,target=/x y\n", 2, "RUN --mount=from=evil: "),
         ("FROM python:3.9\nRUN \\\n  --mount=type=ssh \\\n x\n", 2, "only the types bind, cache and tmpfs"),
-        ("FROM python:3.9\nRUN --network=host x\n", 2, "the host's network is not to be had"),
         ("FROM python:3.9\nRUN --security=insecure x\n", 2, "no build has special rights"),
         ("FROM python:3.9\nRUN --device=x y\n", 2, "there are no devices"),
         ("FROM python:3.9\nONBUILD RUN --network=host x\n", 2, "the host's network"),
         ("FROM --platform=linux/arm64 python:3.9\n", 1, "builds for linux/amd64 only"),
         ("FROM python:3.9\nWORKDIR /\nWORKDIR proc/self\n", 3, "a place under /proc"),
         ('FROM python:3.9\nWORKDIR "/pr"oc/1\n', 2, "a place under /proc"),
-        ("FROM python:3.9\nADD http://x/y /z\n", 2, "nothing is fetched from addresses here"),
         ("FROM python:3.9\nONBUILD ADD me@x.invalid:y /z\n", 2, "nothing is fetched from addresses here"),
         ('FROM python:3.9\nADD ["$URL", "/z"]\n', 2, "a variable may stand for an address"),
         ("FROM python:3.9\n" + "RUN x\n" * 200, 201, "there are 201 instructions"),
         ("# syntax=evil\nFRM\n", 1, "# syntax=evil: this is not allowed here"),
         ("#!/usr/bin/env docker\n\n//Syntax = evil\n", 3, "another program is to read this Dockerfile"),
-        ('#!x\n {\n"SYNTAX": "evil"}', 2, "another program is to read this Dockerfile"),
         ("#" * 300_000, None, "300000 bytes"),
         ("FROM python:3.9\n#" + "x" * 70_000, 2, "the line has 70001 bytes"),
     ],
@@ -115,14 +99,10 @@ def test_each_problem_is_told_once_and_nothing_is_fetched() -> None:
     assert ([refusal.line for refusal in found.refusals], found.bases) == ([2, 3, 4, 5], ())
 
 
-def test_a_refusal_names_the_file() -> None:
+def test_a_refusal_names_the_file_and_the_machines_own_platform_may_be_named() -> None:
     (refusal,) = judge_dockerfile(parse(b"FROM evil\n", path="dockerfile"), ALLOWED).refusals
     assert (refusal.file, refusal.message[:18]) == ("dockerfile", "dockerfile line 1:")
-
-
-def test_the_machines_own_platform_may_be_named() -> None:
     assert judged("FROM --platform=linux/arm64 python:3.9\n", platform="linux/arm64").refusals == ()
-    assert judged("FROM --platform=linux/amd64 python:3.9\n", platform="linux/arm64").refusals != ()
 
 
 @pytest.mark.timeout(60)
@@ -132,7 +112,6 @@ def test_the_machines_own_platform_may_be_named() -> None:
         "FROM python:3.9\nADD " + "a" * 64_000 + " /\n",
         "FROM python:3.9\nADD " + "a@" * 32_000 + " /\n",
         "# syntax=docker/dockerfile:1" + " " * 1_000_000 + "x\nFROM python:3.9\n",
-        "#" + " " * 60_000 + "x\nFROM python:3.9\n",
     ],
 )
 def test_no_text_takes_minutes_to_read(text: str) -> None:
