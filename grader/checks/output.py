@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import itertools
 import posixpath
 import re
 import shlex
 import statistics
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
 
@@ -182,12 +182,13 @@ def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
 
 
 def _usage_found(check: Usage, ran: Ran) -> Finding:
-    """What is found of a run. A crash's report does not count: it quotes lines of the script."""
+    """What is found of a run."""
     outcome = ran.outcome
-    before = itertools.takewhile(lambda line: not line.startswith("Traceback "), lines(outcome.stderr))
     code, wanted = exit_code(outcome), "any but 0" if check.exit_code is None else str(check.exit_code)
     after = f"With {len(check.arguments) or 'no'} argument{'s' * (len(check.arguments) > 1)},"
-    if not any(check.word.lower() in line.lower() for line in (*lines(outcome.stdout), *before)):
+    if not any(
+        check.word.lower() in line.lower() for line in (*lines(outcome.stdout), *_own_words(lines(outcome.stderr)))
+    ):
         problem = NO_USAGE, f"{after} no line of the output contains the word {check.word}."
     elif code == check.exit_code or (check.exit_code is None and code):
         problem = RIGHT
@@ -201,6 +202,21 @@ def _usage_found(check: Usage, ran: Ran) -> Finding:
         reproduce=f"{docker_run(ran.request)}; echo exit code $?",
     )
     return _about_the_command(finding, ran)
+
+
+_REPORT = re.compile(r'Traceback |\s+File ".*", line \d')
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+
+
+def _own_words(errors: Iterable[str]) -> Iterator[str]:
+    """What a script says itself: of a crash's report only the exception, without the names and lines that it quotes."""
+    crashed = False
+    for line in errors:
+        crashed = crashed or _REPORT.match(line) is not None
+        if not crashed:
+            yield line
+        elif not (line[:1].isspace() or line.startswith("Traceback ")):
+            yield _QUOTED.sub("", line)
 
 
 # ── any program ─────────────────────────────────────────────────────────────────────────

@@ -87,6 +87,9 @@ def test_one_more_line_carries_the_prediction(outcome: RunOutcome, status: str) 
     assert statuses(graded("3.1.3", image(), always(outcome)))["logs"] == status
 
 
+CRASH = 'Traceback (most recent call last):\n  File "/app/sales_predictor.py", line 2, in <module>\n'
+
+
 @pytest.mark.parametrize(
     ("output", "code", "told"),
     [
@@ -94,11 +97,16 @@ def test_one_more_line_carries_the_prediction(outcome: RunOutcome, status: str) 
         ("usage: x\n", 1, ""),
         ("USAGE\n", 2, ""),
         ("Usage: x\n", 0, "the exit code is 0; it has to be any but 0."),
+        (f"{CRASH}    assert sys.argv[3:], 'Usage: x'\nAssertionError: Usage: x\n", 1, ""),
+        (f"{CRASH}    raise ValueError(\nValueError: three weeks\nusage: x\n", 1, ""),
+        (f"{CRASH}    weeks = sys.argv[3]  # usage: x\nIndexError: list index out of range\n", 1, "the word usage."),
+        (f"{CRASH}    usage()\nNameError: name 'usage' is not defined\n", 1, "the word usage."),
+        (f'{CRASH}    print "Usage"\nSyntaxError: … Did you mean print("Usage")?\n', 1, "the word usage."),
     ],
 )
 def test_usage_word_and_exit_code(output: str, code: int, told: str) -> None:
     def program(request: RunRequest) -> RunOutcome:
-        return printed(output, code) if not request.args else predictor(request)
+        return predictor(request) if request.args else replace(printed("", code), stderr=output.encode())
 
     verdict = check(graded("3.1.4", image(), program), "usage-none")
     assert verdict.message.endswith(told)
