@@ -125,15 +125,9 @@ def _problems(exercise: ExerciseReport, limit: int) -> Iterator[str]:
 
 def _problem(check: CheckVerdict, limit: int) -> str:
     parts = [_prose(sanitize(check.message, limit))]
-    for label, text in (
-        ("Where", sanitize_line(words.place(check))),
-        ("Expected", check.expected),
-        ("Actual", check.actual),
-        ("Hint", check.hint),
-        ("Try it", check.reproduce),
-    ):
-        inline, shown = label in {"Where", "Hint"} and "\n" not in text, sanitize(text, limit)
-        parts += [f"{label}: {_prose(shown)}" if inline else f"{label}:\n\n{_fence(shown)}"] if text else []
+    for label, text in words.facts(check, further=True):
+        inline, shown = label in {"Ended", "Where", "Hint"} and "\n" not in text, sanitize(text, limit)
+        parts.append(f"{label}: {_prose(shown)}" if inline else f"{label}:\n\n{_fence(shown)}")
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

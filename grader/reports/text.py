@@ -33,19 +33,15 @@ _STYLES: dict[CheckStatus | ExerciseStatus, Style] = {
     ExerciseStatus.REJECTED: "failed",
     ExerciseStatus.NOT_SUBMITTED: "blocked",
 }
-"""By status, of a check or of an exercise: the two share the values that both have."""
 _UNFINISHED = (
     ExerciseStatus.FAILED,
     ExerciseStatus.REJECTED,
     ExerciseStatus.NOT_GRADED,
     ExerciseStatus.NOT_SUBMITTED,
 )
-"""What is shown first, where several exercises are not done."""
-
 _BODY = "  "
 _LABEL_WIDTH = len("Expected")
 _EXCERPT_LIMIT = 2_000
-"""Characters shown of what was expected, and of what was seen."""
 _MESSAGE_LINES, _FACT_LINES, _SUMMARY_LINES = 7, 4, 10
 """Lines of each part, unless all is asked for: together, a failing check fits on one screen."""
 _NUDGE = 180
@@ -365,19 +361,16 @@ def class_lines(reports: Sequence[Report], width: int = 80) -> tuple[Line, ...]:
 
 
 def _class_table(reports: Sequence[Report], ids: Sequence[str]) -> list[Line]:
-    rows: list[list[Segment]] = [[("heading", text) for text in ("Student", *map(sanitize_line, ids), "Score")]]
+    rows: list[list[Segment]] = []
     for report in reports:
-        found = {exercise.id: exercise for exercise in report.exercises}
-        total = words.points(report.score, report.max_score)
-        marks = (_mark(found.get(name)) for name in ids)
-        rows.append([("plain", sanitize_line(report.student, 40)), *marks, ("heading", total)])
-    return _columns(rows, right=True)
-
-
-def _mark(exercise: ExerciseReport | None) -> Segment:
-    if exercise is None:
-        return "faint", words.NO_SCORE
-    return _STYLES[exercise.status], _CELLS.get(exercise.status) or words.number(exercise.score or 0)
+        marks: dict[str, Segment] = {
+            one.id: (_STYLES[one.status], _CELLS.get(one.status) or words.number(one.score or 0))
+            for one in report.exercises
+        }
+        total: Segment = ("heading", words.points(report.score, report.max_score))
+        own = (marks.get(name, ("faint", words.NO_SCORE)) for name in ids)
+        rows.append([("plain", sanitize_line(report.student, 40)), *own, total])
+    return _table(("Student", *map(sanitize_line, ids), "Score"), rows, right=True)
 
 
 # ── lines ───────────────────────────────────────────────────────────────────────────────
@@ -388,21 +381,21 @@ def plain(lines: Iterable[Line]) -> str:
     return "".join("".join(text for _, text in line).rstrip() + "\n" for line in lines)
 
 
-def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> tuple[Line, ...]:
+def table_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[Line]:
     """A table with aligned columns, as wide as its content: nothing of it is cut or wrapped."""
-    table: list[list[Segment]] = [[("heading", cell) for cell in header]]
-    return tuple(_columns([*table, *([("plain", sanitize_line(cell)) for cell in row] for row in rows)], right=False))
+    return _table(header, [[("plain", sanitize_line(cell)) for cell in row] for row in rows], right=False)
 
 
-def _columns(table: Sequence[Sequence[Segment]], *, right: bool) -> list[Line]:
-    """Rows with aligned columns, two blanks apart: all at the left, or all but the first at the right."""
-    widths = [max(cells(text) for _, text in column) for column in zip(*table, strict=True)]
+def _table(header: Sequence[str], rows: Sequence[Sequence[Segment]], *, right: bool) -> list[Line]:
+    """Columns two blanks apart: all at the left, or all but the first at the right."""
+    heads: list[Segment] = [("heading", name) for name in header]
+    widths = [max(cells(text) for _, text in column) for column in zip(heads, *rows, strict=True)]
 
     def padded(at: int, style: Style, text: str) -> Segment:
         gap, padding = "  " if at else "", " " * (widths[at] - cells(text))
         return style, gap + (padding + text if right and at else text + padding)
 
-    return [tuple(padded(at, *segment) for at, segment in enumerate(row)) for row in table]
+    return [tuple(padded(at, *segment) for at, segment in enumerate(row)) for row in (heads, *rows)]
 
 
 def cells(text: str) -> int:

@@ -65,16 +65,17 @@ def place(verdict: CheckVerdict) -> str:
     return f"{verdict.file}:{verdict.line}" if verdict.file and verdict.line is not None else verdict.file
 
 
-def facts(check: CheckVerdict) -> tuple[tuple[str, str], ...]:
-    """What is known of a failed check besides its message, as (label, text); only what is there."""
+def facts(check: CheckVerdict, *, further: bool = False) -> list[tuple[str, str]]:
+    """What is known of a failed check besides its message, as (label, text); `further` has what to do, too."""
     ended = "" if check.ended == "exited 0" else check.ended.replace("_", " ")
-    known = (("Expected", check.expected), ("Actual", check.actual), ("Ended", ended), ("Where", place(check)))
-    return tuple((label, text.strip("\n")) for label, text in known if text.strip())
+    known = [("Expected", check.expected), ("Actual", check.actual), ("Ended", ended), ("Where", place(check))]
+    known += [("Hint", check.hint), ("Try it", check.reproduce)] if further else []
+    return [(label, text.strip("\n")) for label, text in known if text.strip()]
 
 
 def failure_text(check: CheckVerdict) -> str:
     """All that is known of a check as plain lines, sanitized: the message, then each fact after its label."""
-    parts = (("", check.message), *facts(check), ("Hint", check.hint), ("Try it", check.reproduce))
+    parts = [("", check.message), *facts(check, further=True)]
     return "\n".join(f"{label}: {sanitize(text)}" if label else sanitize(text) for label, text in parts if text)
 
 
