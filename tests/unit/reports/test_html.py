@@ -11,7 +11,7 @@ from hypothesis import given, settings
 
 from grader.grading.grades import Late, Override, Policy, final_grades
 from grader.models import ExerciseReport, ExerciseStatus, LimitsRecord, Past, Timing
-from grader.reports.class_summary import largest, progress
+from grader.reports.class_summary import progress
 from grader.reports.html import Background, class_page, student_page
 from grader.sanitize import safe_name, sanitize
 from tests import reports
@@ -59,16 +59,18 @@ def plain(page: str) -> str:
     return " ".join(Page(page).text.split())
 
 
-# ── the class ───────────────────────────────────────────────────────────────────────────
+FAILED = replace(reports.failed_check(), reason="cmd_replaced")
+LIMITS = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
 
 
 def test_the_page_of_the_class_counts_and_names() -> None:
     timings = [Timing("zoe", "3.1.4", "built", seconds, 10**8) for seconds in (2.0, 34.5)]
+    timings += [Timing("amira", "3.1.4", "ran", 99.0, 0), Timing("amira", "3.1.4", "built", 0.0, 0)]
     history = [Past("1", "zoe", "3.1.4", "a", ExerciseStatus.FAILED, 3.0, 10.0)]
     history.append(replace(history[0], at="2", digest="b", score=9.0))
-    failed = replace(reports.failed_check(), reason="cmd_replaced")
-    exercise = replace(reports.failed_exercise(), checks=(failed,))
-    students = (*reports.sample_class(), reports.report_of("yan", exercise))
+    failed = replace(reports.failed_exercise(), checks=(FAILED,))
+    students = [*reports.sample_class(), reports.report_of("yan", failed)]
+    students = [replace(one, engine=replace(one.engine, limits=LIMITS)) for one in students]
     page = class_page(students, replace(COURSE, timings=timings, history=history))
     text = plain(page)
     for said in (
@@ -84,9 +86,21 @@ def test_the_page_of_the_class_counts_and_names() -> None:
         "attempt 1: 30%, made by 1; attempt 2: 90%, made by 1.",
         "zoe3.1.434.5",
         "zoe3.1.4100 MB",
+        "held: run memory, run CPU; waived, not enforced: run disk; not bounded: build CPU.",
     ):
         assert said in text
     assert text.count("zoe3.1.4") == 2, "one build of each student's exercise"
+    assert "amira3.1.4" not in text, "no run, and nothing that came from the cache at once"
+    assert text.count("Limits, tried") == 1
+    links = set(Page(page).links)
+    for student in ("zoe", "Björn Ó Súilleabháin"):
+        own = f"students/{safe_name(student)}.html"
+        assert {own, f"{own}#3.1.1", f"{own}#3.1.4/example"} <= links
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_a_class_without_students_or_exercises_still_has_a_page(count: int) -> None:
+    assert "Docker" in plain(class_page([reports.report_of("amira")] * count, Background("Docker")))
 
 
 def test_marks_that_are_not_just_the_points_come_with_their_reasons_on_both_pages() -> None:
@@ -99,42 +113,16 @@ def test_marks_that_are_not_just_the_points_come_with_their_reasons_on_both_page
     assert "zoe23 / 4038 / 503.1.1: counts × 23.1.4: set by hand by jp (shown in class): 3 → 8" in text
     assert "李雷Not graded" not in text
     assert "Mean72% Median71%" in text, "of the marks: 100, 66, 46 and 76 percent; one is not graded"
-    zoe, amira = plain(student_page(students[4], background)), plain(student_page(students[0], background))
-    assert "Mark: 38 of 50 · the checks gave 23 of 40 points 3.1.1: counts × 23.1.4: set by hand by jp" in zoe
-    assert "Well done." in amira
-    assert "No mark yet · the checks gave 30 of 30 points Not graded: 3.1.5" in plain(
-        student_page(students[3], background)
-    )
-
-
-def test_lateness_is_told_once() -> None:
+    for student, said in (
+        (students[4], "Mark: 38 of 50 · the checks gave 23 of 40 points 3.1.1: counts × 23.1.4: set by hand by jp"),
+        (students[0], "Well done."),
+        (students[3], "No mark yet · the checks gave 30 of 30 points Not graded: 3.1.5"),
+    ):
+        assert said in plain(student_page(student, background))
     late = Policy(late=Late(datetime(2026, 11, 20, tzinfo=UTC), per_day=0.1))
     (grade,) = final_grades([reports.every_status()], late, (), {"amira": "2026-11-21T12:00:00+00:00"})
-    text = plain(student_page(reports.every_status(), replace(COURSE, grades={"amira": grade})))
-    assert text.count("late by 2 days: −20 %") == 1
-
-
-def test_each_cell_and_name_leads_to_what_it_is_about() -> None:
-    links = Page(class_page(reports.sample_class(), COURSE)).links
-    for student in ("zoe", "Björn Ó Súilleabháin"):
-        page = f"students/{safe_name(student)}.html"
-        assert {page, f"{page}#3.1.1", f"{page}#3.1.4/example"} <= set(links)
-    own = student_page(reports.sample_class()[4], COURSE)
-    assert 'id="3.1.4"' in own
-    assert 'id="3.1.4/example"' in own
-
-
-def test_the_page_of_the_class_says_which_limits_held_and_which_were_waived() -> None:
-    limits = LimitsRecord(("run memory", "run CPU"), ("run disk",), ("build CPU",))
-    asked = [replace(one, engine=replace(one.engine, limits=limits)) for one in reports.sample_class()]
-    message = "held: run memory, run CPU; waived, not enforced: run disk; not bounded: build CPU."
-    assert Page(class_page(asked, COURSE)).text.count(message) == 1
-    assert "Limits" not in Page(class_page(reports.sample_class(), COURSE)).text
-
-
-@pytest.mark.parametrize("count", [0, 1])
-def test_a_class_without_students_or_exercises_still_has_a_page(count: int) -> None:
-    assert "Docker" in plain(class_page([reports.report_of("amira")] * count, Background("Docker")))
+    page = student_page(reports.every_status(), replace(COURSE, grades={"amira": grade}))
+    assert plain(page).count("late by 2 days: −20 %") == 1
 
 
 def test_an_attempt_is_other_work_and_who_made_fewer_counts_with_the_last() -> None:
@@ -143,41 +131,31 @@ def test_an_attempt_is_other_work_and_who_made_fewer_counts_with_the_last() -> N
 
     history = [past("a", "x", 2.0), past("b", "x", 4.0), past("a", "x", 6.0), past("a", "", 0.0), past("a", "z", None)]
     assert progress(history) == [(2, 50.0)]
-    history.append(past("a", "y", 10.0))
-    assert progress(history) == [(2, 50.0), (1, 70.0)]
-    history.append(past("a", "x", 6.0))
-    assert len(progress(history)) == 3, "the first again"
-
-
-def test_runs_and_what_came_from_the_cache_at_once_are_no_slow_builds() -> None:
-    assert largest([Timing("a", "1", "ran", 9.0, 0), Timing("a", "1", "built", 0.0, 1)], "seconds") == []
-
-
-# ── a student ───────────────────────────────────────────────────────────────────────────
+    assert progress([*history, past("a", "y", 10.0)]) == [(2, 50.0), (1, 70.0)]
+    assert len(progress([*history, past("a", "y", 10.0), past("a", "x", 6.0)])) == 3, "the first again"
 
 
 def test_a_students_page_says_what_the_terminal_says_the_first_failure_first() -> None:
-    check = replace(reports.failed_check(), reason="cmd_replaced")
-    exercise = replace(reports.failed_exercise(), checks=(*reports.failed_exercise().checks[:1], check))
-    text = plain(student_page(reports.report_of("a", reports.passed_exercise(), exercise), COURSE))
+    hint = "Use `RUN <x>` here."
+    exercise = replace(
+        reports.failed_exercise(), checks=(reports.failed_exercise().checks[0], replace(FAILED, hint=hint))
+    )
+    page = student_page(reports.report_of("a", reports.passed_exercise(), exercise), COURSE)
+    text = plain(page)
     wanted = (
-        "Docker · graded 28 November 2026, 17:22 UTC", "13 of 20 points", f"Begin here: 3.1.4, {check.title}",
-        check.message, check.expected, "executable file not found", "not started", "Dockerfile:6", check.hint,
-        "Read: ENTRYPOINT stays", check.reproduce, "1 check passed", "Passed", "A Dockerfile with Python 3.9",
+        "Docker · graded 28 November 2026, 17:22 UTC", "13 of 20 points", f"Begin here: 3.1.4, {FAILED.title}",
+        FAILED.message, FAILED.expected, "executable file not found", "not started", "Dockerfile:6",
+        "Read: ENTRYPOINT stays", FAILED.reproduce, "1 check passed", "Passed", "A Dockerfile with Python 3.9",
         "From the handbook", "With ENTRYPOINT.",
     )  # fmt: skip
     assert [part for part in wanted if part not in text] == []
     places = [text.index(part) for part in ("D104 failed", "Passed", "The run prints the prediction", "From the hand")]
     assert places == sorted(places)
+    for part in ("Use <code>RUN &lt;x&gt;</code> here.", 'id="3.1.4"', 'id="3.1.4/example"'):
+        assert part in page
 
 
-def test_a_students_page_has_only_what_was_handed_in_and_no_words_for_instructors() -> None:
-    ungraded = replace(reports.ungraded_exercise(), message="unix:///run/x.sock: see `grader doctor`, --accept-risk.")
-    text = plain(student_page(reports.report_of("a", reports.missing_exercise(), ungraded), COURSE))
-    assert "Not handed in 3.2.1 Add pandas 0 / 10" in text
-    assert "There is no folder" not in text
-    assert "It is not your fault and costs no points" in text
-    assert [word for word in (".sock", "doctor", "risk", "broke off") if word in text] == []
+SOCKET = replace(reports.ungraded_exercise(), message="unix:///run/x.sock: see `grader doctor`, --accept-risk.")
 
 
 @pytest.mark.parametrize(
@@ -186,19 +164,17 @@ def test_a_students_page_has_only_what_was_handed_in_and_no_words_for_instructor
         ((reports.passed_exercise(), reports.bonus_exercise()), "Full marks. There is nothing left to do."),
         ((reports.missing_exercise(),), "Nothing was handed in."),
         ((reports.rejected_exercise(),), "is not an allowed base image"),
+        ((reports.missing_exercise(), SOCKET), "Not handed in 3.2.1 Add pandas 0 / 10"),
+        ((reports.missing_exercise(), SOCKET), "It is not your fault and costs no points"),
     ],
 )
-def test_a_students_page_says_how_it_stands(exercises: Sequence[ExerciseReport], said: str) -> None:
-    assert said in plain(student_page(reports.report_of("a", *exercises), COURSE))
-
-
-# ── both ────────────────────────────────────────────────────────────────────────────────
-
-
-def test_a_text_between_backticks_is_code() -> None:
-    check = replace(reports.failed_check(), hint="Use `RUN <x>` here.")
-    page = student_page(reports.report_of("a", replace(reports.failed_exercise(), checks=(check,))), COURSE)
-    assert "Use <code>RUN &lt;x&gt;</code> here." in page
+def test_a_students_page_says_how_it_stands_and_no_words_for_instructors(
+    exercises: Sequence[ExerciseReport], said: str
+) -> None:
+    text = plain(student_page(reports.report_of("a", *exercises), COURSE))
+    assert said in text
+    unwanted = (".sock", "doctor", "risk", "broke off", "There is no folder")
+    assert [word for word in unwanted if word in text] == []
 
 
 def test_a_page_allows_nothing_but_its_own_style_and_script() -> None:
