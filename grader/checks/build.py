@@ -146,29 +146,28 @@ def base_problem(context: CheckContext) -> str:
     write = f"write FROM {near or names[0]}"
     wants = f"This exercise needs Python {asked[0]}: {write}" if asked else f"Allowed here: {', '.join(names[:4])}."
     name, tag = split_reference(meant)
-    known = {split_reference(one)[0] for one in names}
-    if name in known and tag == "latest":
+    known = name in {split_reference(one)[0] for one in names}
+    if known and tag == "latest":
         return f"`{base.written}` is the newest Python there is, and not the same every month. {wants}"
-    if name in known:
-        return f"`{base.written}` is not among the images of this course. {wants}"
-    if near:
+    if near and not known:
         return f"There is no image `{base.written}` here. Did you mean {near}?"
-    return f"`{base.written}` is not among the images of this course, or brings no Python. {wants}"
+    return f"`{base.written}` is not among the images of this course{'' if known else ', or brings no Python'}. {wants}"
 
 
 def _no_dockerfile(context: CheckContext) -> Finding:
     paths = [file.path for file in context.files.files]
-    near = next((path for path in paths if _looks_like_one(path)), None)
+    near = next((path for path in paths if _looks_like_one(path)), "")
     message = "There is no file named Dockerfile in the exercise's folder"
-    instead = f"{message}, but there is {near}."
-    if near and near.rpartition("/")[2] == "Dockerfile":
-        instead += " Move it up, beside the script."
-    elif near:
-        instead += " Rename it: exactly Dockerfile, with no ending."
+    what = (
+        "Move it up, beside the script"
+        if near.endswith("/Dockerfile")
+        else "Rename it: exactly Dockerfile, with no ending"
+    )
+    instead = f"{message}, but there is {near}. {what}."
     return judged(
         (MISNAMED_DOCKERFILE, instead) if near else (NO_DOCKERFILE, f"{message}."),
         expected="Dockerfile",
-        actual=", ".join(file.path for file in context.files.files[:10]) or "(the folder is empty)",
+        actual=context.there,
         reproduce=_REPRODUCE,
     )
 
@@ -184,19 +183,18 @@ def _build_failed(seen: BuildFailed, context: CheckContext) -> Finding:
     match = INSTRUCTION.match(step.name) if step else None
     keyword, command = (match["keyword"].upper(), match["rest"].strip()) if match else ("", "")
     where = f"Line {seen.line} of the Dockerfile" if seen.line else "The build"
-    reason_name, what = {
-        "timed_out": (BUILD_TIMED_OUT, f"was stopped after {seen.seconds:.0f} seconds"),
-        "output_limit": (BUILD_OUTPUT, "printed more than the limit and was stopped"),
-        "failed": (UNSUPPORTED if seen.unsupported else _reason(seen, keyword, command), "failed"),
+    what = {
+        "timed_out": f"was stopped after {seen.seconds:.0f} seconds",
+        "output_limit": "printed more than the limit and was stopped",
+        "failed": "failed",
     }[seen.ended]
-    known = step is not None and seen.ended == "failed" and not seen.unsupported
-    cause = _cause(seen, step, keyword, command, context) if step and known else None
-    log = [line for line in (step.log if step else "").splitlines() if line.strip()]
+    known = _cause(seen, step, keyword, command, context) if step else None
+    cause = known or Cause(_reason(seen, keyword, command), f"{keyword} {command}".strip())
+    log = [line.strip() for line in (step.log if step else "").splitlines() if line.strip()]
+    telling = [line for line in log if cause.seen and cause.seen.strip().split("\n")[0] in line]
     return judged(
-        (cause.reason, f"{where} {what}: {cause.message}")
-        if cause
-        else (reason_name, f"{where} {what}" + (f": {keyword} {command}" if keyword else ".")),
-        actual="\n".join(line[:_LONGEST] for line in log[-_LOG_LINES:]) or seen.message[:TEXT_LIMIT],
+        (cause.reason, f"{where} {what}: {cause.message}" if cause.message else f"{where} {what}."),
+        actual="\n".join(line[:_LONGEST] for line in telling[:1] or log[-_LOG_LINES:]) or seen.message[:TEXT_LIMIT],
         ended="" if seen.ended == "failed" else seen.ended,
         reproduce=_REPRODUCE,
         file="Dockerfile",
@@ -206,6 +204,10 @@ def _build_failed(seen: BuildFailed, context: CheckContext) -> Finding:
 
 def _reason(seen: BuildFailed, keyword: str, command: str) -> str:
     """The reason where no cause is known."""
+    if seen.unsupported:
+        return UNSUPPORTED
+    if seen.ended != "failed":
+        return BUILD_TIMED_OUT if seen.ended == "timed_out" else BUILD_OUTPUT
     if keyword == "RUN":
         return INSTALL_FAILED if INSTALLS.search(command) else RUN_FAILED
     if keyword in {"COPY", "ADD"}:
@@ -218,10 +220,10 @@ def _cause(seen: BuildFailed, step: BuildStep, keyword: str, command: str, conte
     parsed = context.files.dockerfile
     instructions = parsed.instructions if isinstance(parsed, Dockerfile) else ()
     own = next((one for one in instructions if one.first_line == seen.line), None)
-    if own and keyword in {"COPY", "ADD"}:
-        problem = copy_problem(own, context.files)
+    if own and keyword in {"COPY", "ADD"} and not seen.unsupported:
+        problem = _copy_problem(own, context.files)
         return Cause(COPY_MISSING, problem) if problem else None
-    if keyword != "RUN":
+    if keyword != "RUN" or seen.unsupported or seen.ended != "failed":
         return None
     log = f"{step.log}\n{step.error}\n{seen.message}"
     before = [one for one in instructions if own and one.stage == own.stage and one.first_line <= own.first_line]
@@ -250,7 +252,7 @@ _MISSING = re.compile(
 """How Docker and the shells say that there is no such program."""
 
 
-def copy_problem(instruction: Instruction, files: ExerciseFiles) -> str:
+def _copy_problem(instruction: Instruction, files: ExerciseFiles) -> str:
     """Why a COPY or ADD that failed did, as far as the folder shows it."""
     if any(flag.name == "from" for flag in instruction.flags):
         return ""

@@ -8,7 +8,6 @@ before was written by a second installation. Instructions are read only to say w
 from __future__ import annotations
 
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -16,7 +15,7 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, build, built, check_kind, run
+from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, Evidence, build, built, check_kind, judged, run
 from grader.checks.build import BUILD_FAILED, INSTALLS, INSTRUCTION
 from grader.checks.compare import lines
 from grader.checks.probe import probe
@@ -69,8 +68,8 @@ def _attempt(context: CheckContext, number: int) -> CheckGenerator[tuple[Finding
     again = yield from build(changed)
     if isinstance(again, BuildFailed):
         message = "After a comment was added to the script, the image does not build."
-        finding = Finding(passed=False, reason=BUILD_FAILED, message=message, actual=again.message, line=again.line)
-        return replace(finding, file="Dockerfile", reproduce=_REPRODUCE), True
+        evidence = Evidence(actual=again.message, file="Dockerfile", line=again.line, reproduce=_REPRODUCE)
+        return judged((BUILD_FAILED, message), **evidence), True
     packages = yield from _installed_again(context, unchanged, changed, again)
     if not packages:
         message = "After a change of the script, no package was installed again."
@@ -96,11 +95,11 @@ _FINDS = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_s
 
 
 def _nothing_installed(first: Built, needed: Sequence[str]) -> Finding:
-    return Finding(
-        passed=False,
-        reason=NOTHING_INSTALLED,
-        message="No instruction of the Dockerfile installs packages, and the image lacks some of what the script "
-        f"imports: {', '.join(needed)}.",
+    message = (
+        "No instruction of the Dockerfile installs packages, and the image lacks some of what the script imports: "
+    )
+    return judged(
+        (NOTHING_INSTALLED, f"{message}{', '.join(needed)}."),
         expected="an instruction that installs the script's libraries, before the script is copied",
         actual="\n".join(map(_instruction, first.steps)),
         file="Dockerfile",
@@ -193,16 +192,9 @@ def _package(record: str) -> str:
 
 def _own_packages(context: CheckContext) -> set[str]:
     """The normalised names of packages that the folder itself is: to install these again is no waste."""
-    try:
-        project = tomllib.loads((context.files.content("pyproject.toml") or b"").decode())
-    except ValueError:
-        project = {}
-    tables = (project.get("project"), project.get("tool", {}).get("poetry"))
-    found = [str(table["name"]) for table in tables if isinstance(table, dict) and "name" in table]
-    for file in ("setup.py", "setup.cfg"):
-        text = (context.files.content(file) or b"").decode("utf-8", "replace")
-        found += re.findall(r"^[ \t(]*(?:setup\()?name\s*=\s*[\"']?([\w.-]+)", text, re.MULTILINE)
-    return {canonicalize_name(name) for name in found}
+    texts = [context.files.content(name) or b"" for name in ("pyproject.toml", "setup.py", "setup.cfg")]
+    names = re.findall(rb"^[ \t(]*(?:setup\()?name\s*=\s*[\"']?([\w.-]+)", b"\n".join(texts), re.MULTILINE)
+    return {canonicalize_name(name.decode()) for name in names}
 
 
 def _ending_with(context: CheckContext, stage: str) -> tuple[MemoryFile, ...]:
@@ -228,16 +220,13 @@ def _finding(steps: Sequence[BuildStep], packages: Sequence[str], script: str) -
     cause, because = _cause(steps, script) or (install, "")
     seconds = sum(step.seconds for step in _ran(steps))
     shown = ", ".join(packages[:_MOST_PACKAGES]) + (" and more" if len(packages) > _MOST_PACKAGES else "")
-    return Finding(
-        passed=False,
-        reason=INSTALLED_AGAIN,
-        message=f"Only the script was changed, but {_place(install)} ran again and installed {shown} once more; "
-        f"that took {seconds:.1f} seconds in all.{because}",
+    in_order = sorted((step for step in steps if _keyword(step) != "FROM"), key=lambda step: step.line or 0)
+    message = f"Only the script was changed, but {_place(install)} ran again and installed {shown} once more"
+    return judged(
+        (INSTALLED_AGAIN, f"{message}; that took {seconds:.1f} seconds in all.{because}"),
         expected="CACHED for every instruction that installs packages",
         actual="\n".join(
-            f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}"
-            for step in sorted(steps, key=lambda step: step.line or 0)
-            if _keyword(step) != "FROM"
+            f"{'CACHED' if step.cached else f'ran {step.seconds:.1f} s'}  {_instruction(step)}" for step in in_order
         ),
         file="Dockerfile",
         line=cause.line,
@@ -266,29 +255,23 @@ def _cause(steps: Sequence[BuildStep], script: str) -> tuple[BuildStep, str] | N
     install = _install(steps)
     copied = [step for step in steps[: steps.index(install)] if not step.cached and _keyword(step) in {"COPY", "ADD"}]
     for step in [one for one in copied if _stage(one) == _stage(install)] or copied:
-        words = _whole(step).split()[1:]
+        words = _whole(step).split()[1:-1]
         other_stage = any(word.startswith("--from") for word in words)
-        if other_stage or any(_may_hold(word, script) for word in words[:-1] if not word.startswith("--")):
+        if other_stage or any(_may_hold(word, script) for word in words if not word.startswith("--")):
             how = "was made again too" if other_stage else "takes the script along"
             place = _place(step)
             return step, f" {place[:1].upper()}{place[1:]} {how}, and it comes before the installation."
-    return (install, " It mounts the folder, and the script with it.") if _mounts(install, script) else None
+    for mount in re.findall(r"--mount=(?!\S*\b(?:type=(?!bind)|from=))(\S+)", install.name):
+        source = re.search(r"\b(?:source|src)=([^,]+)", mount)
+        if _may_hold(source[1] if source else ".", script):
+            return install, " It mounts the folder, and the script with it."
+    return None
 
 
 def _may_hold(source: str, script: str) -> bool:
     """Whether a source of a COPY may hold the script: all but the plain names of other files."""
     name = PurePosixPath(source).name
     return script in name or "." not in name or any(sign in source for sign in "*?[$")
-
-
-def _mounts(step: BuildStep, script: str) -> bool:
-    """Whether a RUN has `--mount=type=bind` (which is what it is without a type) of what may hold the script."""
-    for match in re.finditer(r"--mount=(?P<options>\S+)", step.name):
-        options = dict(part.partition("=")[::2] for part in match["options"].split(","))
-        source = options.get("source") or options.get("src") or "."
-        if options.get("type", "bind") == "bind" and "from" not in options and _may_hold(source, script):
-            return True
-    return False
 
 
 def _stage(step: BuildStep) -> str:

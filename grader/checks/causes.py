@@ -22,11 +22,12 @@ _MOST_QUOTED = 60
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why something failed: a reason's name, what to tell, and the line of a file that it is about, if it is known."""
+    """Why something failed: a reason's name, what to tell, its line if it is known, and the text that shows it."""
 
     reason: str
     message: str
     line: int | None = None
+    seen: str = ""
 
 
 def cause_in(section: str, reason: str = "", /, **texts: str) -> Cause | None:
@@ -40,7 +41,7 @@ def cause_in(section: str, reason: str = "", /, **texts: str) -> Cause | None:
             known = texts[row["near"]].split("\n") if "near" in row else []
             near = nearest(shown.get("name", ""), [word for word in known if word != shown["name"]])
             values = texts | shown | {"near": f" Did you mean {near}?" if near else ""}
-            return Cause(row.get("reason", reason), _filled(row["says"], values))
+            return Cause(row.get("reason", reason), _filled(row["says"], values), None, found["seen"])
     return None
 
 
@@ -56,8 +57,8 @@ def _fits(row: Mapping[str, Any], texts: Mapping[str, str]) -> dict[str, str] | 
             match = re.search(_filled(pattern, escaped), texts[name.removeprefix("no ")], re.MULTILINE)
             if (match is None) != absent:
                 return None
-            groups |= match.groupdict("") if match else {}
-    return groups
+            groups = {"seen": match[0]} | groups | match.groupdict("") if match else groups
+    return {"seen": ""} | groups
 
 
 def _filled(text: str, values: Mapping[str, str]) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
@@ -95,7 +94,7 @@ def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Find
         actual="\n".join(uses.imports) or f"{check.module} is imported nowhere",
         reproduce=f"cat {context.script}",
         file=context.script,
-        line=(uses.uncalled if problem[0] == NO_MEAN else None) or uses.line,
+        line=uses.line,
     )
 
 
@@ -110,9 +109,10 @@ def _no_mean(check: SourceUses, context: CheckContext, uses: Uses) -> CheckGener
     problem = _not_loaded([check.module], loaded, outcome)
     if problem != RIGHT or any(one.name == f"{check.module}.mean" for one in loaded):
         return problem
-    if uses.uncalled:
-        return NO_MEAN, f"Line {uses.uncalled} names .mean, but without () after it nothing is calculated."
-    return NO_MEAN, f"When the script runs, no mean of a {check.module} object is taken."
+    message = (
+        f"When the script runs, no mean of a {check.module} object is taken. (.mean without () calculates nothing.)"
+    )
+    return NO_MEAN, message
 
 
 @check_kind(Loads)
@@ -121,20 +121,15 @@ def loads(check: Loads, context: CheckContext) -> CheckGenerator[Finding]:
     plain = run_request(check, context.group(check.case)[0])
     outcome = yield from _watched_run(check, context)
     loaded = [one for one in _loaded(context, outcome) if one.path or one.name in check.modules]
-    own = next((one for one in loaded if not one.installed), None)
-    missing = _missing(check.modules, loaded)
+    timed = replace(plain, environment=(*plain.environment, ("PYTHONPROFILEIMPORTTIME", "1")))
+    names = ", ".join(check.modules)
     outcome = without_proofs(_LABEL, outcome)
-    if own:
-        reproduce = _shown(plain, "PYTHONVERBOSE", "-F", own.path or own.name)
-    else:
-        words = (word for module in missing for word in ("-we", module))
-        reproduce = f"{_shown(plain, 'PYTHONPROFILEIMPORTTIME', *words)} || echo '{', '.join(missing)} is not loaded'"
     return judged(
         _not_loaded(check.modules, loaded, outcome),
-        expected=f"a run that loads {', '.join(check.modules)}",
+        expected=f"a run that loads {names}",
         actual="loaded: " + ", ".join(f"{one.name} ({one.path})" for one in loaded) if loaded else excerpt(outcome),
         ended=ended(outcome.ended),
-        reproduce=reproduce,
+        reproduce=f"{docker_run(timed)} 2>&1 | grep -wE '{'|'.join(check.modules)}' || echo '{names} is not loaded'",
         file=context.script,
     )
 
@@ -167,26 +162,16 @@ def _loaded(context: CheckContext, outcome: RunOutcome) -> list[_Loaded]:
     return [_Loaded(str(row[0]), str(row[1]), bool(row[2])) for row in rows if isinstance(row, list) and len(row) == 3]  # noqa: PLR2004 - the fields of _Loaded
 
 
-def _missing(modules: Sequence[str], loaded: Sequence[_Loaded]) -> list[str]:
-    names = {one.name for one in loaded}
-    return [module for module in modules if module not in names] or list(modules)
-
-
 def _not_loaded(modules: Sequence[str], loaded: Sequence[_Loaded], outcome: RunOutcome) -> Problem:
     own = next((one for one in loaded if not one.installed), None)
-    if all(module in {one.name for one in loaded} for module in modules):
+    found = {one.name for one in loaded}
+    if found.issuperset(modules):
         message = f"When the script runs, {own.name} is {own.path}, which is no installed package." if own else ""
         return (SHADOWED, message) if own else RIGHT
-    names, error = ", ".join(_missing(modules, loaded)), python_error(outcome)
+    names, error = ", ".join(one for one in modules if one not in found), python_error(outcome)
     if error.startswith(("ModuleNotFoundError", "ImportError")):
         return MODULE_MISSING, f"The script stopped before {names} was loaded. Python says: {error}"
     return NOT_LOADED, f"When the script runs, {names} is not loaded."
-
-
-def _shown(plain: RunRequest, variable: str, *searched: str) -> str:
-    """A shell line in which Python itself shows what it loads, of which `grep` finds some."""
-    verbose = replace(plain, environment=(*plain.environment, (variable, "1")))
-    return f"{docker_run(verbose)} 2>&1 | {shlex.join(['grep', *searched])}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -21,13 +21,12 @@ _MOST_BYTES = 200_000
 class Uses:
     """What was found of a library. `imports` are lines to show, `line` is that of the first one in the script.
 
-    `uncalled` is the first line that names a `.mean` without a call. `problem` says why the script could not be read.
+    `problem` says why the script could not be read.
     """
 
     imports: tuple[str, ...] = ()
     used: bool = False
     line: int | None = None
-    uncalled: int | None = None
     problem: str = ""
 
 
@@ -42,16 +41,11 @@ def uses_of(files: ExerciseFiles, script: str, module: str) -> Uses:
     trees = [main, *_reached(main, files)]
     imports = [(tree, node, name) for tree in trees for node, name in _imports(tree, module)]
     names = {name for _, _, name in imports}
-    nodes = [node for tree in trees for node in ast.walk(tree)]
-    called = {id(node.func) for node in nodes if isinstance(node, ast.Call)}
+    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name))
     return Uses(
         imports=tuple(f"line {node.lineno}: {ast.unparse(node)[:100]}" for _, node, _ in imports),
-        used="*" in names
-        or any(isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load) and node.id in names for node in nodes),
+        used="*" in names or any(isinstance(node.ctx, ast.Load) and node.id in names for node in nodes),
         line=next((node.lineno for tree, node, _ in imports if tree is main), None),
-        uncalled=next(
-            (n.lineno for n in nodes if isinstance(n, ast.Attribute) and n.attr == "mean" and id(n) not in called), None
-        ),
     )
 
 
@@ -127,12 +121,9 @@ _PARSING = threading.Lock()
 
 
 def syntax_problem(content: bytes) -> tuple[int | None, str] | None:
-    """The line and the kind of an error of syntax; None if there is none, or the file is too much to look at."""
-    if len(content) > _MOST_BYTES:
-        return None
+    """The line and the kind of an error of syntax; None if there is none, or the file cannot be looked at."""
     try:
-        with _PARSING:
-            ast.parse(content)
+        _tree(content)
     except SyntaxError as error:
         return error.lineno, error.msg
     except (RecursionError, ValueError, MemoryError):
@@ -142,12 +133,9 @@ def syntax_problem(content: bytes) -> tuple[int | None, str] | None:
 
 def _parsed(content: bytes) -> ast.Module | str:
     """The tree of a module, or why it cannot be read."""
-    if len(content) > _MOST_BYTES:
-        return f"it has {len(content)} bytes; at most {_MOST_BYTES} are read."
     try:
-        with _PARSING:
-            tree = ast.parse(content)
-            ast.unparse(tree)
+        tree = _tree(content)
+        ast.unparse(tree)
     except SyntaxError as error:
         return f"line {error.lineno}: {error.msg}"
     except RecursionError:
@@ -155,3 +143,10 @@ def _parsed(content: bytes) -> ast.Module | str:
     except (ValueError, MemoryError) as error:
         return str(error) or type(error).__name__
     return tree
+
+
+def _tree(content: bytes) -> ast.Module:
+    if len(content) > _MOST_BYTES:
+        raise ValueError(f"it has {len(content)} bytes; at most {_MOST_BYTES} are read.")
+    with _PARSING:
+        return ast.parse(content)

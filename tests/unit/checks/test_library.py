@@ -44,7 +44,6 @@ def test_a_file_of_ones_own_under_the_librarys_name_is_not_the_library() -> None
     verdict = loaded("", '[["pandas", "/app/pandas.py", false]]')
     assert verdict.message == "When the script runs, pandas is /app/pandas.py, which is no installed package."
     assert "hides it" in verdict.hint
-    assert verdict.reproduce.endswith(" 2>&1 | grep -F /app/pandas.py")
 
 
 def test_where_python_has_a_folder_of_packages_it_is_told_there_and_not_by_a_variable() -> None:
@@ -74,7 +73,7 @@ SCRIPT = "import pandas as pd\nprint(pd.Series([1]).mean())\n"
     [
         (SCRIPT, [PANDAS, MEAN], "", ""),
         (SCRIPT, [PANDAS], "", "When the script runs, no mean of a pandas object is taken."),
-        (SCRIPT.replace("mean()", "mean"), [PANDAS], "", "Line 2 names .mean, but without () after it"),
+        (SCRIPT.replace("mean()", "mean"), [PANDAS], "", "(.mean without () calculates nothing.)"),
         (SCRIPT, [["pandas", "/app/pandas.py", False], MEAN], "", "which is no installed package"),
         (SCRIPT, [], "", "When the script runs, pandas is not loaded."),
         (

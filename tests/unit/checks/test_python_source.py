@@ -57,11 +57,6 @@ def test_modules_beside_the_script_count_if_it_imports_them(script: str, helpers
     assert uses.line is None
 
 
-def test_a_mean_that_is_not_called_has_a_line() -> None:
-    assert found("import pandas as pd\ns = pd.Series([1])\nprint(s.mean)").uncalled == 3
-    assert found("import pandas as pd\ns = pd.Series([1])\nprint(s.mean())").uncalled is None
-
-
 @pytest.mark.parametrize(
     "source",
     [
