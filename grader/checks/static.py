@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from grader.checks.base import CheckContext, Inputs
 from grader.checks.build import INSTALLS, before_build
 from grader.checks.cache import CachedInstalls
-from grader.checks.compose_text import compose_mistake
+from grader.checks.compose import compose_mistake
 from grader.checks.python_source import syntax_problem
 from grader.dockerfile.explain import list_problem, misspelt_script, nearest
 from grader.dockerfile.image_names import normalised

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.checks.compose_text import compose_mistake, line_of
+from grader.checks.compose import compose_mistake, line_of
 
 RIGHT = """services:
   predictor:

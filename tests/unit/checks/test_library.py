@@ -114,7 +114,7 @@ def test_what_is_not_loaded(stderr: str, told: str) -> None:
     assert "grader-loaded" not in verdict.actual
     assert not re.search(r"[0-9a-f]{64}", verdict.actual)
     assert "-e PYTHONPROFILEIMPORTTIME=1 " in verdict.reproduce
-    assert verdict.reproduce.endswith(" 2>&1 | grep -we pandas || echo 'pandas is not loaded'")
+    assert verdict.reproduce.endswith(" 2>&1 | grep -wE 'pandas' || echo 'pandas is not loaded'")
 
 
 @pytest.mark.parametrize(

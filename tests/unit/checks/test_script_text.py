@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from grader.checks.script_text import endless_line, oddity, said, unreadable_line
+from grader.checks.commands import endless_line, oddity, said, unreadable_line
 from grader.models import FailedCommand
 
 
