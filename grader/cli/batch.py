@@ -6,7 +6,7 @@ import contextlib
 import functools
 import os
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -129,31 +129,27 @@ def batch_command(
         take_rules(out, **rules)
         read_rules(out, known, {**journal.people(), **plan.people})  # its mistakes are told before the work
         before = _earlier(journal, out, course_digest(folder), resume=resume)
-        _note_cut_off(console, journal, plan)
+        cut_off = [f"{one.student} {one.exercise}" for one in journal.attempts() if one.student in plan.students]
+        if cut_off:
+            console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(cut_off)}.")
+        trusted = engine == "private" or accept_risk
         settings = GradingSettings(
             folder=folder,
             exercises=chosen,
             seed=before.seed if before else seed,
             tier=engine,
-            whose="known" if engine == "private" or accept_risk else "strangers",
+            whose="known" if trusted else "strangers",
         )
-        read = functools.partial(
-            found.read, selection=Selection([one.id for one in chosen], known, folder.course.limits)
-        )
-        batch = _Batch(
-            settings=settings,
-            plan=plan,
-            journal=journal,
-            read=read,
-            waived=frozenset(waived),
-            present=functools.partial(presented, details=details, anonymous=anonymous),
-        )
+        selection = Selection([one.id for one in chosen], known, folder.course.limits)
+        read = functools.partial(found.read, selection=selection)
+        present = functools.partial(presented, details=details, anonymous=anonymous)
+        batch = _Batch(settings, plan, journal, read, waived, present)
         try:
             if before and not any(open_work(plan, journal, read)):
                 journal.know(plan.people)
                 console.note("Everything is graded already and nothing has changed, so no engine is needed.")
             elif scheduler:
-                with console.batching(batch.total, in_json=form == "json") as emit:
+                with console.working(batch.total, in_json=form == "json") as emit:
                     _grade_on_cluster(batch, scheduler, emit)
             else:
                 _grade_here(batch, console, jobs or os.cpu_count() or 1, in_json=form == "json")
@@ -164,7 +160,7 @@ def batch_command(
             raise
         written = write_results(journal, folder, out)
         code = conclude(console, written, out, quiet=form == "json")
-        for note in _doubts(written.reports, plan, settings):
+        for note in _doubts(written.reports, plan, trusted=trusted):
             console.note(note, "not_graded")
         return code
 
@@ -186,33 +182,15 @@ def _earlier(journal: Journal, out: Path, digest: str, *, resume: bool) -> Batch
     return info
 
 
-_NAMED = 5
-
-
-def _note_cut_off(console: Console, journal: Journal, plan: Plan) -> None:
-    """Say what was being graded when the batch was interrupted or killed; it has no verdict, so it is graded anew."""
-    asked = {exercise.id for exercise in plan.exercises}
-    cut_off = [one for one in journal.attempts() if one.student in plan.students and one.exercise in asked]
-    if cut_off:
-        names = [f"{one.student} {one.exercise}" for one in cut_off[:_NAMED]]
-        more = ["…"] if len(cut_off) > _NAMED else []
-        console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(names + more)}.")
-
-
-def _doubts(reports: Sequence[Report], plan: Plan, settings: GradingSettings) -> Iterator[str]:
+def _doubts(reports: Sequence[Report], plan: Plan, *, trusted: bool) -> Iterator[str]:
     """What makes the results doubtful, and what an instructor can do about it."""
     asked = {exercise.id for exercise in plan.exercises}
-    rows = [
-        exercise
-        for report in reports
-        if plan.students.get(report.student)
-        for exercise in report.exercises
-        if exercise.id in asked
-    ]
+    handed_in = [report for report in reports if plan.students.get(report.student)]
+    rows = [exercise for report in handed_in for exercise in report.exercises if exercise.id in asked]
     missing = sum(exercise.status is ExerciseStatus.NOT_SUBMITTED for exercise in rows)
     if missing > len(rows) / 2:
         yield f"Mostly not submitted: {missing} of {len(rows)} exercises of those who handed in something. {LOOKED_FOR}"
-    if settings.whose == "strangers" and any(exercise.message == NOT_RUN for exercise in rows):
+    if not trusted and any(exercise.message == NOT_RUN for exercise in rows):
         yield (
             "With --engine host, no commands of other people are run. Leave it out, so that they get an engine "
             "of their own behind a proxy; or allow it for just these exercises with --accept-risk."
@@ -222,7 +200,7 @@ def _doubts(reports: Sequence[Report], plan: Plan, settings: GradingSettings) ->
 # ── grading ─────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class _Batch:
     """What is graded, and where it is recorded.
 
@@ -234,7 +212,7 @@ class _Batch:
     plan: Plan
     journal: Journal
     read: ReadSubmission
-    waived: Collection[str]
+    waived: frozenset[str]
     present: Callable[[BatchInfo], BatchInfo]
 
     @property
@@ -260,7 +238,7 @@ class _Batch:
 def _grade_here(batch: _Batch, console: Console, jobs: int, *, in_json: bool) -> None:
     limits = prove_for_batch(batch.settings, batch.waived, console)
     with (
-        console.batching(batch.total, in_json=in_json) as emit,
+        console.working(batch.total, in_json=in_json) as emit,
         open_session(batch.settings, emit, console.note) as opened,
     ):
         session = replace(opened, limits=limits)
@@ -281,7 +259,7 @@ def _grade_on_cluster(batch: _Batch, scheduler: str, emit: Emit) -> None:
 
 
 @contextmanager
-def _open_on_worker(settings: GradingSettings, waived: Collection[str]) -> Iterator[Session]:
+def _open_on_worker(settings: GradingSettings, waived: frozenset[str]) -> Iterator[Session]:
     """A session on a worker of a cluster; Dask finds this function by its name."""
     console = terminal()
     limits = prove_for_batch(settings, waived, console)

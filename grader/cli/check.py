@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import itertools
+import json
+import shutil
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
 from grader.api import find_work, grade_own_work
+from grader.checks.base import CheckContext
 from grader.cli.common import (
     DETAILS,
     course_command,
@@ -32,9 +36,13 @@ from grader.grading.exercise import not_graded, not_submitted
 from grader.grading.scoring import Details, for_student, with_totals
 from grader.models import EngineInfo, Report
 from grader.reports.json import to_json
-from grader.reports.text import TextOptions, first_failed, first_unfinished, report_lines
-from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles
+from grader.reports.text import BLANK, Line, TextOptions, first_failed, first_unfinished, paragraph, report_lines
+from grader.sanitize import sanitize_line
+from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles, Submission
 from grader.submissions.reader import Target
+
+if TYPE_CHECKING:
+    from grader.checks.static import Remark
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,10 +110,16 @@ class Graded:
 
     def line(self, exercise: str, file: str, line: int) -> str:
         """A line of a submitted file, from 1; "" where there is none."""
-        found = next((one for one in self.target.submission.exercises if one.exercise == exercise), None)
-        content = found.content(file) if isinstance(found, ExerciseFiles) else None
+        found = files_of(self.target.submission, exercise)
+        content = found.content(file) if found else None
         lines = (content or b"").decode("utf-8", "replace").splitlines()
         return lines[line - 1] if 0 < line <= len(lines) else ""
+
+
+def files_of(submission: Submission, exercise: str) -> ExerciseFiles | None:
+    """What was handed in for an exercise, if it may be graded."""
+    found = (one for one in submission.exercises if one.exercise == exercise and isinstance(one, ExerciseFiles))
+    return next(found, None)
 
 
 def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Graded:
@@ -115,7 +129,7 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
     """
     target = find_work(options.folder, options.path, options.exercises, every=every)
     try:
-        with console.checking() as emit:
+        with console.working() as emit:
             report = grade_own_work(options.folder, target, options.seed, emit=emit, say=console.note)
         return Graded(target, for_student(report, options.details))
     except EnvironmentProblem as problem:
@@ -124,64 +138,46 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
 
 def _nothing_graded(target: Target, seed: int, problem: EnvironmentProblem) -> Report:
     present = {one.exercise for one in target.submission.exercises}
-    exercises = tuple(
-        not_graded(one, str(problem)) if one.id in present else not_submitted(one) for one in target.exercises
-    )
-    return with_totals(Report(target.submission.student, seed, EngineInfo("no engine", "", "none"), exercises))
+    exercises = (not_graded(one, str(problem)) if one.id in present else not_submitted(one) for one in target.exercises)
+    return with_totals(Report(target.submission.student, seed, EngineInfo("no engine", "", "none"), tuple(exercises)))
 
 
 def _check(console: Console, options: CheckOptions) -> Graded:
     """Grade once, show the report, keep the points on this machine. `EnvironmentProblem` is raised after the report."""
     course = options.folder.course
     graded = grade_path(console, options, every=bool(options.exercises))
-    if options.form == "json":
-        console.data(to_json(graded.report))
-    if graded.problem:
-        if options.form == "text":
-            _show_files(console, options, graded.target)
-        raise graded.problem
+    report, problem = graded.report, graded.problem
     before = read_progress(course)
     folders = {one.exercise: str(Path(one.folder).resolve()) for one in graded.target.submission.exercises}
-    now = after_attempt(before, graded.report, folders)
-    hint_step = _next_hint(now, graded.report, more=options.hint)
-    write_progress(course, now)
+    now = after_attempt(before, report, folders)
+    hint_step = _next_hint(now, report, more=options.hint)
+    if not problem:
+        write_progress(course, now)
     if options.form == "json":
-        return graded
-    changed = {
-        one.id: what_changed(before[one.id], one)
-        for one in graded.report.exercises
-        if before[one.id].folder == folders.get(one.id)  # not another student's
-    }
-    shown = TextOptions(
-        width=console.width,
-        everything=options.everything,
-        verbose=options.verbose,
-        hint_step=hint_step,
-        changed=changed,
-        source=graded.line,
-        then=_then(course, now),
-    )
-    if options.watch:
-        console.clear()
-    console.write(report_lines(graded.report, shown))
-    if options.advice:
-        _show_advice(console, options, graded.target)
+        console.data(to_json(report))
+    elif not problem:
+        shown = TextOptions(
+            width=console.width,
+            everything=options.everything,
+            verbose=options.verbose,
+            hint_step=hint_step,
+            changed={
+                one.id: what_changed(before[one.id], one)
+                for one in report.exercises
+                if before[one.id].folder == folders.get(one.id)  # not another student's
+            },
+            source=graded.line,
+            then=_then(course, now),
+        )
+        if options.watch:
+            console.clear()
+        console.write(report_lines(report, shown))
+    if options.form == "text" and (problem or options.advice):
+        width = console.width
+        console.write(_lines_of_files(course, graded.target, width, graded=not problem, advise=options.advice))
+    if problem:
+        raise problem
     return graded
-
-
-def _show_files(console: Console, options: CheckOptions, target: Target) -> None:
-    """What can be said of the files without an engine."""
-    from grader.cli.advice import files_lines
-
-    console.write(files_lines(options.folder.course, target, console.width))
-    if options.advice:
-        _show_advice(console, options, target)
-
-
-def _show_advice(console: Console, options: CheckOptions, target: Target) -> None:
-    from grader.cli.advice import advice_lines  # what it needs is imported by no other check
-
-    console.write(advice_lines(options.folder.course, target, console.width))
 
 
 def _next_hint(progress: Progress, report: Report, *, more: bool) -> int:
@@ -206,6 +202,51 @@ def _then(course: Course, progress: Progress) -> str:
     if following is None:
         return "all exercises have full marks: `grader submit` makes a zip to hand in."
     return f"full marks. {following.id} ({following.title}) comes next: `grader next`"
+
+
+# ── what the files alone show ───────────────────────────────────────────────────────────
+
+
+def _lines_of_files(course: Course, target: Target, width: int, *, graded: bool, advise: bool) -> Iterator[Line]:
+    """Exercise by exercise: mistakes, where nothing was graded, and advice that costs no points."""
+    from grader.checks import static  # no other check needs it
+
+    for exercise in target.exercises:
+        if files := files_of(target.submission, exercise.id):
+            context = CheckContext(course, exercise, files, (), "")
+            if not graded:
+                title = f"{exercise.id}  {exercise.title}: not graded, only the files were looked at"
+                none = "No mistake shows in the files. What they do shows only with an engine."
+                yield from _remark_lines(title, static.static_findings(context), none, width)
+            if advise:
+                title = f"Advice for {exercise.id}, which costs no points"
+                remarks = static.advice(context)
+                for code, message, line in _of_hadolint(files.content("Dockerfile")):
+                    remarks.append(static.Remark(f"{message} ({code})", "Dockerfile", line))
+                yield BLANK
+                yield from _remark_lines(title, remarks, "None: well done.", width)
+
+
+def _remark_lines(title: str, remarks: list[Remark], none: str, width: int) -> Iterator[Line]:
+    yield from paragraph("heading", sanitize_line(title), "", width)
+    for remark in remarks:
+        where = f"{remark.file}:{remark.line}" if remark.line else remark.file
+        yield from paragraph("plain", f"{sanitize_line(where)}  {sanitize_line(remark.message)}", "  ", width)
+    if not remarks:
+        yield from paragraph("plain", none, "  ", width)
+
+
+def _of_hadolint(dockerfile: bytes | None) -> list[tuple[str, str, int]]:
+    """Code, message and line of what hadolint (github.com/hadolint/hadolint) says, where it is installed."""
+    program = shutil.which("hadolint")
+    if program is None or dockerfile is None:
+        return []
+    command = [program, "--no-fail", "--format", "json", "-"]
+    try:
+        done = subprocess.run(command, input=dockerfile, capture_output=True, timeout=20, check=False)
+        return [(str(one["code"]), str(one["message"]), int(one["line"])) for one in json.loads(done.stdout)]
+    except (OSError, subprocess.TimeoutExpired, ValueError, LookupError, TypeError):
+        return []
 
 
 # ── watching ────────────────────────────────────────────────────────────────────────────

@@ -1,7 +1,13 @@
-"""`grader ci`: one submission in CI. Annotations on standard output, files for what reads files."""
+"""One submission on a platform's own machine: in CI (`grader ci`), and as Gradescope's autograder.
+
+Gradescope starts `/autograder/run_autograder` in a container, with the work in `/autograder/submission`, and reads
+`/autograder/results/results.json` (docs/specs.md of its autograder samples). There is no Docker engine in it, so the
+autograder is told of one of the course's own.
+"""
 
 from __future__ import annotations
 
+import functools
 import os
 import secrets
 from collections.abc import Mapping
@@ -10,28 +16,43 @@ from typing import Any
 
 import click
 
-from grader.cli.check import CheckOptions, grade_path
+from grader import __version__
+from grader.api import find_work, fresh_seed
+from grader.cli.check import CheckOptions, files_of, grade_path
 from grader.cli.common import (
+    ANY_PATH,
     DETAILS,
+    FILE,
     FOLDER,
     course_command,
     exercises_option,
     exit_code,
     exit_zero_option,
+    packed_zip,
     path_argument,
     seed_option,
     terminal,
 )
 from grader.cli.console import Console
+from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import CourseFolder
+from grader.errors import EnvironmentProblem
 from grader.files import write_whole
+from grader.grading.scoring import Details, for_student
+from grader.grading.session import grade_submission
 from grader.models import Report
-from grader.reports.annotations import Annotation, Place, annotated, code_quality
+from grader.reports import wording as words
+from grader.reports.annotations import Annotation, annotated, code_quality
 from grader.reports.github import escaped_log, job_summary, step_outputs, workflow_commands
+from grader.reports.gradescope import to_gradescope
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit
 from grader.reports.text import TextOptions, plain, report_lines
-from grader.submissions.models import ExerciseFiles, Submission
+from grader.submissions.models import Submission
+
+told_option = click.option(
+    "--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells."
+)
 
 
 @course_command("grader ci", "grader ci submission/ --out grader-results --exit-zero")
@@ -42,7 +63,7 @@ from grader.submissions.models import ExerciseFiles, Submission
     "--out", type=FOLDER, default=Path("grader-results"), show_default=True,
     help="Folder for junit.xml and results.json; on GitLab also gl-code-quality.json.",
 )  # fmt: skip
-@click.option("--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells.")
+@told_option
 @exit_zero_option
 def ci_command(folder: CourseFolder, *, out: Path, **given: Any) -> int:
     """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code.
@@ -56,7 +77,7 @@ def ci_command(folder: CourseFolder, *, out: Path, **given: Any) -> int:
     if graded.problem:
         console.note(f"grader: {graded.problem}")
     report = graded.report
-    remarks = annotated(report, _places(graded.target.submission, os.environ))
+    remarks = annotated(report, functools.partial(_place, graded.target.submission, os.environ))
     write_whole(out / "results.json", to_json(report))
     write_whole(out / "junit.xml", to_junit([report]))
     if os.environ.get("GITLAB_CI") == "true":
@@ -77,36 +98,110 @@ def _tell_github(console: Console, report: Report, title: str, remarks: list[Ann
     """
     console.data(escaped_log(text, secrets.token_hex(16)))
     console.data("".join(f"{line}\n" for line in workflow_commands(remarks)))
-    appended = {
-        "GITHUB_STEP_SUMMARY": job_summary(report, title),
-        "GITHUB_OUTPUT": step_outputs(report),
-    }
+    appended = {"GITHUB_STEP_SUMMARY": job_summary(report, title), "GITHUB_OUTPUT": step_outputs(report)}
     for variable, content in appended.items():
         if path := os.environ.get(variable):
             with Path(path).open("a", encoding="utf-8") as file:
                 file.write(content)
 
 
-def _places(submission: Submission, environment: Mapping[str, str]) -> Place:
-    """Where an exercise's file is in the repository. What is not there has no place, nor has a line past its end."""
-    handed = {one.exercise: one for one in submission.exercises if isinstance(one, ExerciseFiles)}
+def _place(
+    submission: Submission, environment: Mapping[str, str], exercise: str, name: str, line: int | None
+) -> tuple[str, int | None]:
+    """Where a file is in the repository. What is not there has no place, nor has a line past its end.
 
-    def place(exercise: str, name: str, line: int | None) -> tuple[str, int | None]:
-        files = handed.get(exercise)
-        content = files.content(name) if files else None
-        if files is None or content is None:
-            return "", None
-        file = Path(files.folder).resolve() / name
-        root = _root(file, environment)
-        if not (file.is_relative_to(root) and file.is_file()):  # an archive's files are in no repository
-            return "", None
-        return file.relative_to(root).as_posix(), line if line and line <= len(content.splitlines()) else None
+    The repository's root is what the platform says, else the nearest folder above that git knows, else this one.
+    """
+    files = files_of(submission, exercise)
+    content = files.content(name) if files else None
+    if files is None or content is None:
+        return "", None
+    file = Path(files.folder).resolve() / name
+    said = environment.get("GITHUB_WORKSPACE") or environment.get("CI_PROJECT_DIR")
+    above = (folder for folder in file.parents if (folder / ".git").exists())
+    root = Path(said).resolve() if said else next(above, Path.cwd())
+    if not (file.is_relative_to(root) and file.is_file()):  # an archive's files are in no repository
+        return "", None
+    return file.relative_to(root).as_posix(), line if line and line <= len(content.splitlines()) else None
 
-    return place
+
+# ── Gradescope ──────────────────────────────────────────────────────────────────────────
+
+_SETUP = f"""\
+#!/usr/bin/env bash
+# Nothing to do where the autograder's image is the grader's own; else it is installed.
+set -eu
+command -v grader >/dev/null || python3 -m pip install 'docker-exercise-grader=={__version__}'
+"""
+_RUN = """\
+#!/usr/bin/env bash
+# engine.env says which Docker engine grades: Gradescope's own machine has none.
+set -eu
+set -a; . /autograder/source/engine.env; set +a
+exec grader --course /autograder/source/course gradescope --results /autograder/results{exercises}
+"""
+_ENGINE = """\
+# The Docker engine that grades, reached over TLS. Put ca.pem, cert.pem and key.pem into this zip, too, in certs/.
+DOCKER_HOST=tcp://engine.example:2376
+DOCKER_TLS_VERIFY=1
+DOCKER_CERT_PATH=/autograder/source/certs
+"""
 
 
-def _root(file: Path, environment: Mapping[str, str]) -> Path:
-    """The repository's root: what the platform says, else the nearest folder above that git knows, else this one."""
-    root = environment.get("GITHUB_WORKSPACE") or environment.get("CI_PROJECT_DIR")
-    found = (folder for folder in file.parents if (folder / ".git").exists())
-    return Path(root).resolve() if root else next(found, Path.cwd())
+@course_command(
+    "grader gradescope --zip autograder.zip",
+    "grader gradescope --zip autograder.zip --engine-env engine.env --exercise 3.1.4",
+)
+@click.option("--zip", "packed", type=ANY_PATH, help="Write an autograder to upload, instead of grading.")
+@click.option("--engine-env", type=FILE, help="With --zip: the file that names the engine (DOCKER_HOST=…).")
+@exercises_option
+@click.option(
+    "--submission", type=FOLDER, default=Path("/autograder/submission"), show_default=True, help="The work to grade."
+)
+@click.option(
+    "--results", type=FOLDER, default=Path("/autograder/results"), show_default=True, help="Where results.json goes."
+)
+@told_option
+def gradescope_command(
+    folder: CourseFolder,
+    *,
+    packed: Path | None,
+    engine_env: Path | None,
+    exercises: tuple[str, ...],
+    submission: Path,
+    results: Path,
+    details: Details,
+) -> int:
+    """Make an autograder for Gradescope (--zip), or grade as one: without an engine there are no results, not zeros."""
+    console = terminal()
+    if packed:
+        env = engine_env.read_text(encoding="utf-8") if engine_env else _ENGINE
+        write_whole(packed, autograder(folder, exercises, env))
+        console.note(f"Written: {packed}. On Gradescope: Configure Autograder > Zip file upload.")
+        if not engine_env:
+            console.note("Put your engine into its engine.env, or name a file with it by --engine-env.")
+        return 0
+    target = find_work(folder, submission, exercises, every=True)
+    settings = GradingSettings(folder=folder, exercises=target.exercises, seed=fresh_seed(), tier="private")
+    with console.working() as emit, open_session(settings, emit, console.note) as session:
+        report = grade_submission(session, target.submission, target.exercises)
+    if missing := [exercise for _, exercise in words.ungraded([report])]:
+        names = ", ".join(exercise.id for exercise in missing)
+        why = "; ".join(dict.fromkeys(exercise.message for exercise in missing))
+        raise EnvironmentProblem(f"Not graded: {names}. No results are written, so nobody gets a 0. {why}")
+    write_whole(results / "results.json", to_gradescope(for_student(report, details)))
+    return 0
+
+
+def autograder(folder: CourseFolder, exercises: tuple[str, ...], env: str) -> bytes:
+    """The zip: Gradescope's two scripts, the engine's address, and the course without its solutions."""
+    chosen = "".join(f" --exercise {name}" for name in exercises)
+    files = {
+        "setup.sh": (0o755, _SETUP.encode()),
+        "run_autograder": (0o755, _RUN.format(exercises=chosen).encode()),
+        "engine.env": (0o644, env.encode()),
+    }
+    for path in (folder.root / "exercises.yaml", folder.predictor):
+        if path.is_file():
+            files[f"course/{path.relative_to(folder.root).as_posix()}"] = (0o644, path.read_bytes())
+    return packed_zip(files)

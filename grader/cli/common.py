@@ -23,6 +23,8 @@ from grader.reports import wording as words
 
 FOLDER = click.Path(path_type=Path, file_okay=False)
 ANY_PATH = click.Path(path_type=Path)
+FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
+"""One that must be there; `ANY_PATH` leaves that to its reader, or names what is to be written."""
 DETAILS = click.Choice(["full", "actual", "none"])
 JOBS = click.IntRange(1, 64)
 

@@ -12,7 +12,6 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import TextIO
 
 from rich.console import Console as RichConsole
@@ -44,7 +43,6 @@ _TELLING = 8
 _QUIET = {ExerciseStatus.PASSED, ExerciseStatus.NOT_SUBMITTED}
 _WIDEST = 100
 """Columns; longer lines of prose are hard to read."""
-
 _IN_ASCII = str.maketrans({"✓": "+", "✗": "x", "·": "-", "–": "-"})
 """Our own signs, for terminals that cannot show them."""
 
@@ -53,11 +51,7 @@ class Console:
     """Where a command writes. `out` and `err` are text streams, `environ` the process's environment."""
 
     def __init__(
-        self,
-        out: TextIO,
-        err: TextIO,
-        environ: Mapping[str, str],
-        clock: Callable[[], float] = time.monotonic,
+        self, out: TextIO, err: TextIO, environ: Mapping[str, str], clock: Callable[[], float] = time.monotonic
     ) -> None:
         self._out = _rich(out, environ)
         self._err = _rich(err, environ)
@@ -84,7 +78,7 @@ class Console:
 
     def data(self, text: str) -> None:
         """A document, such as JSON, to standard output: no style, no change, no newline added."""
-        self._out.file.write(_encodable(text, self._out.file))
+        self._out.file.write(_encodable(text, self._out.encoding))
         self._out.file.flush()
 
     def page(self, markdown: str) -> None:
@@ -113,128 +107,94 @@ class Console:
             yield
 
     @contextmanager
-    def checking(self) -> Iterator[Emit]:
-        """A listener for `grader check`: one live line says what is done and for how many seconds."""
-        with self._showing(_Work(None, self._clock)) as emit:
-            yield emit
+    def working(self, total: int | None = None, *, in_json: bool = False) -> Iterator[Emit]:
+        """A listener that shows what is done and for how many seconds. It may be called from several threads.
 
-    @contextmanager
-    def batching(self, total: int, *, in_json: bool = False) -> Iterator[Emit]:
-        """A listener for `grader batch`: how many of `total` exercises are done, what each worker does, how long still.
-
-        Where marks are missing, a line stays. With `in_json`, standard output gets an object in a line for each event,
-        and nothing else is shown. It may be called from several threads.
+        With a `total` of exercises, it says how many of them are done and how long the others take; a line stays of
+        each, on a terminal only where marks are missing. With `in_json`, standard output gets an object in a line for
+        each event, and nothing else is shown.
         """
         work = _Work(total, self._clock)
-        if in_json:
-            yield lambda event: self.data(work.as_json(event))
-            return
-        with self._showing(work) as emit:
-            yield emit
+        live = self.live and not in_json
 
-    @contextmanager
-    def _showing(self, work: _Work) -> Iterator[Emit]:
-        if not self.live:
-            yield lambda event: self._log(work, event)
+        def listen(event: Event) -> None:
+            work.hear(event)
+            if in_json:
+                self.data(json.dumps(work.as_json(event)) + "\n")
+            elif total is not None and isinstance(event, ExerciseEnded):
+                report = event.report
+                if not (live and report.status in _QUIET):
+                    marks = f"{words.status_word(report.status)}, {words.points(report.score, report.max_score)}"
+                    self.note(sanitize_line(f"{work.done} of {total}: {event.student} {report.id} {marks}"))
+
+        if not live:
+            yield listen
             return
         with Live(work, console=self._err, refresh_per_second=8, transient=True, redirect_stdout=False):
-            yield lambda event: self._log(work, event, failures=True)
-
-    def _log(self, work: _Work, event: Event, *, failures: bool = False) -> None:
-        """An event as a plain line, where there is no terminal; on one, where marks are missing."""
-        work.hear(event)
-        text = work.line_for(event)
-        if text and not (failures and isinstance(event, ExerciseEnded) and event.report.status in _QUIET):
-            self.note(text)
+            yield listen
 
 
 # ── what is being done ──────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class _Current:
-    exercise: str
-    what: str
-    since: float
 
 
 class _Work:
     """What is going on now, kept from events; rich asks it for its picture eight times a second."""
 
     def __init__(self, total: int | None, clock: Callable[[], float]) -> None:
+        self.done = 0
         self._total = total
         self._clock = clock
-        self._done = 0
-        self._current: dict[str, _Current] = {}
+        self._current: dict[str, tuple[str, float]] = {}
         self._lock = threading.Lock()
         self._spinner = Spinner("line")
         self._began = clock()
 
-    def seconds_left(self) -> float | None:
-        """How long the rest takes if it goes on as until now; None before anything can be said."""
-        if self._total is None or self._done < _TELLING:
-            return None
-        return (self._clock() - self._began) / self._done * max(self._total - self._done, 0)
-
-    def as_json(self, event: Event) -> str:
-        """The event as an object in a line, after it is taken in."""
-        self.hear(event)
-        said: dict[str, object] = {"student": event.student}
-        match event:
-            case ExerciseStarted():
-                said |= {"event": "started", "exercise": event.exercise}
-            case Doing():
-                said |= {"event": "doing", "exercise": event.exercise, "what": event.what}
-            case ExerciseEnded(report=report):
-                left = self.seconds_left()
-                said |= {
-                    "event": "ended", "exercise": report.id, "status": report.status.value,
-                    "score": report.score, "max_score": report.max_score, "seconds": report.seconds,
-                    "done": self._done, "total": self._total, "seconds_left": None if left is None else round(left),
-                }  # fmt: skip
-        return json.dumps(said) + "\n"
-
     def hear(self, event: Event) -> None:
         """Take an event in. Safe to call from any thread."""
         with self._lock:
-            match event:
-                case ExerciseStarted():
-                    self._current[event.student] = _Current(event.exercise, "starting", self._clock())
-                case Doing():
-                    self._current[event.student] = _Current(event.exercise, event.what, self._clock())
-                case ExerciseEnded():
-                    self._current.pop(event.student, None)
-                    self._done += 1
+            if isinstance(event, ExerciseEnded):
+                self._current.pop(event.student, None)
+                self.done += 1
+            else:
+                what = event.what if isinstance(event, Doing) else "starting"
+                self._current[event.student] = (f"{event.exercise}  {what}", self._clock())
 
-    def line_for(self, event: Event) -> str:
-        """One line that tells an event, where there is no terminal; "" for those that are not worth a line of a log."""
-        if self._total is None or not isinstance(event, ExerciseEnded):
-            return ""
-        report = event.report
-        result = f"{words.status_word(report.status)}, {words.points(report.score, report.max_score)}"
-        return f"{self._done} of {self._total}: {sanitize_line(event.student)} {sanitize_line(report.id)} {result}"
+    def seconds_left(self) -> float | None:
+        """How long the rest takes if it goes on as until now; None before anything can be said."""
+        if self._total is None or self.done < _TELLING:
+            return None
+        return (self._clock() - self._began) / self.done * max(self._total - self.done, 0)
+
+    def as_json(self, event: Event) -> dict[str, object]:
+        """What is told of an event that was taken in."""
+        match event:
+            case ExerciseStarted(student, exercise):
+                return {"student": student, "event": "started", "exercise": exercise}
+            case Doing(student, exercise, what):
+                return {"student": student, "event": "doing", "exercise": exercise, "what": what}
+            case ExerciseEnded(student, report):
+                left = self.seconds_left()
+                return {
+                    "student": student, "event": "ended", "exercise": report.id, "status": report.status.value,
+                    "score": report.score, "max_score": report.max_score, "seconds": report.seconds,
+                    "done": self.done, "total": self._total, "seconds_left": None if left is None else round(left),
+                }  # fmt: skip
 
     def __rich__(self) -> RenderableType:
         with self._lock:
-            current, done, now = dict(self._current), self._done, self._clock()
+            current, done, now = dict(self._current), self.done, self._clock()
         rows = Table.grid(padding=(0, 1))
-        for student, work in current.items():
-            seconds = Text(f"{now - work.since:.0f} s", style="dim", justify="right")
-            rows.add_row(self._spinner, self._row(student, work), seconds)
-        return Group(*([] if self._total is None else [_bar(done, self._total, self.seconds_left())]), rows)
-
-    def _row(self, student: str, work: _Current) -> Text:
-        who = "" if self._total is None else f"{sanitize_line(student, 40)}  "
-        return Text(
-            f"{who}{sanitize_line(work.exercise)}  {sanitize_line(work.what)}", no_wrap=True, overflow="ellipsis"
-        )
-
-
-def _bar(done: int, total: int, left: float | None) -> RenderableType:
-    row = Table.grid(padding=(0, 1))
-    bar = ProgressBar(total=total, completed=done, width=30, complete_style="green", finished_style="green")
-    row.add_row(bar, Text(f"{done} of {total} exercises graded{'' if left is None else f', {time_left(left)}'}"))
-    return row
+        for student, (what, since) in current.items():
+            who = "" if self._total is None else f"{sanitize_line(student, 40)}  "
+            text = Text(f"{who}{sanitize_line(what)}", no_wrap=True, overflow="ellipsis")
+            rows.add_row(self._spinner, text, Text(f"{now - since:.0f} s", style="dim", justify="right"))
+        if self._total is None:
+            return rows
+        left = self.seconds_left()
+        bar = ProgressBar(self._total, done, width=30, complete_style="green", finished_style="green")
+        above = Table.grid(padding=(0, 1))
+        above.add_row(bar, f"{done} of {self._total} exercises graded{'' if left is None else f', {time_left(left)}'}")
+        return Group(above, rows)
 
 
 def time_left(seconds: float) -> str:
@@ -267,14 +227,13 @@ def _rich(stream: TextIO, environ: Mapping[str, str]) -> RichConsole:
 def _print(console: RichConsole, line: Line) -> None:
     text = Text()
     for style, part in line:
-        text.append(_encodable(sanitize_line(part, len(part)), console.file), _STYLES[style])
+        text.append(_encodable(sanitize_line(part, len(part)), console.encoding), _STYLES[style])
     text.rstrip()
     console.print(text, soft_wrap=True)
 
 
-def _encodable(text: str, stream: object) -> str:
-    """`text` with what the stream's encoding does not have in ASCII, so that writing it never fails."""
-    encoding = getattr(stream, "encoding", None) or "utf-8"
+def _encodable(text: str, encoding: str) -> str:
+    """`text` with what an encoding does not have in ASCII, so that writing it never fails."""
     try:
         text.encode(encoding)
     except UnicodeEncodeError:

@@ -23,7 +23,6 @@ from grader.cli.console import Console
 from grader.cli.wiring import (
     BaseSupply,
     GradingSettings,
-    base_images,
     cache_folder,
     host_engines,
     open_engine,
@@ -65,7 +64,7 @@ def images_command(folder: CourseFolder, references: tuple[str, ...]) -> int:
     asked_for = [(_base(folder, reference), reference) for reference in references]
     every = [(base, name) for base in folder.course.images for name in plain_names(base)]
     with open_engine() as engine:
-        sources = base_images(engine, console.note).ensure_all(asked_for or every)
+        sources = BaseSupply(folder, engine, console.note).images.ensure_all(asked_for or every)
     rows = [(source.reference, source.origin, source.detail) for source in sources]
     console.write(table_lines(("Image", "Origin", "Details"), rows))
     return 0
@@ -135,7 +134,7 @@ def _known_limits(host: DockerEngine) -> KnownLimits:
 @contextmanager
 def _showing(console: Console) -> Iterator[Callable[[str], None]]:
     """One live line says what is tried; elsewhere the lines with the results are enough."""
-    with console.checking() as emit:
+    with console.working() as emit:
         yield lambda what: emit(Doing("", "trying", what))
 
 
@@ -271,14 +270,15 @@ def machine_facts(environ: Mapping[str, str]) -> MachineFacts:
     """Look at this machine and user: what is installed, where an engine is looked for, and whether one answers."""
     home = Path.home()
     settings = Path(environ.get("DOCKER_CONFIG") or home / ".docker")
-    contexts = _contexts(settings)
+    contexts: dict[str, str] = {}
+    for path in sorted(settings.glob("contexts/meta/*/meta.json")):
+        with suppress(OSError, ValueError, KeyError, TypeError):
+            stored = json.loads(path.read_bytes())
+            contexts[str(stored["Name"])] = str(stored["Endpoints"]["docker"]["Host"])
+    known = {f"unix://{path.format(home=home)}": "default" for path in _SOCKETS}
+    known |= {address: name for name, address in contexts.items()}
     chosen_by, endpoint = _chosen(environ, settings, contexts)
     problem = _problem(endpoint) if endpoint else "unknown context"
-    others = {}
-    if problem:
-        sockets = {f"unix://{path.format(home=home)}": "default" for path in _SOCKETS}
-        known = {**sockets, **{address: name for name, address in contexts.items()}}
-        others = {name: address for address, name in known.items() if address != endpoint and not _problem(address)}
     desktop = Path("/Applications/Docker.app").exists()
     return MachineFacts(
         system=platform.system(),
@@ -291,19 +291,9 @@ def machine_facts(environ: Mapping[str, str]) -> MachineFacts:
         endpoint=endpoint,
         chosen_by=chosen_by,
         problem=problem,
-        others=others,
+        others={name: one for one, name in known.items() if problem and one != endpoint and not _problem(one)},
         proxies=tuple(name for name in environ if name.lower() in {"http_proxy", "https_proxy"}),
     )
-
-
-def _contexts(settings: Path) -> dict[str, str]:
-    """The endpoints of Docker's contexts, by their names."""
-    found: dict[str, str] = {}
-    for path in sorted(settings.glob("contexts/meta/*/meta.json")):
-        with suppress(OSError, ValueError, KeyError, TypeError):
-            stored = json.loads(path.read_bytes())
-            found[str(stored["Name"])] = str(stored["Endpoints"]["docker"]["Host"])
-    return found
 
 
 def _chosen(environ: Mapping[str, str], settings: Path, contexts: Mapping[str, str]) -> tuple[str, str]:
@@ -318,6 +308,13 @@ def _chosen(environ: Mapping[str, str], settings: Path, contexts: Mapping[str, s
     return context, contexts.get(context, "")
 
 
+_PROBLEMS: dict[type[OSError], Problem] = {
+    PermissionError: "denied",
+    ConnectionRefusedError: "refused",
+    TimeoutError: "silent",
+}
+
+
 def _problem(endpoint: str) -> Problem:
     """Why no engine answers there; "" where something does. Of what is no socket of this machine only Docker knows."""
     scheme, _, path = endpoint.partition("://")
@@ -329,14 +326,8 @@ def _problem(endpoint: str) -> Problem:
             trial.connect(path)
             trial.sendall(b"GET /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n")
             return "" if trial.recv(12).startswith(b"HTTP/1.") else "silent"
-        except PermissionError:
-            return "denied"
-        except ConnectionRefusedError:
-            return "refused"
-        except TimeoutError:
-            return "silent"
-        except OSError:
-            return "missing"
+        except OSError as error:
+            return _PROBLEMS.get(type(error), "missing")
 
 
 def _is_member() -> bool:

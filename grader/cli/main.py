@@ -44,7 +44,7 @@ COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
         "export": ("results", "Write a batch's scores for a gradebook."),
         "status": ("results", "Say how far a batch is."),
         "similar": ("results", "List submissions that have much in common."),
-        "gradescope": ("gradescope", "Make an autograder for Gradescope."),
+        "gradescope": ("ci", "Make an autograder for Gradescope."),
     },
     "For CI": {
         "ci": ("ci", "Check one submission in CI."),

@@ -19,7 +19,7 @@ from grader.batch.journal import BatchInfo, Journal
 from grader.batch.policy import OVERRIDES, POLICY, TIMES
 from grader.batch.results import Results, regrade, reports_in, rules_in, write_results
 from grader.batch.similarity import fingerprints, similar
-from grader.cli.common import ANY_PATH, DETAILS, FOLDER, course_command, examples, exercises_option, terminal
+from grader.cli.common import ANY_PATH, DETAILS, FILE, FOLDER, course_command, examples, exercises_option, terminal
 from grader.cli.console import Console, time_left
 from grader.course.handbook import sections
 from grader.course.loader import CourseFolder
@@ -40,12 +40,11 @@ results_argument = click.argument("results", type=FOLDER)
 
 # ── the files, written again ────────────────────────────────────────────────────────────
 
-_FILE = click.Path(path_type=Path, exists=True, dir_okay=False)
 _RULES = {"grading": POLICY, "overrides": OVERRIDES, "times": TIMES}
 _OPTIONS = (
-    click.option("--grading", type=_FILE, help=f"How marks are made of points; copied to {POLICY} in the results."),
-    click.option("--overrides", type=_FILE, help=f"Marks and comments by hand; copied to {OVERRIDES}."),
-    click.option("--times", type=_FILE, help=f"When each student handed in; copied to {TIMES}."),
+    click.option("--grading", type=FILE, help=f"How marks are made of points; copied to {POLICY} in the results."),
+    click.option("--overrides", type=FILE, help=f"Marks and comments by hand; copied to {OVERRIDES}."),
+    click.option("--times", type=FILE, help=f"When each student handed in; copied to {TIMES}."),
     click.option(
         "--anonymous/--named", default=None, help="Call students by pseudonyms in all files; kept with the batch."
     ),

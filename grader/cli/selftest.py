@@ -56,47 +56,31 @@ def selftest_command(
     console = terminal()
     if selection:
         total, expected = len(expected), select(expected)
-        console.note(_coverage(expected, total))
+        missing = ", ".join(sorted({*CHECK_KINDS, *REASONS} - {name for one in expected for name in one.shows}))
+        console.note(f"Selected: {len(expected)} of {total} solutions. They do not show: {missing or 'nothing'}.")
     settings = GradingSettings(folder=folder, exercises=chosen, seed=seed, tier=engine)
-    with (
-        console.batching(len(expected)) as emit,
-        open_session(settings, emit, console.note) as session,
-        ThreadPoolExecutor(jobs or os.cpu_count() or 1, thread_name_prefix="selftest") as pool,
-    ):
-        outcomes = _all(pool, replace(session, thorough=write is not None), expected)
+    with console.working(len(expected)) as emit, open_session(settings, emit, console.note) as opened:
+        session = replace(opened, thorough=write is not None)
+        outcomes = _grade(session, expected, jobs or os.cpu_count() or 1)
         page = _page(session, outcomes) if write else ""
     if write:
         write_whole(write, page)
     return _conclude(console, outcomes, seed)
 
 
-def _coverage(selected: Sequence[Expectation], total: int) -> str:
-    """What a selection shows, and what it does not."""
-    shown = frozenset[str]().union(*(one.shows for one in selected))
-    missing = ", ".join(sorted({*CHECK_KINDS, *REASONS} - shown))
-    kinds, reasons = (f"{len(shown & known.keys())} of {len(known)}" for known in (CHECK_KINDS, REASONS))
-    rights = sum(one.right for one in selected)
-    return (
-        f"Selected: {len(selected)} of {total} solutions, {rights} of them right; the others fail {kinds} kinds of "
-        f"check for {reasons} reasons. Not among them: {missing or 'none'}."
-    )
+def _grade(session: Session, expected: Sequence[Expectation], jobs: int) -> list[Outcome]:
+    def outcome(expectation: Expectation) -> Outcome:
+        exercise = expectation.exercise
+        files = read_exercise(expectation.folder, exercise.id, session.course.limits)
+        result = grade_one(session, f"{exercise.id} {expectation.name}", exercise, files)
+        return Outcome(expectation, result.report)
 
-
-def _all(pool: ThreadPoolExecutor, session: Session, expected: Sequence[Expectation]) -> list[Outcome]:
-    futures = [pool.submit(_one, session, expectation) for expectation in expected]
-    try:
-        return [future.result() for future in futures]
-    except BaseException:
-        session.stop()
-        pool.shutdown(wait=False, cancel_futures=True)
-        raise
-
-
-def _one(session: Session, expectation: Expectation) -> Outcome:
-    exercise = expectation.exercise
-    files = read_exercise(expectation.folder, exercise.id, session.course.limits)
-    result = grade_one(session, f"{exercise.id} {expectation.name}", exercise, files)
-    return Outcome(expectation, result.report)
+    with ThreadPoolExecutor(jobs, thread_name_prefix="selftest") as pool:
+        try:
+            return list(pool.map(outcome, expected))
+        except BaseException:
+            session.stop()
+            raise
 
 
 def _page(session: Session, outcomes: Sequence[Outcome]) -> str:
@@ -112,47 +96,26 @@ def _page(session: Session, outcomes: Sequence[Outcome]) -> str:
 
 def _conclude(console: Console, outcomes: Sequence[Outcome], seed: int) -> int:
     """Show what came out; 0 if the grader agrees with everything that `reference/` says, 1 on any disagreement."""
-    console.write(
-        table_lines(("Exercise", "Solution", "Must", "Came out", ""), [_row(outcome) for outcome in outcomes])
-    )
+    console.write(table_lines(("Exercise", "Solution", "Must", "Came out", ""), map(_row, outcomes)))
     for one in outcomes:
         if one.untried:
             console.note(f"{one.expectation.folder}: not tried, it needs {one.expectation.requires}.", "not_graded")
         elif not one.agrees:
             console.note(f"{one.expectation.folder}: {one.problem}", "failed")
-    tried = [one for one in outcomes if not one.untried]
-    rights = [one for one in tried if one.expectation.right]
-    wrongs = [one for one in tried if not one.expectation.right]
+    shares = []
+    for right in (True, False):
+        agreeing = [one.agrees for one in outcomes if not one.untried and one.expectation.right is right]
+        shares.append(f"{sum(agreeing)} of {len(agreeing)}")
     console.note(
-        f"Right solutions passed: {_share(rights)}. "
-        f"Wrong ones caught by the check they must fail: {_share(wrongs)}. Seed {seed}."
+        f"Right solutions passed: {shares[0]}. Wrong ones caught by the check they must fail: {shares[1]}. Seed {seed}."
     )
-    console.note(f"Slowest: {_slowest(tried)}.")
-    return 0 if all(one.agrees for one in tried) else 1
+    return 0 if all(one.agrees for one in outcomes) else 1
 
 
-_SLOWEST = 5
-
-
-def _slowest(outcomes: Sequence[Outcome]) -> str:
-    ranked = sorted(outcomes, key=lambda outcome: outcome.report.seconds, reverse=True)
-    return ", ".join(
-        f"{one.expectation.exercise.id} {one.expectation.name} {one.report.seconds:.0f} s" for one in ranked[:_SLOWEST]
-    )
-
-
-def _share(outcomes: Sequence[Outcome]) -> str:
-    return f"{sum(outcome.agrees for outcome in outcomes)} of {len(outcomes)}"
-
-
-def _row(outcome: Outcome) -> tuple[str, str, str, str, str]:
-    expectation = outcome.expectation
+def _row(outcome: Outcome) -> tuple[str, ...]:
+    expectation, report = outcome.expectation, outcome.report
     must = "pass" if expectation.right else f"fail {expectation.fails}"
-    agreement = "not tried" if outcome.untried else "ok" if outcome.agrees else "DISAGREES"
-    return expectation.exercise.id, expectation.name, must, _came_out(outcome), agreement
-
-
-def _came_out(outcome: Outcome) -> str:
-    report = outcome.report
     failed = next((check.id for check in report.checks if check.status == "failed"), "")
-    return f"fail {failed}" if report.status is ExerciseStatus.FAILED else report.status.replace("passed", "pass")
+    came_out = f"fail {failed}" if report.status is ExerciseStatus.FAILED else report.status.replace("passed", "pass")
+    agreement = "not tried" if outcome.untried else "ok" if outcome.agrees else "DISAGREES"
+    return expectation.exercise.id, expectation.name, must, came_out, agreement

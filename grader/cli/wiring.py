@@ -254,22 +254,17 @@ NOT_RUN = "Its commands were not run: this batch runs no commands of students on
 # ── base images ─────────────────────────────────────────────────────────────────────────
 
 
-def base_images(engine: DockerEngine, say: Say) -> BaseImages:
-    """What makes base images present in `engine`; `say` gets a line for each step."""
-    return BaseImages(engine, say=say, cache=cache_folder(), environment=os.environ)
-
-
 class BaseSupply:
-    """Makes the course's base images present in the host engine, each once. Safe from several threads.
+    """Makes the course's base images present in the host engine, each once, and says of what private engines are made.
 
-    Private engines are made from that engine and these images.
+    Safe from several threads. `say` gets a line for each step.
     """
 
     def __init__(self, folder: CourseFolder, host: DockerEngine, say: Say) -> None:
         self.folder = folder
         self.host = host
         self.say = say
-        self._images = base_images(host, say)
+        self.images = BaseImages(host, say=say, cache=cache_folder(), environment=os.environ)
         self._lock = threading.Lock()
         self._origins: dict[str, str] = {}
 
@@ -281,7 +276,7 @@ class BaseSupply:
                 if base is None:
                     spec = self.folder.root / "exercises.yaml"
                     raise ImageUnavailable(f"{reference} is not among the base images of {spec}.")
-                self._origins[reference] = self._images.ensure(base, reference).origin
+                self._origins[reference] = self.images.ensure(base, reference).origin
             return self._origins[reference]
 
     def settings(self) -> PrivateSettings:

@@ -13,15 +13,13 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
 
 import pytest
 
 from grader.batch.journal import Journal
 from grader.batch.roster import Plan
 from grader.cli.batch import _doubts
-from grader.cli.wiring import NOT_RUN, GradingSettings
-from grader.course.loader import CourseFolder
+from grader.cli.wiring import NOT_RUN
 from grader.errors import UsageError
 from grader.models import ExerciseReport, RunOutcome, RunRequest
 from tests import reports
@@ -136,20 +134,19 @@ COMMANDS = replace(reports.ungraded_exercise(), message=NOT_RUN)
 
 
 @pytest.mark.parametrize(
-    ("exercises", "whose", "doubts"),
+    ("exercises", "trusted", "doubts"),
     [
-        ([reports.passed_exercise(), ABSENT], "known", []),
-        ([ABSENT, ABSENT, reports.passed_exercise()], "known", ["Mostly not submitted: 2 of 3 exercises"]),
-        ([COMMANDS, reports.passed_exercise()], "strangers", ["With --engine host, no commands of other people"]),
-        ([COMMANDS, reports.passed_exercise()], "known", []),
+        ([reports.passed_exercise(), ABSENT], True, []),
+        ([ABSENT, ABSENT, reports.passed_exercise()], True, ["Mostly not submitted: 2 of 3 exercises"]),
+        ([COMMANDS, reports.passed_exercise()], False, ["With --engine host, no commands of other people"]),
+        ([COMMANDS, reports.passed_exercise()], True, []),
     ],
 )
 def test_an_instructor_reads_what_makes_results_doubtful(
-    exercises: list[ExerciseReport], whose: Literal["known", "strangers"], doubts: list[str]
+    exercises: list[ExerciseReport], trusted: bool, doubts: list[str]
 ) -> None:
-    settings = GradingSettings(folder=CourseFolder(ROOT, COURSE), exercises=PLAN.exercises, seed=1, whose=whose)
     graded = [reports.report_of("amira", *exercises), reports.report_of("zoe", *[ABSENT] * 9)]
-    found = list(_doubts(graded, PLAN, settings))
+    found = list(_doubts(graded, PLAN, trusted=trusted))
     assert [note[: len(doubt)] for note, doubt in zip(found, doubts, strict=True)] == doubts
 
 

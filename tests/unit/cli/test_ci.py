@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.cli.ci import _places
+from grader.cli.ci import _place
 from grader.cli.main import run
 from grader.course.models import Limits
 from grader.submissions.models import Submission
@@ -39,7 +39,7 @@ def test_a_place_is_one_that_is_in_the_repository(
     (work / "Dockerfile").write_text("FROM python:3.9\nCMD []\n")
     submission = Submission("me", (read_exercise(work, "3.1.4", Limits()),))
     environment = {variable: str(tmp_path / workspace)} if variable else {}
-    assert _places(submission, environment)("3.1.4", file, line) == found
+    assert _place(submission, environment, "3.1.4", file, line) == found
 
 
 def test_where_nothing_can_be_graded_the_files_say_why(

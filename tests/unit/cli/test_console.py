@@ -38,7 +38,7 @@ def test_no_colours_or_no_live_display_where_not_wanted(environment: Mapping[str
     stream = Terminal()
     console = Console(stream, stream, environment)
     console.write([(("failed", "no"),)])
-    with console.checking() as emit:
+    with console.working() as emit:
         emit(Doing("amira", "3.1.4", "building"))
     shown = stream.getvalue()
     assert not re.search(r"\x1b\[3[0-7]", shown)
@@ -70,7 +70,7 @@ def test_an_encoding_without_our_signs_gets_others() -> None:
 
 def test_a_batch_in_a_pipe_is_told_line_by_line_on_standard_error() -> None:
     out, err = io.StringIO(), io.StringIO()
-    with Console(out, err, {}).batching(2) as emit:
+    with Console(out, err, {}).working(2) as emit:
         emit(ExerciseStarted("amira", "3.1.1"))
         emit(Doing("amira", "3.1.1", "building"))
         emit(ExerciseEnded("amira", reports.passed_exercise()))
@@ -81,7 +81,7 @@ def test_a_batch_in_a_pipe_is_told_line_by_line_on_standard_error() -> None:
 
 def test_the_live_display_shows_who_what_and_for_how_long_and_goes_away() -> None:
     stream, seconds = Terminal(), [0.0]
-    with Console(io.StringIO(), stream, COLOURS, lambda: seconds[0]).batching(7) as emit:
+    with Console(io.StringIO(), stream, COLOURS, lambda: seconds[0]).working(7) as emit:
         emit(Doing("amira", "3.1.4", "running with 100 120 110"))
         seconds[0] = 12.0
     shown = OURS.sub("", stream.getvalue())
@@ -92,7 +92,7 @@ def test_the_live_display_shows_who_what_and_for_how_long_and_goes_away() -> Non
 
 def test_failures_stay_on_the_screen_and_the_time_left_is_told_once_it_can_be() -> None:
     stream, seconds = Terminal(), [0.0]
-    with Console(io.StringIO(), stream, COLOURS, lambda: seconds[0]).batching(20) as emit:
+    with Console(io.StringIO(), stream, COLOURS, lambda: seconds[0]).working(20) as emit:
         for number in range(10):
             emit(ExerciseEnded(f"s{number}", reports.failed_exercise() if number == 4 else reports.passed_exercise()))
         seconds[0] = 240.0
@@ -104,7 +104,7 @@ def test_failures_stay_on_the_screen_and_the_time_left_is_told_once_it_can_be() 
 
 def test_for_programs_each_event_is_a_line_of_json() -> None:
     out, err = io.StringIO(), io.StringIO()
-    with Console(out, err, {}).batching(2, in_json=True) as emit:
+    with Console(out, err, {}).working(2, in_json=True) as emit:
         emit(ExerciseStarted("a\nb", "3.1.1"))
         emit(ExerciseEnded("a\nb", reports.ungraded_exercise()))
     started, ended = (json.loads(line) for line in out.getvalue().splitlines())
@@ -121,7 +121,7 @@ def test_whatever_students_write_the_terminal_obeys_only_us(text: str) -> None:
     console.write(report_lines(reports.filled_with(text), TextOptions()))
     console.write([(("plain", text),)])
     console.note(text)
-    with console.batching(1) as emit:
+    with console.working(1) as emit:
         emit(Doing(text, "3.1.4", text))
     left = OURS.sub("", stream.getvalue())
     assert {character for character in left if character < " " or "\x7f" <= character <= "\x9f"} <= {"\n", "\r"}
