@@ -11,13 +11,15 @@ import pytest
 from grader.checks import REASONS
 from grader.checks.output import Predicts
 from grader.checks.probe import ScriptRuns
-from grader.course.loader import load_course, read_course
+from grader.course.handbook import anchor_of, explanation, section
+from grader.course.loader import CourseFolder, find_course, load_course, read_course, start_exercise
 from grader.course.models import GivenCase, Limits
 from grader.course.yaml_source import MAX_BYTES
-from grader.errors import SpecError
+from grader.errors import SpecError, UsageError
+from tests.worlds import COURSE, ROOT
 
 SPECS = Path(__file__).parents[1] / "specs"
-COURSE = (SPECS / "course.yaml").read_text(encoding="utf-8")
+TEXT = (SPECS / "course.yaml").read_text(encoding="utf-8")
 LINE = re.compile(r"exercises\.yaml:[1-9][0-9]*:[1-9][0-9]*: [^\n]+; expected [^\n]+")
 
 
@@ -35,7 +37,7 @@ def shortened(problem: str) -> str:
 
 
 def test_a_course_is_read_whole() -> None:
-    course = load_course(COURSE, reasons=REASONS)
+    course = load_course(TEXT, reasons=REASONS)
     first, second = course.exercises
     assert course.limits == Limits(build_seconds=100.0, run_seconds=1.5, memory_mb=256)
     assert course.hints["crashed"] == "The last line of the error says what happened."
@@ -71,15 +73,15 @@ ONE_MISTAKE = [
 
 @pytest.mark.parametrize(("old", "new", "part"), ONE_MISTAKE)
 def test_one_mistake_is_one_line(old: str, new: str, part: str) -> None:
-    assert COURSE.count(old) == 1
-    (problem,) = problems_in(COURSE.replace(old, new))
+    assert TEXT.count(old) == 1
+    (problem,) = problems_in(TEXT.replace(old, new))
     assert part in problem
     assert LINE.fullmatch(problem)
 
 
 def test_builds_may_be_worth_a_fifth_and_no_more() -> None:
-    load_course(COURSE.replace("It builds, weight: 2}", "It builds, weight: 2.0}"))
-    (problem,) = problems_in(COURSE.replace("It builds, weight: 2}", "It builds, weight: 2.01}"))
+    load_course(TEXT.replace("It builds, weight: 2}", "It builds, weight: 2.0}"))
+    (problem,) = problems_in(TEXT.replace("It builds, weight: 2}", "It builds, weight: 2.01}"))
     assert "that it builds is worth 20.1% of the exercise; expected at most 20%" in problem
 
 
@@ -97,8 +99,8 @@ def test_what_is_no_course_is_told_so(text: str, part: str) -> None:
 
 def test_a_file_is_read_and_its_mistakes_carry_its_name(tmp_path: Path) -> None:
     path = tmp_path / "other.yaml"
-    path.write_text(COURSE, encoding="utf-8")
-    assert read_course(path) == load_course(COURSE)
+    path.write_text(TEXT, encoding="utf-8")
+    assert read_course(path) == load_course(TEXT)
     path.write_bytes(b"title: caf\xe9\n")
     with pytest.raises(SpecError, match=r"^other\.yaml:1:11: the byte 0xe9 is not UTF-8"):
         read_course(path)
@@ -117,12 +119,69 @@ def test_a_file_that_is_absent_or_too_large_is_told_so(tmp_path: Path) -> None:
 
 def test_no_hint_holds_the_line_to_write() -> None:
     """A hint asks the next question; what only has to be copied out of it teaches nothing."""
-    root = Path(__file__).parents[3]
-    course = read_course(root / "exercises.yaml", REASONS)
-    checks = [check for exercise in course.exercises for check in exercise.checks]
-    hints = [hint for known in (course.hints, *(check.hints for check in checks)) for hint in known.values()]
-    files = [path for path in (root / "reference" / "solutions").rglob("*") if path.is_file()]
+    checks = [check for exercise in COURSE.exercises for check in exercise.checks]
+    hints = [hint for known in (COURSE.hints, *(check.hints for check in checks)) for hint in known.values()]
+    files = [path for path in (ROOT / "reference" / "solutions").rglob("*") if path.is_file()]
     lines = {line.strip() for path in files for line in path.read_text("utf-8", errors="replace").splitlines()}
     told = [(line, hint) for line in lines for hint in hints if len(line) > len("docker compose up") and line in hint]
     assert len(hints) > 50
     assert told == []
+
+
+# ── the folder ──────────────────────────────────────────────────────────────────────────
+
+
+def test_a_course_is_found_by_option_environment_and_upwards(tmp_path: Path) -> None:
+    (tmp_path / "course/reference").mkdir(parents=True)
+    (tmp_path / "course/exercises.yaml").write_text("", encoding="utf-8")
+    (tmp_path / "course/below/it").mkdir(parents=True)
+    course = (tmp_path / "course").resolve()
+    assert find_course(tmp_path / "course", {}, tmp_path) == course
+    assert find_course(None, {"GRADER_COURSE": str(course)}, tmp_path) == course
+    assert find_course(None, {}, course / "below/it") == course
+    assert find_course(None, {}, tmp_path) == ROOT
+    with pytest.raises(UsageError, match="not a course"):
+        find_course(tmp_path, {}, tmp_path)
+
+
+def test_starting_copies_and_never_overwrites(tmp_path: Path) -> None:
+    (tmp_path / "sales_predictor.py").write_text("mine", encoding="utf-8")
+    copied, kept = start_exercise(CourseFolder(ROOT, COURSE), COURSE.exercise("3.1.4"), tmp_path)
+    assert [path.name for path in kept] == ["sales_predictor.py"]
+    assert "Dockerfile" in [path.name for path in copied]
+    assert (tmp_path / "sales_predictor.py").read_text(encoding="utf-8") == "mine"
+
+
+# ── the handbook ────────────────────────────────────────────────────────────────────────
+
+PAGE = "# Layers\n\nAll about them.\n\n## The right order\n\nWhat changes often stands last.\n\n## More\n\nEnd.\n"
+
+
+def test_a_section_is_its_heading_and_what_stands_below_it() -> None:
+    assert section(PAGE, "the-right-order") == "## The right order\n\nWhat changes often stands last.\n\n"
+    assert section(PAGE, "") == PAGE
+    with pytest.raises(KeyError):
+        section(PAGE, "no-such-heading")
+
+
+@pytest.mark.parametrize(
+    ("heading", "anchor"),
+    [("## CMD and ENTRYPOINT", "cmd-and-entrypoint"), ("# Why not a machine?", "why-not-a-machine")],
+)
+def test_an_anchor_is_made_of_its_heading(heading: str, anchor: str) -> None:
+    assert anchor_of(heading) == anchor
+
+
+def test_exercises_and_reasons_are_explained_for_a_terminal() -> None:
+    reason = explanation(ROOT, "cmd_replaced")
+    assert reason.startswith("## Arguments replace CMD\n")
+    assert "`add.py`\n\n```python\nimport sys" in reason
+    page = explanation(ROOT, "3.1.4")
+    assert page.startswith("# CMD and ENTRYPOINT\n")
+    assert reason in page
+    assert "](" not in explanation(ROOT, "3.2.P")
+
+
+def test_what_is_not_in_the_index_or_has_no_handbook_has_no_explanation(tmp_path: Path) -> None:
+    assert explanation(ROOT, "9.9.9") == ""
+    assert explanation(tmp_path, "3.1.4") == ""
