@@ -1,111 +1,106 @@
 """Running the recipe that makes the root file system of a base image, and following what it says.
 
 The recipe is `recipes/build.sh`. It runs as root, in a process and mount namespace of its own where the kernel grants
-one, writes a tar to its standard output, and removes its working files itself: an ordinary user could not.
+one, writes a tar to its standard output, and removes its working files itself: an ordinary user could not. It stops
+when its standard input is closed. That also works through sudo, whose process an ordinary user cannot signal, and
+happens by itself when the grader is killed.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import queue
 import re
 import subprocess
 import tempfile
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Self
 
-from grader.base_images import host as imagehost
+from grader.base_images import host
 from grader.course.models import BaseImage
 from grader.errors import ImageUnavailable
-
-HEARTBEAT_SECONDS = 2.0
-"""How long a step may last without a word."""
-BEAT_SECONDS = 0.5
-"""How often what goes on is looked at, whether it says something or not."""
 
 _RECIPES = Path(__file__).parent / "recipes"
 _LIMIT_SECONDS = 1800.0
 _LOG_LINES_SHOWN = 8
+_SPEAKS_EVERY = 2.0
+"""Seconds between two lines about the same thing."""
+
+Say = Callable[[str], None]
+"""Takes a line for the reader; called from one thread at a time."""
+Make = Callable[[BaseImage, IO[bytes], Path, Mapping[str, str], Say], tuple[str, Mapping[str, str]]]
+"""Writes the root file system of a base image as a tar.
+
+Returns the full version of its Python, such as `3.9.2`, and the variables of the image. The folder is for logs and
+working files; the mapping is what the host's settings are looked up in.
+"""
 
 
-@dataclass(frozen=True, slots=True)
-class Workplace:
-    """Where a file system is made, and who hears of it.
-
-    `cache` is a folder for logs and working files, `environment` what the host's settings are looked up in, `say`
-    takes a line for the reader, `check_stopped` is called at least twice a second and raises to stop the work.
-    """
-
-    cache: Path
-    environment: Mapping[str, str]
-    say: Callable[[str], None]
-    check_stopped: Callable[[], None]
-
-
-Make = Callable[[BaseImage, IO[bytes], Workplace], str]
-"""Writes the root file system of a base image as a tar; returns the full version of its Python, such as `3.9.2`."""
-
-
-def make_file_system(base: BaseImage, archive: IO[bytes], place: Workplace) -> str:
+def make_file_system(
+    base: BaseImage, archive: IO[bytes], cache: Path, environment: Mapping[str, str], say: Say
+) -> tuple[str, Mapping[str, str]]:
     """Make a root file system from Debian packages; the `Make` that is used outside of tests.
 
     Raises `ImageUnavailable` if this host lacks what it takes, if the recipe fails, or after half an hour.
     """
-    administrator = imagehost.as_administrator(place.environment)
-    imagehost.check_tools(place.environment)
-    subject = f"Debian {base.release}"
-    place.say(f"{subject}: building an image with Python {base.python} from packages, about a minute")
-    host = imagehost.host_settings(place.environment)
-    for note in host.notes:
-        place.say(f"{subject}: {note}")
-    with tempfile.TemporaryDirectory(dir=place.cache) as folder:
-        imagehost.write_settings(host, Path(folder))
+    administrator = host.as_administrator(environment)
+    host.check_tools(environment)
+    say(f"Debian {base.release}: building an image with Python {base.python} from packages, about a minute")
+    settings = host.host_settings(environment)
+    for note in settings.notes:
+        say(f"Debian {base.release}: {note}")
+    with tempfile.TemporaryDirectory(dir=cache) as folder:
+        Path(folder, "pip.conf").write_text(settings.pip, encoding="utf-8")
+        Path(folder, "certificates.pem").write_text(settings.certificates, encoding="ascii")
         variables = {
-            **host.variables,
+            **settings.variables,
             "RELEASE": base.release,
             "PYTHON": base.python,
-            "ROOT": str(place.cache.resolve() / f"root-{base.release}"),
+            "ROOT": str(cache.resolve() / f"root-{base.release}"),
             "HOST": folder,
         }
         # sudo would drop variables, so `env` sets them.
-        settings = [f"{name}={value}" for name, value in variables.items()]
-        command = [*administrator, "env", *settings, "sh", str(_RECIPES / "build.sh")]
-        return _run(base.release, command, archive, place)
+        pairs = [f"{name}={value}" for name, value in variables.items()]
+        command = [*administrator, "env", *pairs, "sh", str(_RECIPES / "build.sh")]
+        version = _run(base.release, command, archive, cache / f"{base.release}.log", say)
+    return version, settings.installers
 
 
 def digest() -> str:
     """Return 12 hexadecimal digits that change with any file of the recipe, and with what an image is told."""
     files = sorted(path for path in _RECIPES.iterdir() if path.is_file())
     lines = [f"{path.name} {hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files]
-    lines += [f"{name} {setting}" for name, setting in imagehost.INSTALLER_VARIABLES.items()]
+    lines += [f"{name} {setting}" for name, setting in host.INSTALLER_VARIABLES.items()]
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
-def _run(release: str, command: Sequence[str], archive: IO[bytes], place: Workplace) -> str:
+def _run(release: str, command: Sequence[str], archive: IO[bytes], log_path: Path, say: Say) -> str:
     """Run the recipe, its tar into `archive`; return the version of Python that it reports."""
-    log_path = place.cache / f"{release}.log"
     recent: deque[str] = deque(maxlen=_LOG_LINES_SHOWN)
-    progress = Progress(f"Debian {release}")
-    deadline = time.monotonic() + _LIMIT_SECONDS
     version = ""
-    with log_path.open("w", encoding="utf-8") as log, _running(command, archive) as process:
-        for line in with_heartbeat(_lines_of(process.stderr), BEAT_SECONDS):
-            place.check_stopped()
-            if time.monotonic() > deadline:
-                raise ImageUnavailable(f"Debian {release} was not built in {_LIMIT_SECONDS:g} s; see {log_path}.")
-            if line is not None:
-                log.write(line + "\n")
-                recent.append(line)
-                version = line.removeprefix("V: ") if line.startswith("V: ") else version
-            if message := progress.read(line):
-                place.say(message)
-        status = process.wait()
+    with (
+        log_path.open("w", encoding="utf-8") as log,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=archive, stderr=subprocess.PIPE) as process,
+    ):
+        assert process.stdin  # noqa: S101 - both are pipes
+        assert process.stderr  # noqa: S101
+        limit = threading.Timer(_LIMIT_SECONDS, process.stdin.close)
+        limit.start()
+        try:
+            with Progress(say, f"Debian {release}") as progress:
+                for raw in process.stderr:
+                    line = raw.decode(errors="replace").rstrip()
+                    log.write(line + "\n")
+                    recent.append(line)
+                    progress.read(line)
+                    version = line.removeprefix("V: ") if line.startswith("V: ") else version
+        finally:
+            limit.cancel()
+            process.stdin.close()
+            status = process.wait()
     if status != 0 or not version:
         ending = "\n".join(f"    {line}" for line in recent)
         raise ImageUnavailable(
@@ -114,29 +109,6 @@ def _run(release: str, command: Sequence[str], archive: IO[bytes], place: Workpl
             f" The log is {log_path}; it ends:\n{ending}"
         )
     return version
-
-
-@contextlib.contextmanager
-def _running(command: Sequence[str], output: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a recipe at most until the block ends.
-
-    Closing its standard input is the way to stop it: that also works through sudo, whose process an ordinary user
-    cannot signal, and it happens by itself when this process is killed.
-    """
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.PIPE)
-    try:
-        yield process
-    finally:
-        if process.stdin is not None:
-            process.stdin.close()
-        process.wait()
-        if process.stderr is not None:  # only now: the thread that reads it would hold up closing it
-            process.stderr.close()
-
-
-def _lines_of(stream: IO[bytes] | None) -> Iterator[str]:
-    for line in stream or ():
-        yield line.decode(errors="replace").rstrip()
 
 
 # ── what is said meanwhile ────────────────────────────────────────────────────────────────
@@ -154,61 +126,31 @@ _PACKAGE_STEPS = {
 
 
 class Progress:
-    """Condenses the lines of something long: one a second where steps change, one every two seconds within a step."""
+    """Says every two seconds what goes on, from a thread of its own, from the start of a `with` block to its end."""
 
-    def __init__(self, subject: str, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, say: Say, subject: str) -> None:
+        self._say = say
         self._subject = subject
-        self._clock = clock
-        self._step = ""
-        self._detail = ""
-        self._shown_step = ""
-        self._shown = self._began = clock()
+        self._doing = ""
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._speak, daemon=True)
 
-    def read(self, line: str | None) -> str:
-        """Take in a line, or None for silence; return what to say now, or an empty string."""
-        step, detail = (self._step, self._detail) if line is None else _step_of(line, self._step)
-        self._step, self._detail = step, detail
-        now = self._clock()
-        if now - self._shown < (HEARTBEAT_SECONDS if step == self._shown_step else HEARTBEAT_SECONDS / 2):
-            return ""
-        self._shown, self._shown_step = now, step
-        return ": ".join(part for part in (self._subject, step, detail) if part) + f" ({now - self._began:.0f} s)"
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
 
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
 
-def _step_of(line: str, step: str) -> tuple[str, str]:
-    """Return the step that a line belongs to, which is that of the line before unless it says so, and a detail."""
-    if (package := _PACKAGE_STEP.match(line)) and package["verb"] in _PACKAGE_STEPS:
-        return _PACKAGE_STEPS[package["verb"]], package["package"]
-    if named := _STEP.match(line):
-        return named["step"][0].lower() + named["step"][1:], ""
-    return step, ""
+    def read(self, line: str) -> None:
+        """Take in a line of the recipe; one that names no step belongs to the step before."""
+        if (package := _PACKAGE_STEP.match(line)) and package["verb"] in _PACKAGE_STEPS:
+            self._doing = f": {_PACKAGE_STEPS[package['verb']]}: {package['package']}"
+        elif named := _STEP.match(line):
+            self._doing = f": {named['step'][0].lower()}{named['step'][1:]}"
 
-
-def with_heartbeat(lines: Iterable[str], seconds: float) -> Iterator[str | None]:
-    """Yield the lines as they come, and None after each `seconds` without one.
-
-    They are read in a thread of its own, left alone when the caller stops early. What it raises is raised here.
-    """
-    arrived: queue.SimpleQueue[str | BaseException | None] = queue.SimpleQueue()
-
-    def read() -> None:
-        try:
-            for line in lines:
-                arrived.put(line)
-        except BaseException as problem:  # noqa: BLE001 - whatever it is, it belongs to the thread that asked
-            arrived.put(problem)
-        else:
-            arrived.put(None)
-
-    threading.Thread(target=read, daemon=True).start()
-    while True:
-        try:
-            item = arrived.get(timeout=seconds)
-        except queue.Empty:
-            yield None
-            continue
-        if item is None:
-            return
-        if isinstance(item, BaseException):
-            raise item
-        yield item
+    def _speak(self) -> None:
+        began = time.monotonic()
+        while not self._over.wait(_SPEAKS_EVERY):
+            self._say(f"{self._subject}{self._doing} ({time.monotonic() - began:.0f} s)")

@@ -49,11 +49,15 @@ _OTHERWISE = "or put the image into the engine yourself (`docker load`)."
 
 @dataclass(frozen=True, slots=True)
 class HostSettings:
-    """Texts of a pip.conf and of a file of certificates (PEM), variables for the recipe, notes on what is left out."""
+    """Texts of a pip.conf and of a file of certificates (PEM), variables for the recipe, notes on what is left out.
+
+    `installers` are variables of the image, from which installers other than pip read the same settings.
+    """
 
     pip: str
     certificates: str
     variables: Mapping[str, str]
+    installers: Mapping[str, str]
     notes: tuple[str, ...]
 
 
@@ -67,22 +71,11 @@ def host_settings(environment: Mapping[str, str]) -> HostSettings:
         "SECURITY": archives.get("Debian-Security", ""),
         **{name: environment[name] for name in _PROXY_VARIABLES if environment.get(name)},
     }
-    return HostSettings(pip_conf(settings), certificates(environment), variables, notes)
+    installers = {name: settings[setting] for name, setting in INSTALLER_VARIABLES.items() if setting in settings}
+    return HostSettings(pip_conf(settings), certificates(environment), variables, installers, notes)
 
 
-def write_settings(settings: HostSettings, folder: Path) -> None:
-    """Write the files that the recipe copies into the image: pip.conf and certificates.pem."""
-    (folder / "pip.conf").write_text(settings.pip, encoding="utf-8")
-    (folder / "certificates.pem").write_text(settings.certificates, encoding="ascii")
-
-
-def image_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables of an image from which installers other than pip read the same settings."""
-    settings, _ = pip_settings(_pip_files(environment), environment)
-    return installer_variables(settings)
-
-
-# ── installers ──────────────────────────────────────────────────────────────────────────
+# ── pip ─────────────────────────────────────────────────────────────────────────────────
 
 
 def pip_settings(files: Iterable[Path], environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
@@ -92,10 +85,18 @@ def pip_settings(files: Iterable[Path], environment: Mapping[str, str]) -> tuple
     that mean nothing in an image (folders, this very machine), and those with a password, which the build of every
     student could read. Several addresses stand in one value, with blanks between them.
     """
-    settings, notes = _read_pip_files(files)
-    settings |= _pip_variables(environment)
-    if "timeout" in settings:
-        settings["timeout"] = _bounded(settings["timeout"])
+    parser = configparser.RawConfigParser()
+    notes: list[str] = []
+    for path in files:
+        try:
+            parser.read(path, encoding="utf-8")
+        except (ValueError, configparser.Error) as problem:
+            notes.append(f"{path} is not taken along: {str(problem).splitlines()[0]}")
+    found = [item for one in ("global", "install") if parser.has_section(one) for item in parser.items(one)]
+    found += [(name, environment.get("PIP_" + name.upper().replace("-", "_"), "")) for name in _PIP_SETTINGS]
+    settings = {name: value for name, value in found if value and name in _PIP_SETTINGS}
+    with contextlib.suppress(KeyError, ValueError):  # what is no number is for pip to complain about
+        settings["timeout"] = f"{min(float(settings['timeout']), _PIP_SECONDS):g}"
     kept = {"cert": SYSTEM_CERTIFICATES}
     for name, value in settings.items():
         refused = {word: reason for word in value.split() if name in _URL_SETTINGS and (reason := _refusal(word))}
@@ -111,38 +112,6 @@ def pip_conf(settings: Mapping[str, str]) -> str:
     return "\n".join(["[global]", *lines, ""])
 
 
-def installer_variables(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return what other installers read from variables of the image, by pip's settings."""
-    return {name: settings[setting] for name, setting in INSTALLER_VARIABLES.items() if setting in settings}
-
-
-def _bounded(timeout: str) -> str:
-    """Return pip's timeout for an image; what is no number is for pip to complain about."""
-    try:
-        return f"{min(float(timeout), _PIP_SECONDS):g}"
-    except ValueError:
-        return timeout
-
-
-def _read_pip_files(files: Iterable[Path]) -> tuple[dict[str, str], list[str]]:
-    """Return the settings that matter, the last one of each, and notes on files that cannot be read."""
-    settings: dict[str, str] = {}
-    notes: list[str] = []
-    for path in files:
-        parser = configparser.RawConfigParser()
-        try:
-            parser.read_string(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, configparser.Error) as problem:
-            notes.append(f"{path} is not taken along: {str(problem).splitlines()[0]}")
-            continue
-        for section in ("global", "install"):
-            items = parser.items(section) if parser.has_section(section) else []
-            settings |= {name: value for name, value in items if name in _PIP_SETTINGS}
-    return settings, notes
-
-
 def _pip_files(environment: Mapping[str, str]) -> list[Path]:
     """Return where pip looks for its configuration, what counts least first.
 
@@ -151,21 +120,9 @@ def _pip_files(environment: Mapping[str, str]) -> list[Path]:
     home = Path(environment.get("HOME") or Path.home())
     shared = [Path(folder) for folder in environment.get("XDG_CONFIG_DIRS", "/etc/xdg").split(":") if folder]
     own = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
-    files = [
-        *(folder / "pip/pip.conf" for folder in shared),
-        Path("/etc/pip.conf"),
-        home / ".pip/pip.conf",
-        own / "pip/pip.conf",
-    ]
+    files = [*(folder / "pip/pip.conf" for folder in shared), Path("/etc/pip.conf")]
+    files += [home / ".pip/pip.conf", own / "pip/pip.conf"]
     return [*files, *([Path(named)] if (named := environment.get("PIP_CONFIG_FILE")) else [])]
-
-
-def _pip_variables(environment: Mapping[str, str]) -> dict[str, str]:
-    """Return the settings that PIP_… variables make; pip's timeout has a second, older one."""
-    variables = {name: "PIP_" + name.upper().replace("-", "_") for name in _PIP_SETTINGS}
-    older = {"timeout": environment.get("PIP_DEFAULT_TIMEOUT", "")}
-    found = {name: environment.get(variable) or older.get(name, "") for name, variable in variables.items()}
-    return {name: value for name, value in found.items() if value}
 
 
 def _refusal(address: str) -> str:

@@ -19,26 +19,15 @@ import contextlib
 import json
 import re
 import tempfile
-import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Literal, Protocol
+from typing import Literal
 
-from grader.base_images import debootstrap as imagerecipe
-from grader.base_images.debootstrap import (
-    BEAT_SECONDS,
-    HEARTBEAT_SECONDS,
-    Make,
-    Progress,
-    Workplace,
-    make_file_system,
-    with_heartbeat,
-)
-from grader.base_images.host import image_environment
+from grader.base_images.debootstrap import Make, Progress, Say, digest, make_file_system
 from grader.course.models import BaseImage
 from grader.dockerfile.image_names import is_allowed, normalised
+from grader.engine.images import ImageStore
 from grader.errors import ImageUnavailable
 
 LABEL_BASE = "io.grader.base"
@@ -49,30 +38,6 @@ LABEL_RECIPE = "io.grader.recipe"
 """A digest of the recipe it was built with; another recipe builds it anew."""
 
 _OWN_LABELS = frozenset({LABEL_BASE, LABEL_PYTHON, LABEL_RECIPE})
-
-
-class ImageStore(Protocol):
-    """The part of an engine that base images need. Its methods raise `EngineError` for the engine's own faults."""
-
-    def image_labels(self, reference: str) -> dict[str, str] | None:
-        """Return the labels of an image in the engine, or None if it has none of that name; no network."""
-        ...
-
-    def is_derived(self, reference: str) -> bool:
-        """Whether an image of the engine was made from another one, by a Dockerfile or a commit."""
-        ...
-
-    def pull(self, reference: str) -> bool:
-        """Pull an image; False if it could not be had. Should give up within seconds where no registry answers."""
-        ...
-
-    def import_image(self, archive: IO[bytes], reference: str, changes: Sequence[str]) -> None:
-        """Make an image of one layer from a tar of a root file system; `changes` are Dockerfile instructions."""
-        ...
-
-    def tag_image(self, source: str, reference: str) -> None:
-        """Give the image named `source` another name, taking it from the image that had it."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,20 +76,14 @@ def means_debian(reference: str) -> bool:
 class BaseImages:
     """Makes base images present in one engine.
 
-    `say` gets one line for each step, at least one every two seconds while something lasts, possibly from several
-    threads but never from two at once. `cache` is a folder of the user's for locks, logs and working files.
-    `environment` is where proxies, certificates and pip's settings are looked up when an image is built. After one
-    pull that failed no other is tried, as long as this object lives. `make` makes the root file system of an image.
+    `say` gets one line for each step, and one every two seconds while something lasts. `cache` is a folder of the
+    user's for locks, logs and working files. `environment` is where proxies, certificates and pip's settings are looked
+    up when an image is built. After one pull that failed no other is tried, as long as this object lives. `make` makes
+    the root file system of an image.
     """
 
     def __init__(
-        self,
-        store: ImageStore,
-        *,
-        say: Callable[[str], None],
-        cache: Path,
-        environment: Mapping[str, str],
-        make: Make = make_file_system,
+        self, store: ImageStore, *, say: Say, cache: Path, environment: Mapping[str, str], make: Make = make_file_system
     ) -> None:
         self._store = store
         self._make = make
@@ -132,35 +91,16 @@ class BaseImages:
         self._cache = cache
         self._environment = environment
         self._may_pull = True
-        self._speaking = threading.Lock()
-        self._stop = threading.Event()
 
     def ensure_all(self, wanted: Iterable[tuple[BaseImage, str]]) -> tuple[ImageSource, ...]:
-        """Make every (base, reference) present, those of different Debian releases at the same time.
+        """Make every (base, reference) present; the sources are in the given order.
 
-        Returns the sources in the given order. Raises `ImageUnavailable` for the first that cannot be had, and
-        `EngineError`; whatever else is under way is stopped and removed then, and also when the call is interrupted.
+        Raises `ImageUnavailable` for the first that cannot be had, and `EngineError`. What cannot be built comes last:
+        that it cannot be had keeps nothing else from being made.
         """
-        self._stop.clear()
-        groups: dict[str, dict[str, BaseImage]] = {}
         pairs = list(wanted)
-        for base, reference in pairs:
-            if means_debian(reference):
-                groups.setdefault(base.release, {})[reference] = base
-
-        def ensure_group(group: Mapping[str, BaseImage]) -> list[ImageSource]:
-            return [self.ensure(base, reference) for reference, base in group.items()]
-
-        found: dict[str, ImageSource] = {}
-        with ThreadPoolExecutor(max_workers=max(1, len(groups))) as pool:
-            try:
-                for sources in [pool.submit(ensure_group, group) for group in groups.values()]:
-                    found |= {source.reference: source for source in sources.result()}
-            except BaseException:  # an interrupt too must stop the other builds: leaving the pool waits for them
-                self._stop.set()
-                raise
-        # What cannot be built comes last: that it cannot be had keeps nothing else from being made.
-        found |= {reference: self.ensure(base, reference) for base, reference in pairs if not means_debian(reference)}
+        buildable_first = sorted(pairs, key=lambda pair: not means_debian(pair[1]))
+        found = {reference: self.ensure(base, reference) for base, reference in buildable_first}
         return tuple(found[reference] for _, reference in pairs)
 
     def ensure(self, base: BaseImage, reference: str) -> ImageSource:
@@ -186,49 +126,30 @@ class BaseImages:
         """What is built here is imported: it has our labels and no others, and no image below it."""
         return LABEL_BASE in labels and labels.keys() <= _OWN_LABELS and not self._store.is_derived(reference)
 
-    def _announce(self, line: str) -> None:
-        with self._speaking:
-            self._say(line)
-
-    def _check_stopped(self) -> None:
-        if self._stop.is_set():
-            raise ImageUnavailable("Making the base images present was stopped.")
-
     def _pull(self, reference: str) -> bool:
         if not self._may_pull:
             return False
-        progress = Progress(f"{reference}: asking the registry")
-        self._announce(f"{reference}: asking the registry")
-        pulled = False
-
-        def outcome() -> Iterator[str]:
-            nonlocal pulled
-            pulled = self._store.pull(reference)
-            yield from ()
-
-        for line in with_heartbeat(outcome(), BEAT_SECONDS):
-            self._check_stopped()
-            if message := progress.read(line):
-                self._announce(message)
-        if not pulled:
-            self._may_pull = False
-            self._announce(f"{reference}: no registry gave it")
-        return pulled
+        asking = f"{reference}: asking the registry"
+        self._say(asking)
+        with Progress(self._say, asking):
+            self._may_pull = self._store.pull(reference)
+        if not self._may_pull:
+            self._say(f"{reference}: no registry gave it")
+        return self._may_pull
 
     def _built_image(self, base: BaseImage, reference: str) -> tuple[str, Mapping[str, str]]:
         """Return name and labels of an image of this release, built now or before."""
         name = f"grader-base:{base.release}"
         known = {one: labels for one in (name, reference) if (labels := self._store.image_labels(one)) is not None}
-        current = imagerecipe.digest()
         for one, labels in known.items():
-            if labels.get(LABEL_RECIPE) == current:
+            if labels.get(LABEL_RECIPE) == digest():
                 return one, labels
         try:
             return name, self._build_alone(base, name, known.get(name))
         except ImageUnavailable as problem:
-            if not known or self._stop.is_set():
+            if not known:
                 raise
-            self._announce(f"Debian {base.release}: the image of an earlier recipe stays in use. {problem}")
+            self._say(f"Debian {base.release}: the image of an earlier recipe stays in use. {problem}")
             return next(iter(known.items()))
 
     def _build_alone(self, base: BaseImage, name: str, earlier: Mapping[str, str] | None) -> Mapping[str, str]:
@@ -252,26 +173,17 @@ class BaseImages:
         import fcntl  # not on Windows, where nothing can be built, but what is local or pulled can be used
 
         with (self._cache / f"{release}.lock").open("w") as lock:
-            while True:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError:
-                    self._check_stopped()
-                    self._announce(f"Debian {release}: another grader is building this image, waiting for it")
-                    self._stop.wait(HEARTBEAT_SECONDS)
+            with Progress(self._say, f"Debian {release}: waiting for another grader, which is building this image"):
+                fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
     def _build(self, base: BaseImage, name: str) -> None:
         """Make a root file system and import it. Nothing but a log is left behind, however this ends."""
-        place = Workplace(self._cache, self._environment, self._announce, self._check_stopped)
         with tempfile.TemporaryFile(dir=self._cache) as archive:
-            version = self._make(base, archive, place)
+            version, variables = self._make(base, archive, self._cache, self._environment, self._say)
             archive.seek(0)
-            self._announce(f"Debian {base.release}: handing the image to the engine")
-            self._store.import_image(
-                archive, name, configuration(base.release, version, image_environment(self._environment))
-            )
+            self._say(f"Debian {base.release}: handing the image to the engine")
+            self._store.import_image(archive, name, configuration(base.release, version, variables))
 
 
 def configuration(release: str, version: str, variables: Mapping[str, str]) -> tuple[str, ...]:
@@ -286,5 +198,5 @@ def configuration(release: str, version: str, variables: Mapping[str, str]) -> t
         *(f"ENV {name}={value}" for name, value in quoted.items()),
         f"LABEL {LABEL_BASE}=debian-{release}",
         f"LABEL {LABEL_PYTHON}={version}",
-        f"LABEL {LABEL_RECIPE}={imagerecipe.digest()}",
+        f"LABEL {LABEL_RECIPE}={digest()}",
     )

@@ -22,7 +22,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import IO, Any
+from typing import IO, Any, TypedDict, Unpack
 from urllib.parse import quote
 
 import docker
@@ -41,8 +41,14 @@ OpenStream = Callable[[], socket.socket]
 Parameters = Mapping[str, str | int | list[str]]
 """The query part of a request. A list stands for a repeated parameter."""
 
-Body = bytes | IO[bytes]
-"""The body of a request; a file is sent as it is read."""
+
+class Parts(TypedDict, total=False):
+    """What a request may have besides its path: parameters, and a body. A file is sent as it is read."""
+
+    parameters: Parameters | None
+    json: object
+    data: bytes | IO[bytes] | None
+
 
 _CONNECT_SECONDS = 3
 """How long an engine may take to say its version; the promise to the user is 5 s altogether."""
@@ -50,9 +56,9 @@ _ANY_VERSION = "1.41"
 """Given to the SDK, which wants one; the paths of our requests carry the engine's own."""
 _DEFAULT_ENDPOINT = "unix:///var/run/docker.sock"
 _PIECE = 16_384
-_IDLE_CONNECTIONS = 10
-_OPENED = "unix:///opened"
-"""A name for the SDK, which wants one, where streams are opened for it."""
+_OPENED = "tcp://localhost:1"
+"""An address for the SDK, which wants one, where streams are opened for it."""
+_LOOK = "See whether `docker info` answers, then try again."
 _HIJACKED: weakref.WeakKeyDictionary[socket.socket, tuple[Any, Any]] = weakref.WeakKeyDictionary()
 """What must live as long as a hijacked stream: the SDK closes a TLS socket with the answer that it came with."""
 
@@ -89,9 +95,6 @@ class _Object(dict[str, Any]):
 
     def __missing__(self, key: str) -> Any:  # noqa: ANN401 - JSON is anything
         raise EngineError(f"An answer of the engine has no {key!r}, so it cannot be understood. {_LOOK}")
-
-
-_LOOK = "See whether `docker info` answers as it should, then try again."
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,22 +181,11 @@ class Connection:
         """The version of the engine's API, such as (1, 41)."""
         return tuple(int(part) for part in str(self.version["ApiVersion"]).split(".") if part.isdecimal())
 
-    def call(
-        self,
-        method: str,
-        path: str,
-        *,
-        parameters: Parameters | None = None,
-        json: object = None,
-        data: Body | None = None,
-        seconds: float = 60,
-    ) -> Answer:
+    def call(self, method: str, path: str, *, seconds: float = 60, **parts: Unpack[Parts]) -> Answer:
         """Send a request and read its whole answer; `seconds` is the longest silence borne."""
         what = f"{method} {path}"
         with _translated(what):
-            response = self._session.request(
-                method, self._url(path), params=parameters, json=json, data=data, timeout=seconds
-            )
+            response = self._session.request(method, self._url(path), timeout=seconds, **_request(parts))
         _refuse_errors(response, what)
         return Answer(what, response.content, str(response.headers.get("X-Docker-Container-Path-Stat", "")))
 
@@ -203,33 +195,24 @@ class Connection:
             return self.call("GET", path).json
         return {}
 
-    def stream(
-        self,
-        method: str,
-        path: str,
-        *,
-        parameters: Parameters | None = None,
-        json: object = None,
-        data: Body | None = None,
-        silence: float,
-    ) -> Stream:
+    def stream(self, method: str, path: str, *, silence: float, **parts: Unpack[Parts]) -> Stream:
         """Send a request whose answer comes in pieces; the deadline is the caller's, by `abort`.
 
         `silence` (seconds) is a second line of defence: an engine silent for longer is taken for dead.
         """
-        headers = {"Accept-Encoding": "identity", **({} if data is None else {"Content-Type": "application/x-tar"})}
-        body = {"json": json, "data": data}
-        with self._opened(method, path, params=parameters, **body, headers=headers, timeout=silence) as opened:
+        headers = {"Accept-Encoding": "identity", **({"Content-Type": "application/x-tar"} if "data" in parts else {})}
+        with self._opened(method, path, parts, headers=headers, timeout=silence) as opened:
             return Stream(*opened)
 
     def hijack(self, path: str, json: object, parameters: Parameters | None = None) -> socket.socket:
         """`POST` a request whose connection becomes a raw stream (`/exec/{id}/start`, `/containers/{id}/attach`).
 
-        Without a TTY what the engine sends comes in frames (`grader.engine.run.split_frames`). The caller closes it.
+        Without a TTY what the engine sends comes in frames (`grader.engine.run.split_frames`).
         """
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
+        parts = Parts(json=json, parameters=parameters)
         with (
-            self._opened("POST", path, params=parameters, json=json, headers=headers) as (session, response, what),
+            self._opened("POST", path, parts, headers=headers) as (session, response, what),
             _translated(what),
         ):
             # The SDK's own way, which knows each transport.
@@ -241,7 +224,7 @@ class Connection:
 
     @contextmanager
     def _opened(
-        self, method: str, path: str, **request: Any
+        self, method: str, path: str, parts: Parts, **settings: Any
     ) -> Iterator[tuple[docker.APIClient, requests.Response, str]]:
         """A request in a session of its own, which is closed only where something in the block fails."""
         what = f"{method} {path}"
@@ -249,7 +232,7 @@ class Connection:
             with _translated(what):
                 session = self._new_session()
                 unless_it_fails.callback(session.close)
-                response = session.request(method, self._url(path), stream=True, **request)
+                response = session.request(method, self._url(path), stream=True, **_request(parts), **settings)
             _refuse_errors(response, what)
             yield session, response, what
             unless_it_fails.pop_all()
@@ -259,12 +242,17 @@ class Connection:
         settings = {"base_url": _OPENED} if self._open_stream else self._settings
         session = docker.APIClient(**settings, version=_ANY_VERSION, timeout=_CONNECT_SECONDS, use_ssh_client=True)
         if self._open_stream:
-            session.mount("http+docker://", _OpenedAdapter(self._open_stream))
+            session.mount("http://", _adapter(self._open_stream))
         session.trust_env = False  # no proxies, no .netrc: the engine is where it says it is
         return session
 
     def _url(self, path: str) -> str:
         return f"{self._session.base_url}{self._prefix}{quote(path, safe='/:')}"
+
+
+def _request(parts: Parts) -> dict[str, Any]:
+    """The parts by the names that the requests library has for them."""
+    return {"params": parts.get("parameters"), "json": parts.get("json"), "data": parts.get("data")}
 
 
 def close_hijacked(stream: socket.socket) -> None:
@@ -289,10 +277,7 @@ def _translated(what: str) -> Iterator[None]:
         http.client.HTTPException,
         OSError,
     ) as error:
-        raise EngineError(
-            f"The engine did not answer {what} properly: {_plain(error)}. "
-            "See whether `docker info` answers, then try again."
-        ) from error
+        raise EngineError(f"The engine did not answer {what} properly: {_plain(error)}. {_LOOK}") from error
 
 
 def _plain(error: BaseException) -> str:
@@ -316,46 +301,20 @@ def _refuse_errors(response: requests.Response, what: str) -> None:
     raise Refused(what, response.status_code, str(message or text or response.reason))
 
 
-# ── opened streams ──────────────────────────────────────────────────────────────────────
+def _adapter(open_stream: OpenStream) -> requests.adapters.HTTPAdapter:
+    """Carries HTTP over what `open_stream` gives."""
 
+    class Connection(urllib3.connection.HTTPConnection):
+        def connect(self) -> None:
+            self.sock = open_stream()
+            self.sock.settimeout(_CONNECT_SECONDS)  # the request sets its own after that
 
-class _OpenedConnection(urllib3.connection.HTTPConnection):
-    """HTTP over what `open_stream` gives."""
+    class Pool(urllib3.HTTPConnectionPool):
+        ConnectionCls = Connection
 
-    def __init__(self, open_stream: OpenStream) -> None:
-        super().__init__("localhost")
-        self._open_stream = open_stream
-
-    def connect(self) -> None:
-        self.sock = self._open_stream()
-        self.sock.settimeout(_CONNECT_SECONDS)  # the request sets its own after that
-
-
-class _OpenedPool(urllib3.HTTPConnectionPool):
-    def __init__(self, open_stream: OpenStream) -> None:
-        super().__init__("localhost", maxsize=_IDLE_CONNECTIONS)
-        self._open_stream = open_stream
-
-    def _new_conn(self) -> _OpenedConnection:
-        return _OpenedConnection(self._open_stream)
-
-
-class _OpenedAdapter(requests.adapters.HTTPAdapter):
-    """What the SDK's adapters for sockets do, with opened streams in the place of a path."""
-
-    def __init__(self, open_stream: OpenStream) -> None:
-        super().__init__()
-        self._pool = _OpenedPool(open_stream)
-
-    def get_connection_with_tls_context(self, *_: object, **__: object) -> urllib3.HTTPConnectionPool:
-        return self._pool
-
-    def request_url(self, request: requests.PreparedRequest, _: object) -> str:
-        return request.path_url
-
-    def close(self) -> None:
-        super().close()
-        self._pool.close()
+    adapter = requests.adapters.HTTPAdapter()
+    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
+    return adapter
 
 
 # ── finding the engine ──────────────────────────────────────────────────────────────────

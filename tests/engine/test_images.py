@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tarfile
 import tempfile
+import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from grader.base_images.debootstrap import Workplace, make_file_system
+from grader.base_images.debootstrap import make_file_system
 from grader.base_images.host import KEYRING
 from grader.course.models import BaseImage, Limits
 from grader.engine.docker_engine import DockerEngine
@@ -138,15 +138,11 @@ able_to_build = pytest.mark.skipif(
 )
 
 
-def workplace(cache: Path, tell: Callable[[str], None] = lambda _: None) -> Workplace:
-    return Workplace(cache, os.environ, tell, lambda: None)
-
-
 @able_to_build
 @pytest.mark.long
 def test_a_file_system_is_made_from_packages(tmp_path: Path) -> None:
     with tempfile.TemporaryFile() as archive:
-        version = make_file_system(TRIXIE, archive, workplace(tmp_path))
+        version, _ = make_file_system(TRIXIE, archive, tmp_path, os.environ, print)
         archive.seek(0)
         with tarfile.open(fileobj=archive) as tar:
             sizes = {member.name: member.size for member in tar}
@@ -165,10 +161,10 @@ def test_a_file_system_is_made_from_packages(tmp_path: Path) -> None:
 def test_an_interrupted_build_leaves_only_its_log(tmp_path: Path) -> None:
     def interrupt(line: str) -> None:
         if "packages:" in line:  # it works on single packages, so the file system is half made
-            raise KeyboardInterrupt
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     with tempfile.TemporaryFile() as archive, pytest.raises(KeyboardInterrupt):
-        make_file_system(TRIXIE, archive, workplace(tmp_path, interrupt))
+        make_file_system(TRIXIE, archive, tmp_path, os.environ, interrupt)
     assert [path.name for path in tmp_path.iterdir()] == ["trixie.log"]
     assert working_in(tmp_path) == []
 
@@ -176,12 +172,11 @@ def test_an_interrupted_build_leaves_only_its_log(tmp_path: Path) -> None:
 KILLED = """
 import os, sys, tempfile
 from pathlib import Path
-from grader.base_images.debootstrap import Workplace, make_file_system
+from grader.base_images.debootstrap import make_file_system
 from grader.course.models import BaseImage
 base = BaseImage(names=("python:3.13",), python="3.13", release="trixie")
-place = Workplace(Path(sys.argv[1]), os.environ, lambda line: print(line, flush=True), lambda: None)
 with tempfile.TemporaryFile() as archive:
-    make_file_system(base, archive, place)
+    make_file_system(base, archive, Path(sys.argv[1]), os.environ, lambda line: print(line, flush=True))
 """
 
 
