@@ -42,8 +42,15 @@ from grader.grading.scoring import Details, for_student
 from grader.grading.session import grade_submission
 from grader.models import Report
 from grader.reports import wording as words
-from grader.reports.annotations import Annotation, annotated, code_quality
-from grader.reports.github import escaped_log, job_summary, step_outputs, workflow_commands
+from grader.reports.ci import (
+    Annotation,
+    annotated,
+    code_quality,
+    escaped_log,
+    job_summary,
+    step_outputs,
+    workflow_commands,
+)
 from grader.reports.gradescope import to_gradescope
 from grader.reports.json import to_json
 from grader.reports.junit import to_junit

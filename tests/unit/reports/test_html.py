@@ -11,8 +11,7 @@ from hypothesis import given, settings
 
 from grader.grading.grades import Late, Override, Policy, final_grades
 from grader.models import ExerciseReport, ExerciseStatus, LimitsRecord, Past, Timing
-from grader.reports.class_summary import progress
-from grader.reports.html import Background, class_page, student_page
+from grader.reports.html import Background, class_page, progress, student_page
 from grader.sanitize import safe_name, sanitize
 from tests import reports
 

@@ -7,8 +7,7 @@ from hypothesis import given
 from markdown_it import MarkdownIt
 
 from grader.models import CheckVerdict, ExerciseReport, Report
-from grader.reports.annotations import annotated
-from grader.reports.github import SUMMARY_LIMIT, escaped_log, job_summary, workflow_commands
+from grader.reports.ci import SUMMARY_LIMIT, annotated, escaped_log, job_summary, workflow_commands
 from grader.reports.text import TextOptions, plain, report_lines
 from tests import reports
 
