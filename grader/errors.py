@@ -1,17 +1,7 @@
 """What can go wrong that is not the student's doing.
 
-::
-
-    GraderError                 exit code 4: a fault of the grader itself
-    ├── UsageError              2: the command line, a folder that is no exercise
-    ├── SpecError               2: exercises.yaml, every mistake in it at once
-    ├── EnvironmentProblem      3: this machine cannot grade now
-    │   ├── EngineError         3: the engine is away, broke off, or answered nonsense
-    │   └── ImageUnavailable    3: a base image can be neither found, pulled nor built
-    └── ReferenceFailed         4: the reference predictor failed
-
-A student's failure is never an exception: it is a value (`grader.models.BuildFailed`,
-`grader.models.Exited` …). Exit codes are those of DESIGN.md, "Commands and their contract".
+A student's failure is never an exception: it is a value (`grader.models.BuildFailed`, `grader.models.Exited` …). Exit
+codes are those of DESIGN.md, "Commands and their contract".
 """
 
 from __future__ import annotations
@@ -20,13 +10,13 @@ from typing import ClassVar
 
 
 class GraderError(Exception):
-    """Something on our side went wrong; the message says what, where and what to do."""
+    """A fault of the grader itself, or of one of the kinds below; the message says what, where and what to do."""
 
     exit_code: ClassVar[int] = 4
 
 
 class UsageError(GraderError):
-    """The command was called with something it cannot use."""
+    """The command was called with something it cannot use, such as a folder that is no exercise."""
 
     exit_code: ClassVar[int] = 2
 

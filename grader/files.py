@@ -1,17 +1,27 @@
-"""Writing result files: whole or not at all."""
+"""Reading tables of the package, and writing result files: whole or not at all."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from grader.errors import UsageError
 from grader.failpoints import failpoint
 
 _BEGUN = ".writing-"
 """How the name of a file begins that is not whole yet."""
+
+
+@functools.cache
+def read_table(path: Path) -> Any:  # noqa: ANN401 - whatever the table is made of
+    """What a file of YAML beside its reader says."""
+    import yaml  # here, as this module is imported for `--help`, too
+
+    return yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
 def make_folder(path: Path) -> None:

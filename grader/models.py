@@ -1,8 +1,8 @@
 """The values that travel through the grader, all frozen, none with behaviour of its own.
 
-A *request* says what to do to the engine, an *observation* says what was seen, a *verdict*
-says what we conclude. Requests are hashable: the same request is carried out once per
-submission, stored under `grader.batch.journal`, and can be judged again without an engine.
+A *request* says what to do to the engine, an *observation* what was seen, a *verdict* what we conclude. Requests are
+hashable: the same request is carried out once per submission, is kept in the journal, and is judged again without an
+engine.
 """
 
 from __future__ import annotations
@@ -17,10 +17,7 @@ from typing import Literal
 
 @dataclass(frozen=True, slots=True)
 class MemoryFile:
-    """A file held in memory: a path relative to a folder, or an absolute one in a container.
-
-    Paths use `/`. `mode` holds permission bits only.
-    """
+    """A file: a path with `/` relative to a folder, or absolute in a container; `mode` holds permission bits only."""
 
     path: str
     content: bytes
@@ -53,11 +50,10 @@ class FolderMount:
 class RunRequest:
     """`docker run --rm IMAGE args…`, on the image that `build` makes.
 
-    `environment` is what `-e` adds, as (name, value) pairs. `files` are mounted read-only
-    (`-v FILE:PATH:ro`); `replaced` are put in the place of files that the image has: if one of these is missing, the
-    container is not started. `folders` are mounted, writable, and read
-    back after the run. `base` names a base image to run instead of the one that `build` makes.
-    `entrypoint`, if given, replaces the image's (used to look around, never to prove what the image does).
+    `environment` is what `-e` adds, as (name, value) pairs. `files` are mounted read-only (`-v FILE:PATH:ro`);
+    `replaced` are put in the place of files that the image has: if one of these is missing, the container is not
+    started. `folders` are mounted, writable, and read back after the run. `base` names a base image to run instead of
+    the one that `build` makes. `entrypoint` replaces the image's, to look around, never to prove what the image does.
     `existing_image` names an image that the student's commands left in the engine they worked in, to run there instead.
     With `repeat` it is the same run a second time, to see whether it gives the same. `further` is one of an image that
     was run before, which may be executed in a container that is there already: it can only confirm.
@@ -175,10 +171,9 @@ class ImageConfig:
 
 @dataclass(frozen=True, slots=True)
 class BuildStep:
-    """One step of a build as the builder reported it.
+    """One step of a build as the builder reported it, such as `[2/4] RUN pip install numpy`.
 
-    `name` is the builder's own (`[2/4] RUN pip install numpy`), `line` the Dockerfile's first
-    line of that instruction (from 1) where it is known, `log` the last part of its output.
+    `line` is the first line of that instruction (from 1) where it is known, `log` the last part of its output.
     """
 
     name: str
@@ -205,9 +200,8 @@ class Built:
 class BuildFailed:
     """The build made no image, and that is the Dockerfile's doing.
 
-    `ended` is `failed`, or names our limit that stopped it. `message` is the builder's error,
-    `line` the Dockerfile's line it belongs to, if that is known. `unsupported` names a feature
-    that this engine's builder does not know (a heredoc before Docker 23).
+    `ended` is `failed`, or names our limit that stopped it. `message` is the builder's error, `line` the Dockerfile's
+    line it belongs to, if known. `unsupported` names what this engine's builder lacks (heredocs before Docker 23).
     """
 
     message: str
@@ -345,7 +339,7 @@ class ComposeSeen:
 Observation = Built | BuildFailed | RunOutcome | ScriptSeen | ComposeSeen
 
 
-# ── submissions ─────────────────────────────────────────────────────────────────────────
+# ── verdicts ────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -357,15 +351,12 @@ class Refusal:
     line: int | None = None
 
 
-# ── cases ───────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class Case:
     """Weekly figures as the student's program is given them, and what each method must answer.
 
-    `group` is the name checks use, `name` that of this one of the group (`drawn`, `drawn-2`). `weeks` are
-    decimal texts (`"104.25"`), `predictions` the reference's answers as (method, number).
+    `group` is the name checks use, `name` that of this one of the group (`drawn-2`). `weeks` are decimal texts
+    (`"104.25"`), `predictions` the reference's answers as (method, number).
     """
 
     group: str
@@ -401,8 +392,8 @@ class ExerciseStatus(StrEnum):
 class Finding:
     """What a check concludes from observations, before points are given.
 
-    `reason` is a short code (`wrong_number`) that names the hint to show. `reproduce` is a
-    shell command for the exercise's folder. `line` is a line of `file`, from 1.
+    `reason` is a short code (`wrong_number`) that names the hint to show. `reproduce` is a shell command for the
+    exercise's folder. `line` is a line of `file`, from 1.
     """
 
     passed: bool
@@ -466,16 +457,17 @@ class LimitsRecord:
 
 @dataclass(frozen=True, slots=True)
 class EngineInfo:
-    """Which engine graded. `tier` is `host` (the caller's own engine) or `private`."""
+    """Which engine graded. `tier` is `host` (the caller's own engine) or `private`.
+
+    `images` has where base images came from, as (reference, origin); `limits` is None where nobody asked (`check`).
+    """
 
     name: str
     version: str
     builder: str
     tier: str = "host"
     images: tuple[tuple[str, str], ...] = ()
-    """Where base images came from: (reference, origin)."""
     limits: LimitsRecord | None = None
-    """What was found out about its limits; None where nobody asked (`check`)."""
 
 
 @dataclass(frozen=True, slots=True)

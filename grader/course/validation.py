@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Literal, get_args, get_origin, get_type_h
 from grader.course import registry
 from grader.course.models import BaseImage, Course, DrawnCases, Exercise, GivenCase, Limits, folder_key
 from grader.course.registry import CHECK_KINDS
-from grader.course.yaml_source import MAX_QUOTED, Document, Path, Position, Problem, messages, quoted
+from grader.course.yaml_source import MAX_QUOTED, MESSAGES, Document, Path, Position, Problem, quoted
+from grader.files import read_table
 from grader.sanitize import sanitize_line
 
 if TYPE_CHECKING:
@@ -136,9 +137,10 @@ class _Error:
             near = did_you_mean(self.value, known) if isinstance(self.value, str) else ""
             expected = choices.replace("'", '"')
         else:
-            allowed = {get_args(getattr(registry, name))[1].pattern: name for name in messages()["patterns"]}
+            messages = read_table(MESSAGES)
+            allowed = {get_args(getattr(registry, name))[1].pattern: name for name in messages["patterns"]}
             pattern = self.context.get("pattern", "")
-            in_words = messages()["expected"].get(self.kind) or messages()["patterns"].get(allowed.get(pattern, ""))
+            in_words = messages["expected"].get(self.kind) or messages["patterns"].get(allowed.get(pattern, ""))
             expected = (in_words or f"otherwise ({self.kind})").format(**self.context)
         return f"{self._name()} {self._found()}{near}; expected {expected}{self._advice(expected)}"
 

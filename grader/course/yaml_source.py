@@ -9,15 +9,16 @@ the stack is spent, while libyaml's own composer crashes on deep nesting.
 
 from __future__ import annotations
 
-import functools
 import math
+import pathlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib import resources
 from typing import Any, NamedTuple
 
 import yaml
+
+from grader.files import read_table
 
 MAX_BYTES = 1024 * 1024
 """Bytes of one file. A course of twenty exercises has about 45 000."""
@@ -29,6 +30,8 @@ MAX_NUMBER = 40
 """Characters of one number."""
 MAX_QUOTED = 60
 """Characters of the file's own text that a message repeats."""
+
+MESSAGES = pathlib.Path(__file__).with_name("messages.yaml")
 
 Path = tuple[str | int, ...]
 """The keys and list indexes (from 0) that lead to a value from the top."""
@@ -301,14 +304,6 @@ def _short(text: str) -> str:
     return text if len(text) <= MAX_QUOTED else text[:MAX_QUOTED] + "…"
 
 
-@functools.cache
-def messages() -> dict[str, dict[str, str]]:
-    """The tables of `messages.yaml`."""
-    text = resources.files(__package__).joinpath("messages.yaml").read_text("utf-8")
-    tables: dict[str, dict[str, str]] = yaml.safe_load(text)
-    return tables
-
-
 def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     technical = str(error.problem or error.context)
     begun = error.context_mark
@@ -317,7 +312,7 @@ def _syntax_problem(error: yaml.MarkedYAMLError, text: str) -> Problem:
     where = f" (inside what begins in line {begun.line + 1})" if begun and begun.line + 1 < position.line else ""
     before = next(iter(text.splitlines()[position.line - 1 : position.line]), "")[: position.column]
     unknown = f"this cannot be read ({technical}); expected YAML 1.2"
-    message = next((words for part, words in messages()["syntax"].items() if part in technical), unknown)
+    message = next((words for part, words in read_table(MESSAGES)["syntax"].items() if part in technical), unknown)
     if "\t" in before and not before.strip():
         message = "a tab stands in the indentation; expected spaces"
     elif before[:-1].strip() and re.search("did not find expected key|expected <block end>", technical):

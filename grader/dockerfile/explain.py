@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 
-from grader.dockerfile.parser import Dockerfile, Instruction
+from grader.dockerfile.parser import Dockerfile, Instruction, said
 
 _PLAIN = re.compile(r"[\w./@+ -]+", re.ASCII)
 """A path in which nothing stands for something else: no quotes, variables, wildcards or backslashes."""
@@ -95,19 +95,7 @@ def list_problem(instruction: Instruction) -> str:
         return ""
     words = re.findall(rf"[^\s,\[(){{}}\"'{_CURLY}]+", value.partition("]")[0])
     instead = f"{instruction.keyword} {json.dumps(words, ensure_ascii=False)}"
-    after = value.rpartition("]")[2].strip()
-    problems = (
-        (re.search(f"[{_CURLY}]", value), f"The quotes are typographic ones. Retype them as plain ones: {instead}"),
-        ("'" in value and '"' not in value, f"A list needs double quotes, not single ones: {instead}"),
-        (after.startswith("#"), "A comment stands on a line of its own. Move it to the line above."),
-        (listed, f"A list stands in square brackets: {instead}"),
-        ("]" not in value, f"The closing ] is missing: {instead}"),
-        (after, f"After the closing ] there is more: {after[:60]}"),
-        (re.search(r"[\"']\s+[\"']", value) or '""' in value, f"A comma is missing between two words: {instead}"),
-        ("\\" in value, "A backslash in the list has to be doubled, or replaced by /."),
-        (True, f"The words in [ ] are no list: double quotes around each, commas between them: {instead}"),
-    )
-    return next(problem for applies, problem in problems if applies)
+    return said("lists", value, instead=instead, after=value.rpartition("]")[2].strip()[:60])
 
 
 _CURLY = "\u2018-\u201f\u2033"

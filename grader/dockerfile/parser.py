@@ -15,10 +15,12 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from pathlib import Path
 
 from e2b_dockerfile_utils import DockerfileInstruction, DockerfileSyntaxError, ShellLex, parse_dockerfile_ast
 
 from grader.dockerfile.image_names import reference_problem
+from grader.files import read_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -300,28 +302,17 @@ def _nodes(text: str, escape: str) -> list[DockerfileInstruction]:
     return tree.instructions
 
 
-_COMMANDS = (
-    *("pip", "pip3", "python", "python3", "apt-get", "apt", "poetry", "uv", "conda", "curl", "wget", "git"),
-    *("mkdir", "cd", "echo", "touch", "chmod", "chown", "rm", "cp", "mv", "ls"),
-)
-_STRANGE_SPACE = "There is a space in it that is no ordinary one, as texts copied from web pages have. Retype it."
-
-
 def _unknown_instruction(word: str) -> str:
     near = get_close_matches(word[:20].upper(), _KEYWORDS, n=1)
-    bare = word.partition(":")[0]
-    hints = (
-        (any(not character.isascii() and character.isspace() for character in word), _STRANGE_SPACE),
-        (":" in word and bare.upper() in _KEYWORDS, f"After {bare} comes a blank, without a colon."),
-        (word in _COMMANDS, f"This is a command: write RUN {word} …, or end the line above with a \\ if it goes on."),
-        (word == "docker", "Commands of docker are typed in the terminal, not into the Dockerfile."),
-        (word.startswith(("//", "--", "/*")), "A comment begins with #."),
-        (word.startswith("`"), "The ``` is from a page that this was copied from: delete the line."),
-        (re.match(r"(?:import|from|def|print\b.*)$", word), "This is Python, which belongs in the script."),
-        (near, f"Did you mean {''.join(near)}?"),
-        (True, "Each line begins with one; a line that goes on in the next one ends with a \\."),
-    )
-    return f"there is no instruction {word[:40]!r}. {next(hint for applies, hint in hints if applies)}"
+    usual = "Each line begins with one; a line that goes on in the next one ends with a \\."
+    hint = said("instructions", word, bare=word.partition(":")[0]) or (f"Did you mean {near[0]}?" if near else usual)
+    return f"there is no instruction {word[:40]!r}. {hint}"
+
+
+def said(table: str, text: str, **facts: str) -> str:
+    """The sentence of the first row of a table in `mistakes.yaml` that fits a text; "" if none does."""
+    rows = read_table(Path(__file__).with_name("mistakes.yaml"))[table]
+    return next((row["say"].format(**facts) for row in rows if re.match(row["when"], text, re.DOTALL)), "")
 
 
 # ── the lines at the top that look like comments ────────────────────────────────────────

@@ -7,16 +7,14 @@ run Docker.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from grader.engine.docker_engine import EngineFacts
+from grader.files import read_table
 
 _GIB = 2**30
 _ROOM_NEEDED = 5 * _GIB
@@ -122,14 +120,8 @@ def packages(tool: str, tier: str, against: str, machine: MachineFacts) -> Findi
 def _findings(table: str, facts: Mapping[str, Any], **same: str) -> Iterator[Finding]:
     """The rows of a table that hold, of those with one name the first."""
     names = set()
-    for row in _tables()[table]:
+    for row in read_table(Path(__file__).with_suffix(".yaml"))[table]:
         one = {"mend": "", **row, **same}
         if one["name"] not in names and all(facts[fact] == value for fact, value in row["when"].items()):
             names.add(one["name"])
             yield Finding(one["name"], one["state"], one["seen"].format(**facts), one["mend"].format(**facts))
-
-
-@functools.cache
-def _tables() -> dict[str, list[dict[str, Any]]]:
-    tables: dict[str, list[dict[str, Any]]] = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text("utf-8"))
-    return tables
