@@ -151,7 +151,7 @@ class Journal:
             _require(path)
         held = _lock_folder(folder)
         try:
-            connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False, isolation_level=None)
+            connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
             for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
                 connection.execute(f"PRAGMA {setting}")
             if _format_of(connection) == 0:
@@ -346,15 +346,8 @@ class Journal:
 
     @contextmanager
     def _writing(self) -> Iterator[sqlite3.Connection]:
-        with self._lock, self._explained():
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._connection
-                self._connection.execute("COMMIT")
-            except BaseException:
-                if self._connection.in_transaction:  # a full disk may have ended it already
-                    self._connection.execute("ROLLBACK")
-                raise
+        with self._lock, self._explained(), self._connection:
+            yield self._connection
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -405,8 +398,7 @@ def _lock_folder(folder: Path) -> TextIO:
     try:
         held = (folder / _LOCK).open("w")
     except OSError as error:
-        message = f"{folder}: cannot be written to: {error.strerror}. Name another folder."
-        raise UsageError(message) from error
+        raise UsageError(f"{folder}: cannot be written to: {error.strerror}. Name another folder.") from error
     try:
         fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:

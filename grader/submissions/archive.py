@@ -15,8 +15,9 @@ import struct
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import IO, BinaryIO
 
 from grader.submissions.budget import MEGABYTE, Budget, is_skipped, path_problem, permissions, shown
@@ -32,7 +33,7 @@ _MAX_DIRECTORY = 4 * MEGABYTE
 """Bytes of a zip's list of members."""
 
 _MAX_HEADER = 64 * 1024
-"""Bytes of a header of a tar that says something of the next member, such as a long name."""
+"""Bytes of a header of a tar, such as one with a long name."""
 
 _BLOCK = tarfile.BLOCKSIZE
 _CHUNK = 2**20
@@ -91,7 +92,6 @@ def read_archive(
     """
     if suffix.lower() not in READABLE:
         return Unreadable(f"{suffix} is not read here. Hand in a folder, or one of {', '.join(READABLE)}.")
-
     try:
         entries = _zip_entries(stream, place) if suffix.lower() == ".zip" else _tar_entries(stream, budget)
         members = tuple(_members(entries, budget, whole=whole))
@@ -210,38 +210,6 @@ def _up_to(stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
 # ── tar ─────────────────────────────────────────────────────────────────────────────────
 
 
-@dataclass(slots=True)
-class _TarBytes:
-    """The bytes of a tar, packed or not, which end after so many."""
-
-    stream: IO[bytes] | gzip.GzipFile
-    left: int
-
-    def exactly(self, size: int) -> bytes:
-        """The next `size` bytes."""
-        self.left -= size
-        if self.left < 0:
-            raise _Damaged("the archive holds too much. Hand in only what the exercises ask for.")
-        data = _up_to(self.stream, size)
-        if len(data) < size:
-            raise _Damaged("the archive is cut off. Pack it again.")
-        return data
-
-    def skip(self, size: int) -> None:
-        """Pass over the next `size` bytes."""
-        while size > 0:
-            self.exactly(min(size, _CHUNK))
-            size -= _CHUNK
-
-    def extension(self, size: int) -> bytes:
-        """What a header holds that belongs to the member after it."""
-        if size > _MAX_HEADER:
-            raise _Damaged("the archive has a header that is far too long. Pack it again.")
-        data = self.exactly(size)
-        self.skip(-size % _BLOCK)
-        return data
-
-
 _TAR_KINDS = {
     tarfile.REGTYPE: "file",
     tarfile.AREGTYPE: "file",
@@ -250,29 +218,64 @@ _TAR_KINDS = {
     tarfile.SYMTYPE: "a link",
     tarfile.LNKTYPE: "a link",
     tarfile.GNUTYPE_SPARSE: "a file with holes",
+    tarfile.GNUTYPE_LONGNAME: "a header",
+    tarfile.GNUTYPE_LONGLINK: "a header",
+    tarfile.XHDTYPE: "a header",
+    tarfile.SOLARIS_XHDTYPE: "a header",
+    tarfile.XGLTYPE: "a header",
 }
+"""What is taken as what; a header says something of the next member."""
 
 
 def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
     packed = stream.read(2) == b"\x1f\x8b"  # whatever it is called
     stream.seek(0)
     limit = budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_HEADER
-    tar = _TarBytes(gzip.GzipFile(fileobj=stream) if packed else stream, limit)
+    data = _up_to(gzip.GzipFile(fileobj=stream) if packed else stream, limit + 1)
+    if len(data) > limit:
+        budget.add(limit)
+        return
+    at = 0
     extensions: dict[bytes, bytes] = {}
-    while (block := tar.exactly(_BLOCK)) != bytes(_BLOCK):
+    while (block := data[at : at + _BLOCK]) != bytes(_BLOCK):
         header = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
-        if header.size < 0:
-            raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it again.")
-        match header.type:
-            case tarfile.GNUTYPE_LONGNAME:
-                extensions[b"path"] = tar.extension(header.size).rstrip(b"\0")
-            case tarfile.XHDTYPE | tarfile.SOLARIS_XHDTYPE:
-                extensions.update(_pax_records(tar.extension(header.size)))
-            case tarfile.GNUTYPE_LONGLINK | tarfile.XGLTYPE:
-                tar.extension(header.size)
-            case _:
-                yield from _tar_entry(tar, header, extensions)
-                extensions = {}
+        kind = _TAR_KINDS.get(header.type, "no ordinary file")
+        size = 0 if kind in {"a link", "folder"} else _tar_size(header, extensions)
+        if kind == "a header" and size > _MAX_HEADER:
+            raise _Damaged("the archive has a header that is far too long. Pack it again.")
+        content = data[at + _BLOCK : at + _BLOCK + size]
+        at += _BLOCK + size + -size % _BLOCK
+        if at > len(data):
+            raise _Damaged("the archive is cut off. Pack it again.")
+        if kind == "a header":
+            extensions.update(_extensions(header, content))
+            continue
+        name = extensions.get(b"path", b"").decode("utf-8", "surrogateescape") or header.name
+        if any(key.startswith(b"GNU.sparse") for key in extensions):
+            kind = "a file with holes"
+        yield _Entry(
+            name,
+            "folder" if kind == "file" and name.endswith("/") else kind,
+            header.mode,
+            size,
+            partial(bytes, content),
+        )
+        extensions = {}
+
+
+def _tar_size(header: tarfile.TarInfo, extensions: Mapping[bytes, bytes]) -> int:
+    if header.size < 0:
+        raise _Damaged("the archive is damaged: a file in it is smaller than nothing. Pack it again.")
+    if written := extensions.get(b"size"):
+        return int(written) if re.fullmatch(rb"[0-9]{1,15}", written) else 0
+    return header.size
+
+
+def _extensions(header: tarfile.TarInfo, content: bytes) -> Iterable[tuple[bytes, bytes]]:
+    """What a header says of the next member."""
+    if header.type == tarfile.GNUTYPE_LONGNAME:
+        return [(b"path", content.rstrip(b"\0"))]
+    return _pax_records(content) if header.type in {tarfile.XHDTYPE, tarfile.SOLARIS_XHDTYPE} else ()
 
 
 def _pax_records(records: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -284,23 +287,3 @@ def _pax_records(records: bytes) -> Iterator[tuple[bytes, bytes]]:
             raise _Damaged("the archive is damaged: a header in it cannot be read. Pack it again.")
         yield match[2], records[match.end() : length - 1]
         records = records[length:]
-
-
-def _tar_entry(tar: _TarBytes, header: tarfile.TarInfo, extensions: Mapping[bytes, bytes]) -> Iterator[_Entry]:
-    """The member, while its content comes next in the stream; then what is left of that is passed over."""
-    kind = _TAR_KINDS.get(header.type, "no ordinary file")
-    if any(key.startswith(b"GNU.sparse") for key in extensions):
-        kind = "a file with holes"
-    name = extensions.get(b"path", b"").decode("utf-8", "surrogateescape") or header.name
-    size = header.size
-    if written := extensions.get(b"size"):
-        size = int(written) if re.fullmatch(rb"[0-9]{1,15}", written) else 0
-    left = size = 0 if kind in {"a link", "folder"} else size
-
-    def read() -> bytes:
-        nonlocal left
-        count, left = left, 0
-        return tar.exactly(count)
-
-    yield _Entry(name, "folder" if kind == "file" and name.endswith("/") else kind, header.mode, left, read)
-    tar.skip(left + -size % _BLOCK)

@@ -19,7 +19,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -49,9 +48,6 @@ from grader.submissions.reader import (
     read_submission,
     student_of,
 )
-
-_MOODLE_MARK = "_assignsubmission_"
-"""In every name of a download of Moodle, and in no other."""
 
 _GRADESCOPE = "submission_metadata.yml"
 _MAX_METADATA = 16 * MEGABYTE
@@ -88,40 +84,28 @@ class Handin:
 class Part:
     """What one student handed in, of a download.
 
-    `tops` are the names that stand in the download directly, each with the path that it has in the
-    part, which is empty for a folder around all of it. `numbers` are Canvas's numbers of files by
-    path: the higher, the newer. `archives` are the paths known so far, to tell about attempts. With
-    no `tops`, there is no file but a text or address.
+    `tops` are the names that stand in the download directly, each with the path that it has in the part, which is empty
+    for a folder around all of it; without any, there is no file but a text or address. `numbers` are Canvas's numbers
+    of files by path: the higher, the newer.
     """
 
     handin: Handin
     tops: Mapping[str, str]
     numbers: Mapping[str, int]
-    archives: Sequence[str]
-    late: bool
-
-    def path_of(self, name: str) -> str | None:
-        """The path in the part of what has this path in the download; None if it is not this student's."""
-        top, _, below = name.partition("/")
-        around = self.tops.get(top)
-        if around is None:
-            return None
-        path = "/".join(part for part in (around, below) if part) or top
-        return f"{path}/" if name.endswith("/") and not below else path  # so a zip marks a folder
+    is_late: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Submissions:
     """A class's submissions. `notes` say how a download was understood.
 
-    Of a download, `platform` is where it is from, `around` the folders around all of it, as a path with a `/` at its
-    end, and `parts` everyone's part, by the path of its `Handin`.
+    Of a download, `around` are the folders around all of it, as a path with a `/` at its end, and `parts` everyone's
+    part, by the path of its `Handin`.
     """
 
     source: Path
     handins: tuple[Handin, ...]
     notes: tuple[str, ...] = ()
-    platform: str = ""
     around: str = ""
     parts: Mapping[Path, Part] = field(default_factory=dict)
 
@@ -132,22 +116,30 @@ class Submissions:
             return read_submission(path, selection)
         budget = submission_budget(selection.limits)
         try:
-            members = self._members(part, budget)
+            members = _members(self.source, self.around, part.tops, budget)
         except OSError as error:
             members = Unreadable(f"the download cannot be read any more: {error.strerror}.")
         return Submission(part.handin.student, tuple(_exercises(part, members, selection, budget)))
 
-    def _members(self, part: Part, budget: Budget) -> tuple[Member, ...] | Unreadable:
-        """The files of a student's part, with their paths in it."""
-        source = self.source.resolve()
-        if not source.is_dir():
-            with open_file(source) as stream:
-                return read_archive(stream, ".zip", budget, lambda name: part.path_of(name.removeprefix(self.around)))
-        with opened_folder(str(source)) as folder:
-            read = read_files(folder, budget, part.tops)
-            found = [replace(one, path=part.path_of(one.path) or one.path) for one in read]
-        members = tuple(one for one in found if not any(is_skipped(name) for name in one.path.split("/")))
-        return Unreadable(budget.exceeded) if budget.exceeded else members
+
+def _members(source: Path, around: str, tops: Mapping[str, str], budget: Budget) -> tuple[Member, ...] | Unreadable:
+    """The files of a part of a download, with their paths in it; `tops` is that of `Part`."""
+
+    def place(name: str) -> str | None:
+        top, _, below = name.removeprefix(around).partition("/")
+        if top not in tops:
+            return None
+        path = "/".join(part for part in (tops[top], below) if part) or top
+        return f"{path}/" if name.endswith("/") and not below else path  # so a zip marks a folder
+
+    source = source.resolve()
+    if not source.is_dir():
+        with open_file(source) as stream:
+            return read_archive(stream, ".zip", budget, place)
+    with opened_folder(str(source)) as folder:
+        found = [replace(one, path=place(one.path) or one.path) for one in read_files(folder, budget, tops)]
+    members = tuple(one for one in found if not any(is_skipped(name) for name in one.path.split("/")))
+    return Unreadable(budget.exceeded) if budget.exceeded else members
 
 
 def open_submissions(source: Path) -> Submissions:
@@ -166,10 +158,14 @@ def open_submissions(source: Path) -> Submissions:
     taken = {_GRADESCOPE, *(piece.top for piece in pieces)}
     beside = [path for path in ordinary if path.name not in taken]  # handed in by mail, say
     left_out = sorted(tops.keys() - taken - {path.name for path in beside})
-    parts = _parts(source, pieces, inside)
+    parts = [_part(source, label, own) for label, own in _by_student(pieces)]
     handins = (*(part.handin for part in parts), *(Handin(path, student_of(path)) for path in beside))
-    notes = tuple(_notes(platform, parts, left_out))
-    return Submissions(source, handins, notes, platform, around, {part.handin.path: part for part in parts})
+    notes = [f"Read as a bulk download of {platform}: {len(parts)} student{'' if len(parts) == 1 else 's'}."]
+    if late := dict.fromkeys(part.handin.student for part in parts if part.is_late):
+        notes.append(f"Late, says {platform}: {listed(list(late))}.")
+    if left_out:
+        notes.append(f"Nobody's, left out: {listed([sanitize_line(name, 80) for name in left_out])}.")
+    return Submissions(source, handins, tuple(notes), around, {part.handin.path: part for part in parts})
 
 
 def _ordinary(source: Path, paths: Sequence[Path]) -> Submissions:
@@ -207,19 +203,12 @@ def _names_in_zip(source: Path) -> Sequence[str]:
 
 
 def _names_in_folder(source: Path) -> Sequence[str]:
-    """The names in a folder, those of folders with a `/`, and of Moodle's folders what stands in them."""
-    found: list[str] = []
-    root = str(source.resolve())
+    """The names in a folder, those of folders with a `/`."""
     try:
-        with opened_folder(root) as folder:
-            for entry in entries_in(folder):
-                found.append(f"{entry.name}/" if looks_like_folder(entry) else entry.name)
-                if looks_like_folder(entry) and _MOODLE_MARK in entry.name:
-                    with suppress(OSError), opened_folder(root, entry.name) as inner:  # said of that student, when read
-                        found += [f"{entry.name}/{inside.name}" for inside in entries_in(inner)]
+        with opened_folder(str(source.resolve())) as folder:
+            return [f"{one.name}/" if looks_like_folder(one) else one.name for one in entries_in(folder)]
     except OSError as error:
         raise UsageError(f"{source}: cannot be read as a folder of submissions: {error.strerror}.") from error
-    return found
 
 
 def _is_hidden(path: str) -> bool:
@@ -282,7 +271,7 @@ def _recognised(
     archive must be named its way, and what the names say must fit together.
     """
     if tops.get(_GRADESCOPE):  # a student's own file of this name stands deeper
-        return "Gradescope", _gradescope(source, around + _GRADESCOPE)
+        return "Gradescope", _gradescope(source, around)
     for platform in _PLATFORMS:
         pieces = [piece for top in tops if (piece := _piece(platform, top))]
         if pieces and (platform == "Moodle" or _is_canvas(paths, pieces, tops)):
@@ -333,17 +322,11 @@ def _most(answers: Iterable[bool]) -> bool:
     return counted[True] > counted[False] or not counted
 
 
-def _gradescope(source: Path, place: str) -> Sequence[_Piece]:
+def _gradescope(source: Path, around: str) -> Sequence[_Piece]:
     """What `submission_metadata.yml` says. A group's submission is each member's. Keys are Ruby's symbols, `:name`."""
     try:
-        if source.is_dir():
-            with open_file(source / place) as stream:
-                text = stream.read(_MAX_METADATA)
-        else:
-            budget = Budget(1_000_000, _MAX_METADATA)
-            with open_file(source.resolve()) as stream:
-                found = read_archive(stream, ".zip", budget, lambda name: name if name == place else None)
-            text = found[0].content if not isinstance(found, Unreadable) and found else b""
+        found = _members(source, around, {_GRADESCOPE: ""}, Budget(1_000_000, _MAX_METADATA))
+        text = found[0].content if not isinstance(found, Unreadable) and found else b""
         document = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 - both are safe
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise UsageError(f"{source}: {_GRADESCOPE} cannot be read: {error}") from error
@@ -366,34 +349,26 @@ def _utc(value: object) -> str:
     return f"{value}T23:59:59+00:00" if isinstance(value, date) else ""
 
 
-def _parts(source: Path, pieces: Iterable[_Piece], paths: Iterable[str]) -> list[Part]:
+def _by_student(pieces: Iterable[_Piece]) -> Iterator[tuple[str, Sequence[_Piece]]]:
+    """What each student is called, and the pieces that are this one's."""
     by_student: dict[tuple[str, str], list[_Piece]] = {}
     for piece in pieces:
         by_student.setdefault((piece.name, piece.user), []).append(piece)
-    below: dict[str, list[str]] = {}
-    for path in paths:
-        top, _, rest = path.partition("/")
-        below.setdefault(top, []).append(rest)
     namesakes = Counter(name for name, _ in by_student)
-    parts = []
     for (name, user), own in sorted(by_student.items()):
-        is_doubtful = namesakes[name] > 1 or re.search(r" \([0-9]+\)$", name)  # or looks like a name with a number
-        student = f"{name} ({user})" if is_doubtful else name
-        files = sorted((piece for piece in own if not piece.typed), key=lambda piece: piece.number)
-        newest = {piece.path: piece for piece in files if piece.path}
-        folders = [piece for piece in files if not piece.path]
-        tops = {piece.top: piece.path for piece in (*newest.values(), *folders)}
-        found = [*tops.values(), *(rest for piece in folders for rest in below.get(piece.top, ()))]
-        parts.append(
-            Part(
-                Handin(source / student, student, own[0].names, own[0].submitted),
-                tops,
-                {path: piece.number for path, piece in newest.items()},
-                [path for path in dict.fromkeys(found) if "/" not in path and archive_suffix(path)],
-                any(piece.late for piece in own),
-            )
-        )
-    return parts
+        looks_numbered = re.search(r" \([0-9]+\)$", name)
+        yield f"{name} ({user})" if namesakes[name] > 1 or looks_numbered else name, own
+
+
+def _part(source: Path, student: str, pieces: Sequence[_Piece]) -> Part:
+    files = sorted((piece for piece in pieces if not piece.typed), key=lambda piece: piece.number)
+    newest = {piece.path or piece.top: piece for piece in files}
+    return Part(
+        Handin(source / student, student, pieces[0].names, pieces[0].submitted),
+        {piece.top: piece.path for piece in newest.values()},
+        {piece.path: piece.number for piece in newest.values()},
+        any(piece.late for piece in pieces),
+    )
 
 
 def attempts(part: Part, archives: Iterable[str]) -> Iterator[tuple[str, ...]]:
@@ -413,23 +388,6 @@ def _attempt(path: str) -> tuple[str, int]:
     stem = path.rpartition("/")[2].removesuffix(archive_suffix(path))
     match = re.fullmatch(r"(.+?)(?:-([0-9]{1,3})| ?\(([0-9]{1,3})\))?", stem, re.DOTALL)
     return (match[1], int(match[2] or match[3] or 0)) if match else (stem, 0)
-
-
-def _notes(platform: str, parts: Sequence[Part], left_out: Sequence[str]) -> Iterator[str]:
-    """How a download was understood, and which names in it were not, in a few lines for the console."""
-    yield f"Read as a bulk download of {platform}: {len(parts)} student{'' if len(parts) == 1 else 's'}."
-    retried = [
-        f"{part.handin.student} ({sanitize_line(group[0], 80)})"
-        for part in parts
-        for group in attempts(part, part.archives)
-        if len(group) > 1
-    ]
-    lists = {
-        "Several attempts, the newest counts": retried,
-        f"Late, says {platform}": [part.handin.student for part in parts if part.late],
-        "Nobody's, left out": [sanitize_line(name, 80) for name in left_out],
-    }
-    yield from (f"{what}: {listed(names)}." for what, names in lists.items() if names)
 
 
 def listed(names: Sequence[str], most: int = _NAMED) -> str:

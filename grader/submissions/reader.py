@@ -84,7 +84,7 @@ def is_archive(path: Path) -> bool:
 
 def read_exercise(folder: Path, exercise: str, limits: Limits) -> SubmittedExercise:
     """Read the folder of one exercise. `folder` must not be a link itself; resolve it first if it may be."""
-    return _Folder(folder, limits).read((), exercise)
+    return _Folder(str(folder), limits).read((), exercise)
 
 
 def read_submission(path: Path, selection: Selection) -> Submission:
@@ -93,7 +93,7 @@ def read_submission(path: Path, selection: Selection) -> Submission:
     All exercises together may have four times what one may.
     """
     budget = submission_budget(selection.limits)
-    tree: Tree = _Folder(path, selection.limits, budget)
+    tree: Tree = _Folder(str(path), selection.limits, budget)
     if is_archive(path):
         try:
             with open_file(path) as stream:
@@ -204,14 +204,9 @@ class Packed:
 class _Folder:
     """A folder on the disk as a tree; `whole` is the budget that all its exercises share."""
 
-    path: Path
+    root: str
     limits: Limits
     whole: Budget | None = None
-
-    @property
-    def root(self) -> str:
-        """What messages call the whole."""
-        return str(self.path)
 
     def level(self, parts: tuple[str, ...]) -> Level:
         """As that of `Packed`. `OSError` if the folder is a link or cannot be read."""
@@ -222,7 +217,7 @@ class _Folder:
 
     def read(self, parts: tuple[str, ...], exercise: str) -> SubmittedExercise:
         """As that of `Packed`."""
-        folder = str(self.path.joinpath(*parts))
+        folder = "/".join([self.root, *parts])
         budget = exercise_budget(self.limits, self.whole)
         try:
             with opened_folder(self.root, *parts) as opened:

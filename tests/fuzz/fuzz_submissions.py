@@ -7,19 +7,17 @@ from __future__ import annotations
 
 import contextlib
 import gzip
-import io
 import os
 import random
 import resource
 import shutil
-import socket
 import stat
 import sys
 import tarfile
 import tempfile
 import warnings
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from grader.course.models import Limits
@@ -27,8 +25,9 @@ from grader.errors import UsageError
 from grader.submissions.archive import read_archive
 from grader.submissions.budget import MEGABYTE, submission_budget
 from grader.submissions.lms import open_submissions
-from grader.submissions.models import ExerciseFiles, RefusedFolder, Submission
+from grader.submissions.models import ExerciseFiles, Submission
 from grader.submissions.reader import Selection, read_exercise
+from tests.archives import a_tar, a_zip, zip_entry
 from tests.fuzz.harness import Found, main, mutated_bytes
 
 KNOWN = ("3.1.1", "3.1.3", "3.1.4", "3.2.P")
@@ -39,6 +38,7 @@ MOST_MEMORY = 200 * MEGABYTE
 Tree = dict[str, bytes]
 """Paths and contents. What begins with the mark of a kind is no file but that."""
 
+OUTSIDE = "../outside/secret"
 LINK, PIPE, SOCKET, HOLES = b"<link>", b"<pipe>", b"<socket>", b"<holes>"
 
 NAMES = (
@@ -92,7 +92,7 @@ def whole(_draw: random.Random, source: Path, selection: Selection) -> str:
         words.add(judged(submission, selection))
     for note in submissions.notes:
         note.encode()
-    how = submissions.platform or "folder"
+    how = next(iter(submissions.notes), "folder").partition(":")[0]
     return f"{how}: {', '.join(sorted(words)) or 'nobody'}"
 
 
@@ -111,22 +111,14 @@ def judged(submission: Submission, selection: Selection) -> str:
     if len(set(exercises)) != len(exercises):
         raise Found(f"an exercise twice: {exercises}")
     for item in submission.exercises:
-        if isinstance(item, RefusedFolder):
-            judge_refusal(item)
-        else:
+        if isinstance(item, ExerciseFiles):
             judge_files(item)
+            continue
+        messages = [refusal.message for refusal in item.refusals]  # each on a line that can be written anywhere
+        if not messages or any(not one or "\n" in one or "\x1b" in one or not one.encode() for one in messages):
+            raise Found(f"no sanitized refusals: {messages}")
     kinds = {type(item).__name__ for item in submission.exercises}
     return "+".join(sorted(kinds)) or "nothing"
-
-
-def judge_refusal(item: RefusedFolder) -> None:
-    """A refusal says something, on lines that can be written anywhere."""
-    if not item.refusals:
-        raise Found("refused without a word")
-    for refusal in item.refusals:
-        refusal.message.encode()
-        if not refusal.message or "\n" in refusal.message or "\x1b" in refusal.message:
-            raise Found(f"a refusal is not one sanitized line: {refusal.message!r}")
 
 
 def judge_files(item: ExerciseFiles) -> None:
@@ -223,49 +215,44 @@ def content_of(draw: random.Random, name: str, depth: int) -> bytes:
 def packed(draw: random.Random, tree: Mapping[str, bytes], suffix: str, *, outer: bool) -> bytes:
     """An archive of a tree, often damaged."""
     if suffix == ".zip":
-        data = a_zip(draw, tree)
+        data = zipped(draw, tree)
     else:
-        data = a_tar(draw, tree)
+        data = tarred(draw, tree)
         if suffix != ".tar":
             data = gzip.compress(mutated_bytes(draw, data) if draw.random() < 0.3 else data, 1)
     return mutated_bytes(draw, data) if draw.random() < (0.25 if outer else 0.2) else data
 
 
-def a_zip(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
+def zipped(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
     """A zip; names that are no text are left out."""
-    buffer = io.BytesIO()
     method = draw.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2])
-    with warnings.catch_warnings(), zipfile.ZipFile(buffer, "w") as archive:
+    members = []
+    for name, content in tree.items():
+        kind = {LINK: stat.S_IFLNK, PIPE: stat.S_IFIFO}.get(content, stat.S_IFREG)
+        entry = zip_entry(name or "x", kind | 0o644 if draw.random() < 0.8 else 0)
+        members.append((entry, OUTSIDE.encode() if content == LINK else content))
+    with warnings.catch_warnings(), contextlib.suppress(UnicodeEncodeError):
         warnings.simplefilter("ignore")  # of names that come twice
-        for name, content in tree.items():
-            entry = zipfile.ZipInfo(name or "x")
-            kind = stat.S_IFLNK if content == LINK else stat.S_IFIFO if content == PIPE else stat.S_IFREG
-            entry.create_system = 3
-            entry.external_attr = (kind | 0o644) << 16 if draw.random() < 0.8 else 0
-            with contextlib.suppress(UnicodeEncodeError):
-                archive.writestr(entry, b"../outside/secret" if content == LINK else content, method, 1)
-        archive.comment = draw.choice([b"", b"", b"PK\x05\x06" + b"\xff" * 18, b"PK\x06\x07" + bytes(16)])
-    return buffer.getvalue()
+        return a_zip(*members, method=method)
+    return b""
 
 
 TAR_KINDS = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XGLTYPE, b"?")
 
 
-def a_tar(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
-    """A tar of one of the three forms."""
-    buffer = io.BytesIO()
-    form = draw.choice([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT])
-    with tarfile.open(fileobj=buffer, mode="w", format=form) as archive:
-        for name, content in tree.items():
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            if content in {LINK, PIPE, SOCKET, HOLES}:
-                entry.type, entry.linkname, entry.size = draw.choice(TAR_KINDS), "../outside/secret", 0
-            if draw.random() < 0.1:
-                entry.pax_headers = {draw.choice(["path", "size", "GNU.sparse.major"]): draw.choice(["../x", "9" * 12])}
-            with contextlib.suppress(ValueError):  # too long a name for ustar
-                archive.addfile(entry, io.BytesIO(content))
-    return buffer.getvalue()
+def tarred(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
+    """A tar of one of the three forms; of too long a name for its form, nothing."""
+    members = []
+    for name, content in tree.items():
+        entry = tarfile.TarInfo(name)
+        if content in {LINK, PIPE, SOCKET, HOLES}:
+            entry.type, entry.linkname, content = draw.choice(TAR_KINDS), OUTSIDE, b""  # noqa: PLW2901
+        if draw.random() < 0.1:
+            entry.pax_headers = {draw.choice(["path", "size", "GNU.sparse.major"]): draw.choice(["../x", "9" * 12])}
+        members.append((entry, content))
+    with contextlib.suppress(ValueError):
+        return a_tar(*members, form=draw.choice([tarfile.PAX_FORMAT, tarfile.GNU_FORMAT, tarfile.USTAR_FORMAT]))
+    return b""
 
 
 def write(tree: Mapping[str, bytes], folder: Path) -> None:
@@ -285,24 +272,13 @@ def put(path: Path, content: bytes) -> None:
     """One file, or what stands for one."""
     if content == LINK:
         path.symlink_to("../" * 3 + "outside")
-    elif content == PIPE:
-        os.mkfifo(path)
-    elif content == SOCKET:
-        with listening(path):
-            pass
+    elif content in {PIPE, SOCKET}:
+        os.mknod(path, 0o644 | (stat.S_IFIFO if content == PIPE else stat.S_IFSOCK))
     elif content == HOLES:
         with path.open("wb") as file:
             file.truncate(2**36)
     else:
         path.write_bytes(content)
-
-
-@contextlib.contextmanager
-def listening(path: Path) -> Iterator[None]:
-    """A socket's file; it stays when the socket is closed."""
-    with socket.socket(socket.AF_UNIX) as bound:
-        bound.bind(str(path))
-        yield
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from dataclasses import replace
 from pathlib import Path
 
@@ -66,43 +67,29 @@ def test_what_could_not_be_graded_is_tried_again(tmp_path: Path) -> None:
         assert reports_in(journal, COURSE)[0].score == 10
 
 
-def test_an_interrupt_keeps_what_was_done(tmp_path: Path) -> None:
-    runs = 0
-
-    def interrupted(request: RunRequest) -> RunOutcome:
-        nonlocal runs
-        runs += 1
-        if runs > 12:
-            raise KeyboardInterrupt
-        return FakeEngine().on_run(request)
-
-    with pytest.raises(KeyboardInterrupt):
-        graded(tmp_path, plan("ada", "bob", "cyd"), FakeEngine(on_run=interrupted), jobs=1)
-    with Journal.open(tmp_path) as journal:
-        assert [name for name, _ in journal.digests()] == ["ada"]
-
-
-def test_a_fault_of_the_grader_over_one_submission_does_not_end_the_others(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("fault", "at", "done"), [(KeyboardInterrupt, range(13, 99), ["ada"]), (RecursionError, [1], ["bob", "cyd"])]
+)
+def test_an_interrupt_keeps_what_was_done_and_a_fault_over_one_submission_does_not_end_the_others(
+    tmp_path: Path, fault: type[BaseException], at: Container[int], done: list[str]
+) -> None:
     runs = 0
 
     def faulty(request: RunRequest) -> RunOutcome:
         nonlocal runs
         runs += 1
-        if runs == 1:
-            raise RecursionError
+        if runs in at:
+            raise fault
         return FakeEngine().on_run(request)
 
-    with pytest.raises(RecursionError):
+    with pytest.raises(fault):
         graded(tmp_path, plan("ada", "bob", "cyd"), FakeEngine(on_run=faulty), jobs=1)
     with Journal.open(tmp_path) as journal:
-        assert sorted(name for name, _ in journal.digests()) == ["bob", "cyd"]
+        assert sorted(name for name, _ in journal.digests()) == done
 
 
-def test_one_grader_at_a_time_in_a_folder(tmp_path: Path) -> None:
-    with Journal.open(tmp_path, create=True), pytest.raises(UsageError, match="another grader"):
-        Journal.open(tmp_path, create=True)
-
-
-def test_a_folder_without_a_journal_is_told(tmp_path: Path) -> None:
+def test_one_grader_at_a_time_in_a_folder_that_has_a_journal(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="not a result folder"):
         Journal.open(tmp_path)
+    with Journal.open(tmp_path, create=True), pytest.raises(UsageError, match="another grader"):
+        Journal.open(tmp_path, create=True)
