@@ -307,8 +307,10 @@ class Ran:
     outcome: RunOutcome
 
 
-def carry_out(context: CheckContext, image: Built, request: RunRequest) -> CheckGenerator[Ran]:
-    """Ask for a run, and keep together what belongs to it."""
+def carry_out(context: CheckContext, request: RunRequest) -> CheckGenerator[Ran]:
+    """Ask for a run, and keep together what belongs to it. `NotChecked` where there is no image to run."""
+    name = request.existing_image
+    image = yield from (left(name) if name else built())
     return Ran(context, image, request, (yield from run(request)))
 
 

@@ -6,7 +6,6 @@ instead; what only a script can show (that a list was asked for) is then not che
 
 from __future__ import annotations
 
-import codecs
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -487,14 +486,10 @@ _MOST_CHARACTERS = 500
 
 def oddity(content: bytes, name: str, failed: Sequence[FailedCommand]) -> Cause | None:
     """The first known reason why commands failed, seen in the text of the script, or in what docker printed."""
-    for mark, problem in _UNREADABLE.items():
-        if content.startswith(mark):
-            return Cause(SCRIPT_FAILED, f"{name} {problem}", 1)
-    fence = re.search(rb"^[ \t]*```", content, re.MULTILINE)
-    if fence and failed:
-        number = content.count(b"\n", 0, fence.start()) + 1
-        return Cause(SCRIPT_FAILED, f"Line {number} has ```: that is Markdown, and no command.", number)
-    lines = content.decode("utf-8", "replace").replace("\r\n", "\n").split("\n")
+    text = content.decode("utf-8", "replace").replace("\r\n", "\n")
+    if cause := cause_in("script_file", SCRIPT_FAILED, text=text, file=name, failed="failed" if failed else ""):
+        return replace(cause, line=text.count("\n", 0, text.find(cause.seen)) + 1)
+    lines = text.split("\n")
     for number, line in _suspects(lines, failed):
         text = line[:_MOST_CHARACTERS]
         command = re.split(r"(?:^|\s)#", text, maxsplit=1)[0]
@@ -506,14 +501,6 @@ def oddity(content: bytes, name: str, failed: Sequence[FailedCommand]) -> Cause 
         if cause := cause_in("script_printed", SCRIPT_FAILED, command=command, printed=printed):
             return replace(cause, line=one.line)
     return None
-
-
-_UNREADABLE = {
-    codecs.BOM_UTF16_LE: "is saved as UTF-16 (PowerShell's `>` does that), which no shell can read. Save it as UTF-8.",
-    codecs.BOM_UTF16_BE: "is saved as UTF-16, which no shell can read. Save it as UTF-8.",
-    codecs.BOM_UTF8: "begins with a byte order mark: an editor put three bytes there that nobody sees, and the shell "
-    "takes them for a part of the first word. Save it as UTF-8 without a byte order mark (without BOM).",
-}
 
 
 def _suspects(lines: Sequence[str], failed: Sequence[FailedCommand]) -> Iterable[tuple[int, str]]:
@@ -563,12 +550,9 @@ def printed_lines(failed: FailedCommand) -> list[str]:
 
 
 def said(failed: FailedCommand) -> str:
-    """The line that says why a command failed, without who says it; "" if it printed nothing."""
-    lines = printed_lines(failed)
-    telling = [line for line in lines if _TELLS.search(line)] or lines or [""]
-    return _WHO.sub("", telling[-1])[:_MOST_CHARACTERS]
+    """The last line that a command that failed printed, without who says it; "" if it printed nothing."""
+    return _WHO.sub("", (printed_lines(failed) or [""])[-1])[:_MOST_CHARACTERS]
 
 
 _HELP = re.compile(r"(?i)\s*(?:run 'docker|see 'docker|for more help|-\w, |--\w)|.{0,30}\bWARN")
-_TELLS = re.compile(r"(?i)error|invalid|requires|unknown|not found|no such|denied|cannot|unable|conflict|not a docker")
 _WHO = re.compile(r"(?:commands\.sh: line \d+: |docker: |Error response from daemon: |Error: |ERROR: )+")

@@ -42,21 +42,17 @@ def numbers(line: str) -> list[float]:
     return [float(match.group()) for match in _ANY_NUMBER.finditer(line)]
 
 
-def separated(line: str) -> list[tuple[str, float]]:
-    """Every number with commas between its thousands (`5,210.61`), as written and what it means to people.
+def with_comma(line: str) -> list[tuple[str, float]]:
+    """Every number with commas in it (`5,210.61`, `5210,61`), as written and as people may mean it, one or two ways.
 
     No program reads it so, and no line with it is the line; it only serves a note to whoever wrote it.
     """
-    return [(match.group(), float(match.group().replace(",", ""))) for match in _SEPARATED.finditer(line)]
+    found = [match.group() for match in _WITH_COMMA.finditer(line)]
+    decimals = [text for text in found if text.count(",") == 1 and "." not in text]
+    return [(one, float(one.replace(",", ""))) for one in found] + [(o, float(o.replace(",", "."))) for o in decimals]
 
 
-def with_decimal_comma(line: str) -> list[tuple[str, float]]:
-    """Every number with a comma before its decimals (`5210,61`), as `separated` gives others."""
-    return [(match.group(), float(match.group().replace(",", "."))) for match in _DECIMAL_COMMA.finditer(line)]
-
-
-_DECIMAL_COMMA = re.compile(r"(?<![\w.,])[+-]?\d+,\d+(?![\w,]|\.\d)")
-_SEPARATED = re.compile(r"(?<![\w.,])[+-]?\d{1,3}(?:,\d{3})+(?:\.\d+)?(?![\w,])")
+_WITH_COMMA = re.compile(r"(?<![\w.,])[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d+)(?![\w,]|\.\d)")
 
 
 def without_series(found: list[float], series: list[float]) -> list[float]:
@@ -65,16 +61,8 @@ def without_series(found: list[float], series: list[float]) -> list[float]:
     A line that only lists the weeks given (`[100, 120, 110]`) carries no prediction, even
     where one of the weeks happens to equal it.
     """
-    length = len(series)
-    kept: list[float] = []
-    index = 0
-    while index < len(found):
-        if length and found[index : index + length] == series:
-            index += length
-        else:
-            kept.append(found[index])
-            index += 1
-    return kept
+    starts = [at for at in range(len(found)) if series and found[at : at + len(series)] == series]
+    return [number for at, number in enumerate(found) if not any(start <= at < start + len(series) for start in starts)]
 
 
 def _prediction(line: str) -> float | None:

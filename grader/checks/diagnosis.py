@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Unpack, assert_never
 
 from grader.checks.base import CheckContext, Evidence, Problem, Ran, command_of, docker_run, judged
 from grader.checks.causes import cause_in
-from grader.checks.compare import agrees, lines, separated, with_decimal_comma
+from grader.checks.compare import agrees, lines, with_comma
 from grader.course.registry import reason
 from grader.models import (
     Built,
@@ -27,9 +27,7 @@ from grader.models import (
 )
 
 FILE_MISSING = reason("F101", "file_missing", "A file that has to be handed in is not there.")
-CMD_REPLACED = reason(
-    "D104", "cmd_replaced", "Arguments replaced CMD, and the engine tried to execute the first argument."
-)
+CMD_REPLACED = reason("D104", "cmd_replaced", "Arguments replaced CMD, and the engine tried to execute the first.")
 NOT_STARTED = reason("D120", "not_started", "The engine could not start the image's command.")
 TIMED_OUT = reason("R101", "timed_out", "The run took longer than its limit.")
 OUT_OF_MEMORY = reason("R102", "out_of_memory", "The run used more memory than its limit.")
@@ -51,40 +49,18 @@ def shown_command(image: Built, args: tuple[str, ...]) -> str:
     return shlex.join(command_of(image, args))
 
 
-def is_shell_text(command: Sequence[str] | None) -> bool:
-    """Whether a command is a shell with a text to execute: `CMD text` becomes `/bin/sh -c text`, or what SHELL says."""
-    return (
-        command is not None
-        and len(command) >= _SHELL_FORM
-        and _SHELL.fullmatch(command[0]) is not None
-        and _ITS_TEXT.fullmatch(command[-2]) is not None
-    )
-
-
-_SHELL_FORM = 3
-_SHELL = re.compile(r"(?:/(?:usr/)?bin/)?(?:ba|da|a|z)?sh")
-_ITS_TEXT = re.compile(r"-\w*c")
-"""The option that the text follows: `-c`, `-exc`."""
-
-
 def excerpt(outcome: RunOutcome) -> str:
     """The last lines a run printed, both streams, for `actual`. Says so if there was nothing."""
-    printed = [
-        *(line for line in lines(outcome.stdout) if line.strip()),
-        *(f"(stderr) {line}" for line in lines(outcome.stderr) if line.strip()),
-    ]
+    printed = [line for line in lines(outcome.stdout) if line.strip()]
+    printed += [f"(stderr) {line}" for line in lines(outcome.stderr) if line.strip()]
     return "\n".join(printed[-_EXCERPT_LINES:]) or "(no output)"
 
 
 def commas_note(printed: Iterable[str], expected: float) -> str:
     """That the right number was written with commas, as a sentence that follows another; "" if not."""
-    written = list(printed)
-    thousands = [text for line in written for text, number in separated(line) if agrees(number, expected)]
-    decimals = [text for line in written for text, number in with_decimal_comma(line) if agrees(number, expected)]
-    if not (thousands or decimals):
-        return ""
-    instead = "write it without" if thousands else "write a point in its place"
-    return f" {(thousands or decimals)[-1]} has a comma in it, at which programs stop reading: {instead}."
+    meant = [text for line in printed for text, number in with_comma(line) if agrees(number, expected)]
+    why = "has a comma in it, at which programs stop reading: write a point before decimals, and nothing elsewhere."
+    return f" {meant[-1]} {why}" if meant else ""
 
 
 def decimals_note(number: float, expected: float) -> str:
@@ -109,14 +85,10 @@ _NEAR = re.compile(
 
 
 def python_error(outcome: RunOutcome) -> str:
-    """The last line of the error that Python reported on standard error, at its end; "" if there is none.
-
-    An error of syntax comes without a `Traceback`.
-    """
-    errors = [line.strip() for line in lines(outcome.stderr) if line.strip()]
-    if not errors or not (_ERROR.match(errors[-1]) or any(line.startswith("Traceback") for line in errors)):
-        return ""
-    return errors[-1]
+    """The last line of the error that Python reported at the end of standard error; "" if there is none."""
+    errors = [line.strip() for line in lines(outcome.stderr) if line.strip()] or [""]
+    reported = _ERROR.match(errors[-1]) or any(line.startswith("Traceback") for line in errors)
+    return errors[-1] if reported else ""
 
 
 def error_explained(ran: Ran) -> str:
@@ -169,11 +141,7 @@ def run_judged(ran: Ran, problem: Problem, **evidence: Unpack[Evidence]) -> Find
 
 
 def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Finding | None:
-    """The finding for a run that did not end by itself; None if it did.
-
-    Here the trap of the chapter's draft is explained: arguments replace CMD, so `docker run IMAGE 100`
-    on an image without ENTRYPOINT tries to execute `100`.
-    """
+    """The finding for a run that did not end by itself; None if it did."""
     end = outcome.ended
     match end:
         case Exited():
@@ -194,10 +162,7 @@ def not_finished(image: Built, request: RunRequest, outcome: RunOutcome) -> Find
 
 
 def with_location(finding: Finding, context: CheckContext) -> Finding:
-    """The finding of a run that did not end by itself, with the place it is about.
-
-    That is the script, or the Dockerfile's line with the command where that could not be started.
-    """
+    """The finding of a run that did not end by itself, with its place: the script, or the Dockerfile's command."""
     if finding.reason in {CMD_REPLACED, NOT_STARTED}:
         return replace(finding, file="Dockerfile", line=context.line_of("CMD", "ENTRYPOINT"))
     return replace(finding, file=context.script)
@@ -207,9 +172,9 @@ def _not_started(image: Built, request: RunRequest, end: NotStarted) -> Finding:
     command = shown_command(image, request.args)
     if request.args and not image.config.entrypoint and image.config.command:
         message = (
-            f"The container did not start. The image has a CMD ({shlex.join(image.config.command)}) but no "
-            f"ENTRYPOINT, so Docker replaced the whole CMD by the arguments and tried to execute a program "
-            f"called {shlex.quote(request.args[0])}."
+            f"The container did not start. The image has a CMD ({shlex.join(image.config.command)}) but no ENTRYPOINT, "
+            "so Docker replaced the whole CMD by the arguments and tried to execute a program called "
+            f"{shlex.quote(request.args[0])}."
         )
         expected = f"the script runs and receives {shlex.join(request.args)} as its arguments"
         return judged((CMD_REPLACED, message), expected=expected, actual=f"Docker executed: {command}", ended=end.kind)

@@ -30,7 +30,6 @@ from grader.checks.base import (
     first_right,
     given,
     judged,
-    left,
     run,
     run_request,
     tried_path,
@@ -45,7 +44,6 @@ from grader.checks.diagnosis import (
     error_explained,
     excerpt,
     exit_code,
-    is_shell_text,
     near_miss,
     python_error,
     run_judged,
@@ -56,34 +54,35 @@ from grader.course.registry import AbsolutePath, Check, ImageName, Name, reason
 from grader.models import Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
 SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")
-SCRIPT_REPLACED = reason(
-    "D122", "script_replaced", "Arguments replaced the CMD that named the script; ENTRYPOINT alone does not."
-)
-CMD_BRINGS_ARGUMENTS = reason(
-    "D123", "cmd_brings_arguments", "CMD holds weeks of its own, which the script gets where `docker run` gives none."
-)
+SCRIPT_REPLACED = reason("D122", "script_replaced", "Arguments replaced the CMD that named the script.")
+CMD_BRINGS_ARGUMENTS = reason("D123", "cmd_brings_arguments", "Where `docker run` gives no weeks, CMD brings its own.")
 LITERAL_ARGUMENTS = reason("D124", "literal_arguments", "ENTRYPOINT in exec form has a `$@`, which nobody replaces.")
 CRASHED = reason("R105", "crashed", "The script ended with an error, before it printed the line or after.")
 GAVE_UP = reason(
-    "R106", "gave_up", "The script printed no line and ended with another exit code than 0, without an error of Python."
+    "R106", "gave_up", "The script ended with no line, an exit code that is not 0, and no error of Python."
 )
 WAITS_FOR_INPUT = reason("R107", "waits_for_input", "The script asked for keyboard input.")
-SCRIPT_UNREADABLE = reason(
-    "R108", "script_unreadable", "Python may not read the script, as the user that the container runs as."
-)
+SCRIPT_UNREADABLE = reason("R108", "script_unreadable", "The container's user may not read the script.")
 EXIT_CODE = reason("R109", "exit_code", "The output is right but the exit code is not.")
 NO_LINE = reason("R201", "no_line", "The run printed no prediction line.")
 LINE_ON_STDERR = reason("R202", "line_on_stderr", "The prediction line went to standard error.")
 WRONG_NUMBER = reason("R203", "wrong_number", "The prediction line carries another number.")
-CHANGING_NUMBER = reason(
-    "R204", "changing_number", "The line carries another number, and yet another when the same is run a second time."
-)
+CHANGING_NUMBER = reason("R204", "changing_number", "The number is wrong, and another one when the same is run again.")
 CONSTANT_NUMBER = reason("R205", "constant_number", "The number does not depend on the weeks given.")
 ROUNDED_WEEKS = reason("R206", "rounded_weeks", "The number is the mean of rounded weeks.")
 NOT_LOGGED = reason("R207", "not_logged", "No other line of output carries the prediction.")
 OUTPUT_DIFFERS = reason("R401", "output_differs", "No line of the output has the text or matches the pattern.")
 NO_USAGE = reason("R211", "no_usage", "No line with the word asked for.")
 USAGE_EXIT_CODE = reason("R213", "usage_exit_code", "The usage line is there, the exit code is not the one asked for.")
+VARIABLE_NOT_SET = reason("D131", "variable_not_set", "The image's environment has another value, or none.")
+FILE_BAKED_IN = reason("R301", "file_baked_in", "With nothing mounted, the mounted file's prediction is still printed.")
+UNKNOWN_ACCEPTED = reason("R302", "unknown_accepted", "A value that means nothing still gives a prediction.")
+UNKNOWN_NOT_NAMED = reason("R303", "unknown_not_named", "No message names the value that means nothing.")
+UNKNOWN_EXIT_CODE = reason("R304", "unknown_exit_code", "The message is right, and the exit code is 0.")
+FILE_NOT_WRITTEN = reason("R311", "file_not_written", "The file is not in the mounted folder after the run.")
+NOT_IN_FILE = reason("R312", "not_in_file", "The file is there, and does not carry the prediction.")
+FILE_NOT_REPLACED = reason("R313", "file_not_replaced", "After a second run, the file is not the new prediction's.")
+LOG_TRUNCATED = reason("R314", "log_truncated", "A second run removed what the first one had written.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,16 +111,15 @@ def predicts(check: Predicts, context: CheckContext) -> CheckGenerator[Finding]:
 
 def _each_case(check: Predicts, context: CheckContext) -> CheckGenerator[tuple[Finding, bool]]:
     """The finding, and whether its run printed a prediction line."""
-    image = yield from (left(check.image) if check.image else built())
     finding = Finding(passed=True)
     folders = (FolderMount(check.folder),) if check.folder else ()
     for case in context.group(*check.cases):
         request = replace(run_request(check, case, *folders), existing_image=check.image)
         finding = Finding(passed=False)
         if case.name not in context.proving and not (request.files or folders or check.image):
-            finding = _prediction(check, case, (yield from carry_out(context, image, replace(request, further=True))))
+            finding = _prediction(check, case, (yield from carry_out(context, replace(request, further=True))))
         if not finding.passed:  # what an exec fails is run: only a run as `docker run` makes it speaks against work
-            ran = yield from carry_out(context, image, request)
+            ran = yield from carry_out(context, request)
             finding = _prediction(check, case, ran)
             if finding.reason == WRONG_NUMBER:
                 finding = yield from _repeated(finding, ran)
@@ -154,8 +152,7 @@ class AlsoLogged(Check):
 @check_kind(AlsoLogged)
 def also_logged(check: AlsoLogged, context: CheckContext) -> CheckGenerator[Finding]:
     """A line other than the line carries the prediction. A line that lists the weeks does not count."""
-    image = yield from built()
-    ran = yield from carry_out(context, image, RunRequest())
+    ran = yield from carry_out(context, RunRequest())
     case, outcome = context.group(check.case)[0], ran.outcome
     expected = case.expected(check.method)
     printed = lines(outcome.stdout)
@@ -183,10 +180,9 @@ class Usage(Check):
 @check_kind(Usage)
 def usage(check: Usage, context: CheckContext) -> CheckGenerator[Finding]:
     """Run with these arguments, a line contains the word and the exit code is one asked for."""
-    image = yield from built()
     request = RunRequest(args=check.arguments)
-    finding = _usage_found(check, (yield from carry_out(context, image, replace(request, further=True))))
-    return finding if finding.passed else _usage_found(check, (yield from carry_out(context, image, request)))
+    finding = _usage_found(check, (yield from carry_out(context, replace(request, further=True))))
+    return finding if finding.passed else _usage_found(check, (yield from carry_out(context, request)))
 
 
 def _usage_found(check: Usage, ran: Ran) -> Finding:
@@ -255,14 +251,16 @@ class OutputMatches(Check):
 @check_kind(OutputMatches)
 def output_matches(check: OutputMatches, context: CheckContext) -> CheckGenerator[Finding]:
     """Run the image once, as the check says."""
-    image = yield from built()
     request = RunRequest(args=check.arguments, environment=tuple(sorted(check.environment.items())))
-    ran = yield from carry_out(context, image, request)
+    ran = yield from carry_out(context, request)
     outcome = ran.outcome
     printed = lines(outcome.stdout if check.stream == "stdout" else outcome.stderr)
     found = [
         (check.text and not any(check.text in line for line in printed), f"the text “{check.text}”"),
-        (check.pattern and not _found(check.pattern, printed), f"a match of `{check.pattern}`"),
+        (
+            check.pattern and not any(re.search(check.pattern, line[:_MOST_COLUMNS]) for line in printed),
+            f"a match of `{check.pattern}`",
+        ),
     ]
     problem = RIGHT
     if missing := [what for absent, what in found if absent]:
@@ -277,10 +275,6 @@ def output_matches(check: OutputMatches, context: CheckContext) -> CheckGenerato
         file="",
         line=None,
     )
-
-
-def _found(pattern: str, printed: list[str]) -> bool:
-    return any(re.search(pattern, line[:_MOST_COLUMNS]) for line in printed)
 
 
 # ── the prediction ──────────────────────────────────────────────────────────────────────
@@ -411,12 +405,13 @@ def _command_problem(ran: Ran) -> Problem | None:
             return None
         brought = f"With no argument, the script got those of CMD, {shlex.join(command)}, and predicted from them."
         return CMD_BRINGS_ARGUMENTS, brought
-    if is_shell_text(entrypoint) and "$0" not in entrypoint[-1]:  # $0 is where the first argument goes
+    shell = bool(entrypoint) and posixpath.basename(entrypoint[0]) in _SHELLS
+    text = entrypoint[-1] if shell and re.fullmatch(r"-\w*c", "".join(entrypoint[-2:-1])) else "$0"
+    literal = "" if shell else next((word for word in entrypoint[1:] if _ARGUMENTS.fullmatch(word)), "")
+    if "$0" not in text:  # $0 is where the first argument goes
         return SHELL_ENTRYPOINT, f"The script did not get all of the arguments. {executed}"
-    if entrypoint and posixpath.basename(entrypoint[0]) not in _SHELLS:
-        literal = next((word for word in entrypoint[1:] if _ARGUMENTS.fullmatch(word)), "")
-        if literal:
-            return LITERAL_ARGUMENTS, f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}"
+    if literal:
+        return LITERAL_ARGUMENTS, f"No shell reads the list of ENTRYPOINT, so {literal} is not replaced. {executed}"
     if entrypoint and named and not any(context.script in word for word in entrypoint):
         return SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
@@ -425,25 +420,6 @@ def _command_problem(ran: Ran) -> Problem | None:
 _SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
 _ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
 """Words that only a shell replaces by the arguments."""
-
-
-VARIABLE_NOT_SET = reason(
-    "D131", "variable_not_set", "The image's environment does not have the variable, or another value."
-)
-FILE_BAKED_IN = reason(
-    "R301", "file_baked_in", "With nothing mounted, the mounted file's prediction is printed all the same."
-)
-UNKNOWN_ACCEPTED = reason("R302", "unknown_accepted", "A value that means nothing still gives a prediction.")
-UNKNOWN_NOT_NAMED = reason("R303", "unknown_not_named", "No message names the value that means nothing.")
-UNKNOWN_EXIT_CODE = reason(
-    "R304", "unknown_exit_code", "The message is right, but the exit code says that all went well."
-)
-FILE_NOT_WRITTEN = reason("R311", "file_not_written", "The file is not in the mounted folder after the run.")
-NOT_IN_FILE = reason("R312", "not_in_file", "The file is there, and does not carry the prediction.")
-FILE_NOT_REPLACED = reason(
-    "R313", "file_not_replaced", "After a second run, the file does not end with the new prediction."
-)
-LOG_TRUNCATED = reason("R314", "log_truncated", "A second run removed what the first one had written.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -521,11 +497,10 @@ class RefusesValue(Inputs):
 @check_kind(RefusesValue)
 def refuses_value(check: RefusesValue, context: CheckContext) -> CheckGenerator[Finding]:
     """An unknown value gives no prediction, a message that names it, and an exit code that is not 0."""
-    image = yield from built()
     value = f"unknown-{draw_text(len(context.nonce), context.nonce, check.variable)[:6]}"
     plain = run_request(check, context.group(check.case)[0])
     request = replace(plain, environment=(*plain.environment, (check.variable, value)))
-    ran = yield from carry_out(context, image, request)
+    ran = yield from carry_out(context, request)
     return run_judged(
         ran,
         _refusal(ran.outcome, check.variable, value),
@@ -572,16 +547,14 @@ def saves_prediction(check: SavesPrediction, context: CheckContext) -> CheckGene
 
 def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenerator[tuple[Finding, bool]]:
     """The finding, and whether its run printed a prediction line."""
-    image = yield from built()
     folder = FolderMount(check.folder)
     finding = Finding(passed=True)
     earlier: list[str] = []
     requests: list[RunRequest] = []
     for case in context.group(*check.cases):
         requests.append(run_request(check, case, folder))
-        ran = yield from carry_out(context, image, requests[-1])
+        ran = yield from carry_out(context, requests[-1])
         folder = next(iter(ran.outcome.folders), folder)
-        found = _lines_in(check, folder)
         tried = tried_path(check.folder)
         wanted = f"{case.expected(check.method):.10g}"
         before = "the first run's lines, and " if earlier else ""
@@ -595,7 +568,7 @@ def _run_after_run(check: SavesPrediction, context: CheckContext) -> CheckGenera
         )
         if not finding.passed:
             return finding, predicted(ran.outcome.stdout) is not None
-        earlier = found
+        earlier = _lines_in(check, folder)
     return finding, True
 
 
@@ -609,9 +582,7 @@ def _wrong_with_file(
     if not found:
         level = " Without a level, the module logging keeps only warnings and worse." if check.appends else ""
         return NOT_IN_FILE, f"The run left {check.folder}/{named[0].path} empty.{level}"
-    if check.appends:
-        return _appended(check, case, folder, earlier, found)
-    return _replaced(check, case, earlier, found)
+    return _appended(check, case, folder, earlier) if check.appends else _replaced(check, case, folder, earlier)
 
 
 def _not_written(check: SavesPrediction, context: CheckContext, folder: FolderMount) -> str:
@@ -624,7 +595,8 @@ def _not_written(check: SavesPrediction, context: CheckContext, folder: FolderMo
     return f"After the run there is no file {check.name} in the mounted folder {check.folder}{instead}."
 
 
-def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: list[str], found: list[str]) -> Problem:
+def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: list[str]) -> Problem:
+    found = _lines_in(check, folder)
     where, expected = f"{check.folder}/{check.name}", case.expected(check.method)
     # A log may turn over: then the first run's lines are in a file of another name.
     kept = {line for file in folder.files for line in _lines_of(file)}
@@ -640,8 +612,8 @@ def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: 
     return NOT_IN_FILE, f"{message}{given(check, case).rstrip(',')}.{_nearly(found, added, expected)}"
 
 
-def _replaced(check: SavesPrediction, case: Case, earlier: list[str], found: list[str]) -> Problem:
-    expected = case.expected(check.method)
+def _replaced(check: SavesPrediction, case: Case, folder: FolderMount, earlier: list[str]) -> Problem:
+    found, expected = _lines_in(check, folder), case.expected(check.method)
     every, before = ([number for line in held for number in numbers(line)] for held in (found, earlier))
     if not every or not agrees(every[-1], expected):
         seen = f"The last number in {check.name} is {every[-1]:.10g}, not" if every else ""

@@ -206,7 +206,7 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
         ("3.3.4", "logged", lambda _, weeks: "", "Without a level"),
         ("3.2.5", "written", lambda _, weeks: f"{mean(weeks):,.2f}\n", " has a comma in it"),
         ("3.3.4", "logged", lambda before, weeks: f"{before}started\n", "added to /app/logs/*.log carries"),
-        ("3.3.4", "logged", lambda _, weeks: f"{mean(weeks):.2f}\n".replace(".", ","), "a point in its place."),
+        ("3.3.4", "logged", lambda _, weeks: f"{mean(weeks):.2f}\n".replace(".", ","), "a point before decimals"),
         ("3.3.4", "logged", lambda before, weeks: f"INFO {mean(weeks):.0f}\n", " with some of its decimals lost."),
         ("3.3.4", "appended", lambda before, weeks: f"{before}{mean(weeks)} ", "wrote into the first one's line"),
     ],

@@ -142,7 +142,10 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
         (f"INFO:root:{LINE}110.0", "Before it, on the same line, there is: INFO:root:"),
         (f"{LINE}110.0 units", "After the number, on the same line, there is: units"),
         (f"{LINE}110.0 (log: 110.0)", "After the number, on the same line, there is: (log: 110.0)"),
-        (f"{LINE}110,0", "110,0 has a comma in it, at which programs stop reading: write a point in its place."),
+        (
+            f"{LINE}110,0",
+            "110,0 has a comma in it, at which programs stop reading: write a point before decimals, and nothing elsewhere.",
+        ),
         (f"{LINE}np.float64(110.0)", "only a number, but there is: np.float64(110.0)"),
         (f"{LINE}330/3", "only a number, but there is: 330/3"),
         (f"{LINE}[110.0]", "only a number, but there is: [110.0]"),

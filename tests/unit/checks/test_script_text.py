@@ -28,7 +28,7 @@ from grader.models import FailedCommand
         ("docker run \u2014rm x\n", 1, 125, "script_failed", "Line 1 has a long dash"),
         ("docker\u00a0ps\n", 1, 127, "script_failed", "non-breaking space"),
         ("docker run -v \u201c$PWD:/a\u201d x\n", 1, 125, "script_failed", "curly quotes"),
-        ("docker ps\n```bash\ndocker ps\n", 1, 127, "script_failed", "Line 2 has ```"),
+        ("docker ps\n```bash\ndocker ps\n", 1, 127, "script_failed", "that is Markdown"),
         ("docker ps\ndocker rm <container_id>\n", 2, 1, "script_failed", "<container_id> stands for"),
         ("1. docker ps\n", 1, 127, "script_failed", "begins with 1., as in a list"),
         ("- sudo docker ps\n", 1, 127, "script_failed", "begins with -, as in a list"),
