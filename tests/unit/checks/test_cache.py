@@ -101,7 +101,6 @@ def test_where_no_run_instruction_ran_no_image_is_looked_into() -> None:
     ("records", "told"),
     [
         ([NUMPY], "installed numpy once more"),
-        (["/opt/venv/lib/python3.9/site-packages/pandas-2.0.dist-info/INSTALLER"], "installed pandas once more"),
         (["/usr/lib/python3/dist-packages/six-1.16.0.egg-info"], "installed six once more"),
         (["/usr/lib/python3/site-packages/old-1.0.egg-info/PKG-INFO"], "installed old once more"),
         (["/opt/conda/conda-meta/numpy-base-1.26.4-py39h.json"], "installed numpy-base once more"),
@@ -126,15 +125,11 @@ def test_the_records_decide_whoever_wrote_them(text: str, records: list[str], to
     ("before", "changes"),
     [
         ("COPY . .", 1),
-        ("ADD . /app", 1),
         ("COPY *.py /app/", 1),
-        ("COPY requirements.txt sales_predictor.py ./", 1),
         ("COPY --chown=1000:1000 ./sales_predictor.py /app/", 1),
         ("COPY src/ /app/", 1),
         ("COPY --from=builder /made.txt /app/", 1),
-        ('COPY ["sales_predictor.py", "/app/"]', 1),
         ("COPY --chown=1000:1000 requirements.txt ./", 2),
-        ("ADD requirements.txt ./", 2),
         ("WORKDIR /app", 2),
     ],
 )
@@ -162,12 +157,6 @@ def test_what_no_instruction_explains_has_to_happen_twice(before: str, changes: 
 def test_an_installation_that_mounts_the_folder(mount: str, told: bool) -> None:
     found = verdict(World(steps("FROM python:3.9", f"RUN {mount} pip install numpy", ran_from=2)))
     assert ("It mounts the folder, and the script with it." in found.message) is told
-
-
-def test_a_builder_that_names_no_lines() -> None:
-    found = verdict(World(steps("FROM python:3.9", "COPY . .", RUN, ran_from=2, lines=False)))
-    assert found.status == "failed"
-    assert "COPY . . takes the script along" in found.message
 
 
 def test_a_changed_script_with_which_nothing_builds() -> None:

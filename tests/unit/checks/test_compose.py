@@ -36,18 +36,6 @@ def configured(services: Services | None) -> RunOutcome:
     return printed(json.dumps({"name": "exercise", "services": services}))
 
 
-@pytest.mark.parametrize("kind", ["configs", "secrets"])
-@pytest.mark.parametrize(("file", "status"), [("./sales.txt", "passed"), ("./other.txt", "failed")])
-def test_a_file_that_is_given_as_a_config_or_secret_is_mounted(kind: str, file: str, status: str) -> None:
-    app = {"build": {"context": "."}, kind: [{"source": "sales", "target": "/app/sales.txt"}]}
-    top = {"services": {"app": app}, kind: {"sales": {"name": "exercise_sales", "file": file}}}
-    seen = ComposeSeen(printed(json.dumps(top)))
-    report = grade_exercise(
-        context("3.3.3", {"Dockerfile": b"FROM x\n", NAME: b"services:\n"}), composed(lambda _: seen)
-    )
-    assert check(report, "service").status == status
-
-
 def graded(services: Services, behave: Behave = right, file: str = NAME, **steps: Any) -> ExerciseReport:
     """The verdicts in a world where Compose reads these services, and brought up they behave like this."""
 
@@ -114,9 +102,7 @@ def test_what_compose_does_not_accept(text: str, outcome: RunOutcome, told: str,
         ({"a": service()}, "sales.txt"),
         ({"a": service("sales.txt")}, "sales.txt"),
         ({"a": service(".")}, "sales.txt"),
-        ({"a": service("./sub/../sales.txt")}, "sales.txt"),
         ({"a": service("./data/sales.txt")}, "data/sales.txt"),
-        ({"a": service(context="./")}, "sales.txt"),
         ({"a": service(context="./sub/..")}, "sales.txt"),
         ({"a": service(dockerfile="./other.Dockerfile")}, "sales.txt"),
         ({"a": {**service(), "volumes": [{"type": "volume", "source": "cache", "target": "/c"}, SALES]}}, "sales.txt"),
@@ -144,13 +130,11 @@ def test_a_service_that_builds_here_and_mounts_the_file_that_is_exchanged(servic
         ({"a": service(context="./sub")}, "build"),
         ({"a": service(context="..")}, "build"),
         ({"a": service(context="https://example.org/x.git")}, "build"),
-        ({"a": {"build": None, "volumes": [SALES]}}, "build"),
         ({"a": {"build": {"context": "."}}}, "sales.txt"),
         ({"a": {"build": {"context": "."}, "volumes": None}}, "sales.txt"),
         ({"a": service("/etc/sales.txt")}, "sales.txt"),
         ({"a": service("../sales.txt")}, "sales.txt"),
         ({"a": service("./sub/../../sales.txt")}, "sales.txt"),
-        ({"a": service("./figures.txt")}, "sales.txt"),
         ({"a": service("./sales.txt.bak")}, "sales.txt"),
         ({"a": service("sales.txt", kind="volume")}, "sales.txt"),
         ({"a": service("", kind="tmpfs")}, "sales.txt"),
@@ -200,18 +184,6 @@ def test_what_a_service_did_instead(behave: Behave, told: str) -> None:
     assert told in verdict.message
     assert verdict.hint
     assert verdict.expected.endswith("exit code 0")
-
-
-@pytest.mark.parametrize(
-    ("behave", "status"),
-    [
-        (seen(f"reading\n{LINE}1\n{LINE}M\n\n"), "passed"),
-        (seen(f"{LINE}M", stderr="warning\n"), "passed"),
-        (seen(f"{LINE}M\n{LINE}1\n"), "failed"),
-    ],
-)
-def test_the_last_line_of_standard_output_counts(behave: Behave, status: str) -> None:
-    assert statuses(graded({"predictor": service()}, behave))["prints"] == status
 
 
 @pytest.mark.parametrize(
@@ -271,10 +243,3 @@ def test_what_is_there_after_down(steps: dict[str, Any], status: str, told: str)
     assert statuses(report)["prints"] == "passed"
     assert statuses(report)["down"] == status
     assert told in check(report, "down").message
-
-
-def test_what_never_came_up_is_not_said_to_be_there_still() -> None:
-    failed: dict[str, Any] = {"build": printed(code=17, stderr="ERROR\n"), "up": None, "down": None}
-    verdict = check(graded({"predictor": service()}, lambda _: (), **failed), "down")
-    assert verdict.status != "passed"
-    assert "still" not in verdict.message

@@ -9,7 +9,6 @@ import pytest
 
 from grader.models import (
     Built,
-    Exited,
     FolderMount,
     ImageConfig,
     MemoryFile,
@@ -17,7 +16,7 @@ from grader.models import (
     RunOutcome,
     RunRequest,
 )
-from tests.worlds import LINE, always, check, graded, image, nonce_in, printed, probe_words, statuses
+from tests.worlds import LINE, check, graded, image, nonce_in, printed, probe_words, statuses
 
 Saves = Callable[[str, list[float]], str]
 
@@ -44,13 +43,6 @@ def test_the_mounted_file_counts() -> None:
     assert set(statuses(graded("3.2.3", image(), reads_the_file)).values()) == {"passed"}
 
 
-def test_a_command_that_does_not_start_without_the_file_is_probed_with_it() -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        return reads_the_file(request) if request.files else printed(code=2, stderr="sh: cannot open /app/sales.txt\n")
-
-    assert set(statuses(graded("3.2.3", image(), program)).values()) == {"passed"}
-
-
 def test_where_nothing_can_be_mounted_the_probe_runs_without_it() -> None:
     def program(request: RunRequest) -> RunOutcome:
         return RunOutcome(NotStarted("not a directory")) if request.files else reads_the_file(request)
@@ -70,12 +62,6 @@ def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
     assert (found["file"], found["other-file"], found["no-file"]) == ("passed", "failed", "failed")
 
 
-def test_the_chapters_own_answer_for_other_weeks_is_a_constant() -> None:
-    verdict = check(graded("3.2.3", image(), always(printed(f"{LINE}110.0\n"))), "file")
-    assert " is 110, not " in verdict.message
-    assert "whatever it is given" in verdict.hint
-
-
 # ── variables ───────────────────────────────────────────────────────────────────────────
 
 WITH_ENV = Built(
@@ -87,8 +73,6 @@ WITH_ENV = Built(
     ("variable", "told"),
     [
         (("PREDICTION_TYPE", "= average"), "PREDICTION_TYPE is “= average”."),
-        (("PREDICTION_TYPE:", "average"), "PREDICTION_TYPE is not set, but there is one called “PREDICTION_TYPE:”."),
-        (("prediction-type", "average"), "PREDICTION_TYPE is not set."),
         (("Prediction_Type", "average"), "PREDICTION_TYPE is not set, but there is one called “Prediction_Type”."),
     ],
 )
@@ -122,11 +106,6 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
 def test_an_unknown_type(unknown: Callable[[str], RunOutcome], status: str) -> None:
     found = statuses(graded("3.2.4", WITH_ENV, by_type(unknown)))
     assert found == dict.fromkeys(found, "passed") | {"unknown": status}
-
-
-def test_a_variable_that_the_image_does_not_set() -> None:
-    found = statuses(graded("3.2.4", image(), by_type(lambda kind: printed(code=1, stderr=kind))))
-    assert found["environment"] == "failed"
 
 
 # ── files written into a mounted folder ─────────────────────────────────────────────────
@@ -199,14 +178,11 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
     ("exercise", "name", "content", "told"),
     [
         ("3.2.5", "replaced", lambda old, weeks: old or f"1\n{mean(weeks)}\n", "The last number in prediction.txt"),
-        ("3.2.5", "replaced", lambda before, weeks: before or f"{mean(weeks)}\n", ", the prediction for the weeks "),
         ("3.2.5", "written", lambda _, weeks: "", "left /app/output/prediction.txt empty."),
-        ("3.2.5", "written", lambda _, weeks: "{x}", "There is no number in prediction.txt; it has to hold "),
         ("3.3.4", "logged", lambda _, weeks: "is {x}", "{x} was written as it stands"),
         ("3.3.4", "logged", lambda _, weeks: "", "Without a level"),
         ("3.2.5", "written", lambda _, weeks: f"{mean(weeks):,.2f}\n", " has a comma in it"),
         ("3.3.4", "logged", lambda before, weeks: f"{before}started\n", "added to /app/logs/*.log carries"),
-        ("3.3.4", "logged", lambda _, weeks: f"{mean(weeks):.2f}\n".replace(".", ","), "a point before decimals"),
         ("3.3.4", "logged", lambda before, weeks: f"INFO {mean(weeks):.0f}\n", " with some of its decimals lost."),
         ("3.3.4", "appended", lambda before, weeks: f"{before}{mean(weeks)} ", "wrote into the first one's line"),
     ],
@@ -218,23 +194,6 @@ def test_what_is_wrong_with_a_file(exercise: str, name: str, content: Saves, tol
     assert told in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("source", "left", "told"),
-    [
-        (b"print()\n", (), "writes no file prediction.txt into /app/output yet"),
-        (b"print()\n", (MemoryFile("predictions.txt", b""),), "/app/output: there is predictions.txt."),
-        (b"open('prediction.txt', 'w')\n", (), "there is no file prediction.txt in"),
-    ],
-)
-def test_what_is_not_written_may_be_still_to_do(source: bytes, left: tuple[MemoryFile, ...], told: str) -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        folders = tuple(FolderMount(folder.path, left) for folder in request.folders)
-        return replace(probed(request) or printed(f"{LINE}1\n"), folders=folders)
-
-    report = graded("3.2.5", image(), program, **{"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": source})
-    assert told in check(report, "written").message
-
-
 def test_both_runs_on_one_folder_can_be_repeated() -> None:
     verdict = check(graded("3.2.5", image(), saving("prediction.txt", lambda before, _: before or "1\n")), "written")
     assert verdict.reproduce.endswith("\nls try-output\ncat try-output/prediction.txt")
@@ -242,14 +201,3 @@ def test_both_runs_on_one_folder_can_be_repeated() -> None:
     verdict = check(graded("3.2.5", image(), kept), "replaced")
     assert verdict.reproduce.count("docker run --rm ") == 2
     assert verdict.reproduce.count("$PWD/try-output:/app/output") == 2
-
-
-def test_what_a_run_that_ended_with_an_error_printed_is_shown() -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        outcome = saving("prediction.txt", lambda before, weeks: "")(request)
-        failed = bool(request.folders) and not request.replaced
-        return replace(outcome, ended=Exited(1), stderr=b"cannot write\n") if failed else outcome
-
-    actual = check(graded("3.2.5", image(), program), "written").actual
-    assert "(exited 1) printed:" in actual
-    assert "cannot write" in actual

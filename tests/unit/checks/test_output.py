@@ -15,7 +15,6 @@ from tests.worlds import (
     LINE,
     Program,
     always,
-    case_of,
     check,
     context,
     graded,
@@ -35,17 +34,11 @@ from tests.worlds import (
         (printed(f"{LINE}110\n", code=3), "exit code is 3"),
         (printed(code=1, stderr="Traceback …\nModuleNotFoundError: No module named 'numpy'\n"), "No module named"),
         (printed(code=1, stderr="Traceback …\nEOFError: EOF when reading a line\n"), "keyboard input"),
-        (
-            printed(code=1, stderr='  File "x"\n    print("a"\nSyntaxError: never closed\n'),
-            "Python says: SyntaxError: nev",
-        ),
-        (printed("no such type: best\n", code=2), "It says: no such type: best"),
         (printed(code=2, stderr="python: can't open file 'x'\n"), "It says: python: can't open file"),
         (printed(f"{LINE}110\n", code=1, stderr="Traceback …\nTypeError: no\n"), "Python says: TypeError: no"),
         (RunOutcome(TimedOut(10)), "still running after 10 seconds"),
         (RunOutcome(OutOfMemory(512 * 2**20)), "512 MiB"),
         (RunOutcome(OutputLimit(2**20), b"y\n" * 99), "1024 KiB"),
-        (RunOutcome(NotStarted("permission denied")), "could not execute"),
     ],
 )
 def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
@@ -141,15 +134,9 @@ def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
     [
         (f"INFO:root:{LINE}110.0", "Before it, on the same line, there is: INFO:root:"),
         (f"{LINE}110.0 units", "After the number, on the same line, there is: units"),
-        (f"{LINE}110.0 (log: 110.0)", "After the number, on the same line, there is: (log: 110.0)"),
-        (
-            f"{LINE}110,0",
-            "110,0 has a comma in it, at which programs stop reading: write a point before decimals, and nothing elsewhere.",
-        ),
+        (f"{LINE}110,0", "write a point before decimals, and nothing elsewhere."),
         (f"{LINE}np.float64(110.0)", "only a number, but there is: np.float64(110.0)"),
         (f"{LINE}330/3", "only a number, but there is: 330/3"),
-        (f"{LINE}[110.0]", "only a number, but there is: [110.0]"),
-        (f"{LINE}$110.0", "only a number, but there is: $110.0"),
         (f"{LINE}{'x' * 99}", f"only a number, but there is: {'x' * 60}…"),
         (f"{LINE}0    110.0", "column of pandas was printed: 0    110.0. Take the one number out of it."),
         (LINE, "After the colon there is nothing; the number belongs on the same line."),
@@ -168,36 +155,6 @@ def test_a_line_that_comes_near_is_told_what_keeps_it_away(line: str, told: str)
     assert verdict.message.endswith(told)
 
 
-@pytest.mark.parametrize(
-    ("working_dir", "stderr", "told"),
-    [
-        ("", "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'x.txt'\n", "which is / here"),
-        (
-            "/app",
-            "Traceback …\nFileNotFoundError: [Errno 2] No such file or directory: 'x.txt'\n",
-            "which is /app here",
-        ),
-        ("", "python: can't open file '/app/sales_predictor.py': [Errno 13] Permission denied\n", "Permission denied"),
-    ],
-)
-def test_a_file_that_cannot_be_read(working_dir: str, stderr: str, told: str) -> None:
-    verdict = check(graded("3.1.1", image(working_dir=working_dir), always(printed(code=2, stderr=stderr))), "prints")
-    assert told in verdict.message
-    assert ("may read it" in verdict.hint) == ("Permission" in told)
-
-
-def test_a_usage_that_the_command_kept_from_the_script_is_the_dockerfiles_fault() -> None:
-    def program(request: RunRequest) -> RunOutcome:
-        if request.replaced:
-            return predictor(request)
-        return printed(code=2, stderr="python: can't open file '/100'\n") if request.args else predictor(request)
-
-    built = image(("python",), ("/app/sales_predictor.py",))
-    verdict = check(graded("3.1.4", built, program), "usage-two")
-    assert verdict.message == "The arguments replaced CMD, which named the script. Docker executed: python 100 120"
-    assert verdict.file == "Dockerfile"
-
-
 # ── arguments ───────────────────────────────────────────────────────────────────────────
 
 
@@ -210,14 +167,7 @@ def only_cmd(request: RunRequest) -> RunOutcome:
 
 def test_cmd_instead_of_entrypoint_is_explained() -> None:
     report = graded("3.1.4", image(None, ("python", "/app/sales_predictor.py")), only_cmd)
-    assert statuses(report) == {
-        "builds": "passed",
-        "script": "passed",
-        "example": "failed",
-        "drawn": "blocked",
-        "usage-none": "passed",
-        "usage-two": "failed",
-    }
+    assert (statuses(report)["example"], statuses(report)["drawn"]) == ("failed", "blocked")
     verdict = check(report, "example")
     assert "no ENTRYPOINT" in verdict.message
     assert "ENTRYPOINT" in verdict.hint
@@ -241,32 +191,6 @@ def test_a_shell_form_entrypoint_is_explained(shell: tuple[str, ...]) -> None:
     assert "square brackets" in verdict.hint
     assert (verdict.file, verdict.line) == ("Dockerfile", 2)
     assert verdict.expected == "the script gets 100 120 110"
-
-
-@pytest.mark.parametrize(
-    ("change", "told"),
-    [
-        (lambda weeks: weeks[0], "the first of the weeks, and the smallest."),
-        (lambda weeks: weeks[1], "the largest of the weeks."),
-        (lambda weeks: weeks[2], "the last of the weeks, and the median."),
-        (sum, "the sum of the weeks."),
-    ],
-)
-def test_all_names_of_a_wrong_number_are_told_if_they_fit(change: Callable[[list[float]], float], told: str) -> None:
-    found = context("3.1.4")
-    changed = replace(found, cases=tuple(replace(case, weeks=("100", "120", "110.5")) for case in found.cases))
-    verdict = check(grade_exercise(changed, world(image(), averaging(change))), "example")
-    assert told in verdict.message
-
-
-@pytest.mark.parametrize("change", [round, int, lambda mean: round(mean, 1)])
-def test_that_decimals_were_lost_is_told(change: Callable[[float], float]) -> None:
-    program = averaging(lambda weeks: change(sum(weeks) / len(weeks)))
-    found = context("3.1.4")
-    cases = (case_of(replace(case, weeks=("101", "120", "110.25"))) for case in found.cases)
-    changed = replace(found, cases=tuple(cases))
-    verdict = check(grade_exercise(changed, world(image(), program)), "example")
-    assert verdict.message.endswith("decimals lost.")
 
 
 def averaging(change: Callable[[list[float]], float]) -> Program:

@@ -1,4 +1,4 @@
-"""What is told of the text of a script that failed."""
+"""What is told of the text of a script that failed, and of what docker printed: a row for each kind of mistake."""
 
 from __future__ import annotations
 
@@ -7,37 +7,31 @@ import pytest
 from grader.checks.commands import endless_line, oddity, said, unreadable_line
 from grader.models import FailedCommand
 
+DAEMON = "Error response from daemon: "
+
 
 @pytest.mark.parametrize(
-    ("text", "line", "code", "reason", "told"),
+    ("text", "line", "reason", "told"),
     [
-        ("$ docker ps -a\n", 1, 127, "prompt_copied", ""),
-        ("cd .\nanna@laptop:~/3.1.2$ docker build .\n", 2, 127, "prompt_copied", ""),
-        ("root@laptop:/# docker ps\n", 1, 127, "prompt_copied", ""),
-        ("[anna@laptop work]$ docker ps\n", 1, 127, "prompt_copied", ""),
-        ("(venv) $ docker ps\n", 1, 127, "prompt_copied", ""),
-        ("PS C:\\Users\\Anna> docker ps\n", 1, 127, "prompt_copied", ""),
-        ("C:\\work>docker ps\n", 1, 127, "prompt_copied", ""),
-        ("docker build .\n => [internal] load metadata\n", 2, 127, "output_copied", "Line 2"),
-        ("docker ps -a\nCONTAINER ID   IMAGE     COMMAND\n", 2, 127, "output_copied", "Line 2"),
-        ("docker run -d x\n3f2a1b9c8d7e\n", 2, 127, "output_copied", "Line 2"),
-        ("docker run x\nPredicted sales for next week: 110.0\n", 2, 127, "output_copied", "Line 2"),
-        ("docker build \\ \n  -t x .\n", 2, 127, "script_failed", "backslash at the end of line 1"),
-        ("docker build \\\t\r\n  -t x .\r\n", 1, 1, "script_failed", "backslash at the end of line 1"),
-        ("docker build \\\n  \u2013t x .\n", 1, 1, "script_failed", "Line 2 has a long dash"),
-        ("docker run \u2014rm x\n", 1, 125, "script_failed", "Line 1 has a long dash"),
-        ("docker\u00a0ps\n", 1, 127, "script_failed", "non-breaking space"),
-        ("docker run -v \u201c$PWD:/a\u201d x\n", 1, 125, "script_failed", "curly quotes"),
-        ("docker ps\n```bash\ndocker ps\n", 1, 127, "script_failed", "that is Markdown"),
-        ("docker ps\ndocker rm <container_id>\n", 2, 1, "script_failed", "<container_id> stands for"),
-        ("1. docker ps\n", 1, 127, "script_failed", "begins with 1., as in a list"),
-        ("- sudo docker ps\n", 1, 127, "script_failed", "begins with -, as in a list"),
-        ("\ufeffdocker ps\n", 1, 127, "script_failed", "byte order mark"),
+        ("$ docker ps -a\n", 1, "prompt_copied", ""),
+        ("cd .\nanna@laptop:~/3.1.2$ docker build .\n", 2, "prompt_copied", ""),
+        ("(venv) $ docker ps\n", 1, "prompt_copied", ""),
+        ("PS C:\\Users\\Anna> docker ps\n", 1, "prompt_copied", ""),
+        ("docker build .\n => [internal] load metadata\n", 2, "output_copied", "Line 2"),
+        ("docker run -d x\n3f2a1b9c8d7e\n", 2, "output_copied", "Line 2"),
+        ("docker run x\nPredicted sales for next week: 110.0\n", 2, "output_copied", "Line 2"),
+        ("docker build \\ \n  -t x .\n", 2, "script_failed", "backslash at the end of line 1"),
+        ("docker build \\\n  \u2013t x .\n", 1, "script_failed", "Line 2 has a long dash"),
+        ("docker\u00a0ps\n", 1, "script_failed", "non-breaking space"),
+        ("docker run -v \u201c$PWD:/a\u201d x\n", 1, "script_failed", "curly quotes"),
+        ("docker ps\n```bash\ndocker ps\n", 1, "script_failed", "Markdown"),
+        ("docker ps\ndocker rm <container_id>\n", 2, "script_failed", "<container_id> stands for"),
+        ("- sudo docker ps\n", 1, "script_failed", "begins with -, as in a list"),
+        ("\ufeffdocker ps\n", 1, "script_failed", "byte order mark"),
     ],
 )
-def test_what_came_along_with_a_command_that_failed(text: str, line: int, code: int, reason: str, told: str) -> None:
-    command = text.replace("\r\n", "\n").split("\n")[line - 1]
-    odd = oddity(text.encode(), "commands.sh", [FailedCommand(line, code, command)])
+def test_what_came_along_with_a_command_that_failed(text: str, line: int, reason: str, told: str) -> None:
+    odd = oddity(text.encode(), "commands.sh", [FailedCommand(line, 127, text.split("\n")[line - 1])])
     assert odd
     assert odd.reason == reason
     assert told in odd.message
@@ -51,9 +45,7 @@ def test_what_came_along_with_a_command_that_failed(text: str, line: int, code: 
         ("false || docker rm x\n", "docker rm x"),
         ("docker inspect x > 110.txt\n", "docker inspect x > 110.txt"),
         ("$DOCKER ps\n", "$DOCKER ps"),
-        ("docker compose up --remove-orphans $_NAME\n", "docker compose up --remove-orphans $_NAME"),
         ("$(which docker) rm x\n", "$(which docker) rm x"),
-        ("a@b build\n", "a@b build"),
         ("", "docker ps"),
     ],
 )
@@ -70,63 +62,41 @@ def test_a_file_that_no_shell_can_read_is_told_without_any_command() -> None:
 @pytest.mark.parametrize(
     ("text", "said", "line", "told"),
     [
-        (
-            "docker build .\n[+] Building 1.2s (8/8)\n",
-            "line 2: syntax error near unexpected token `('",
-            2,
-            "Line 2 looks",
-        ),
+        ("docker build .\n[+] Building 1.2s\n", "line 2: syntax error near unexpected token `('", 2, "Line 2 looks"),
         ('docker ps\necho "x\n', "line 2: unexpected EOF while looking for matching `\"'", 2, 'is missing, "'),
         ("docker ps |\n", "line 2: syntax error: unexpected end of file", 1, "the rest of it is missing"),
-        ("for x in a; docker ps; done\n", "line 1: syntax error near unexpected token `docker'", 1, "`docker` here"),
     ],
 )
-def test_a_syntax_error_has_a_line_and_what_stands_there_is_looked_at(
-    text: str, said: str, line: int, told: str
-) -> None:
-    failed = unreadable_line(text.encode(), "commands.sh", f"commands.sh: {said}\n".encode())
-    odd = oddity(text.encode(), "commands.sh", failed)
+def test_a_syntax_error_has_a_line(text: str, said: str, line: int, told: str) -> None:
+    odd = oddity(
+        text.encode(),
+        "commands.sh",
+        unreadable_line(text.encode(), "commands.sh", b"commands.sh: %b\n" % said.encode()),
+    )
     assert odd
     assert (odd.line, told in odd.message) == (line, True)
     assert unreadable_line(text.encode(), "commands.sh", f"other.sh: {said}\n".encode()) == ()
 
 
-DAEMON = "Error response from daemon: "
-
-
 @pytest.mark.parametrize(
     ("command", "printed", "told"),
     [
-        ("docker build -t Sales .", "invalid argument: repository name (Sales) must be lowercase", "small letters"),
         ("docker build -t x", '"docker build" requires exactly 1 argument.\n\nUsage:  docker build', "a dot stands"),
         ("docker build -t a b .", '"docker build" requires exactly 1 argument.', "no blank in them"),
         ("docker build -tag x .", '"docker build" requires exactly 1 argument.', "two hyphens, --tag"),
         ("docker build --tga x .", "unknown flag: --tga\nSee 'docker build --help'.", "Did you mean --tag?"),
         ("docker biuld -t x .", "unknown shorthand flag: 't' in -t\n\nUsage:  docker", "Did you mean build?"),
-        ("docker build -t x Dockerfile", "unable to prepare context: context must be a directory: /x", "not the"),
-        ("docker build -t x app", 'unable to prepare context: path "app" not found', "no folder `app`"),
-        ("docker build -f d .", "unable to evaluate symlinks in Dockerfile path: lstat d", "where -f says"),
         ("docker run x", "Unable to find image 'x:latest' locally\ndocker: there is none", "built before this line"),
         ("docker rm web", f"{DAEMON}No such container: web", "no container `web` here"),
         ("docker start sales-predictor", f"{DAEMON}No such container: sales-predictor", "is an image"),
-        ("docker run --name web x", f'{DAEMON}Conflict. The container name "/web" is already in use', "called `web`"),
-        ("docker rm x", f"{DAEMON}cannot remove container x: container is running: stop it", "docker rm -f"),
         ("docker rm", '"docker rm" requires at least 1 argument.', "docker rm was given no name"),
         ("docker run x --rm", f'{DAEMON}exec: "--rm": executable file not found in $PATH', "before the image's name"),
         ("docker run x 100", f'{DAEMON}exec: "100": executable file not found in $PATH', "tried to execute `100`"),
-        ("docker run -v :/app x", "docker: invalid spec: :/app: empty section between colons", "in capital letters"),
         ("docker run -v sales.txt:/app/sales.txt x", "IsADirectoryError: x", "the name of a volume, an empty folder"),
         ("docker run -v $PWD/x:/app/s x", "IsADirectoryError: [Errno 21] Is a directory: '/app/s'", "at `/app/s` is a"),
-        ("docker run -v a/b:/x y", f'{DAEMON}"a/b" includes invalid characters for a local volume name', "$PWD/sales"),
-        ("docker run -v a b:/x y", f"{DAEMON}invalid reference format", "needs quotes"),
-        ("docker tag x", '"docker tag" requires exactly 2 arguments.', "takes two names"),
-        ("docker push x", f"{DAEMON}there is no registry", "leave the line out"),
-        ("docker run -it x", "the input device is not a TTY", "leave out -t"),
         ("cd work", "commands.sh: line 1: cd: work: No such file or directory", "no cd is needed"),
         ("Docker ps", "commands.sh: line 1: Docker: command not found", "Did you mean docker?"),
         ("docker rm $(docker ps -a)", f"{DAEMON}No such container: CONTAINER", "with -q"),
-        ("docker run -v $pwd:/app x", "docker: invalid", "$PWD"),
-        ("docker run -v %cd%:/app x", "docker: invalid", "command prompt"),
         ("ForEach-Object { docker rm $_ }", "ForEach-Object: command not found", "`ForEach-Object` belongs to Power"),
     ],
 )  # fmt: skip
@@ -155,15 +125,7 @@ def test_a_command_that_does_not_end_by_itself(command: str, endless: bool) -> N
     assert bool(endless_line(f"docker ps\n{command}\n".encode())) == endless
 
 
-@pytest.mark.parametrize(
-    ("printed", "why"),
-    [
-        ("Step 1/2 : RUN x\nERROR: boom\n", "boom"),
-        (f"docker: {DAEMON}no space left.\nSee 'docker run --help'.\n", "no space left."),
-        ("one\ntwo\n", "two"),
-        ("error: early\nSuccessfully built 12\nSuccessfully tagged a:1\nlate\n", "late"),
-        ("", ""),
-    ],
-)
-def test_what_is_not_known_is_told_as_docker_says_it(printed: str, why: str) -> None:
-    assert said(FailedCommand(1, 1, "docker x", printed)) == why
+def test_what_is_not_known_is_told_as_docker_says_it() -> None:
+    printed = f"error: early\nSuccessfully built 12\ndocker: {DAEMON}no space left.\nSee 'docker run --help'.\n"
+    assert said(FailedCommand(1, 1, "docker x", printed)) == "no space left."
+    assert said(FailedCommand(1, 1, "docker x")) == ""
