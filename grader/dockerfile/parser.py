@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -108,33 +108,26 @@ _PLAIN_VARIABLE = re.compile(r"\$(?:([A-Za-z_][A-Za-z0-9_]*)|\{([A-Za-z_][A-Za-z
 """What all builders read alike; `${NAME-x}`, `${NAME+x}` and `${NAME#pattern}` are not."""
 
 
-@dataclass(slots=True)
-class _Defaults:
-    """The ARGs before the first FROM: known values, and names whose value is not worked out here.
-
-    `given` are the values that a build is given for some of them (`--build-arg`), which then stand before the defaults.
-    """
-
-    given: Mapping[str, str] = field(default_factory=dict)
-    values: dict[str, str] = field(default_factory=dict)
-    unreadable: set[str] = field(default_factory=set)
-    declared: set[str] = field(default_factory=set)
-
-    def substituted(self, word: str, escape: str) -> str | None:
-        """`word` without quotes and with variables put in as the builder does; None where that is not done here."""
-        names = {plain or braced for plain, braced in _PLAIN_VARIABLE.findall(word)}
-        if len(word) > _MAX_WORD or len(_PLAIN_VARIABLE.findall(word)) != word.count("$"):
-            return None
-        if names & self.unreadable or any(_BUILDERS_OWN.fullmatch(name) for name in names):
-            return None
-        try:
-            value = ShellLex(escape, env=self.values, skip_unset_env=False).process_word(word)
-        except ValueError:
-            return None
-        return value if len(value) <= _MAX_WORD else None
+_Defaults = dict[str, str | None]
+"""The ARGs before the first FROM, empty without a value; None for a value that is not worked out here."""
 
 
-def _note_default(instruction: Instruction, defaults: _Defaults, escape: str) -> None:
+def _substituted(word: str, defaults: _Defaults, escape: str) -> str | None:
+    """`word` without quotes and with variables put in as the builder does; None where that is not done here."""
+    found = _PLAIN_VARIABLE.findall(word)
+    names = {plain or braced for plain, braced in found}
+    unreadable = (name for name in names if defaults.get(name, "") is None or _BUILDERS_OWN.fullmatch(name))
+    if len(word) > _MAX_WORD or len(found) != word.count("$") or any(unreadable):
+        return None
+    known = {name: value for name, value in defaults.items() if value}
+    try:
+        value = ShellLex(escape, env=known, skip_unset_env=False).process_word(word)
+    except ValueError:
+        return None
+    return value if len(value) <= _MAX_WORD else None
+
+
+def _note_default(instruction: Instruction, defaults: _Defaults, given: Mapping[str, str], escape: str) -> None:
     """Add what an ARG before the first FROM sets to `defaults`; nothing else may stand there."""
     line = instruction.first_line
     if instruction.keyword != "ARG":
@@ -144,14 +137,9 @@ def _note_default(instruction: Instruction, defaults: _Defaults, escape: str) ->
         name, equals, written = word.partition("=")
         if equals and _BUILDERS_OWN.fullmatch(name):
             raise _CannotParse(f"ARG {name} is set by the builder. Take another name.", line)
-        value = defaults.substituted(written, escape) if equals else ""
-        if name in defaults.given:
-            equals, value = "=", defaults.given[name] if len(defaults.given[name]) <= _MAX_WORD else None
-        if value is None or name in defaults.declared:  # of two without a value, builders take different ones
-            defaults.unreadable.add(name)
-        elif equals:
-            defaults.values[name] = value
-        defaults.declared.add(name)
+        value = given.get(name, _substituted(written, defaults, escape))
+        # Of two with one name, builders take different ones.
+        defaults[name] = None if value is None or len(value) > _MAX_WORD or name in defaults else value
 
 
 def _stage(instruction: Instruction, defaults: _Defaults, escape: str) -> Stage:
@@ -176,7 +164,7 @@ def _stage(instruction: Instruction, defaults: _Defaults, escape: str) -> Stage:
     if name and not re.fullmatch(r"[a-z][a-z0-9_.-]*", name):
         rule = "a stage's name begins with a letter and holds only letters, digits, _ . and -"
         raise _CannotParse(f"AS {name[:60]}: {rule}.", line)
-    image = defaults.substituted(written, escape)
+    image = _substituted(written, defaults, escape)
     if image is None:
         problem = "this cannot be worked out here. Write the image's name."
     elif not image:
@@ -223,24 +211,25 @@ def parse(
     `arguments` are those that the build is given (`--build-arg`): they can change which image a FROM names.
     """
     try:
-        return _read(content, _Defaults(arguments or {}), path)
+        return _read(content, arguments or {}, path)
     except _CannotParse as error:
         return replace(error.problem, path=path)
 
 
-def _read(content: bytes, defaults: _Defaults, path: str) -> Dockerfile:
+def _read(content: bytes, given: Mapping[str, str], path: str) -> Dockerfile:
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     _refuse_unsafe(content, text)
     _refuse_unreadable(content, text)
     escape = _escape(text)
     instructions: list[Instruction] = []
     stages: list[Stage] = []
+    defaults: _Defaults = {}
     for node in _nodes(text, escape):
         instruction = _instruction(node)
         if instruction.keyword == "FROM":
             stages.append(_stage(instruction, defaults, escape))
         elif not stages:
-            _note_default(instruction, defaults, escape)
+            _note_default(instruction, defaults, given, escape)
         instructions.append(replace(instruction, stage=len(stages) - 1))
     if not stages:
         raise _CannotParse("The Dockerfile has no FROM. It begins with FROM and the name of an image.")
@@ -251,8 +240,7 @@ def _refuse_unsafe(content: bytes, text: str) -> None:
     """Refuse a Dockerfile that is far too large, or that another program is to read.
 
     BuildKit looks for `# syntax=`, and behind a line for the shell also for `// syntax=` and for `{"syntax": …}`
-    (`DetectSyntax` in its frontend/dockerfile/parser/directives.go). The latter end its own reading of the file, but a
-    frontend that they name may read anything.
+    (`DetectSyntax` in its frontend/dockerfile/parser/directives.go).
     """
     if len(content) > MAX_BYTES:
         raise _CannotParse(f"The Dockerfile has {len(content)} bytes; at most {MAX_BYTES} are read.", unsafe=True)
@@ -317,9 +305,8 @@ def said(table: str, text: str, **facts: str) -> str:
 
 # ── the lines at the top that look like comments ────────────────────────────────────────
 #
-# `# syntax=docker/dockerfile:1` makes BuildKit fetch the reader of the Dockerfile as an image. Where no registry can be
-# reached, that ends the build; and any other image named there is a program that decides what is built. So the
-# well-known ones become plain comments, since a builder of today knows what they bring, and all others are refused.
+# `# syntax=docker/dockerfile:1` makes BuildKit fetch the reader of the Dockerfile as an image: a program that decides
+# what is built. The well-known ones become plain comments, as builders know what they bring; all others are refused.
 # https://docs.docker.com/reference/dockerfile/#parser-directives
 
 _LOOSE = re.compile(r"\s*#\s*(syntax|escape|check)\s*=(.*)", re.IGNORECASE | re.DOTALL)

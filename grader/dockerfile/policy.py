@@ -25,9 +25,6 @@ _SCRATCH = "scratch"
 _PLATFORMS = frozenset({"", "$BUILDPLATFORM", "${BUILDPLATFORM}", "$TARGETPLATFORM", "${TARGETPLATFORM}"})
 """Values of FROM --platform that stand for the machine's own."""
 
-_LISTED = 8
-"""Names of allowed images that a message lists; more do not fit on a line."""
-
 
 @dataclass(frozen=True, slots=True)
 class PolicyResult:
@@ -97,10 +94,11 @@ def _images(dockerfile: Dockerfile, allowed: Sequence[str]) -> Iterator[tuple[in
         if reference_problem(image):
             yield instruction.first_line, f"{written}: no earlier stage and no image has this name."
         elif not is_allowed(image, allowed):
-            named = [name for name in allowed if "*" not in name]
-            names = ", ".join(named[:_LISTED]) + (", …" if len(named) > _LISTED else ".")
-            text = f"{written}: this image is not allowed here.{_untagged(image)} Allowed: {names}"
-            yield instruction.first_line, text
+            named, tagged = [name for name in allowed if "*" not in name], normalised(image)
+            names = ", ".join(named[:8]) + (", …" if named[8:] else ".")
+            untagged = tagged.endswith(":latest") and not image.endswith(":latest")
+            means = f" Without a tag, Docker takes {tagged}." if untagged else ""
+            yield instruction.first_line, f"{written}: this image is not allowed here.{means} Allowed: {names}"
 
 
 def _external_images(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, str]]:
@@ -136,13 +134,6 @@ def _mount(flag: Flag, wanted: str) -> list[str]:
     return [value.strip() for name, _, value in pairs if name.strip().lower() == wanted]
 
 
-def _untagged(image: str) -> str:
-    """What a name without a tag means; a beginner who writes `FROM python` does not know that it names a version."""
-    tagged = normalised(image)
-    latest = ":latest"
-    return f" Without a tag, Docker takes {tagged}." if tagged.endswith(latest) and not image.endswith(latest) else ""
-
-
 def _options(instruction: Instruction, platform: str) -> Iterator[str]:
     """Options that reach out of the build (https://docs.docker.com/reference/dockerfile/#run)."""
     for flag in instruction.flags if instruction.keyword in {"FROM", "RUN"} else ():
@@ -164,8 +155,8 @@ def _options(instruction: Instruction, platform: str) -> Iterator[str]:
                 pass
 
 
-_SSH_ADDRESS = re.compile(r"(?<![\w.-])[\w.-]+@[\w.-]+:")
-"""From the start of a word only: from each of its characters, a long one would be read as often as it is long."""
+_ADDRESS = re.compile(r"://|(?<![\w.-])[\w.-]+@[\w.-]+:|\.git/?(?:#.*)?$")
+"""The middle one is of SSH, from the start of a word only: from each character, a long one would be read as often."""
 
 
 def _remote(instruction: Instruction) -> str:
@@ -176,8 +167,4 @@ def _remote(instruction: Instruction) -> str:
     words = [re.sub(r"[\"'\\`]", "", word) for word in instruction.arguments]
     if any("$" in word for word in words[:-1]):
         return "a variable may stand for an address. Name the file, or use COPY."
-    return "nothing is fetched from addresses here. Hand the file in." if any(map(_is_address, words)) else ""
-
-
-def _is_address(word: str) -> bool:
-    return "://" in word or bool(_SSH_ADDRESS.search(word)) or bool(re.search(r"\.git/?(#.*)?$", word))
+    return "nothing is fetched from addresses here. Hand the file in." if any(map(_ADDRESS.search, words)) else ""

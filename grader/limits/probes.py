@@ -118,7 +118,13 @@ def probes(tier: Tier, base: str) -> tuple[Probe, ...]:
 
     if tier == "host":
         return tuple(_container("run", run))
-    return (*_container("run", run, engine_disk=True), *_engine(base), *_container("script", _script), _workspace())
+    workspace = f"writes 300 MiB to its folder, may write {WORKSPACE_MB}"
+    return (
+        *_container("run", run, engine_disk=True),
+        *_engine(base),
+        *_container("script", _script),
+        Probe("script disk", workspace, _script(_WORKSPACE, "disk=300"), _stops_at(WORKSPACE_MB)),
+    )
 
 
 def names() -> tuple[str, ...]:
@@ -156,11 +162,6 @@ def _engine(base: str) -> Iterator[Probe]:
 def _disk(phase: str, at_once: Trial) -> Probe:
     most = SMALL_ENGINE["disk_mb"]
     return Probe(f"{phase} disk", f"writes 800 MiB to its disk, may write {most}", at_once, _stops_at(most))
-
-
-def _workspace() -> Probe:
-    attempt = f"writes 300 MiB to its folder, may write {WORKSPACE_MB}"
-    return Probe("script disk", attempt, _script(_WORKSPACE, "disk=300"), _stops_at(WORKSPACE_MB))
 
 
 _HOG = (Path(__file__).parent / "resource_hogs.py").read_bytes()
