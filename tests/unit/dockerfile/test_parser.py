@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -85,40 +89,16 @@ def test_onbuild_holds_an_instruction() -> None:
     assert (trigger.keyword, trigger.first_line, trigger.flags[0].value) == ("COPY", 2, "x")
 
 
-@pytest.mark.parametrize(
-    ("text", "line", "told"),
-    [
-        ("", None, "empty"),
-        ("ARG A=1\n", None, "no FROM"),
-        ("RUN x\nFROM a\n", 1, "RUN stands before FROM"),
-        ("FRM python\n", 1, "Did you mean FROM?"),
-        ("FROM python 3.9-slim\n", 1, "a colon stands between an image's name and its tag: FROM python:3.9-slim"),
-        ("FROM a:1 b\n", 1, "needs the name of an image"),
-        ("FROM a # slim\n", 1, "a comment stands on a line of its own"),
-        ("FROM a: 1\n", 1, "there is no blank at the colon: FROM a:1"),
-        ("FROM: a\n", 1, "After FROM comes a blank, without a colon."),
-        ("FROM a\npip install x\n", 2, "write RUN pip"),
-        ("FROM a\nRUN x\n  y\n", 3, "ends with a \\"),
-        ("FROM a\ndocker build .\n", 2, "typed in the terminal"),
-        ("```\nFROM a\n", 1, "delete the line"),
-        ("FROM a\nprint('x')\n", 2, "belongs in the script"),
-        ("FROM a AS 1x\n", 1, "a stage's name begins with a letter"),
-        ("FROM $I\n", 1, "the ARG has no value"),
-        ("ARG V=\nFROM python:$V\n", 2, "comes to 'python:'"),
-        ("FROM Python:3.9\n", 1, "lower case, python:3.9"),
-        ("FROM a\nENV X\n", 2, "ENV needs a name and a value: ENV NAME=value"),
-        ("FROM a\nENV X=1 y\n", 2, "stands in quotes"),
-        ("FROM a\nRUN <<EOF\nx\n", 2, "unterminated heredoc"),
-        ("FROM\u00a0python:3.9\n", 1, "no ordinary one"),
-        ("FROM python:3.9\n".encode("utf-16"), 1, "UTF-16"),
-        ("FROM a\nONBUILD ONBUILD RUN x\n", 2, "ONBUILD"),
-    ],
-)
-def test_what_would_not_build_says_why_and_where(text: str | bytes, line: int | None, told: str) -> None:
-    parsed = refused(text)
-    assert parsed.line == line
-    assert told in parsed.message
-    assert parsed.message.startswith(f"Dockerfile line {line}: " if line else "The Dockerfile ")
+@pytest.mark.parametrize("row", yaml.safe_load(Path(__file__).with_name("unparsable.yaml").read_text(encoding="utf-8")))
+def test_what_would_not_build_says_why_and_where(row: dict[str, Any]) -> None:
+    parsed = refused(row["text"])
+    assert parsed.line == row["line"]
+    assert row["says"] in parsed.message
+    assert parsed.message.startswith(f"Dockerfile line {row['line']}: " if row["line"] else "The Dockerfile ")
+
+
+def test_a_file_in_utf_16_is_told_so() -> None:
+    assert "UTF-16" in refused("FROM python:3.9\n".encode("utf-16")).message
 
 
 @pytest.mark.parametrize(

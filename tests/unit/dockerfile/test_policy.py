@@ -1,6 +1,10 @@
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
+import yaml
 
 from grader.dockerfile.parser import Unparsable, parse
 from grader.dockerfile.policy import PolicyResult, judge_dockerfile
@@ -62,36 +66,20 @@ def test_a_dockerfile_that_is_missing_or_cannot_be_read_is_no_matter_of_safety(d
     assert judged(dockerfile) == judge_dockerfile(None, ALLOWED) == PolicyResult()
 
 
-@pytest.mark.parametrize(
-    ("dockerfile", "line", "message"),
-    [
-        ("\nFROM python:3.8\n", 2, "not allowed here. Allowed: python:3.9, python:3.9-slim, python:latest."),
-        ("FROM ubuntu\n", 1, "not allowed here. Without a tag, Docker takes ubuntu:latest. Allowed: "),
-        ("FROM python:3.9\nCOPY --from=later a b\nFROM python:3.9 AS later\n", 2, "COPY --from=later: "),
-        ("FROM python:3.9\nRUN --mount=from=evil,target=/x y\n", 2, "RUN --mount=from=evil: "),
-        ("FROM python:3.9\nRUN \\\n  --mount=type=ssh \\\n x\n", 2, "only the types bind, cache and tmpfs"),
-        ("FROM python:3.9\nRUN --security=insecure x\n", 2, "no build has special rights"),
-        ("FROM python:3.9\nRUN --device=x y\n", 2, "there are no devices"),
-        ("FROM python:3.9\nONBUILD RUN --network=host x\n", 2, "the host's network"),
-        ("FROM --platform=linux/arm64 python:3.9\n", 1, "builds for linux/amd64 only"),
-        ("FROM python:3.9\nWORKDIR /\nWORKDIR proc/self\n", 3, "a place under /proc"),
-        ('FROM python:3.9\nWORKDIR "/pr"oc/1\n', 2, "a place under /proc"),
-        ("FROM python:3.9\nONBUILD ADD me@x.invalid:y /z\n", 2, "nothing is fetched from addresses here"),
-        ('FROM python:3.9\nADD ["$URL", "/z"]\n', 2, "a variable may stand for an address"),
-        ("FROM python:3.9\n" + "RUN x\n" * 200, 201, "there are 201 instructions"),
-        ("# syntax=evil\nFRM\n", 1, "# syntax=evil: this is not allowed here"),
-        ("#!/usr/bin/env docker\n\n//Syntax = evil\n", 3, "another program is to read this Dockerfile"),
-        ("#" * 300_000, None, "300000 bytes"),
-        ("FROM python:3.9\n#" + "x" * 70_000, 2, "the line has 70001 bytes"),
-    ],
-)
-def test_what_reaches_beyond_the_build_is_refused_with_its_line(
-    dockerfile: str, line: int | None, message: str
-) -> None:
-    (refusal,) = judged(dockerfile).refusals
-    assert (refusal.file, refusal.line) == ("Dockerfile", line)
-    assert message in refusal.message
-    assert line is None or refusal.message.startswith(f"Dockerfile line {line}: ")
+REFUSED = yaml.safe_load(Path(__file__).with_name("refused.yaml").read_text(encoding="utf-8"))
+LARGE = [
+    {"text": "FROM python:3.9\n" + "RUN x\n" * 200, "line": 201, "says": "there are 201 instructions"},
+    {"text": "#" * 300_000, "line": None, "says": "300000 bytes"},
+    {"text": "FROM python:3.9\n#" + "x" * 70_000, "line": 2, "says": "the line has 70001 bytes"},
+]
+
+
+@pytest.mark.parametrize("row", [*REFUSED, *LARGE], ids=lambda row: row["says"])
+def test_what_reaches_beyond_the_build_is_refused_with_its_line(row: dict[str, Any]) -> None:
+    (refusal,) = judged(row["text"]).refusals
+    assert (refusal.file, refusal.line) == ("Dockerfile", row["line"])
+    assert row["says"] in refusal.message
+    assert row["line"] is None or refusal.message.startswith(f"Dockerfile line {row['line']}: ")
 
 
 def test_each_problem_is_told_once_and_nothing_is_fetched() -> None:
