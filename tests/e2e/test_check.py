@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -31,14 +30,12 @@ def test_the_beginners_mistake_is_explained(grader: Grader, tmp_path: Path) -> N
     assert "\x1b" not in done.stdout
 
 
-def test_a_right_solution_has_full_marks(grader: Grader, solution: Solution) -> None:
-    done = grader("check", cwd=solution("3.1.4", "entrypoint-with-the-script"))
+def test_a_right_solution_has_full_marks_from_the_command_and_from_python(grader: Grader, solution: Solution) -> None:
+    folder = solution("3.1.4", "entrypoint-with-the-script")
+    done = grader("check", cwd=folder)
     assert done.returncode == 0, done.stdout
     assert "10 / 10" in done.stdout
-
-
-def test_python_says_what_the_command_says(solution: Solution) -> None:
-    report = check(solution("3.1.4", "entrypoint-with-the-script"), exercises=["3.1.4"], seed=7)
+    report = check(folder, exercises=["3.1.4"], seed=7)
     assert (report.score, report.max_score, report.seed) == (10, 10, 7)
     assert {one.status.value for one in report.exercises[0].checks} == {"passed"}
 
@@ -93,16 +90,6 @@ def test_what_is_told_to_try_shows_the_same_thing(grader: Grader, solution: Solu
         subprocess.run(["docker", "rmi", "-f", name_here], capture_output=True, check=False)
 
 
-def test_no_engine_is_told_at_once(grader: Grader, solution: Solution) -> None:
-    folder = solution("3.1.4", "entrypoint-with-the-script")
-    began = time.monotonic()
-    done = grader("check", str(folder), DOCKER_HOST="unix:///nonexistent/docker.sock")
-    assert done.returncode == 3
-    assert time.monotonic() - began < 30  # the promise is 5 s; a slow day is no failure of ours
-    assert "docker info" in done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_no_engine_is_told_before_the_reference_has_been_waited_for(
     grader: Grader, solution: Solution, tmp_path: Path
 ) -> None:
@@ -111,23 +98,11 @@ def test_no_engine_is_told_before_the_reference_has_been_waited_for(
     shutil.copy(ROOT / "exercises.yaml", tmp_path / "course")
     (tmp_path / "course/reference/predictor.py").write_text("raise SystemExit(1)", encoding="utf-8")
     words = ("--course", str(tmp_path / "course"), "check", str(folder))
-    assert grader(*words, DOCKER_HOST="unix:///nonexistent/docker.sock").returncode == 3
+    done = grader(*words, DOCKER_HOST="unix:///nonexistent/docker.sock")
+    assert done.returncode == 3
+    assert "docker info" in done.stderr
+    assert "Traceback" not in done.stderr
     assert grader(*words).returncode == 4
-
-
-def test_a_broken_spec_names_its_lines(grader: Grader, tmp_path: Path) -> None:
-    shutil.copytree(
-        ROOT / "reference", tmp_path / "course/reference", ignore=shutil.ignore_patterns("solutions", "wrong")
-    )
-    text = (ROOT / "exercises.yaml").read_text(encoding="utf-8")
-    broken = text.replace("kind: builds", "kind: build", 1).replace("run_seconds: 10", "run_secs: 10")
-    (tmp_path / "course/exercises.yaml").write_text(broken, encoding="utf-8")
-    done = grader("--course", str(tmp_path / "course"), "check", ".")
-    assert done.returncode == 2
-    lines = [line for line in done.stderr.splitlines() if line.startswith("exercises.yaml:")]
-    assert len(lines) == 2
-    assert "run_seconds" in lines[0]
-    assert "builds" in lines[1]
 
 
 def test_ci_writes_what_ci_reads(grader: Grader, solution: Solution, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
-"""A result folder that is locked, read-only, full, or no folder: one clear message, and no verdict is lost.
+"""`grader batch` as users start it, where its folder is locked, read-only, full, or none: one message, no verdict lost.
 
-`grader batch` as users start it; the engine is a small Docker behind a socket.
+The engine is a small Docker behind a socket.
 """
 
 from __future__ import annotations
@@ -9,39 +9,25 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext, suppress
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from grader.batch.journal import Journal
-from grader.batch.roster import Plan
-from grader.cli.batch import _doubts
-from grader.cli.wiring import NOT_RUN
-from grader.errors import UsageError
-from grader.models import ExerciseReport, RunOutcome, RunRequest
-from tests import reports
-from tests.faultengine import FaultEngine, Reply, SmallDocker
-from tests.worlds import COURSE, ROOT, predictor
+from tests.faultengine import FaultEngine, Reply, SmallDocker, as_json
+from tests.worlds import ROOT, predictor
 
 STUDENTS = ("ada", "grace", "linus", "zoe")
 DOCKERFILE = 'FROM python:3.9-slim\nCOPY sales_predictor.py /app/\nENTRYPOINT ["python", "/app/sales_predictor.py"]\n'
-
-
 PROGRAM = "import grader.batch.journal, grader.cli.main; grader.batch.journal._WAIT_SECONDS = 1; grader.cli.main.main()"
 
 
-def work(_context: bytes, request: RunRequest) -> RunOutcome:
-    return predictor(request)
-
-
-WAIVED = tuple(
-    word
-    for limit in ("memory", "processes", "CPU", "/tmp", "network", "privileges")
-    for word in ("--waive", f"run {limit}")
-)
+LIMITS = ("memory", "processes", "/tmp", "network", "privileges", "CPU")
+WAIVED = tuple(word for limit in LIMITS for word in ("--waive", f"run {limit}"))
 """A small Docker keeps no limits."""
 
 
@@ -53,21 +39,29 @@ class Batch:
     meanwhile: Callable[[], object] = lambda: None
     builds: int = 0
 
-    def __call__(self, out: Path, *more: str, stdout: int | None = subprocess.DEVNULL) -> tuple[int, str]:
+    def __call__(
+        self, out: Path, *more: str, waived: Sequence[str] = WAIVED, stdout: int | None = subprocess.DEVNULL
+    ) -> tuple[int, str]:
         self.builds = 0
-        with FaultEngine(self.folder / "engine.sock", SmallDocker(work, self._fault)):
-            words = ("batch", str(self.folder / "class"), "--out", str(out), "--exercise", "3.1.4", "--seed", "5")
-            done = subprocess.run(
-                [sys.executable, "-c", PROGRAM, *words, "--engine", "host", "--jobs", "1", *WAIVED, *more],
-                stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=120, cwd=self.folder,
-                env={
-                    **os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": f"unix://{self.folder}/engine.sock",
-                    "GRADER_BUILDER": "buildkit", "TMPDIR": str(self.folder),
-                },
-            )  # fmt: skip
+        words = ("batch", str(self.folder / "class"), "--out", str(out), "--exercise", "3.1.4", "--seed", "5")
+        done = self.run(self._fault, *words, "--engine", "host", "--jobs", "1", *waived, *more, stdout=stdout)
         assert "Traceback" not in done.stderr
         assert not list(self.folder.glob("grader-fault-*")), done.stderr
         return done.returncode, done.stderr
+
+    def run(
+        self, fault: Callable[[str], Reply | None], *words: str, stdout: int | None = subprocess.PIPE
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command line with the small Docker, which has this fault."""
+        environ = {
+            **os.environ, "PYTHONPATH": str(ROOT), "DOCKER_HOST": f"unix://{self.folder}/engine.sock",
+            "GRADER_BUILDER": "buildkit", "TMPDIR": str(self.folder), "XDG_STATE_HOME": str(self.folder),
+        }  # fmt: skip
+        with FaultEngine(self.folder / "engine.sock", SmallDocker(lambda _context, request: predictor(request), fault)):
+            return subprocess.run(
+                [sys.executable, "-c", PROGRAM, *words], env=environ, cwd=self.folder,
+                stdout=stdout, stderr=subprocess.PIPE, text=True, check=False, timeout=120,
+            )  # fmt: skip
 
     def _fault(self, route: str) -> Reply | None:
         if route == "POST /build":
@@ -87,24 +81,15 @@ def batch(tmp_path: Path) -> Batch:
     return Batch(tmp_path)
 
 
-Mounts = Callable[..., Path]
-
-
-@pytest.fixture
-def mounted(tmp_path: Path) -> Iterator[Mounts]:
+@contextmanager
+def mounted(place: Path, *options: str) -> Iterator[None]:
     """Mounts a file system of its own at a new folder. The tests may run as root, whom no file mode stops."""
-    with ExitStack() as stack:
-
-        def mount(*options: str) -> Path:
-            place = tmp_path / "mounted"
-            place.mkdir(exist_ok=True)
-            done = subprocess.run(["mount", *options, str(place)], capture_output=True, text=True, check=False)
-            if done.returncode:
-                pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
-            stack.callback(subprocess.run, ["umount", str(place)], check=True)
-            return place
-
-        yield mount
+    place.mkdir()
+    done = subprocess.run(["mount", *options, str(place)], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"nothing can be mounted here: {done.stderr.strip()}")
+    yield
+    subprocess.run(["umount", str(place)], check=True)
 
 
 def verdicts(out: Path) -> dict[str, str]:
@@ -126,67 +111,61 @@ def goes_on(batch: Batch, out: Path) -> None:
     assert list(out.rglob(".writing-*")) == []
 
 
-# ── what makes results doubtful ──────────────────────────────────────────────────────────
+@contextmanager
+def a_file(out: Path) -> Iterator[None]:
+    out.write_text("mine", encoding="utf-8")
+    yield
+    assert out.read_text(encoding="utf-8") == "mine"
 
-PLAN = Plan({"amira": Path("amira"), "zoe": None}, [COURSE.exercise(name) for name in ("3.1.1", "3.2.1", "3.2.2")])
-ABSENT = reports.missing_exercise()
-COMMANDS = replace(reports.ungraded_exercise(), message=NOT_RUN)
+
+def journal(out: Path, *, content: bytes = b"", version: int = 0) -> AbstractContextManager[object]:
+    out.mkdir()
+    (out / "journal.sqlite").write_bytes(content)
+    if version:
+        with closing(sqlite3.connect(out / "journal.sqlite")) as made:
+            made.execute(f"PRAGMA user_version = {version}")
+    return nullcontext()
+
+
+@contextmanager
+def another_grader(out: Path) -> Iterator[None]:
+    out.mkdir()
+    with Journal.open(out, create=True):
+        yield
 
 
 @pytest.mark.parametrize(
-    ("exercises", "trusted", "doubts"),
+    ("in_the_way", "parts"),
     [
-        ([reports.passed_exercise(), ABSENT], True, []),
-        ([ABSENT, ABSENT, reports.passed_exercise()], True, ["Mostly not submitted: 2 of 3 exercises"]),
-        ([COMMANDS, reports.passed_exercise()], False, ["With --engine host, no commands of other people"]),
-        ([COMMANDS, reports.passed_exercise()], True, []),
+        (a_file, ["/out' is a file"]),
+        (lambda out: mounted(out, "-t", "tmpfs", "-o", "ro", "none"), ["Read-only file system", "another folder"]),
+        (another_grader, ["another grader"]),
+        (partial(journal, content=b"not a database, but long enough to be one" * 30), ["journal"]),
+        (partial(journal, content=b"SQLite format 3\0" + b"\xff" * 4096), ["journal"]),
+        (partial(journal, version=7), ["written by another version of grader"]),
     ],
+    ids=["file", "read-only", "at work", "no database", "damaged", "another format"],
 )
-def test_an_instructor_reads_what_makes_results_doubtful(
-    exercises: list[ExerciseReport], trusted: bool, doubts: list[str]
+def test_what_stands_in_the_way_is_told_before_anything_is_graded(
+    batch: Batch, tmp_path: Path, in_the_way: Callable[[Path], AbstractContextManager[object]], parts: list[str]
 ) -> None:
-    graded = [reports.report_of("amira", *exercises), reports.report_of("zoe", *[ABSENT] * 9)]
-    found = list(_doubts(graded, PLAN, trusted=trusted))
-    assert [note[: len(doubt)] for note, doubt in zip(found, doubts, strict=True)] == doubts
-
-
-# ── before anything is graded ───────────────────────────────────────────────────────────
-
-
-def test_a_file_in_the_place_of_the_folder(batch: Batch, tmp_path: Path) -> None:
-    (tmp_path / "out").write_text("mine", encoding="utf-8")
-    code, said = batch(tmp_path / "out")
+    with in_the_way(tmp_path / "out"):
+        code, said = batch(tmp_path / "out")
     assert (code, batch.builds) == (2, 0)
-    assert f"{tmp_path}/out" in said
-    assert (tmp_path / "out").read_text(encoding="utf-8") == "mine"
+    assert all(part in said for part in parts), said
 
 
-def test_a_read_only_folder(batch: Batch, mounted: Mounts) -> None:
-    out = mounted("-t", "tmpfs", "-o", "ro", "none")
-    code, said = batch(out)
-    assert (code, batch.builds) == (2, 0)
-    assert "Read-only file system" in said
-    assert "another folder" in said
-
-
-def test_another_grader_is_at_work_in_it(batch: Batch, tmp_path: Path) -> None:
-    with Journal.open(tmp_path, create=True):
-        code, said = batch(tmp_path)
-    assert (code, batch.builds) == (2, 0)
-    assert "another grader" in said
-
-
-@pytest.mark.parametrize(
-    "content", [b"not a database, but long enough to be one" * 30, b"SQLite format 3\0" + b"\xff" * 4096]
-)
-def test_a_journal_that_is_none(batch: Batch, tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "journal.sqlite").write_bytes(content)
-    code, said = batch(tmp_path)
-    assert (code, batch.builds) == (2, 0)
-    assert "journal" in said
-
-
-# ── in the middle ───────────────────────────────────────────────────────────────────────
+def test_a_batch_does_not_start_without_a_limit_unless_it_is_waived(batch: Batch, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for waived, missing in (((), LIMITS), (WAIVED[2:], ("memory",))):
+        code, said = batch(out, waived=waived)
+        assert (code, batch.builds) == (3, 0)
+        assert said.partition("without these limits: ")[2].split("\n")[0] == " ".join(
+            f'--waive "run {limit}"' for limit in missing
+        )
+    assert batch(out, "--resume")[0] == 0
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert f"waived, not enforced: {', '.join(f'run {limit}' for limit in LIMITS)}" in page
 
 
 def test_a_journal_that_another_program_holds(batch: Batch, tmp_path: Path) -> None:
@@ -206,8 +185,8 @@ def test_a_journal_that_another_program_holds(batch: Batch, tmp_path: Path) -> N
     goes_on(batch, out)
 
 
-def test_a_disk_that_gets_full(batch: Batch, mounted: Mounts) -> None:
-    out = mounted("-t", "tmpfs", "-o", "size=2m", "none") / "out"
+def test_a_disk_that_gets_full(batch: Batch, tmp_path: Path) -> None:
+    out = tmp_path / "mounted/out"
 
     def fill() -> None:
         with suppress(OSError), (out.parent / "filler").open("wb", buffering=0) as filler:
@@ -215,13 +194,20 @@ def test_a_disk_that_gets_full(batch: Batch, mounted: Mounts) -> None:
                 filler.write(b"x" * 4096)
 
     batch.meanwhile = fill
-    code, said = batch(out)
-    assert code == 3, said
-    assert "full" in said
-    assert "--resume" in said
-    assert len(verdicts(out)) >= 1
-    (out.parent / "filler").unlink()
-    goes_on(batch, out)
+    with mounted(out.parent, "-t", "tmpfs", "-o", "size=2m", "none"):
+        code, said = batch(out)
+        assert code == 3, said
+        assert "full" in said
+        assert "--resume" in said
+        assert len(verdicts(out)) >= 1
+        (out.parent / "filler").unlink()
+        goes_on(batch, out)
+
+
+def test_it_is_said_where_hardly_anything_was_handed_in(batch: Batch, tmp_path: Path) -> None:
+    code, said = batch(tmp_path / "out", "--exercise", "3.1.1", "--exercise", "3.1.2")
+    assert code == 0, said
+    assert "Mostly not submitted: 8 of 12 exercises" in said
 
 
 def test_output_that_cannot_be_written(batch: Batch, tmp_path: Path) -> None:
@@ -232,8 +218,11 @@ def test_output_that_cannot_be_written(batch: Batch, tmp_path: Path) -> None:
     assert set(verdicts(tmp_path / "out")) == set(STUDENTS)
 
 
-def test_a_journal_of_another_format_is_left_alone(tmp_path: Path) -> None:
-    with closing(sqlite3.connect(tmp_path / "journal.sqlite")) as journal:
-        journal.execute("PRAGMA user_version = 7")
-    with pytest.raises(UsageError, match="written by another version of grader"):
-        Journal.open(tmp_path)
+def test_a_check_is_shown_although_the_engine_does_not_remove_what_was_made(batch: Batch) -> None:
+    def busy(route: str) -> Reply | None:
+        return as_json({"message": "device or resource busy"}, 500) if route == "GET /images/json" else None
+
+    done = batch.run(busy, "check", str(batch.folder / "class/ada/3.1.4"))
+    assert "10 / 10" in done.stdout, done.stderr
+    assert "`grader prune`" in done.stderr
+    assert done.returncode == 0

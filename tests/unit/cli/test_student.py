@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -92,84 +91,71 @@ def test_start_fills_a_folder_that_lies_in_no_other_exercise(
     assert [path.relative_to(home).parent.as_posix() for path in home.rglob("Dockerfile")] == [made]
 
 
-def test_start_does_not_nest_where_it_is_told_to(grader: Command) -> None:
-    said = grader("start", "3.1.4", "3.1.1/next", code=2)
-    assert "lies in the folder of 3.1.1" in said
-    assert not Path("3.1.1").exists()
-
-
-def test_a_folder_that_is_no_exercise_is_told_what_was_looked_for(grader: Command) -> None:
-    said = grader("check", code=2)
-    assert "3.1.4" in said
-    assert "--exercise" in said
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("start", "3.1.4", "3.1.1/next"), "lies in the folder of 3.1.1"),
+        (("check",), "Looked for a folder with one of these names"),
+        (("show", "9.9"), "There is no exercise 9.9"),
+        (("explain", "nothing"), "neither an exercise"),
+        (("submit", "--exercise", "3.1.1", "--exercise", "3.1.2", "--anyway"), "There is no exercise's folder here."),
+        (("--course", "course", "list"), "exercises.yaml:1:"),
+    ],
+)
+def test_what_cannot_be_done_is_told_with_the_way_out(grader: Command, words: tuple[str, ...], said: str) -> None:
+    Path("course").mkdir()
+    Path("course/exercises.yaml").write_text("titel: x\n", encoding="utf-8")
+    assert said in grader(*words, code=2)
+    assert [path.name for path in Path().iterdir()] == ["course"]
 
 
 # ── progress ────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("platform", "place"),
-    [
-        ("linux", "state/grader/progress.json"),
-        ("win32", "local/grader/progress.json"),
-        ("darwin", "Library/Application Support/grader/progress.json"),
-    ],
-)
-def test_progress_is_kept_where_the_platform_keeps_state(platform: str, place: str) -> None:
+def test_progress_is_kept_where_the_platform_keeps_state() -> None:
     environment = {"XDG_STATE_HOME": "state", "LOCALAPPDATA": "local"}
-    assert state_file(environment, platform).as_posix().endswith(place)
+    for platform, place in (("linux", "state"), ("win32", "local"), ("darwin", "Library/Application Support")):
+        assert state_file(environment, platform).as_posix().endswith(f"{place}/grader/progress.json")
 
 
-def test_attempts_are_kept_and_what_changed_between_them_is_said() -> None:
-    attempt(reports.failed_exercise(), reports.ungraded_exercise())
+def test_attempts_are_kept_said_and_shown_on_a_map_that_fits_on_a_screen(grader: Command) -> None:
+    attempt(reports.failed_exercise(), reports.passed_exercise(), reports.ungraded_exercise())
     before = read_progress(COURSE)
-    assert {name for name, kept in before.items() if kept.attempts} == {"3.1.4"}
-    changed = what_changed(before["3.1.4"], better())
-    assert changed == (
+    assert {name for name, kept in before.items() if kept.attempts} == {"3.1.1", "3.1.4"}
+    assert what_changed(before["3.1.4"], better()) == (
         "3 → 6 points, fixed: docker run sales-predictor 100 120 110 predicts 110, "
         "no longer passed: Without arguments it prints Usage and exits 1"
     )
     assert what_changed(before["3.1.4"], reports.failed_exercise()) == ""
     assert what_changed(Kept(), reports.failed_exercise()) == ""
     attempt(better())
-    assert [one.score for one in read_progress(COURSE)["3.1.4"].attempts] == [3.0, 6.0]
-
-
-def test_the_map_has_a_line_for_each_exercise_and_fits_on_a_screen(grader: Command) -> None:
-    attempt(reports.failed_exercise(), reports.passed_exercise())
-    attempt(better())
     shown = grader("progress").splitlines()
     assert len(shown) == len(COURSE.exercises) + 3
     assert max(map(len, shown)) <= 80
-    (first,) = (line for line in shown if "3.1.1" in line and "Next" not in line)
-    assert first.startswith("✓ 3.1.1 ")
-    assert re.search(r" 1 try, .+ \d\d:\d\d +10 / 10$", first)
-    fourth = next(line for line in shown if "3.1.4" in line)
-    assert ", 3 → 6 " in fourth
-    assert fourth.endswith(" 6 / 10")
+    assert re.match(r"✓ 3\.1\.1 .+ 1 try, .+ \d\d:\d\d +10 / 10$", shown[1])
+    assert re.match(r"✗ 3\.1\.4 .+ 2 tries, .+, 3 → 6 +6 / 10$", shown[4])
     assert shown[-2].split() == ["Total", "16", "/", "150"]
     assert shown[-1] == "Next: 3.1.4 (Pass the weeks as arguments): `grader next`."
 
 
-def test_what_is_kept_never_costs_a_report(home: Path) -> None:
-    place = state_file({"XDG_STATE_HOME": str(home.parent / "state")})
+@pytest.mark.parametrize("trouble", ["half a file", "a folder in its place", "no home"])
+def test_what_is_kept_never_costs_a_report(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, trouble: str) -> None:
+    place = tmp_path / "state/grader/progress.json"
     place.parent.mkdir(parents=True)
-    place.write_text('{"Docker', encoding="utf-8")
+    if trouble == "half a file":
+        place.write_text('{"Docker', encoding="utf-8")
+    elif trouble == "a folder in its place":
+        place.mkdir()
+    else:
+        monkeypatch.delenv("XDG_STATE_HOME")
+        monkeypatch.setattr(Path, "home", nowhere)
     assert set(read_progress(COURSE).values()) == {Kept()}
-    place.unlink()
-    place.mkdir()
-    write_progress(COURSE, {"3.1.1": Kept()})
-    assert set(read_progress(COURSE).values()) == {Kept()}
+    if trouble != "half a file":
+        write_progress(COURSE, {"3.1.1": Kept()})
 
 
-def test_a_user_without_a_home_has_no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nowhere() -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.delenv("XDG_STATE_HOME")
-    monkeypatch.setattr(Path, "home", nowhere)
-    write_progress(COURSE, {"3.1.1": Kept()})
-    assert set(read_progress(COURSE).values()) == {Kept()}
+def nowhere() -> Path:
+    raise RuntimeError("Could not determine home directory.")
 
 
 def test_next_goes_on_with_what_was_checked_last_and_comes_back_to_what_is_left(home: Path, grader: Command) -> None:
@@ -204,25 +190,19 @@ def test_each_hint_that_is_asked_for_goes_a_step_further_until_the_failure_is_an
 # ── watching ────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("file", "counts"),
-    [
-        ("Dockerfile", True),
-        ("sales_predictor.py", True),
-        ("helper.py", True),
-        ("requirements.txt", True),
-        ("prediction.txt", False),
-        (".Dockerfile.swp", False),
-        ("Dockerfile~", False),
-        ("4913", False),
-    ],
-)
-def test_only_a_change_of_what_is_handed_in_is_checked(home: Path, file: str, *, counts: bool) -> None:
+def test_only_a_change_of_what_is_handed_in_is_checked(home: Path) -> None:
     (home / "3.1.4").mkdir()
     (home / "3.1.4/Dockerfile").write_text("FROM python:3.9\nCOPY requirements.txt .\n", encoding="utf-8")
-    seen = _handed_in(find_target(Path("3.1.4"), COURSE, COURSE.exercises, every=False))
-    (home / "3.1.4" / file).write_text("FROM python:3.9\nCOPY requirements.txt /\n", encoding="utf-8")
-    assert (_handed_in(find_target(Path("3.1.4"), COURSE, COURSE.exercises, every=False)) != seen) is counts
+    counting = []
+    for name in (
+        *("Dockerfile", "sales_predictor.py", "helper.py", "requirements.txt"),
+        *("prediction.txt", ".Dockerfile.swp", "Dockerfile~", "4913"),
+    ):
+        seen = _handed_in(find_target(Path("3.1.4"), COURSE, COURSE.exercises, every=False))
+        (home / "3.1.4" / name).write_text("FROM python:3.9\nCOPY requirements.txt /\n", encoding="utf-8")
+        if _handed_in(find_target(Path("3.1.4"), COURSE, COURSE.exercises, every=False)) != seen:
+            counting.append(name)
+    assert counting == ["Dockerfile", "sales_predictor.py", "helper.py", "requirements.txt"]
 
 
 # ── submit ──────────────────────────────────────────────────────────────────────────────
@@ -238,11 +218,6 @@ def test_the_zip_has_a_folder_for_each_exercise_and_replaces_the_last_one(home: 
     read = read_submission(home / "ada.zip", Selection(["3.1.2", "3.1.4"], ["3.1.2", "3.1.4"], COURSE.limits))
     work = find_target(home, COURSE, COURSE.exercises, every=False).submission
     assert [digest_of(one) for one in read.exercises] == [digest_of(one) for one in work.exercises]
-    with zipfile.ZipFile(home / "ada.zip") as archive:
-        assert archive.namelist() == [
-            "3.1.2/Dockerfile", "3.1.2/commands.sh", "3.1.2/sales_predictor.py",
-            "3.1.4/Dockerfile", "3.1.4/sales_predictor.py",
-        ]  # fmt: skip
     assert "it replaced the one before" in grader("submit", "--name", "ada")
 
 
@@ -251,6 +226,8 @@ def test_the_zip_of_one_exercise_does_not_lie_in_its_folder(
 ) -> None:
     grader("start", "3.1.4")
     monkeypatch.chdir(home / "3.1.4")
+    for name in ("../ada", "a/b", ".ada", "a\\b"):
+        assert "cannot be called so" in grader("submit", "--name", name, code=2)
     grader("submit")
     assert [path.name for path in home.glob("**/*.zip")] == ["work.zip"]
 
@@ -258,15 +235,8 @@ def test_the_zip_of_one_exercise_does_not_lie_in_its_folder(
 def test_what_is_missing_is_said_before_a_zip_is_made(home: Path, grader: Command) -> None:
     grader("start", "3.3.3")
     (home / "3.3.3/docker-compose.yml").unlink(missing_ok=True)
-    said = grader("submit", code=2)
-    assert "3.3.3: there is no file docker-compose.yml in " in said
+    assert "3.3.3: there is no file docker-compose.yml in " in grader("submit", code=2)
     assert list(home.glob("*.zip")) == []
     assert "3.3.3" in grader("submit", "--anyway", "--name", "ada")
     (home / "3.3.3/compose.yaml").write_text("services: {}\n", encoding="utf-8")
     assert "no file" not in grader("submit", "--name", "ada")
-
-
-@pytest.mark.parametrize("name", ["../ada", "a/b", ".ada", "a\\b"])
-def test_a_name_is_no_path(grader: Command, name: str) -> None:
-    grader("start", "3.1.4")
-    assert "cannot be called so" in grader("submit", "--name", name, code=2)
