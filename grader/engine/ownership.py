@@ -6,6 +6,7 @@ later `grader prune` knows leftovers of a grader that died from the objects of o
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import platform
@@ -15,11 +16,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from grader.engine.http import Connection, Refused, if_there
-from grader.engine.images import untag_image
-from grader.engine.run import remove_container
 from grader.errors import EngineError
 
 RUN_LABEL = "io.grader.run"
@@ -32,6 +31,8 @@ TAG_PREFIX = "grader.local/"
 """How the names of all images begin that are built here. No registry has that name (`.local` is never public)."""
 
 Kind = Literal["container", "image", "volume", "network"]
+
+_BOOT = "/proc/sys/kernel/random/boot_id"
 
 
 # ── the owner ───────────────────────────────────────────────────────────────────────────
@@ -69,7 +70,7 @@ def this_process(connection: Connection | None = None) -> Owner:
     """The process that asks, as an owner in the engine of `connection`. Reads /proc where there is one."""
     pid = os.getpid()
     container = _own_container(connection) if connection else ""
-    return Owner(_host(), _boot(), pid, _start_time(pid) or "", container)
+    return Owner(_host(), _read(_BOOT), pid, _start_time(pid) or "", container)
 
 
 def _own_container(connection: Connection) -> str:
@@ -87,31 +88,24 @@ def is_dead(owner: Owner, connection: Connection | None = None) -> bool:
             return True
     if owner.host != _host() or sys.platform == "win32":  # on Windows, os.kill would do more than ask
         return False  # another machine, or another pid namespace: it may well be alive
-    if owner.boot != _boot():
+    if owner.boot != _read(_BOOT):
         return True  # this machine has been started again since
     started = _start_time(owner.pid)
     if started is not None:
         return started != owner.started
     try:
         os.kill(owner.pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        pass  # it is there, and somebody else's
+    except OSError as error:  # another one than this says that it is there, and somebody else's
+        return isinstance(error, ProcessLookupError)
     return False
 
 
 def _host() -> str:
     machine = _read("/etc/machine-id") or "unknown"
-    try:
+    namespace = 0
+    with contextlib.suppress(OSError):
         namespace = os.stat("/proc/self/ns/pid").st_ino  # noqa: PTH116 - a link whose target is no path
-    except OSError:
-        namespace = 0
     return f"{platform.node().replace(':', '-')}-{machine[:12]}-{namespace}"
-
-
-def _boot() -> str:
-    return _read("/proc/sys/kernel/random/boot_id")
 
 
 def _read(path: str) -> str:
@@ -122,12 +116,11 @@ def _read(path: str) -> str:
 
 
 def _start_time(pid: int) -> str | None:
-    """Field 22 of /proc/PID/stat (proc(5)), or None. The command's name before it may hold spaces and parentheses.
+    """Field 22 of /proc/PID/stat (proc(5)), None if there is no such process, "" if it has ended and is not buried.
 
-    "" of a process that has ended, and that its parent has not asked about yet.
+    The command's name before it may hold spaces and parentheses.
     """
-    text = _read(f"/proc/{pid}/stat")
-    fields = text.rpartition(")")[2].split()
+    fields = _read(f"/proc/{pid}/stat").rpartition(")")[2].split()
     if len(fields) <= 19:  # noqa: PLR2004 - the field's place behind the name
         return None
     return "" if fields[0] in {"Z", "X"} else fields[19]
@@ -143,7 +136,7 @@ def labels(run: str, owner: Owner, kind: Kind) -> tuple[tuple[str, str], ...]:
 
 @dataclass(frozen=True, slots=True)
 class Leftover:
-    """An object of ours in the engine. `names` are its names (an image's tags), maybe none."""
+    """An object of ours in the engine. `names` are those by which it is removed: its id, or an image's tags of ours."""
 
     kind: Kind
     id: str
@@ -156,13 +149,6 @@ class Leftover:
         is_ours = self.labels.get(KIND_LABEL) == self.kind
         return Owner.parse(self.labels.get(OWNER_LABEL, "")) if is_ours else None
 
-    @property
-    def our_names(self) -> list[str]:
-        """Those of an image's names that are ours."""
-        return [name for name in self.names if name.startswith(TAG_PREFIX)]
-
-
-# ── in the engine ───────────────────────────────────────────────────────────────────────
 
 _REMOVAL_PAUSES = (0.2, 1.0, 0.0)
 """Seconds after a try to remove objects that failed."""
@@ -185,18 +171,13 @@ def our_objects(connection: Connection, run: str | None = None) -> list[Leftover
     for kind, (path, parameters) in _LISTS.items():
         labels = [f"{KIND_LABEL}={kind}", *([f"{RUN_LABEL}={run}"] if run else [])]
         listed = connection.call("GET", path, parameters={**parameters, "filters": json.dumps({"label": labels})}).json
-        found += [_leftover(kind, details) for details in (listed["Volumes"] if kind == "volume" else listed) or ()]
-    return [one for one in found if one.kind != "image" or not one.names or one.our_names]
-
-
-def _leftover(kind: Kind, details: Mapping[str, Any]) -> Leftover:
-    names = details.get("RepoTags") or details.get("Names") or [details.get("Name")]
-    return Leftover(
-        kind=kind,
-        id=str(details.get("Id") or details.get("Name")),
-        names=tuple(str(name) for name in names if name and not str(name).startswith("<none>")),
-        labels=details.get("Labels") or {},
-    )
+        for one in (listed["Volumes"] if kind == "volume" else listed) or ():
+            name = str(one.get("Id") or one.get("Name"))
+            tags = [tag for tag in one.get("RepoTags") or () if not tag.startswith("<none>")]
+            names = [tag for tag in tags if tag.startswith(TAG_PREFIX)] if tags else [name]
+            if names:
+                found.append(Leftover(kind, name, tuple(names), one.get("Labels") or {}))
+    return found
 
 
 def prune(connection: Connection, *, everything: bool) -> tuple[Leftover, ...]:
@@ -236,16 +217,13 @@ def _remove_all(connection: Connection, listed: Callable[[], Sequence[Leftover]]
 
 
 def _problem_of_removal(connection: Connection, one: Leftover) -> Refused | None:
-    """Remove it, and return why not; nothing happens if it is gone. Of an image, only names of ours are taken away."""
+    """Remove it, and return why not; nothing happens if it is gone."""
+    is_container = one.kind == "container"
     try:
-        if one.kind == "container":
-            remove_container(connection, one.id)
-        elif one.kind == "image":
-            for name in one.our_names or [one.id]:
-                untag_image(connection, name)
-        else:
-            with if_there():
-                connection.call("DELETE", f"/{one.kind}s/{one.id}")
+        for name in one.names:
+            with if_there(also_going=is_container):
+                parameters = {"v": 1, "force": 1} if is_container else {}
+                connection.call("DELETE", f"/{one.kind}s/{name}", parameters=parameters)
     except Refused as refused:
         return refused
     return None
