@@ -59,11 +59,8 @@ _PIECE = 16_384
 _OPENED = "tcp://localhost:1"
 """An address for the SDK, which wants one, where streams are opened for it."""
 _LOOK = "See whether `docker info` answers, then try again."
-_HIJACKED: weakref.WeakKeyDictionary[socket.socket, tuple[Any, Any]] = weakref.WeakKeyDictionary()
+_HIJACKED: weakref.WeakKeyDictionary[socket.socket, Stream] = weakref.WeakKeyDictionary()
 """What must live as long as a hijacked stream: the SDK closes a TLS socket with the answer that it came with."""
-
-
-# ── answers ─────────────────────────────────────────────────────────────────────────────
 
 
 class Refused(EngineError):  # noqa: N818 - what happened, as TimeoutExpired; "RefusedError" says no more
@@ -144,6 +141,14 @@ class Stream:
         with contextlib.suppress(OSError, RuntimeError, ValueError):
             self._response.raw.shutdown()
 
+    def raw_socket(self) -> socket.socket:
+        """The connection itself, without timeout, in the SDK's own way, which knows each transport."""
+        with _translated(self._what):
+            raw = self._session._get_raw_response_socket(self._response)  # type: ignore[attr-defined]  # noqa: SLF001
+            stream: socket.socket = getattr(raw, "_sock", raw)
+            stream.settimeout(None)
+        return stream
+
     def close(self) -> None:
         """Give the connection back. Harmless when repeated."""
         with contextlib.suppress(OSError):
@@ -183,11 +188,10 @@ class Connection:
 
     def call(self, method: str, path: str, *, seconds: float = 60, **parts: Unpack[Parts]) -> Answer:
         """Send a request and read its whole answer; `seconds` is the longest silence borne."""
-        what = f"{method} {path}"
-        with _translated(what):
-            response = self._session.request(method, self._url(path), timeout=seconds, **_request(parts))
-        _refuse_errors(response, what)
-        return Answer(what, response.content, str(response.headers.get("X-Docker-Container-Path-Stat", "")))
+        response = self._send(self._session, method, path, parts, timeout=seconds)
+        return Answer(
+            f"{method} {path}", response.content, str(response.headers.get("X-Docker-Container-Path-Stat", ""))
+        )
 
     def find(self, path: str) -> Any:  # noqa: ANN401 - JSON is anything
         """The JSON at a path; an empty object if there is no such thing."""
@@ -201,8 +205,7 @@ class Connection:
         `silence` (seconds) is a second line of defence: an engine silent for longer is taken for dead.
         """
         headers = {"Accept-Encoding": "identity", **({"Content-Type": "application/x-tar"} if "data" in parts else {})}
-        with self._opened(method, path, parts, headers=headers, timeout=silence) as opened:
-            return Stream(*opened)
+        return self._open(method, path, parts, headers=headers, timeout=silence)
 
     def hijack(self, path: str, json: object, parameters: Parameters | None = None) -> socket.socket:
         """`POST` a request whose connection becomes a raw stream (`/exec/{id}/start`, `/containers/{id}/attach`).
@@ -210,32 +213,37 @@ class Connection:
         Without a TTY what the engine sends comes in frames (`grader.engine.run.split_frames`).
         """
         headers = {"Connection": "Upgrade", "Upgrade": "tcp"}
-        parts = Parts(json=json, parameters=parameters)
-        with (
-            self._opened("POST", path, parts, headers=headers) as (session, response, what),
-            _translated(what),
-        ):
-            # The SDK's own way, which knows each transport.
-            raw = session._get_raw_response_socket(response)  # type: ignore[attr-defined]  # noqa: SLF001
-            stream: socket.socket = getattr(raw, "_sock", raw)
-            stream.settimeout(None)
-        _HIJACKED[stream] = (session, response)
+        opened = self._open("POST", path, Parts(json=json, parameters=parameters), headers=headers)
+        stream = opened.raw_socket()
+        _HIJACKED[stream] = opened
         return stream
 
-    @contextmanager
-    def _opened(
-        self, method: str, path: str, parts: Parts, **settings: Any
-    ) -> Iterator[tuple[docker.APIClient, requests.Response, str]]:
-        """A request in a session of its own, which is closed only where something in the block fails."""
-        what = f"{method} {path}"
-        with contextlib.ExitStack() as unless_it_fails:
-            with _translated(what):
-                session = self._new_session()
-                unless_it_fails.callback(session.close)
-                response = session.request(method, self._url(path), stream=True, **_request(parts), **settings)
-            _refuse_errors(response, what)
-            yield session, response, what
-            unless_it_fails.pop_all()
+    def _open(self, method: str, path: str, parts: Parts, **settings: Any) -> Stream:
+        """A request in a session of its own."""
+        with _translated(path):
+            session = self._new_session()
+        try:
+            response = self._send(session, method, path, parts, stream=True, **settings)
+        except BaseException:
+            session.close()
+            raise
+        return Stream(session, response, f"{method} {path}")
+
+    def _send(
+        self, session: docker.APIClient, method: str, path: str, parts: Parts, **settings: Any
+    ) -> requests.Response:
+        what, url = f"{method} {path}", f"{session.base_url}{self._prefix}{quote(path, safe='/:')}"
+        with _translated(what):
+            response = session.request(
+                method, url, params=parts.get("parameters"), json=parts.get("json"), data=parts.get("data"), **settings
+            )
+            if response.status_code < HTTPStatus.BAD_REQUEST:
+                return response
+            text = response.text.strip()
+        message: object = None
+        with contextlib.suppress(ValueError, AttributeError):  # an engine's error is an object, a proxy's is anything
+            message = json_format.loads(text).get("message")
+        raise Refused(what, response.status_code, str(message or text or response.reason))
 
     def _new_session(self) -> docker.APIClient:
         # With a version given, the client does not ask the engine, which it would do with the user's `HttpHeaders`.
@@ -246,23 +254,14 @@ class Connection:
         session.trust_env = False  # no proxies, no .netrc: the engine is where it says it is
         return session
 
-    def _url(self, path: str) -> str:
-        return f"{self._session.base_url}{self._prefix}{quote(path, safe='/:')}"
-
-
-def _request(parts: Parts) -> dict[str, Any]:
-    """The parts by the names that the requests library has for them."""
-    return {"params": parts.get("parameters"), "json": parts.get("json"), "data": parts.get("data")}
-
 
 def close_hijacked(stream: socket.socket) -> None:
     """End a stream that `hijack` gave, with the answer and the session behind it, which hold it open otherwise."""
     with contextlib.suppress(OSError):
         stream.shutdown(socket.SHUT_RDWR)
-    session, response = _HIJACKED.pop(stream, (None, None))
-    for held in (stream, response, session):
-        if held is not None:
-            held.close()
+    stream.close()
+    if opened := _HIJACKED.pop(stream, None):
+        opened.close()
 
 
 @contextmanager
@@ -288,17 +287,6 @@ def _plain(error: BaseException) -> str:
     if wrapped:
         return _plain(wrapped[0])
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
-
-
-def _refuse_errors(response: requests.Response, what: str) -> None:
-    if response.status_code < HTTPStatus.BAD_REQUEST:
-        return
-    with _translated(what):
-        text = response.text.strip()
-    message: object = None
-    with contextlib.suppress(ValueError, AttributeError):  # an engine's error is an object, a proxy's is anything
-        message = json_format.loads(text).get("message")
-    raise Refused(what, response.status_code, str(message or text or response.reason))
 
 
 def _adapter(open_stream: OpenStream) -> requests.adapters.HTTPAdapter:
