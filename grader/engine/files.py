@@ -10,6 +10,7 @@ import base64
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import posixpath
 import tarfile
@@ -100,25 +101,20 @@ def read_tar(connection: Connection, container: str, path: str, limit: int) -> b
 
 def files_of(folder: FolderMount, archive: bytes) -> FolderMount:
     """The folder with the files that the engine's tar of it holds; a tar that was cut gives what it has. Pure."""
-    return FolderMount(folder.path, tuple(sorted(_regular_files(archive), key=lambda file: file.path)))
+    files = itertools.islice(_regular_files(archive), FILES_LIMIT)
+    return FolderMount(folder.path, tuple(sorted(files, key=lambda file: file.path)))
 
 
 def _regular_files(archive: bytes) -> Iterator[MemoryFile]:
-    count = 0
-    try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened:
-            for member in opened:
-                _, _, path = member.name.partition("/")  # the engine's tar begins with the folder's own name
-                if not member.isreg() or not path or ".." in path.split("/"):
-                    continue
-                content = opened.extractfile(member)
-                if content is not None:
-                    yield MemoryFile(path, content.read(FILE_LIMIT), member.mode & 0o777)
-                    count += 1
-                if count == FILES_LIMIT:
-                    return
-    except (tarfile.TarError, EOFError, OSError, ValueError):
-        return
+    with (
+        contextlib.suppress(tarfile.TarError, EOFError, OSError, ValueError),
+        tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as opened,
+    ):
+        for member in opened:
+            _, _, path = member.name.partition("/")  # the engine's tar begins with the folder's own name
+            content = opened.extractfile(member) if member.isreg() else None
+            if content and path and ".." not in path.split("/"):
+                yield MemoryFile(path, content.read(FILE_LIMIT), member.mode & 0o777)
 
 
 # ── mounted read-only ───────────────────────────────────────────────────────────────────

@@ -321,7 +321,19 @@ def open_connection(endpoint: str | None = None, open_stream: OpenStream | None 
             endpoint = str(settings.get("base_url") or _DEFAULT_ENDPOINT)
             return Connection(settings, endpoint, open_stream or _opens_socket(endpoint))
     except EngineError as error:
-        raise EngineError(_no_engine(endpoint or _DEFAULT_ENDPOINT, _plain(error.__cause__ or error))) from error
+        where, reason = endpoint or _DEFAULT_ENDPOINT, _plain(error.__cause__ or error)
+        if "Permission denied" in reason:
+            message = (
+                f"This user may not talk to the container engine at {where}: permission denied. Add the user to the "
+                "group `docker` (`sudo usermod -aG docker $USER`), log in again, and try `docker info`."
+            )
+        else:
+            message = (
+                f"No container engine answers at {where} ({reason}). Start Docker (Docker Desktop, or "
+                "`sudo systemctl start docker`), see that `docker info` shows a server, and try again. "
+                "DOCKER_HOST or `docker context use` say which engine is asked."
+            )
+        raise EngineError(message) from error
 
 
 def _settings() -> dict[str, Any]:
@@ -349,17 +361,3 @@ def _opens_socket(endpoint: str) -> OpenStream | None:
         return stream
 
     return open_socket
-
-
-def _no_engine(endpoint: str, reason: str) -> str:
-    if "Permission denied" in reason:
-        return (
-            f"This user may not talk to the container engine at {endpoint}: permission denied. "
-            "Add the user to the group `docker` (`sudo usermod -aG docker $USER`), log in again, "
-            "and try `docker info`."
-        )
-    return (
-        f"No container engine answers at {endpoint} ({reason}). Start Docker (Docker Desktop, or "
-        "`sudo systemctl start docker`), see that `docker info` shows a server, and try again. "
-        "DOCKER_HOST or `docker context use` say which engine is asked."
-    )

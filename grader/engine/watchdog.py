@@ -1,8 +1,4 @@
-"""Deadlines of our own, on the monotonic clock, and cancelling what is under way.
-
-The SDK's timeouts bound silence, not duration, and are off by default for builds and waits
-(docker/docker-py issue 1966), so each build and each run has a watchdog.
-"""
+"""Deadlines of our own, and cancelling what is under way: the SDK's timeouts bound silence, not duration."""
 
 from __future__ import annotations
 
@@ -35,12 +31,12 @@ class Watchdog:
         self._stop = stop
         self._lock = threading.Lock()
         self._finished = False
-        self._timer: threading.Timer | None = None
+        self._timer = threading.Timer(0, self.trip, ("timed_out",))
+        self._timer.daemon = True
 
     def start(self, seconds: float) -> None:
         """Count `seconds` from now, then trip with `timed_out`, from a thread of its own. Once at most."""
-        self._timer = threading.Timer(seconds, self.trip, ("timed_out",))
-        self._timer.daemon = True
+        self._timer.interval = seconds
         self._timer.start()
 
     def trip(self, reason: Reason) -> None:
@@ -55,8 +51,7 @@ class Watchdog:
         """It has ended; the deadline is off."""
         with self._lock:
             self._finished = True
-        if self._timer:
-            self._timer.cancel()
+        self._timer.cancel()
 
 
 class Cancellation:
@@ -70,13 +65,11 @@ class Cancellation:
     @contextmanager
     def watch(self, stop: Callable[[], None]) -> Iterator[Watchdog]:
         """A watchdog for the time of the `with` block, which raises `Cancelled` if `cancel` was called by its end."""
-        self.check()
         watchdog = Watchdog(stop)
         with self._lock:
+            self.check()
             self._watchdogs.add(watchdog)
         try:
-            if self._cancelled.is_set():  # between the check above and the line after it
-                watchdog.trip("cancelled")
             yield watchdog
         except EngineError as error:  # what is cut off in the middle fails; that failure is not the news
             if watchdog.reason == "cancelled":
@@ -96,8 +89,8 @@ class Cancellation:
 
     def cancel(self) -> None:
         """End everything under way, and let nothing new begin. From any thread, any number of times."""
-        self._cancelled.set()
         with self._lock:
+            self._cancelled.set()
             watchdogs = tuple(self._watchdogs)
         for watchdog in watchdogs:
             watchdog.trip("cancelled")
