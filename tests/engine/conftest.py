@@ -47,8 +47,18 @@ def build(engine: DockerEngine) -> Build:
 
 
 @pytest.fixture
-def image(build: Build) -> str:
+def made(build: Build) -> Callable[..., str]:
+    """Build as `build` does what must build; the id of the image."""
+
+    def run(dockerfile: str, files: dict[str, bytes] | None = None) -> str:
+        built = build(dockerfile, files)
+        assert isinstance(built, Built), built
+        return built.image
+
+    return run
+
+
+@pytest.fixture
+def image(made: Callable[..., str]) -> str:
     """The id of an image with nothing but Python in it, and python as its entrypoint."""
-    built = build('ENTRYPOINT ["python"]\n')
-    assert isinstance(built, Built)
-    return built.image
+    return made('ENTRYPOINT ["python"]\n')

@@ -7,7 +7,6 @@ text. A student's `RUN echo` can imitate that, so it decides nothing but how ste
 from __future__ import annotations
 
 import base64
-import re
 import time
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -182,7 +181,6 @@ class ClassicProgress:
 
 # ── lines ───────────────────────────────────────────────────────────────────────────────
 
-_QUOTED = re.compile(r'"([^"]{1,4000})"|\(([^)]{1,4000})\)')
 _NUMBERED = {"FROM", "ADD", "COPY", "RUN", "WORKDIR"}
 """The instructions that BuildKit numbers within a stage; a FROM only where it names an image and no stage."""
 
@@ -229,19 +227,9 @@ def _on_one_line(text: str) -> str:
 
 
 def error_line(message: str, dockerfile: Dockerfile) -> int | None:
-    """The line of an error about the Dockerfile itself, or None.
-
-    Most errors name it. Else it is the one instruction that the error can mean: by its keyword, or by a word that
-    the error quotes.
-    """
-    match = PARSE_ERROR.search(message)
-    if match:
+    """The line of an error about the Dockerfile itself: most name it; else that of the only instruction it can mean."""
+    if match := PARSE_ERROR.search(message):
         return int(match[1])
     keyword = message.split(" ", 1)[0]
-    quoted = [part for parts in _QUOTED.findall(message) for part in parts if part]
-    meant = [
-        one.first_line
-        for one in dockerfile.instructions
-        if one.keyword == keyword or any(part in _step_text(one) for part in quoted)
-    ]
+    meant = [one.first_line for one in dockerfile.instructions if one.keyword == keyword]
     return meant[0] if len(meant) == 1 else None

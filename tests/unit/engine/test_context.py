@@ -15,13 +15,10 @@ from grader.submissions.models import ExerciseFiles
 FROM = b"FROM scratch\n"
 
 
-def folder(**files: bytes) -> ExerciseFiles:
-    """Files by name; `_` stands for `.` at the start and `__` for `/`."""
-    return of([MemoryFile(name.replace("__", "/"), content) for name, content in files.items()])
-
-
-def of(files: list[MemoryFile]) -> ExerciseFiles:
-    return ExerciseFiles("3.1.1", "3.1.1", tuple(sorted(files, key=lambda file: file.path)), "")
+def of(*files: MemoryFile, **contents: bytes) -> ExerciseFiles:
+    """Files, and further ones by name, with `__` for `/`."""
+    every = [*files, *(MemoryFile(name.replace("__", "/"), content) for name, content in contents.items())]
+    return ExerciseFiles("3.1.1", "3.1.1", tuple(sorted(every, key=lambda file: file.path)), "")
 
 
 def context(files: ExerciseFiles, *replaced: MemoryFile) -> bytes:
@@ -42,40 +39,31 @@ def content(tar: bytes, name: str) -> bytes:
         return file.read()
 
 
-def test_all_files_are_there_with_folders_before_them() -> None:
-    made = context(folder(b__c__d=b"1", Dockerfile=FROM, a=b"2"))
-    assert list(entries(made)) == ["Dockerfile", "a", "b", "b/c", "b/c/d"]
-    assert content(made, "b/c/d") == b"1"
-    assert [entry.isdir() for entry in entries(made).values()] == [False, False, True, True, False]
-
-
-def test_every_entry_belongs_to_root_and_has_one_time_and_harmless_bits() -> None:
-    made = context(
-        of([MemoryFile("Dockerfile", FROM), MemoryFile("run.sh", b"", 0o6777), MemoryFile("a/b", b"", 0o600)])
-    )
+def test_all_files_are_there_of_root_and_of_one_time_with_folders_before_them() -> None:
+    run = MemoryFile("run.sh", b"", 0o6777)
+    made = context(of(run, MemoryFile("a", b"2", 0o600), b__c__d=b"1", Dockerfile=FROM))
     found = entries(made)
+    assert {name: oct(entry.mode) for name, entry in found.items()} == {
+        "Dockerfile": "0o644", "a": "0o600", "b": "0o755", "b/c": "0o755", "b/c/d": "0o644", "run.sh": "0o755",
+    }  # fmt: skip
+    assert list(found) == ["Dockerfile", "a", "b", "b/c", "b/c/d", "run.sh"]
     assert {(entry.uid, entry.gid, entry.uname, entry.mtime) for entry in found.values()} == {(0, 0, "", 315_532_800)}
-    assert [oct(entry.mode) for entry in found.values()] == ["0o644", "0o755", "0o600", "0o755"]
+    assert content(made, "b/c/d") == b"1"
 
 
 @given(st.permutations(["a", "B", "b/c", "b.c", "b/d/e", "é", "Dockerfile"]))
 def test_the_same_files_give_the_same_bytes(names: list[str]) -> None:
     files = [MemoryFile(name, name.encode()) for name in names]
-    assert context(ExerciseFiles("x", "x", tuple(files), "")) == context(of(files))
+    assert context(ExerciseFiles("x", "x", tuple(files), "")) == context(of(*files))
 
 
 @pytest.mark.parametrize("name", ["d" * 90 + "/" + "f" * 200, "é" * 60, "a b/\N{GRINNING FACE}.txt"])
 def test_no_name_makes_a_pax_header(name: str) -> None:
-    made = context(of([MemoryFile(name, b"1"), MemoryFile("Dockerfile", FROM), MemoryFile(".a" * 80, b"2")]))
+    made = context(of(MemoryFile(name, b"1"), MemoryFile(".a" * 80, b"2"), Dockerfile=FROM))
     assert content(made, name) == b"1"
     assert made[:10] == b"Dockerfile", "BuildKit 0.8 looks at the first header to tell a tar from a Dockerfile"
     types = {made[at + 156 : at + 157] for at in range(0, len(made), 512) if made[at + 257 : at + 262] == b"ustar"}
     assert types <= {b"0", b"5", b"L"}
-
-
-def test_replaced_files_take_the_place_of_the_students() -> None:
-    made = context(folder(Dockerfile=FROM, a=b"old"), MemoryFile("a", b"new"), MemoryFile("b", b"more"))
-    assert (content(made, "a"), content(made, "b")) == (b"new", b"more")
 
 
 @pytest.mark.parametrize(
@@ -90,35 +78,34 @@ def test_replaced_files_take_the_place_of_the_students() -> None:
     ],
 )
 def test_dockerignore_is_heeded_but_the_dockerfile_is_always_sent(ignore: bytes, sent: set[str]) -> None:
-    files = of([MemoryFile(name, b"") for name in ("a.py", "data/x")] + [MemoryFile("Dockerfile", FROM)])
-    files = of([*files.files, MemoryFile(".dockerignore", ignore)])
+    files = of(MemoryFile("a.py", b""), MemoryFile(".dockerignore", ignore), data__x=b"", Dockerfile=FROM)
     assert set(entries(context(files))) == sent
 
 
-def test_a_replaced_file_that_is_ignored_stays_out() -> None:
-    files = of([MemoryFile("Dockerfile", FROM), MemoryFile("a.py", b""), MemoryFile(".dockerignore", b"*.py")])
-    assert "a.py" not in entries(context(files, MemoryFile("a.py", b"new")))
+def test_replaced_files_take_the_place_of_the_students_and_what_is_ignored_stays_out() -> None:
+    files = of(MemoryFile("a.py", b""), MemoryFile(".dockerignore", b"*.py"), Dockerfile=FROM, a=b"old")
+    made = context(files, MemoryFile("a", b"new"), MemoryFile("b", b"more"), MemoryFile("a.py", b"new"))
+    assert (content(made, "a"), content(made, "b"), "a.py" in entries(made)) == (b"new", b"more", False)
 
 
 def test_the_dockerfiles_own_ignore_file_comes_first() -> None:
-    files = folder(Dockerfile=FROM, a=b"", b=b"")
-    files = of([*files.files, MemoryFile(".dockerignore", b"a"), MemoryFile("Dockerfile.dockerignore", b"b")])
-    assert {"a"} == set(entries(context(files))) & {"a", "b"}
+    ignores = (MemoryFile(".dockerignore", b"a"), MemoryFile("Dockerfile.dockerignore", b"b"))
+    assert {"a"} == set(entries(context(of(*ignores, Dockerfile=FROM, a=b"", b=b"")))) & {"a", "b"}
 
 
 def test_a_job_holds_the_dockerfile_as_it_is_built() -> None:
     text = b"# syntax=docker/dockerfile:1\nFROM scratch\n"
-    job = make_job(folder(Dockerfile=text), (), "ex")
+    job = make_job(of(Dockerfile=text), (), "ex")
     assert isinstance(job, BuildJob)
     assert job.dockerfile.built == content(job.context, "Dockerfile") == b"# syntax docker/dockerfile:1\nFROM scratch\n"
     assert job.name == "ex"
 
 
 def test_a_dockerfile_in_lower_case_is_built_as_docker_would() -> None:
-    job = make_job(folder(dockerfile=FROM, a=b""), (), "ex")
+    job = make_job(of(dockerfile=FROM, a=b""), (), "ex")
     assert isinstance(job, BuildJob)
     assert (set(entries(job.context)), job.dockerfile.built) == ({"Dockerfile", "a"}, FROM)
-    both = make_job(folder(Dockerfile=FROM, dockerfile=b"FROM other\n"), (), "ex")
+    both = make_job(of(Dockerfile=FROM, dockerfile=b"FROM other\n"), (), "ex")
     assert isinstance(both, BuildJob)
     assert (content(both.context, "Dockerfile"), content(both.context, "dockerfile")) == (FROM, b"FROM other\n")
 
@@ -135,7 +122,7 @@ def test_a_dockerfile_in_lower_case_is_built_as_docker_would() -> None:
 def test_what_docker_would_not_build_is_the_students_failure(
     files: list[MemoryFile], message: str, line: int | None
 ) -> None:
-    failed = make_job(of(files), (), "ex")
+    failed = make_job(of(*files), (), "ex")
     assert isinstance(failed, BuildFailed)
     assert message in failed.message
     assert failed.line == line

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine.build.progress import LOG_TAIL, BuildKitProgress, error_line, step_line
+from grader.engine.build.progress import LOG_TAIL, BuildKitProgress, step_line
 from grader.engine.build.trace import Log, Status, Vertex, decode_status
 from grader.engine.wording import plain_error
 from tests.dockerfiles import dockerfile as parse
@@ -32,22 +32,22 @@ def replayed(name: str, dockerfile: bytes) -> tuple[BuildKitProgress, str]:
 # ── recorded builds ─────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize("name", ["engine-20.10-1.jsonl", "engine-26.1-1.jsonl"])
-def test_a_misspelt_package_in_a_second_stage(name: str) -> None:
-    progress, error = replayed(name, TWO_STAGES)
+@pytest.mark.parametrize("engine", ["engine-20.10", "engine-26.1"])
+def test_recorded_builds_are_told_alike_by_all_engines(engine: str) -> None:
+    progress, error = replayed(f"{engine}-1.jsonl", TWO_STAGES)  # a misspelt package in a second stage
     failure = progress.failure(error)
     assert (failure.line, failure.ours) == (7, False)
     assert "exit code: 1" in failure.message
-    assert [step.line for step in progress.steps()] == [1, 2, 6, 7]
-    failed = [step for step in progress.steps() if step.error]
-    assert [step.line for step in failed] == [7]
-    assert "No matching distribution found for nmupy" in failed[0].log
-    assert failed[0].seconds > 0
-
-
-@pytest.mark.parametrize("name", ["engine-20.10-2.jsonl", "engine-26.1-2.jsonl"])
-def test_a_missing_source_is_told_alike_by_all_engines(name: str) -> None:
-    progress, error = replayed(name, ONE_STAGE)
+    assert [(step.line, bool(step.error)) for step in progress.steps()] == [
+        (1, False),
+        (2, False),
+        (6, False),
+        (7, True),
+    ]
+    failed = progress.steps()[-1]
+    assert "No matching distribution found for nmupy" in failed.log
+    assert failed.seconds > 0
+    progress, error = replayed(f"{engine}-2.jsonl", ONE_STAGE)
     failure = progress.failure(error)
     assert (failure.message, failure.line, failure.ours) == ('"/not-there.py" not found', 5, False)
     assert [(step.line, step.cached) for step in progress.steps() if "COPY" in step.name] == [(3, True), (5, False)]
@@ -79,12 +79,6 @@ def test_each_step_is_told_once_when_it_begins() -> None:
     assert [(step.line, step.seconds) for step in progress.steps()] == [(3, 2.5)]
 
 
-def test_the_builders_own_steps_are_not_shown() -> None:
-    names = ["[internal] load metadata for docker.io/library/x", "copy /context /", "exporting to image"]
-    progress = progress_of(*(Vertex(name, name, started=1, completed=2) for name in names))
-    assert progress.steps() == ()
-
-
 def test_only_the_end_of_a_long_log_is_kept() -> None:
     progress = progress_of(Vertex("1", "[4/5] RUN echo done", started=1.0))
     for index in range(100):
@@ -95,12 +89,14 @@ def test_only_the_end_of_a_long_log_is_kept() -> None:
     assert step.log.endswith("099099")
 
 
-def test_a_step_that_was_stopped_has_the_reason_as_its_error() -> None:
+def test_a_step_that_was_stopped_has_the_reason_as_its_error_and_the_builders_own_are_not_shown() -> None:
     progress = progress_of(
+        Vertex("0", "[internal] load metadata for docker.io/library/x", started=1.0, completed=2.0),
         Vertex("1", "[3/5] COPY x .", started=1.0, completed=2.0),
         Vertex("2", "[4/5] RUN echo done", started=2.0, completed=3.0, error="process: context canceled"),
         Vertex("3", "[5/5] COPY not-there.py .", started=2.0),
         Vertex("4", "[5/5] COPY never begun"),
+        Vertex("5", "exporting to image", started=2.0),
     )
     assert [step.error for step in progress.steps(unfinished="limit")] == ["", "limit", "limit"]
 
@@ -145,15 +141,10 @@ def test_the_step_that_failed_is_blamed_and_not_those_cancelled_because_of_it() 
 @pytest.mark.parametrize(
     ("message", "line", "ours"),
     [
-        (
-            "failed to solve with frontend dockerfile.v0: dockerfile parse error line 3: unknown instruction: FRM",
-            3,
-            False,
-        ),
+        ("failed to solve with frontend x: dockerfile parse error line 3: unknown instruction: FRM", 3, False),
         ("dockerfile parse error on line 2: unknown flag: mont (did you mean mount?)", 2, False),
         ("Dockerfile parse error line 4: COPY requires at least two arguments", 4, False),
         ("WORKDIR requires exactly one argument", 2, False),
-        ('failed to process "not-there.py": nothing', 5, False),
         ("COPY is there twice", None, False),
         ("context canceled", None, True),
         ("rpc error: code = Unavailable desc = transport is closing", None, True),
@@ -165,57 +156,20 @@ def test_an_error_without_a_step(message: str, line: int | None, ours: bool) -> 
 
 
 WALK = "failed to walk /var/lib/docker/tmp/buildkit-mount1/src: lstat /var/lib/docker/tmp/buildkit-mount1/src/a b.py"
-PLAIN = {
-    "from run to run": (
-        'failed to solve: failed to calculate checksum of ref f3c6f1f8-f4af::6s7bkn6yxsy: "/a b": not found',
-        '"/a b" not found',
-    ),
-    "the builder's own paths": (
-        f"failed to compute cache key: {WALK}: no such file or directory",
-        '"src/a b.py" not found in the build context',
-    ),
-}
+PLAIN = [
+    ('failed to solve: failed to calculate checksum of ref f3c6f1f8-f4af::6s7bkn6yxsy: "/a b": not found',
+     '"/a b" not found'),
+    (f"failed to compute cache key: {WALK}: no such file or directory",
+     '"src/a b.py" not found in the build context'),
+]  # fmt: skip
 
 
-@pytest.mark.parametrize(("error", "plain"), PLAIN.values(), ids=PLAIN)
+@pytest.mark.parametrize(("error", "plain"), PLAIN)
 def test_errors_are_shown_without_what_differs(error: str, plain: str) -> None:
     assert plain_error(error) == plain
 
 
 # ── lines ───────────────────────────────────────────────────────────────────────────────
-
-LINES = [
-    ("[made 1/2] FROM docker.io/library/python:3.9-slim", 1),
-    ("[made 2/2] RUN echo ready > /ready", 2),
-    ("[stage-1 2/3] COPY --from=made /ready /", 6),
-    ("[stage-1 3/3] RUN pip install     --no-index nmupy", 7),
-    ("[linux/amd64 stage-1 3/3] RUN pip install     --no-index nmupy", 7),
-    ("[stage-1 9/9] RUN pip install --no-index nmupy", 7),
-    ("[stage-1 9/9] RUN something else", None),
-    ("[internal] load build definition from Dockerfile", None),
-    ("exporting to image", None),
-]
-
-
-@pytest.mark.parametrize(("name", "line"), LINES)
-def test_lines_of_steps(name: str, line: int | None) -> None:
-    assert step_line(name, parse(TWO_STAGES)) == line
-
-
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("[libraries 1/4] FROM docker.io/library/python:3.9-slim", 1),
-        ("[stage-1 1/3] FROM docker.io/library/python:3.9-slim", 1),
-        ("[libraries 2/4] RUN pip install --no-index nmupy", 7),
-        ("[2/9] RUN pip install --no-index nmupy", 7),
-        ("[libraries 3/4] RUN something else", None),
-    ],
-)
-def test_a_step_in_common_may_be_called_by_the_stage_and_number_of_another_build(name: str, line: int | None) -> None:
-    """As seen on Engine 20.10 where two builds, or two stages of one, ask for the same step at a time."""
-    assert step_line(name, parse(TWO_STAGES)) == line
-
 
 ON_A_STAGE = b"""\
 FROM python:3.9-slim AS below
@@ -227,27 +181,28 @@ FROM scratch AS last
 COPY a /
 COPY b /
 """
+LINES = [
+    (TWO_STAGES, "[made 1/2] FROM docker.io/library/python:3.9-slim", 1),
+    (TWO_STAGES, "[made 2/2] RUN echo ready > /ready", 2),
+    (TWO_STAGES, "[stage-1 2/3] COPY --from=made /ready /", 6),
+    (TWO_STAGES, "[linux/amd64 stage-1 3/3] RUN pip install     --no-index nmupy", 7),
+    (TWO_STAGES, "[stage-1 9/9] RUN something else", None),
+    (TWO_STAGES, "[internal] load build definition from Dockerfile", None),
+    (TWO_STAGES, "exporting to image", None),
+    # Engine 20.10 calls a step by another build's stage and number where two ask for the same at a time.
+    (TWO_STAGES, "[libraries 1/4] FROM docker.io/library/python:3.9-slim", 1),
+    (TWO_STAGES, "[libraries 2/4] RUN pip install --no-index nmupy", 7),
+    (TWO_STAGES, "[2/9] RUN pip install --no-index nmupy", 7),
+    (TWO_STAGES, "[libraries 3/4] RUN something else", None),
+    (ON_A_STAGE, "[below 1/1] FROM docker.io/library/python:3.9-slim", 1),
+    (ON_A_STAGE, "[stage-1 1/2] RUN echo 1", 4),
+    (ON_A_STAGE, "[stage-1 2/2] RUN false", 5),
+    (ON_A_STAGE, "[last 1/2] COPY a /", 7),
+    (ON_A_STAGE, "[last 2/2] COPY b /", 8),
+    (b"FROM x\nENV A=script.py\nCOPY $A /app/\n", "[2/2] COPY script.py /app/", 3),
+]
 
 
-@pytest.mark.parametrize(
-    ("name", "line"),
-    [
-        ("[below 1/1] FROM docker.io/library/python:3.9-slim", 1),
-        ("[stage-1 1/2] RUN echo 1", 4),
-        ("[stage-1 2/2] RUN false", 5),
-        ("[last 1/2] COPY a /", 7),
-        ("[last 2/2] COPY b /", 8),
-    ],
-)
-def test_lines_of_steps_on_a_stage_and_on_nothing(name: str, line: int) -> None:
-    assert step_line(name, parse(ON_A_STAGE)) == line
-
-
-def test_a_variable_in_an_instruction_does_not_hide_its_line() -> None:
-    dockerfile = b"FROM x\nENV A=script.py\nCOPY $A /app/\n"
-    assert step_line("[2/2] COPY script.py /app/", parse(dockerfile)) == 3
-
-
-def test_an_error_names_a_line_only_if_one_can_be_meant() -> None:
-    assert error_line("COPY failed", parse(b"FROM x\nCOPY a b\nCOPY c d\n")) is None
-    assert error_line("COPY failed", parse(b"FROM x\nCOPY a b\n")) == 2
+@pytest.mark.parametrize(("dockerfile", "name", "line"), LINES)
+def test_lines_of_steps(dockerfile: bytes, name: str, line: int | None) -> None:
+    assert step_line(name, parse(dockerfile)) == line
