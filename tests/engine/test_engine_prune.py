@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,7 +63,8 @@ def test_a_killed_graders_objects_are_pruned_and_a_living_ones_are_not(connected
     engine = connected()
     with other_grader() as (process, owner):
         assert Owner.parse(owner)
-        until_running(engine, owner)
+        while "container" not in of(owner, our_objects(engine._connection)):
+            time.sleep(0.1)
         assert of(owner, engine.prune()) == []
         assert of(owner, our_objects(engine._connection)) == ["container", "image", "volume"]
         os.kill(process.pid, signal.SIGKILL)
@@ -71,42 +73,38 @@ def test_a_killed_graders_objects_are_pruned_and_a_living_ones_are_not(connected
         assert of(owner, our_objects(engine._connection)) == []
 
 
-def until_running(engine: DockerEngine, owner: str) -> None:
-    while "container" not in of(owner, our_objects(engine._connection)):
-        time.sleep(0.1)
-
-
 def test_closing_one_engine_leaves_the_others_objects(connected: Callable[..., DockerEngine]) -> None:
     first, second = connected(), connected()
     job = make_job('ENTRYPOINT ["python", "-c", "print(1)"]\n')
-    images = [engine.build(job, LIMITS, ignore) for engine in (first, second)]
+    _, built = (engine.build(job, LIMITS, ignore) for engine in (first, second))
     first.close()
     first.close()
-    assert isinstance(images[1], Built)
-    assert second.run(images[1].image, RunRequest(), LIMITS).ended == Exited(0)
-
-
-def test_a_container_that_somebody_starts_from_our_image_is_theirs(connected: Callable[..., DockerEngine]) -> None:
-    engine = connected()
-    built = engine.build(make_job('ENTRYPOINT ["true"]\n'), LIMITS, ignore)
     assert isinstance(built, Built)
-    theirs = engine._connection.call("POST", "/containers/create", json={"Image": built.image}).json["Id"]
+    assert second.run(built.image, RunRequest(), LIMITS).ended == Exited(0)
+
+
+def test_a_container_that_somebody_starts_from_our_image_is_theirs(engine: DockerEngine, image: str) -> None:
+    theirs = engine._connection.call("POST", "/containers/create", json={"Image": image}).json["Id"]
     try:
         assert theirs not in {one.id for one in our_objects(engine._connection)}
     finally:
         engine._connection.call("DELETE", f"/containers/{theirs}")
 
 
-def test_what_a_grader_in_a_container_leaves_is_pruned_once_that_has_ended(
-    connected: Callable[..., DockerEngine],
+def test_a_grader_in_a_container_knows_which_and_what_it_leaves_is_pruned_once_that_has_ended(
+    connected: Callable[..., DockerEngine], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its pid says nothing outside; but the engine knows whether its container runs."""
     engine = connected()
     connection = engine._connection
     body = {"Image": BASE, "Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL"}
     grader = connection.call("POST", "/containers/create", json=body).json["Id"]
-    owner = Owner("elsewhere", "boot", 1, "1", grader)
     try:
+        assert this_process(connection).container == ""
+        with monkeypatch.context() as there:
+            there.setattr("platform.node", lambda: grader[:12])
+            owner = replace(this_process(connection), host="elsewhere")
+        assert owner.container == grader
         connection.call("POST", f"/containers/{grader}/start")
         volume = {"Name": f"grader-test-{grader[:12]}", "Labels": dict(labels("run", owner, "volume"))}
         connection.call("POST", "/volumes/create", json=volume)
@@ -116,16 +114,3 @@ def test_what_a_grader_in_a_container_leaves_is_pruned_once_that_has_ended(
         assert of(str(owner), engine.prune()) == ["volume"]
     finally:
         connection.call("DELETE", f"/containers/{grader}", parameters={"force": 1})
-
-
-def test_a_grader_in_a_container_knows_which(
-    connected: Callable[..., DockerEngine], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    connection = connected()._connection
-    container = connection.call("POST", "/containers/create", json={"Image": BASE}).json["Id"]
-    try:
-        assert this_process(connection).container == ""
-        monkeypatch.setattr("platform.node", lambda: container[:12])
-        assert this_process(connected()._connection).container == container
-    finally:
-        connection.call("DELETE", f"/containers/{container}")
