@@ -76,6 +76,14 @@ def test_what_needs_buildkit_builds(engine: DockerEngine, made: Callable[..., st
     assert engine.run(image, RunRequest(), LIMITS).stdout == b"from the tool\n"
 
 
+def test_cache_mounts_are_each_submissions_own(engine: DockerEngine) -> None:
+    job = make_job("RUN --mount=type=cache,target=/kept date +%s%N > /kept/poison\n")
+    assert isinstance(engine.build(replace(job, caches="eve"), LIMITS, ignore), Built)
+    for caches, seen in (("eve", "-s"), ("ada", "! -e")):
+        job = make_job(f"RUN --mount=type=cache,target=/kept test {seen} /kept/poison\n")
+        assert isinstance(engine.build(replace(job, caches=caches), LIMITS, ignore), Built)
+
+
 def test_multi_stage_lines(build: Build) -> None:
     dockerfile = f"""\
 FROM {BASE} AS first

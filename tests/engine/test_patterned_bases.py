@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from grader.checks import REASONS
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import open_course
 from grader.course.models import Limits
+from grader.engine.build.context import with_replaced
 from grader.engine.docker_engine import connect
 from grader.engine.images import untag_image
 from grader.grading.session import Session, grade_one
@@ -40,17 +42,9 @@ def solution(exercise: str, name: str) -> ExerciseFiles:
     """A right solution, built on that image."""
     files = read_exercise(ROOT / "reference" / "solutions" / exercise / name, exercise, Limits())
     assert isinstance(files, ExerciseFiles)
-    changed = [
-        MemoryFile(file.path, _based(file.content), file.mode) if file.path == "Dockerfile" else file
-        for file in files.files
-    ]
-    return ExerciseFiles(files.exercise, files.folder, tuple(changed), files.digest)
-
-
-def _based(dockerfile: bytes) -> bytes:
-    first, rest = dockerfile.split(b"\n", 1)
-    assert first.startswith(b"FROM ")
-    return b"FROM " + PATTERNED.encode() + b"\n" + rest
+    (dockerfile,) = (file.content for file in files.files if file.path == "Dockerfile")
+    based = re.sub(rb"^FROM .*", f"FROM {PATTERNED}".encode(), dockerfile)
+    return with_replaced(files, (MemoryFile("Dockerfile", based),))
 
 
 class Killer:

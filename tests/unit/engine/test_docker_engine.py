@@ -259,24 +259,18 @@ def test_podmans_text_becomes_steps(serve: Serve) -> None:
 # ── runs ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_run_as_it_should_be(serve: Serve) -> None:
-    asked = serve()
-    with connect(builder="buildkit") as engine:
-        outcome = engine.run(IMAGE, RunRequest(), LIMITS)
-    assert (outcome.ended, outcome.stdout, outcome.stderr) == (Exited(0), b"out", b"err")
-    order = [one.what for one in asked if "/containers/c1" in one.path]
-    assert order.index("POST /containers/c1/attach") < order.index("POST /containers/c1/start")
-    assert order.index("POST /containers/c1/wait") < order.index("POST /containers/c1/start")
-    assert order[-1] == "DELETE /containers/c1"
-
-
-def test_warnings_are_kept_once_and_more_cores_than_there_are_not_asked_for(serve: Serve) -> None:
+def test_a_run_is_attached_to_before_its_start_and_warned_of_once_and_has_no_more_cores_than_there_are(
+    serve: Serve,
+) -> None:
     warning = "Your kernel does not support pids limit capabilities. PIDs limit discarded."
     asked = serve({"POST /containers/create": as_json({"Id": "c1", "Warnings": [warning]}, 201)})
     with connect(builder="buildkit") as engine:
         for _ in range(2):
-            engine.run(IMAGE, RunRequest(), replace(LIMITS, cpus=64))
+            outcome = engine.run(IMAGE, RunRequest(), replace(LIMITS, cpus=64))
+            assert (outcome.ended, outcome.stdout, outcome.stderr) == (Exited(0), b"out", b"err")
         assert engine.warnings == (warning,)
+    calls = [one.what for one in asked if "/containers/c1/" in one.path and one.method == "POST"]
+    assert calls[-3:] == [f"POST /containers/c1/{call}" for call in ("attach", "wait", "start")]
     created = [json.loads(one.body) for one in asked if one.path == "/containers/create"]
     assert created[-1]["HostConfig"]["NanoCpus"] == 4_000_000_000
 
