@@ -8,8 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from grader.checks.base import docker_run, given, sales_file
-from grader.checks.output import Predicts
+from grader.checks.base import docker_run, sales_file
 from grader.grading.exercise import grade_exercise
 from grader.models import Case, FolderMount, RunOutcome, RunRequest
 from tests.worlds import context, image, nonce_in, printed, probe_words, world
@@ -61,28 +60,6 @@ def test_only_the_last_stage_makes_the_image(dockerfile: str, keyword: str, line
 
 
 # ── what was given, and the ways to give it ─────────────────────────────────────────────
-
-
-def predicts(*, untidy: bool = False, environment: dict[str, str] | None = None) -> Predicts:
-    return Predicts(
-        kind="predicts", id="x", title="x", weight=1, cases=("x",), file="/s.txt",
-        untidy=untidy, environment=environment or {},
-    )  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("check", "told"),
-    [
-        (predicts(), " for the weeks 1 2 3 in /s.txt"),
-        (
-            predicts(untidy=True),
-            " for the weeks 1 2 3 in /s.txt (with a blank line in it, and no line end at its end)",
-        ),
-        (predicts(environment={"TYPE": "last"}), " for the weeks 1 2 3 in /s.txt, with TYPE=last,"),
-    ],
-)
-def test_what_was_given_is_said(check: Predicts, told: str) -> None:
-    assert given(check, Case("x", "x", ("1", "2", "3"))) == told
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -21,13 +22,12 @@ from grader.models import (
     ImageConfig,
     ImageSeen,
     NotStarted,
-    OutputLimit,
     RunOutcome,
     RunRequest,
     ScriptSeen,
     TimedOut,
 )
-from tests.worlds import LINE, Program, check, commanded, context, printed, statuses
+from tests.worlds import LINE, Program, always, check, commanded, context, printed, statuses
 
 Words = tuple[str, ...]
 Run = tuple[tuple[ContainerSeen, ...], tuple[EngineRequest, ...], tuple[ContainerEnded, ...]]
@@ -108,129 +108,153 @@ def built_from(files: dict[str, bytes], image: str = OUR_ID) -> EngineRequest:
 
 
 def graded(
-    exercise: str,
-    seen: ScriptSeen,
-    config: ImageConfig = COMMAND,
-    program: Program | None = None,
-    built: Built | BuildFailed | None = None,
+    exercise: str, seen: ScriptSeen, config: ImageConfig = COMMAND, program: Program | None = None, **files: bytes
 ) -> ExerciseReport:
-    files = {name: content for name, content in FILES.items() if seen.source == "script" or name != "commands.sh"}
-    made = built or Built(OUR_ID, config)
-    return grade_exercise(context(exercise, files), commanded(seen, program or computer(config), made))
+    handed_in = {name: content for name, content in FILES.items() if seen.source == "script" or name != "commands.sh"}
+    made = Built(OUR_ID, config)
+    return grade_exercise(context(exercise, handed_in | files), commanded(seen, program or computer(config), made))
 
 
-# ── the script itself ───────────────────────────────────────────────────────────────────
+def asking(path: str, status: int = 200, method: str = "GET", **query: str) -> EngineRequest:
+    return EngineRequest(method, path, tuple(query.items()), status)
 
 
-@pytest.mark.parametrize(
-    ("outcome", "failed", "status", "told"),
-    [
-        (printed("done\n"), (), "passed", ""),
-        (printed(code=3), (FailedCommand(7, 3, "docker rm x"),), "failed", "Line 7|docker rm x|failed: exit code 3"),
-        (
-            printed(code=1),
-            (FailedCommand(1, 127, "$ ls"), FailedCommand(2, 1, "x")),
-            "failed",
-            "Line 1|Line 2 failed too",
-        ),
-        (printed(code=1), (), "failed", "exit code 1"),
-        (printed(code=2, stderr="unexpected end of file\n"), (), "failed", "exit code 2"),
-        (
-            printed(),
-            (FailedCommand(2, 1, "docker tag a b"),),
-            "passed",
-            "Line 2|docker tag a b|failed: exit code 1|went on",
-        ),
-        (RunOutcome(TimedOut(30)), (), "failed", "timed out"),
-        (RunOutcome(OutputLimit(2**20)), (), "failed", "output limit"),
-    ],
-)
-def test_how_the_script_ended(outcome: RunOutcome, failed: tuple[FailedCommand, ...], status: str, told: str) -> None:
-    seen = replace(script(), outcome=outcome, failed=failed)
-    for exercise in ("3.1.2", "3.3.1", "3.3.5"):
-        verdict = check(graded(exercise, seen), "runs")
-        assert (verdict.status, verdict.file) == (status, "commands.sh")
-        assert verdict.line == (failed[0].line if failed and status == "failed" else None)
-        assert all(words in verdict.message for words in told.split("|"))
-        assert bool(verdict.hint) == (status == "failed")
+def left(*images: ImageSeen, own: bool = False) -> ScriptSeen:
+    """Our container has run, and these images are there."""
+    return replace(script(kept(there()), own=own), after=EngineState(images, (there(),)))
 
 
-@pytest.mark.parametrize("exercise", ["3.1.2", "3.3.1", "3.3.5"])
-def test_without_commands_there_are_no_points(exercise: str) -> None:
-    """In a batch, nobody's own engine is looked at: what no script has done is not done."""
-    report = graded(exercise, ScriptSeen("nothing"))
-    assert "passed" not in statuses(report).values()
-    assert report.score == 0
-    assert "has no commands.sh" in check(report, "runs").message
-
-
-def test_the_line_ends_of_windows_are_noted() -> None:
-    files = {**FILES, "commands.sh": b"docker build -t sales-predictor .\r\ndocker run sales-predictor\r\n"}
-    report = grade_exercise(context("3.1.2", files), commanded(script(), computer(COMMAND), Built(OUR_ID, COMMAND)))
-    assert check(report, "runs").status == "passed"
-    assert "line ends of Windows" in check(report, "runs").message
-
-
-# ── 3.1.2: the image ────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("image", "status", "told"),
-    [
-        (ours(), "passed", ""),
-        (ours(COMMAND, "sales-predictor:1.0", LATEST), "passed", ""),
-        (ours(COMMAND, "sales-predictor:v1"), "failed", "There is: sales-predictor:v1."),
-        (ours(COMMAND, "predictor:latest"), "failed", f"There is no image {LATEST}"),
-    ],
-)
-def test_the_image_has_the_name(image: ImageSeen, status: str, told: str) -> None:
-    seen = replace(script(kept(there())), after=EngineState((PYTHON, image), (there(),)))
-    verdict = check(graded("3.1.2", seen), "image")
-    assert verdict.status == status
-    assert told in verdict.message
-    assert "python:3.9" not in verdict.actual
-
-
-@pytest.mark.parametrize(
-    ("builds", "status", "told"),
-    [
-        ([built_from(FILES)], "passed", ""),
-        ([built_from({"other": b""}), built_from({**FILES, "more": b"x"})], "passed", ""),
-        ([built_from({name: text.replace(b"\r", b"") for name, text in FILES.items()})], "passed", ""),
-        ([built_from(FILES, OTHER_ID)], "failed", "it is another image, which was given this name"),
-        ([built_from({**FILES, "Dockerfile": b"FROM x"})], "failed", "is not this folder's Dockerfile"),
-        ([built_from({**FILES, "sales_predictor.py": b"x"})], "failed", "not hold this folder's sales_predictor.py"),
-    ],
-)
-def test_what_was_sent_to_be_built_tells_where_an_image_comes_from(
-    builds: list[EngineRequest], status: str, told: str
-) -> None:
-    """Not what the image holds: a RUN may change the script after it was copied."""
+def building(*builds: EngineRequest) -> ScriptSeen:
     seen = script(kept(there()))
-    changed = computer(COMMAND, b"changed by sed\n")
-    verdict = check(graded("3.1.2", replace(seen, requests=(*builds, *seen.requests[1:])), program=changed), "image")
-    assert (verdict.status, told in verdict.message) == (status, True)
+    return replace(seen, requests=(*builds, *seen.requests[1:]))
 
 
-@pytest.mark.parametrize(
-    ("image", "program", "status", "told"),
-    [
-        (ours(), computer(COMMAND), "passed", ""),
-        (ours(ENTRYPOINT), computer(ENTRYPOINT), "failed", "another command"),
-        (ours(), computer(COMMAND, b"print('another')\n"), "failed", "does not hold this folder's sales_predictor.py"),
-    ],
+def ended(outcome: RunOutcome, *failed: tuple[int, int, str]) -> ScriptSeen:
+    return replace(script(), outcome=outcome, failed=tuple(FailedCommand(*one) for one in failed))
+
+
+V1 = "sales-predictor:v1.0"
+WINDOWS = {"commands.sh": b"docker build -t sales-predictor .\r\ndocker run sales-predictor\r\n"}
+NOT_OURS = computer(COMMAND, b"print('another')\n")
+FOUR = tuple(
+    replace(there(status=status, code=code), id=letter * 64)
+    for letter, status, code in [("1", "exited", 0), ("2", "exited", 1), ("3", "created", None), ("4", "running", None)]
 )
-def test_in_ones_own_engine_the_image_is_compared_with_one_that_is_built_now(
-    image: ImageSeen, program: Program, status: str, told: str
-) -> None:
-    seen = replace(script(kept(there()), own=True), after=EngineState((image,), (there(),)))
-    verdict = check(graded("3.1.2", seen, COMMAND, program), "image")
-    assert (verdict.status, told in verdict.message) == (status, True)
+BEFORE = EngineState((ours(), PYTHON), FOUR)
+NEW = ImageSeen("sha256:" + "9" * 64, ("new:1",))
+
+
+def cleaned(containers: tuple[ContainerSeen, ...] = (), images: tuple[ImageSeen, ...] = BEFORE.images) -> ScriptSeen:
+    asked = (asking("/containers/json", all="1"),)
+    return ScriptSeen("script", requests=asked, before=BEFORE, after=EngineState(images, containers))
+
+
+def listing(*requests: EngineRequest) -> ScriptSeen:
+    return replace(cleaned(), requests=(asking("/_ping"), *requests))
+
+
+def tagged(*images: ImageSeen) -> ScriptSeen:
+    return replace(script(), requests=(asking("/images/json"),), after=EngineState(images))
+
+
+def averaging(request: RunRequest) -> RunOutcome:
+    weeks = [float(week) for file in request.files for week in file.content.split()]
+    return printed(f"{LINE}{sum(weeks) / len(weeks)}\n") if weeks else printed(code=1, stderr="no file\n")
+
+
+ROWS: list[tuple[Any, ...]] = [
+    # the script itself
+    ("3.1.2 runs", "passed", "", ended(printed("done\n"))),
+    ("3.3.1 runs", "failed", "Line 7 (`docker rm x`) failed: exit code 3",
+     ended(printed(code=3), (7, 3, "docker rm x"))),
+    ("3.3.5 runs", "failed", "Line 2 failed too", ended(printed(code=1), (1, 127, "$ ls"), (2, 1, "x"))),
+    ("3.1.2 runs", "failed", "exit code 1", ended(printed(code=1))),
+    ("3.1.2 runs", "passed", "failed: exit code 1. (The script went on", ended(printed(), (2, 1, "docker tag a b"))),
+    ("3.1.2 runs", "failed", "timed out", ended(RunOutcome(TimedOut(30)))),
+    ("3.1.2 runs", "failed", "has no commands.sh", ScriptSeen("nothing")),
+    ("3.3.5 removed", "blocked", "", ScriptSeen("nothing")),
+    ("3.1.2 runs", "blocked", "without it the course gives no points", script(own=True)),
+    ("3.1.2 runs", "passed", "line ends of Windows", script(), WINDOWS),
+    # 3.1.2: the image
+    ("3.1.2 image", "passed", "", left(PYTHON, ours(COMMAND, "sales-predictor:1.0", LATEST))),
+    ("3.1.2 image", "failed", "There is: sales-predictor:v1.", left(PYTHON, ours(COMMAND, "sales-predictor:v1"))),
+    ("3.1.2 image", "failed", "Line 2 (`docker build .`) failed",
+     replace(ended(printed(), (2, 1, "docker build .")), after=EngineState())),
+    ("3.1.2 image", "failed", "in your engine", ScriptSeen("own_engine")),
+    ("3.1.2 image", "passed", "", building(built_from({"other": b""}), built_from({**FILES, "more": b"x"})),
+     {"program": computer(COMMAND, b"by sed\n")}),
+    ("3.1.2 image", "passed", "",
+     building(built_from({name: text.replace(b"\r", b"") for name, text in FILES.items()}))),
+    ("3.1.2 image", "failed", "another image, which was given this name", building(built_from(FILES, OTHER_ID))),
+    ("3.1.2 image", "failed", "not this folder's Dockerfile", building(built_from({**FILES, "Dockerfile": b"FROM x"}))),
+    ("3.1.2 image", "failed", "this folder's sales_predictor.py",
+     building(built_from({**FILES, "sales_predictor.py": b"x"}))),
+    ("3.1.2 image", "passed", "", left(ours(), own=True)),
+    ("3.1.2 image", "failed", "another command", left(ours(ENTRYPOINT), own=True)),
+    ("3.1.2 image", "failed", "does not hold this folder's sales_predictor.py", left(ours(), own=True),
+     {"program": NOT_OURS}),
+    # 3.1.2: the container, in one's own engine
+    ("3.1.2 container", "passed", "", script(((there(),), (), ()), own=True)),
+    ("3.1.2 container", "passed", "", script(heard(LATEST), own=True)),
+    ("3.1.2 container", "failed", "exit code 1", script(heard(code=1), own=True)),
+    ("3.1.2 container", "failed", "as far as your engine remembers", script(own=True)),
+    # lists
+    ("3.3.1 listed", "passed", "", listing(asking("/images/json", all="1", filters="{}"))),
+    ("3.3.1 listed", "failed", "docker images", listing(asking("/images/json", 500))),
+    ("3.3.1 listed", "failed", "docker images", listing(asking("/images/json", method="HEAD"))),
+    ("3.3.1 listed", "failed", "docker images", listing(asking("/images/sales-predictor:v1.0/json"))),
+    ("3.3.1 listed", "failed", "docker images", listing(asking("/containers/json", all="1"))),
+    ("3.3.5 listed", "passed", "", listing(asking("/containers/json", all="true"))),
+    ("3.3.5 listed", "passed", "", listing(asking("/containers/json", all="1", limit="-1", size="0"))),
+    ("3.3.5 listed", "passed", "", listing(asking("/containers/json", limit="100"))),
+    ("3.3.5 listed", "failed", "but not all of them", listing(asking("/containers/json", limit="3"))),
+    ("3.3.5 listed", "failed", "but not all of them", listing(asking("/containers/json", limit="x"))),
+    ("3.3.5 listed", "failed", "but not all of them", listing(asking("/containers/json", all="0"))),
+    ("3.3.5 listed", "failed", "docker ps -a", listing(asking("/containers/json", 500, all="1"))),
+    ("3.3.5 listed", "failed", "docker ps -a", listing(asking("/containers/prune", method="POST"))),
+    ("3.3.5 listed", "blocked", "nobody saw whether you typed `docker", script(own=True)),
+    # 3.3.1: the tag, and what its image prints
+    ("3.3.1 tag", "passed", "two names of the same image", tagged(ours(COMMAND, LATEST, V1))),
+    ("3.3.1 tag", "passed", "two different images", tagged(ours(COMMAND, V1), replace(PYTHON, tags=(LATEST,)))),
+    ("3.3.1 tag", "failed", f"There is no image {V1} after commands.sh. There is: {LATEST}.", tagged(ours())),
+    ("3.3.1 prediction", "blocked", "", tagged(ours())),
+    ("3.3.1 prediction", "passed", "", tagged(ours(COMMAND, V1)), {"program": averaging}),
+    # whatever it is given: the chapter's first script holds its weeks
+    ("3.3.1 prediction", "passed", "", tagged(ours(COMMAND, V1)), {"program": always(printed(f"{LINE}110\n"))}),
+    ("3.3.1 prediction", "failed", "", tagged(ours(COMMAND, V1)), {"program": always(printed(f"{LINE}115\n"))}),
+    ("3.3.1 prediction", "failed", "", tagged(ours(COMMAND, V1)), {"program": always(printed(code=1))}),
+    # 3.3.5
+    ("3.3.5 removed", "passed", "", cleaned()),
+    ("3.3.5 removed", "failed", "4 containers are still there: created, exited with 0, exited with 1, running.",
+     cleaned(FOUR)),
+    ("3.3.5 removed", "failed", "1 container is still there: running.", cleaned(FOUR[3:])),
+    ("3.3.5 removed", "failed", "1 container is still there: created.",
+     cleaned((replace(FOUR[2], image="python:3.9"),))),
+    ("3.3.5 removed", "failed", "of images named sales-predictor*",
+     ScriptSeen("own_engine", after=EngineState((), FOUR[1:2]))),
+    ("3.3.5 removed", "passed", "", ScriptSeen("own_engine", after=EngineState())),
+    ("3.3.5 images", "failed", f"{LATEST}, python:3.9", cleaned(images=())),
+    ("3.3.5 images", "failed", LATEST, cleaned(images=(PYTHON,))),
+    ("3.3.5 images", "failed", LATEST, cleaned(images=(replace(ours(), tags=()), PYTHON))),
+    ("3.3.5 images", "passed", "", cleaned(images=(*BEFORE.images, NEW))),
+    ("3.3.5 images", "passed", "", cleaned(images=(ours(COMMAND, LATEST, "new:1"), PYTHON))),
+]  # fmt: skip
+"""Exercise and check, what becomes of it, part of what is said, what the script did, and what else is otherwise."""
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_concluded(row: tuple[Any, ...]) -> None:
+    which, status, told, seen, *world = row
+    exercise, name = which.split()
+    verdict = check(graded(exercise, seen, **(world[0] if world else {})), name)
+    assert (verdict.status, told in verdict.message) == (status, True), verdict.message
+    assert bool(verdict.hint) == (status == "failed")
 
 
 def test_a_folder_that_does_not_build_blocks_the_question_where_the_image_comes_from() -> None:
-    report = graded("3.1.2", script(kept(there()), own=True), built=BuildFailed("boom"))
-    assert statuses(report)["image"] == "blocked"
+    given = context("3.1.2", {"Dockerfile": b"FROM x\n", "sales_predictor.py": SOURCE})
+    seen = commanded(script(kept(there()), own=True), computer(COMMAND), BuildFailed("boom"))
+    assert statuses(grade_exercise(given, seen))["image"] == "blocked"
 
 
 # ── 3.1.2: the container ────────────────────────────────────────────────────────────────
@@ -308,188 +332,3 @@ def test_a_container_that_prints_or_ends_otherwise(week: float, code: int) -> No
     verdict = check(graded("3.1.2", script(kept(there())), program=program), "container")
     assert (verdict.status, verdict.ended) == ("failed", f"exited {code}")
     assert f"{LINE}{week}" in verdict.actual
-
-
-@pytest.mark.parametrize(
-    ("run", "status", "told"),
-    [
-        (kept(there()), "passed", ""),
-        (((there(),), (), ()), "passed", ""),
-        (heard(), "passed", ""),
-        (heard(LATEST), "passed", ""),
-        (heard(code=1), "failed", "exit code 1"),
-        (((), (), ()), "failed", "as far as your engine remembers"),
-    ],
-)
-def test_in_the_students_own_engine(run: Run, status: str, told: str) -> None:
-    report = graded("3.1.2", script(run, own=True))
-    assert statuses(report) == {"runs": "blocked", "image": "passed", "container": status}
-    assert "Hand one in: without it the course gives no points" in check(report, "runs").message
-    assert told in check(report, "container").message
-    assert "bash" not in check(report, "container").reproduce
-
-
-def test_an_image_that_is_not_there() -> None:
-    assert "in your engine" in check(graded("3.1.2", ScriptSeen("own_engine")), "image").message
-    failed = replace(script(gone()), after=EngineState(), requests=(), failed=(FailedCommand(2, 1, "docker build ."),))
-    assert "Line 2 (`docker build .`) failed" in check(graded("3.1.2", failed), "image").message
-
-
-# ── lists ───────────────────────────────────────────────────────────────────────────────
-
-
-def asking(path: str, status: int = 200, method: str = "GET", **query: str) -> EngineRequest:
-    return EngineRequest(method, path, tuple(query.items()), status)
-
-
-@pytest.mark.parametrize(
-    ("exercise", "request_", "status", "told"),
-    [
-        ("3.3.1", asking("/images/json"), "passed", ""),
-        ("3.3.1", asking("/images/json", all="1", filters="{}"), "passed", ""),
-        ("3.3.1", asking("/images/json", 500), "failed", "docker images"),
-        ("3.3.1", asking("/images/json", method="HEAD"), "failed", "docker images"),
-        ("3.3.1", asking("/images/sales-predictor:v1.0/json"), "failed", "docker images"),
-        ("3.3.1", asking("/containers/json", all="1"), "failed", "docker images"),
-        ("3.3.5", asking("/containers/json", all="1"), "passed", ""),
-        ("3.3.5", asking("/containers/json", all="true"), "passed", ""),
-        ("3.3.5", asking("/containers/json", all="1", limit="-1", size="0"), "passed", ""),
-        ("3.3.5", asking("/containers/json", limit="100"), "passed", ""),
-        ("3.3.5", asking("/containers/json", limit="3"), "failed", "listed containers, but not all"),
-        ("3.3.5", asking("/containers/json", limit="x"), "failed", "listed containers, but not all"),
-        ("3.3.5", asking("/containers/json"), "failed", "listed containers, but not all"),
-        ("3.3.5", asking("/containers/json", all="0"), "failed", "listed containers, but not all"),
-        ("3.3.5", asking("/containers/json", 500, all="1"), "failed", "docker ps -a"),
-        ("3.3.5", asking("/images/json"), "failed", "docker ps -a"),
-        ("3.3.5", asking("/containers/prune", method="POST"), "failed", "docker ps -a"),
-    ],
-)
-def test_what_is_a_list(exercise: str, request_: EngineRequest, status: str, told: str) -> None:
-    before = EngineState(containers=(there(), there(), there(), there()))
-    seen = replace(script(), requests=(asking("/_ping"), request_), before=before)
-    verdict = check(graded(exercise, seen), "listed")
-    assert verdict.status == status
-    assert told in verdict.message
-
-
-@pytest.mark.parametrize("exercise", ["3.3.1", "3.3.5"])
-def test_in_an_own_engine_nobody_saw_the_list(exercise: str) -> None:
-    verdict = check(graded(exercise, script(own=True)), "listed")
-    assert (verdict.status, verdict.score) == ("blocked", 0)
-    assert "nobody saw whether you typed `docker" in verdict.message
-
-
-# ── 3.3.1 ───────────────────────────────────────────────────────────────────────────────
-
-V1 = "sales-predictor:v1.0"
-
-
-def averaging(request: RunRequest) -> RunOutcome:
-    assert request.existing_image == V1
-    weeks = [float(week) for file in request.files for week in file.content.split()]
-    return printed(f"{LINE}{sum(weeks) / len(weeks)}\n")
-
-
-@pytest.mark.parametrize(
-    ("images", "status", "told"),
-    [
-        ([ours(COMMAND, LATEST, V1)], "passed", "two names of the same image"),
-        ([ours(COMMAND, V1), replace(PYTHON, tags=(LATEST,))], "passed", "two different images"),
-        ([ours(COMMAND, V1)], "passed", ""),
-        ([ours()], "failed", f"There is no image {V1} after commands.sh. There is: {LATEST}."),
-        ([ours(COMMAND, "sales-predictor:1.0")], "failed", f"There is no image {V1}"),
-    ],
-)
-def test_the_tag(images: list[ImageSeen], status: str, told: str) -> None:
-    report = graded("3.3.1", tagged(images), program=averaging)
-    assert check(report, "tag").status == status
-    assert told in check(report, "tag").message
-    assert bool(check(report, "tag").message) == bool(told)
-    assert check(report, "prediction").status == ("passed" if status == "passed" else "blocked")
-    assert report.score == (10 if status == "passed" else 4)
-
-
-def tagged(images: list[ImageSeen]) -> ScriptSeen:
-    return replace(script(), requests=(asking("/images/json"),), after=EngineState(tuple(images)))
-
-
-@pytest.mark.parametrize(
-    ("outcome", "status"),
-    [
-        (printed(f"{LINE}110\n"), "passed"),  # whatever it is given: the chapter's first script holds its weeks
-        (printed(f"{LINE}115\n"), "failed"),
-        (printed(code=1, stderr="Traceback\nValueError: x\n"), "failed"),
-    ],
-)
-def test_an_image_that_takes_no_weeks(outcome: RunOutcome, status: str) -> None:
-    report = graded("3.3.1", tagged([ours(COMMAND, V1)]), program=lambda _: outcome)
-    assert statuses(report)["prediction"] == status
-
-
-# ── 3.3.5 ───────────────────────────────────────────────────────────────────────────────
-
-FOUR = tuple(
-    replace(there(status=status, code=code), id=letter * 64)
-    for letter, status, code in [("1", "exited", 0), ("2", "exited", 1), ("3", "created", None), ("4", "running", None)]
-)
-BEFORE = EngineState((ours(), PYTHON), FOUR)
-
-
-def cleaned(containers: tuple[ContainerSeen, ...] = (), images: tuple[ImageSeen, ...] = BEFORE.images) -> ScriptSeen:
-    asked = (asking("/containers/json", all="1"),)
-    return ScriptSeen("script", requests=asked, before=BEFORE, after=EngineState(images, containers))
-
-
-def test_all_cleaned_up() -> None:
-    assert graded("3.3.5", cleaned()).score == 10
-
-
-@pytest.mark.parametrize(
-    ("left", "told"),
-    [
-        (FOUR, "4 containers are still there: created, exited with 0, exited with 1, running."),
-        (FOUR[3:], "1 container is still there: running."),
-        (FOUR[:1], "1 container is still there: exited with 0."),
-        ((replace(FOUR[2], image="python:3.9", image_id=OTHER_ID),), "1 container is still there: created."),
-    ],
-)
-def test_containers_left(left: tuple[ContainerSeen, ...], told: str) -> None:
-    report = graded("3.3.5", cleaned(left))
-    assert check(report, "removed").message == told
-    assert {name for name, status in statuses(report).items() if status == "failed"} == {"removed"}
-
-
-@pytest.mark.parametrize(
-    ("images", "lost"),
-    [
-        ((), [f"{LATEST}, python:3.9"]),
-        ((PYTHON,), [LATEST]),
-        ((replace(ours(), tags=()), PYTHON), [LATEST]),
-        ((replace(ours(), id="sha256:" + "9" * 64, tags=("other:1",)), PYTHON), [LATEST]),
-        ((*BEFORE.images, ImageSeen("sha256:" + "9" * 64, ("new:1",))), []),
-        ((ours(COMMAND, LATEST, "new:1"), PYTHON), []),
-    ],
-    ids=["all gone", "ours gone", "untagged", "replaced", "one more", "one more name"],
-)
-def test_the_images_are_still_there(images: tuple[ImageSeen, ...], lost: list[str]) -> None:
-    verdict = check(graded("3.3.5", cleaned(images=images)), "images")
-    assert verdict.status == ("failed" if lost else "passed")
-    assert all(name in verdict.message for name in lost)
-    assert ("system prune -a" in verdict.hint) == bool(lost)
-
-
-@pytest.mark.parametrize(
-    ("images", "containers", "failing"),
-    [
-        ((ours(),), (), set()),
-        ((ours(),), FOUR[1:2], {"removed"}),
-        ((), (), set()),
-    ],
-)
-def test_cleaned_up_in_an_own_engine(
-    images: tuple[ImageSeen, ...], containers: tuple[ContainerSeen, ...], failing: set[str]
-) -> None:
-    report = graded("3.3.5", ScriptSeen("own_engine", after=EngineState(images, containers)))
-    assert {name for name, status in statuses(report).items() if status == "failed"} == failing
-    if "removed" in failing:
-        assert "of images named sales-predictor*" in check(report, "removed").message

@@ -93,7 +93,7 @@ def test_what_compose_does_not_accept(text: str, outcome: RunOutcome, told: str,
     assert check(report, "config").line == line
 
 
-# ── the service ─────────────────────────────────────────────────────────────────────────
+# ── the service, and what it does when it is brought up ─────────────────────────────────
 
 
 @pytest.mark.parametrize(
@@ -123,35 +123,6 @@ def test_a_service_that_builds_here_and_mounts_the_file_that_is_exchanged(servic
     assert {tuple(file.content.decode().split()) for file in changed} == {given.cases[0].weeks}
 
 
-@pytest.mark.parametrize(
-    ("services", "reason"),
-    [
-        ({"a": {"image": "sales-predictor", "volumes": [SALES]}}, "build"),
-        ({"a": service(context="./sub")}, "build"),
-        ({"a": service(context="..")}, "build"),
-        ({"a": service(context="https://example.org/x.git")}, "build"),
-        ({"a": {"build": {"context": "."}}}, "sales.txt"),
-        ({"a": {"build": {"context": "."}, "volumes": None}}, "sales.txt"),
-        ({"a": service("/etc/sales.txt")}, "sales.txt"),
-        ({"a": service("../sales.txt")}, "sales.txt"),
-        ({"a": service("./sub/../../sales.txt")}, "sales.txt"),
-        ({"a": service("./sales.txt.bak")}, "sales.txt"),
-        ({"a": service("sales.txt", kind="volume")}, "sales.txt"),
-        ({"a": service("", kind="tmpfs")}, "sales.txt"),
-        ({"a": {"build": {"context": "."}}, "b": {"image": "x", "volumes": [SALES]}}, "The service b does"),
-        ({"a": {"build": {"context": "./sub"}}, "b": {"image": "x", "volumes": [SALES]}}, "build"),
-    ],
-)
-def test_a_service_that_lacks_one_of_both(services: Services, reason: str) -> None:
-    report = graded(services)
-    assert statuses(report) == {"config": "passed", "service": "failed", "prints": "blocked", "down": "blocked"}
-    assert reason in check(report, "service").message
-    assert check(report, "service").hint
-
-
-# ── brought up ──────────────────────────────────────────────────────────────────────────
-
-
 def seen(stdout: str = "", code: int = 0, stderr: str = "", status: str = "exited", restarts: int = 0) -> Behave:
     """One container that prints `stdout`, in which M stands for the mean of the weeks."""
 
@@ -162,84 +133,58 @@ def seen(stdout: str = "", code: int = 0, stderr: str = "", status: str = "exite
     return behave
 
 
-@pytest.mark.parametrize(
-    ("behave", "told"),
-    [
-        (seen(f"{LINE}110\n"), "the prediction is 110, not "),
-        (seen(f"{LINE}nan\n"), "nan"),
-        (seen(f"{LINE}M\n", code=1), "is right, but the exit code is 1"),
-        (seen(code=1, stderr="Traceback\nFileNotFoundError: sales.txt\n\n"), "FileNotFoundError: sales.txt"),
-        (seen("M\n"), "no prediction line; its exit code is 0"),
-        (seen(stderr=f"{LINE}M\n"), "no prediction line; its exit code is 0. Its last message is: Predicted"),
-        (seen(f"{LINE}M\n", status="running"), "still running after 10 seconds"),
-        (seen(f"{LINE}M\n", status="exited", restarts=3), "started again"),
-        (seen(f"{LINE}M\n", status="restarting"), "started again"),
-        (seen(status="created"), "created"),
-        (lambda _: (), "did not start the service predictor"),
-    ],
-)
-def test_what_a_service_did_instead(behave: Behave, told: str) -> None:
-    verdict = check(graded({"predictor": service()}, behave), "prints")
-    assert verdict.status == "failed"
-    assert told in verdict.message
-    assert verdict.hint
-    assert verdict.expected.endswith("exit code 0")
+def beside(mean: float) -> tuple[ServiceSeen, ...]:
+    return (ServiceSeen("helper", "running", 0), *right(mean))
 
 
-@pytest.mark.parametrize(
-    ("services", "status"),
-    [
-        ({"helper": {"image": "x"}, "predictor": service()}, "passed"),
-        ({"helper": service(), "predictor": service()}, "passed"),
-        ({"helper": service(), "predictor": {"image": "x", "volumes": [SALES]}}, "failed"),
-    ],
-    ids=["only the other has to", "either may", "only this one has to"],
-)
-def test_of_two_services_one_that_builds_and_mounts_has_to_print(services: Services, status: str) -> None:
-    def behave(mean: float) -> tuple[ServiceSeen, ...]:
-        return (ServiceSeen("helper", "running", 0), *right(mean))
+MOUNTS = {"image": "x", "volumes": [SALES]}
+ONE = {"predictor": service()}
+GONE = {"build": printed(code=17, stderr="#5 ERROR: pip failed\n"), "up": None, "down": None}
+BIND = printed(code=1, stderr="Error response from daemon: bad mount\n")
+MANUAL = {"predictor": service(profiles=["manual"])}
+ROWS: list[tuple[Any, ...]] = [
+    # check, what becomes of it, part of what is said; services, what they do, how Compose's commands end
+    ("service", "failed", "build", {"a": {"image": "sales-predictor", "volumes": [SALES]}}),
+    ("service", "failed", "build", {"a": service(context="./sub")}),
+    ("service", "failed", "build", {"a": service(context="..")}),
+    ("service", "failed", "build", {"a": service(context="https://example.org/x.git")}),
+    ("service", "failed", "sales.txt", {"a": {"build": {"context": "."}, "volumes": None}}),
+    ("service", "failed", "sales.txt", {"a": service("/etc/sales.txt")}),
+    ("service", "failed", "sales.txt", {"a": service("./sub/../../sales.txt")}),
+    ("service", "failed", "sales.txt", {"a": service("./sales.txt.bak")}),
+    ("service", "failed", "sales.txt", {"a": service("sales.txt", kind="volume")}),
+    ("service", "failed", "The service b does", {"a": {"build": {"context": "."}}, "b": MOUNTS}),
+    ("service", "failed", "build", {"a": {"build": {"context": "./sub"}}, "b": MOUNTS}),
+    ("prints", "blocked", "", {"a": service(context="..")}),
+    ("prints", "failed", "the prediction is 110, not ", ONE, seen(f"{LINE}110\n")),
+    ("prints", "failed", "nan", ONE, seen(f"{LINE}nan\n")),
+    ("prints", "failed", "is right, but the exit code is 1", ONE, seen(f"{LINE}M\n", code=1)),
+    ("prints", "failed", "FileNotFoundError: sales.txt", ONE, seen(code=1, stderr="FileNotFoundError: sales.txt\n\n")),
+    ("prints", "failed", "no prediction line; its exit code is 0", ONE, seen("M\n")),
+    ("prints", "failed", "Its last message is: Predicted", ONE, seen(stderr=f"{LINE}M\n")),
+    ("prints", "failed", "still running after 10 seconds", ONE, seen(f"{LINE}M\n", status="running")),
+    ("prints", "failed", "started again", ONE, seen(f"{LINE}M\n", restarts=3)),
+    ("prints", "failed", "created", ONE, seen(status="created")),
+    ("prints", "failed", "did not start the service predictor", ONE, lambda _: ()),
+    ("prints", "passed", "", ONE, seen(f"reading\n{LINE}1\n{LINE}M\n\n", stderr="warning\n")),
+    ("prints", "failed", "", ONE, seen(f"{LINE}M\n{LINE}1\n")),
+    ("prints", "passed", "", {"helper": {"image": "x"}, "predictor": service()}, beside),
+    ("prints", "passed", "", {"helper": service(), "predictor": service()}, beside),
+    ("prints", "failed", "", {"helper": service(), "predictor": MOUNTS}, beside),
+    ("prints", "failed", "profile manual", MANUAL, lambda _: (), {"up": printed(code=1, stderr="no service\n")}),
+    ("prints", "failed", "`docker compose build`", ONE, lambda _: (), GONE),
+    ("prints", "failed", "daemon: bad mount", ONE, lambda _: (), {"up": BIND}),
+    ("down", "passed", "", ONE),
+    ("down", "failed", "container 1, volume x", ONE, right, {"left": ("container 1", "volume x")}),
+    ("down", "failed", "", ONE, right, {"down": printed(code=1, stderr="network is in use\n")}),
+    ("down", "failed", "", ONE, right, {"down": RunOutcome(TimedOut(60))}),
+    ("down", "blocked", "", ONE, lambda _: (), GONE),
+]  # fmt: skip
 
-    assert statuses(graded(services, behave))["prints"] == status
 
-
-def test_a_service_behind_a_profile_is_not_started() -> None:
-    services = {"predictor": service(profiles=["manual"])}
-    for up in (printed(), printed(code=1, stderr="no service selected\n")):
-        assert "profile manual" in check(graded(services, lambda _: (), up=up), "prints").message
-
-
-@pytest.mark.parametrize(
-    ("steps", "told"),
-    [
-        (
-            {"build": printed(code=17, stderr="#5 ERROR: pip failed\n"), "up": None, "down": None},
-            "`docker compose build`",
-        ),
-        ({"up": printed(code=1, stderr="Error response from daemon: bad mount\n")}, "daemon: bad mount"),
-    ],
-)
-def test_a_command_of_compose_that_does_not_work(steps: dict[str, Any], told: str) -> None:
-    report = graded({"predictor": service()}, lambda _: (), **steps)
-    assert statuses(report)["prints"] == "failed"
-    assert told in check(report, "prints").message
-    assert check(report, "prints").hint
-
-
-# ── and down ────────────────────────────────────────────────────────────────────────────
-
-
-@pytest.mark.parametrize(
-    ("steps", "status", "told"),
-    [
-        ({}, "passed", ""),
-        ({"left": ("network exercise_default",)}, "failed", "network exercise_default"),
-        ({"left": ("container 1", "volume x")}, "failed", "container 1, volume x"),
-        ({"down": printed(code=1, stderr="network is in use\n")}, "failed", ""),
-        ({"down": RunOutcome(TimedOut(60))}, "failed", ""),
-    ],
-)
-def test_what_is_there_after_down(steps: dict[str, Any], status: str, told: str) -> None:
-    report = graded({"predictor": service()}, **steps)
-    assert statuses(report)["prints"] == "passed"
-    assert statuses(report)["down"] == status
-    assert told in check(report, "down").message
+@pytest.mark.parametrize("row", ROWS)
+def test_what_is_concluded(row: tuple[Any, ...]) -> None:
+    name, status, told, services, *world = row
+    verdict = check(graded(services, *world[:1], **(world[1] if world[1:] else {})), name)
+    assert (verdict.status, told in verdict.message) == (status, True), verdict.message
+    assert bool(verdict.hint) == (status == "failed")

@@ -76,12 +76,6 @@ SCRIPT = "import pandas as pd\nprint(pd.Series([1]).mean())\n"
         (SCRIPT.replace("mean()", "mean"), [PANDAS], "", "(.mean without () calculates nothing.)"),
         (SCRIPT, [["pandas", "/app/pandas.py", False], MEAN], "", "which is no installed package"),
         (SCRIPT, [], "", "When the script runs, pandas is not loaded."),
-        (
-            SCRIPT,
-            [],
-            "Traceback …\nModuleNotFoundError: No module named 'pandas'\n",
-            "The script stopped before pandas",
-        ),
         ("print(1)\n", [PANDAS, MEAN], "", "sales_predictor.py does not import pandas."),
         ("print(\n", [PANDAS, MEAN], "", "cannot be read as Python: line 1"),
     ],

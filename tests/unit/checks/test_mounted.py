@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -18,6 +19,7 @@ from grader.models import (
 )
 from tests.worlds import LINE, check, graded, image, nonce_in, printed, probe_words, statuses
 
+mean = statistics.fmean
 Saves = Callable[[str, list[float]], str]
 
 
@@ -33,10 +35,8 @@ def probed(request: RunRequest) -> RunOutcome | None:
 
 
 def reads_the_file(request: RunRequest) -> RunOutcome:
-    if request.replaced:
-        return printed(probe_words(nonce=nonce_in(request)))
     weeks = weeks_in(request)
-    return printed(f"{LINE}{sum(weeks) / len(weeks)}\n") if weeks else printed(code=1, stderr="no file\n")
+    return probed(request) or (printed(f"{LINE}{mean(weeks)}\n") if weeks else printed(code=1, stderr="no file\n"))
 
 
 def test_the_mounted_file_counts() -> None:
@@ -64,9 +64,9 @@ def test_a_file_that_was_copied_into_the_image_is_noticed() -> None:
 
 # ── variables ───────────────────────────────────────────────────────────────────────────
 
-WITH_ENV = Built(
-    "sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (("PREDICTION_TYPE", "average"),))
-)
+
+def with_env(*variable: str) -> Built:
+    return Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", ((variable[0], variable[1]),)))
 
 
 @pytest.mark.parametrize(
@@ -77,8 +77,7 @@ WITH_ENV = Built(
     ],
 )
 def test_what_the_image_has_instead_of_the_variable(variable: tuple[str, str], told: str) -> None:
-    built = Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", (variable,)))
-    message = check(graded("3.2.4", built, reads_the_file), "environment").message
+    message = check(graded("3.2.4", with_env(*variable), reads_the_file), "environment").message
     assert message == f"In the image's environment, {told}"
 
 
@@ -104,7 +103,7 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
     ],
 )
 def test_an_unknown_type(unknown: Callable[[str], RunOutcome], status: str) -> None:
-    found = statuses(graded("3.2.4", WITH_ENV, by_type(unknown)))
+    found = statuses(graded("3.2.4", with_env("PREDICTION_TYPE", "average"), by_type(unknown)))
     assert found == dict.fromkeys(found, "passed") | {"unknown": status}
 
 
@@ -113,10 +112,8 @@ def test_an_unknown_type(unknown: Callable[[str], RunOutcome], status: str) -> N
 
 def saving(name: str, content: Saves) -> Callable[[RunRequest], RunOutcome]:
     def program(request: RunRequest) -> RunOutcome:
-        if request.replaced:
-            return printed(probe_words(nonce=nonce_in(request)))
         weeks = weeks_in(request)
-        outcome = printed(f"{LINE}{sum(weeks) / len(weeks)}\n")
+        outcome = probed(request) or printed(f"{LINE}{mean(weeks)}\n")
         folders = []
         for folder in request.folders:
             before = "".join(file.content.decode() for file in folder.files if file.path == name)
@@ -126,41 +123,27 @@ def saving(name: str, content: Saves) -> Callable[[RunRequest], RunOutcome]:
     return program
 
 
-def mean(weeks: list[float]) -> float:
-    return sum(weeks) / len(weeks)
-
-
 @pytest.mark.parametrize(
-    ("name", "content", "written", "replaced"),
+    ("exercise", "name", "content", "once", "twice"),
     [
-        ("prediction.txt", lambda _, weeks: f"{mean(weeks)}\n", "passed", "passed"),
-        ("prediction.txt", lambda _, weeks: f"Prediction of 2026: {mean(weeks)}", "passed", "passed"),
-        ("prediction.txt", lambda before, weeks: before or f"{mean(weeks)}\n", "passed", "failed"),
-        ("prediction.txt", lambda before, weeks: f"{mean(weeks)}\n{before}", "passed", "failed"),
-        ("prediction.txt", lambda _, weeks: f"{mean(weeks)} of {len(weeks)} weeks", "failed", "blocked"),
-        ("prediction.txt", lambda _, weeks: "", "failed", "blocked"),
-        ("predictions.txt", lambda _, weeks: f"{mean(weeks)}\n", "failed", "blocked"),
+        ("3.2.5", "prediction.txt", lambda _, weeks: f"{mean(weeks)}\n", "passed", "passed"),
+        ("3.2.5", "prediction.txt", lambda _, weeks: f"Prediction of 2026: {mean(weeks)}", "passed", "passed"),
+        ("3.2.5", "prediction.txt", lambda before, weeks: before or f"{mean(weeks)}\n", "passed", "failed"),
+        ("3.2.5", "prediction.txt", lambda before, weeks: f"{mean(weeks)}\n{before}", "passed", "failed"),
+        ("3.2.5", "prediction.txt", lambda _, weeks: f"{mean(weeks)} of {len(weeks)} weeks", "failed", "blocked"),
+        ("3.2.5", "prediction.txt", lambda _, weeks: "", "failed", "blocked"),
+        ("3.2.5", "predictions.txt", lambda _, weeks: f"{mean(weeks)}\n", "failed", "blocked"),
+        ("3.3.4", "app.log", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "passed", "passed"),
+        ("3.3.4", "app.log", lambda before, weeks: f"INFO {mean(weeks)}\n{before}", "passed", "passed"),
+        ("3.3.4", "app.log", lambda _, weeks: f"INFO {mean(weeks)}\n", "passed", "failed"),
+        ("3.3.4", "app.log", lambda before, weeks: before or f"INFO {mean(weeks)}\n", "passed", "failed"),
+        ("3.3.4", "app.log", lambda before, weeks: f"{before}started\n", "failed", "blocked"),
+        ("3.3.4", "app.txt", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "failed", "blocked"),
     ],
 )
-def test_the_saved_prediction(name: str, content: Saves, written: str, replaced: str) -> None:
-    found = statuses(graded("3.2.5", image(), saving(name, content)))
-    assert (found["written"], found["replaced"]) == (written, replaced)
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "logged", "appended"),
-    [
-        ("app.log", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "passed", "passed"),
-        ("app.log", lambda before, weeks: f"INFO {mean(weeks)}\n{before}", "passed", "passed"),
-        ("app.log", lambda _, weeks: f"INFO {mean(weeks)}\n", "passed", "failed"),
-        ("app.log", lambda before, weeks: before or f"INFO {mean(weeks)}\n", "passed", "failed"),
-        ("app.log", lambda before, weeks: f"{before}started\n", "failed", "blocked"),
-        ("app.txt", lambda before, weeks: f"{before}INFO {mean(weeks)}\n", "failed", "blocked"),
-    ],
-)
-def test_the_log(name: str, content: Saves, logged: str, appended: str) -> None:
-    found = statuses(graded("3.3.4", image(), saving(name, content)))
-    assert (found["logged"], found["appended"]) == (logged, appended)
+def test_a_file_after_one_run_and_after_two(exercise: str, name: str, content: Saves, once: str, twice: str) -> None:
+    found = statuses(graded(exercise, image(), saving(name, content)))
+    assert (found.get("written") or found["logged"], found.get("replaced") or found["appended"]) == (once, twice)
 
 
 def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:

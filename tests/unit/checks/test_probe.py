@@ -80,9 +80,7 @@ def test_a_line_that_something_else_prints_beside_the_script_does_not_count() ->
 )
 def test_a_command_that_installs_when_the_container_starts(start: str, told: bool) -> None:
     def program(request: RunRequest) -> RunOutcome:
-        return printed(
-            "0  /app/sales_predictor.py\n" if request.entrypoint else "", code=0 if request.entrypoint else 1
-        )
+        return printed("0  /app/sales_predictor.py\n") if request.entrypoint else printed(code=1)
 
     files = {"Dockerfile": b"FROM python:3.9\n", "sales_predictor.py": b"", "start.sh": start.encode()}
     report = graded("3.1.1", image(None, ("sh", "./start.sh")), program, **files)
@@ -116,12 +114,7 @@ def test_the_probe_tells_python_and_modules(words: dict[str, str], failing: str,
         ("/app", "/app/sales_predictor.py", ["python", "/app/sales_predictor.py"], {"relative-command"}),
         ("/srv", "/srv/sales_predictor.py", ["python", "sales_predictor.py"], {"workdir", "script-in-workdir"}),
         ("", "/app/sales_predictor.py", ["python", "app/sales_predictor.py"], {"workdir"}),
-        (
-            "/app",
-            "/application/sales_predictor.py",
-            ["python", "../application/sales_predictor.py"],
-            {"script-in-workdir"},
-        ),
+        ("/app", "/apps/sales_predictor.py", ["python", "../apps/sales_predictor.py"], {"script-in-workdir"}),
     ],
 )
 def test_the_working_directory(working_dir: str, file: str, command: list[str], failing: set[str]) -> None:
@@ -132,61 +125,37 @@ def test_the_working_directory(working_dir: str, file: str, command: list[str], 
     assert {name for name, status in statuses(report).items() if status == "failed"} == failing
 
 
+NAMED = image(None, ("python", "sales_predictor.py"), "/app")
+
+
 @pytest.mark.parametrize(
-    ("built", "dockerfile", "told"),
+    ("built", "lines", "told"),
     [
+        (NAMED, 'CMD ["python", "sales_predictor.py"]', "but in the image the script is /sales_predictor.py."),
         (
-            image(None, ("python", "sales_predictor.py"), "/app"),
-            'FROM python:3.9\nCMD ["python", "sales_predictor.py"]\n',
-            "The command looks for /app/sales_predictor.py, but in the image the script is /sales_predictor.py.",
+            NAMED,
+            'CMD ["python", "sales_predictor.py"]\nRUN cd /',
+            "A cd ends with the RUN that it is in. WORKDIR / goes",
         ),
-        (
-            image(None, ("python", "sales_predictor.py"), "/app"),
-            'FROM python:3.9\nCMD ["python", "sales_predictor.py"]\nRUN cd /\n',
-            "A cd ends with the RUN that it is in. WORKDIR / goes there for good",
-        ),
-        (
-            image(None, ("python", "/sale_predictor.py")),
-            'FROM python:3.9\nCMD ["python", "/sale_predictor.py"]\n',
-            "CMD names /sale_predictor.py. Did you mean /sales_predictor.py?",
-        ),
-        (
-            image(None, ("/bin/sh", "-c", "['python', '/sales_predictor.py']")),
-            "FROM python:3.9\nCMD ['python', '/sales_predictor.py']\n",
-            "does not run sales_predictor.py. A list needs double quotes, not single ones",
-        ),
-        (
-            image(("/bin/sh", "-c", "[\u201cpython\u201d, \u201c/sales_predictor.py\u201d]")),
-            "FROM python:3.9\nENTRYPOINT [\u201cpython\u201d, \u201c/sales_predictor.py\u201d]\n",
-            "does not run sales_predictor.py. The quotes are typographic ones",
-        ),
-        (
-            image(("/start.sh",)),
-            'FROM python:3.9\nENTRYPOINT ["/start.sh"]\n',
-            "does not run sales_predictor.py. start.sh has the line ends of Windows",
-        ),
-        (
-            image(None, ("python3",)),
-            'FROM python:3.9 AS y\nCMD ["python", "/sales_predictor.py"]\nFROM python:3.9\n',
-            "does not run sales_predictor.py. After FROM, the Dockerfile has neither CMD nor ENTRYPOINT",
-        ),
-        (
-            image(None, ("echo", "110")),
-            "FROM python:3.9\nCMD echo 110\n",
-            "The container's command does not run sales_predictor.py.",
-        ),
+        (NAMED, 'CMD ["python", "/sale_predictor.py"]', "Did you mean /sales_predictor.py?"),
+        (image(None, ("/bin/sh", "-c", "['python']")), "CMD ['python', 'x.py']", "A list needs double quotes"),
+        (image(("/bin/sh", "-c", "[\u201cx\u201d]")), "ENTRYPOINT [\u201cx\u201d]", "The quotes are typographic ones"),
+        (image(("/start.sh",)), 'ENTRYPOINT ["/start.sh"]', "start.sh has the line ends of Windows"),
+        (image(None, ("python3",)), "FROM python:3.9", "After FROM, the Dockerfile has neither CMD nor ENTRYPOINT"),
+        (image(None, ("echo", "110")), "CMD echo 110", "The container's command does not run sales_predictor.py."),
     ],
 )
-def test_why_the_script_is_not_what_runs(built: Built, dockerfile: str, told: str) -> None:
+def test_why_the_script_is_not_what_runs(built: Built, lines: str, told: str) -> None:
     def program(request: RunRequest) -> RunOutcome:
         return printed("0  /sales_predictor.py\n") if request.entrypoint else printed(code=2, stderr="no\n")
 
-    files = {"Dockerfile": dockerfile.encode(), "sales_predictor.py": b"", "start.sh": b"#!/bin/sh\r\n"}
+    dockerfile = f"FROM python:3.9\n{lines}\n".encode()
+    files = {"Dockerfile": dockerfile, "sales_predictor.py": b"", "start.sh": b"#!/bin/sh\r\n"}
     verdict = check(graded("3.1.1", built, program, **files), "script")
     assert verdict.status is CheckStatus.FAILED
     assert told in verdict.message
     assert "probe" not in f"{verdict.message}{verdict.expected}{verdict.actual}{verdict.reproduce}"
-    assert verdict.line == (None if " AS y" in dockerfile else 2)
+    assert verdict.line == (None if lines.startswith("FROM") else 2)
 
 
 def test_what_is_told_of_a_command_is_the_run_that_was_seen() -> None:
