@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ from grader.checks.diagnosis import ended, excerpt
 from grader.course.models import Limits
 from grader.engine.http import Connection
 from grader.errors import EnvironmentProblem, UsageError
-from grader.files import write_whole
+from grader.files import read_table, write_whole
 from grader.grading.executor import Engines, Executor
 from grader.models import (
     BuildFailed,
@@ -38,16 +39,15 @@ from grader.models import (
     ScriptSeen,
 )
 from grader.sandbox.engine_image import recipe_digest
-from grader.sandbox.nested_engine import WORKSPACE_MB
 from grader.submissions.models import ExerciseFiles
 
 Tier = Literal["host", "private"]
 
-SMALL_ENGINE: Mapping[str, int] = {"memory_mb": 600, "processes": 300, "disk_mb": 400}
-"""Sizes of a private engine to try to break (as in `PrivateSettings`): enough for it to work, and soon used up.
+_TABLE = read_table(Path(__file__).with_suffix(".yaml"))
+_HOG = Path(__file__).with_name("resource_hogs.py").read_bytes()
 
-What bounds it is the same whatever its size; and where nothing bounds it, an attempt does the machine no harm.
-"""
+SMALL_ENGINE: Mapping[str, int] = _TABLE["engine"]
+"""Sizes of a private engine to try to break, as in `PrivateSettings`."""
 
 NOT_BOUNDED: Mapping[Tier, Mapping[str, str]] = {
     "host": dict.fromkeys(
@@ -57,15 +57,6 @@ NOT_BOUNDED: Mapping[Tier, Mapping[str, str]] = {
     "private": {},
 }
 """What nothing bounds in a tier, by name, and why."""
-
-_RUN = Limits(build_seconds=60, run_seconds=30, script_seconds=30, memory_mb=64, processes=16, cpus=0.2, tmp_mb=8)
-"""What a run or a script may have while it is tried, in the time that a busy machine needs."""
-_FEW_CORES = replace(_RUN, cpus=0.05)
-"""So few that it shows also where others leave it little. With them nothing else gets done."""
-_WORKSPACE = Limits(script_seconds=60, memory_mb=512)
-"""What is in a script's workspace may be in memory, which must not be what bounds it."""
-_ENGINE_CORES = 0.1
-"""What a private engine is left with while a build keeps cores busy."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,95 +98,62 @@ FewCores = Callable[[float], AbstractContextManager[Callable[[str], str]]]
 """Leaves a private engine so many cores while its context lasts; see `few_cores`."""
 
 
-# ── the list ────────────────────────────────────────────────────────────────────────────
+# ── the list, and what shows that a limit holds ─────────────────────────────────────────
 
 
 def probes(tier: Tier, base: str) -> tuple[Probe, ...]:
     """What is tried in a tier, with containers of and builds on the base image `base`, which must have Python."""
-
-    def run(limits: Limits, words: str) -> Trial:
-        return Trial((), RunRequest(base=base, entrypoint=("python3", "-c", _HOG.decode(), *words.split())), limits)
-
-    if tier == "host":
-        return tuple(_container("run", run))
-    workspace = f"writes 300 MiB to its folder, may write {WORKSPACE_MB}"
-    return (
-        *_container("run", run, engine_disk=True),
-        *_engine(base),
-        *_container("script", _script),
-        Probe("script disk", workspace, _script(_WORKSPACE, "disk=300"), _stops_at(WORKSPACE_MB)),
-    )
+    rows = (row for row in _TABLE["probes"] if tier == "private" or "host" in row)
+    found: list[Probe] = []
+    for (phase, limits), group in itertools.groupby(rows, key=lambda row: (row["name"].split()[0], row.get("limits"))):
+        at_once = tuple(group)
+        files, request = _submission(phase, base, " ".join(row["asks"] for row in at_once))
+        may_have = Limits(**{**_TABLE["limits"], **(limits or {})})
+        trial = Trial(files, request, may_have, at_once[0].get("engine_cores", 0.0))
+        found += [Probe(row["name"], row["attempt"], trial, _holds(row)) for row in at_once]
+    return tuple(found)
 
 
 def names() -> tuple[str, ...]:
     """The name of every probe, each once."""
-    return tuple(probe.name for probe in probes("private", ""))
+    return tuple(row["name"] for row in _TABLE["probes"])
 
 
-def _container(phase: str, trial: Callable[[Limits, str], Trial], *, engine_disk: bool = False) -> Iterator[Probe]:
-    """What bounds one container with the settings of a run."""
-    disk = " disk=800" if engine_disk else ""
-    at_once = trial(_RUN, f"memory=256 processes=100 /tmp=100{disk} network privileges")
-    memory, most, tmp = _RUN.memory_mb, _RUN.processes, _RUN.tmp_mb
-    yield Probe(f"{phase} memory", f"takes 256 MiB, may have {memory}", at_once, _is_killed)
-    yield Probe(f"{phase} processes", f"starts 100 processes, may have {most}", at_once, _stops_at(most))
-    yield Probe(f"{phase} /tmp", f"writes 100 MiB to /tmp, may write {tmp}", at_once, _stops_at(tmp))
-    if engine_disk:
-        yield _disk(phase, at_once)
-    yield Probe(f"{phase} network", "looks for interfaces beside its own loopback", at_once, re.compile("lo").fullmatch)
-    yield Probe(f"{phase} privileges", "looks for rights that no run needs", at_once, _is_unprivileged)
-    spins = f"keeps 8 processes busy, may have {_FEW_CORES.cpus:g} cores"
-    yield Probe(f"{phase} CPU", spins, trial(_FEW_CORES, "CPU=8"), _is_throttled)
-
-
-def _engine(base: str) -> Iterator[Probe]:
-    """What bounds a private engine, shown by a build: everything in it together."""
-    at_once = _build(base, "memory=1000 processes=400 disk=800")
-    memory, most = SMALL_ENGINE["memory_mb"], SMALL_ENGINE["processes"]
-    yield Probe("build memory", f"takes 1000 MiB, may have {memory}", at_once, _is_killed)
-    yield Probe("build processes", f"starts 400 processes, may have {most}", at_once, _stops_at(most))
-    yield _disk("build", at_once)
-    spins = f"keeps 8 processes busy, the engine may have {_ENGINE_CORES:g} cores"
-    yield Probe("build CPU", spins, _build(base, "CPU=8", _ENGINE_CORES), _is_throttled)
-
-
-def _disk(phase: str, at_once: Trial) -> Probe:
-    most = SMALL_ENGINE["disk_mb"]
-    return Probe(f"{phase} disk", f"writes 800 MiB to its disk, may write {most}", at_once, _stops_at(most))
-
-
-_HOG = (Path(__file__).parent / "resource_hogs.py").read_bytes()
-
-
-def _script(limits: Limits, words: str) -> Trial:
-    script = MemoryFile("commands.sh", f"python3 hog.py {words}\n".encode())
-    return Trial((script, MemoryFile("hog.py", _HOG)), ScriptRequest(), limits)
-
-
-def _build(base: str, words: str, engine_cores: float = 0.0) -> Trial:
+def _submission(phase: str, base: str, words: str) -> tuple[tuple[MemoryFile, ...], Request]:
+    if phase == "run":
+        return (), RunRequest(base=base, entrypoint=("python3", "-c", _HOG.decode(), *words.split()))
+    if phase == "script":
+        script = MemoryFile("commands.sh", f"python3 hog.py {words}\n".encode())
+        return (script, MemoryFile("hog.py", _HOG)), ScriptRequest()
     # It fails at its end in any case: a step that succeeds would be in the builder's cache the next time.
     dockerfile = f"FROM {base}\nCOPY hog.py /\nRUN python3 /hog.py {words}; exit 1\n"
-    files = (MemoryFile("Dockerfile", dockerfile.encode()), MemoryFile("hog.py", _HOG))
-    return Trial(files, BuildRequest(), _RUN, engine_cores)
+    return (MemoryFile("Dockerfile", dockerfile.encode()), MemoryFile("hog.py", _HOG)), BuildRequest()
 
 
-# ── what shows that a limit holds ───────────────────────────────────────────────────────
+def _holds(row: Mapping[str, Any]) -> Callable[[str], object]:
+    if "most" in row:
+        return partial(_stops_at, row["most"])
+    shown: dict[str, Callable[[str], object]] = {"few rights": _is_unprivileged, "few cores": _is_throttled}
+    return shown.get(row["shows"]) or re.compile(row["shows"]).fullmatch
 
-_is_killed = re.compile("killed").fullmatch
-_CPU = re.compile(r"(\d{1,4}\.\d\d) s in (\d{1,4}\.\d\d) s, throttled: (\w+)")
-_FEWEST = 2.5 * _ENGINE_CORES
-"""More cores than a container should be seen to take, since the kernel counts by tenths of a second."""
+
+def _stops_at(most: int, got: str) -> bool:
+    found = re.fullmatch(r"stopped at (\d{1,9})", got)
+    return found is not None and 0 < int(found[1]) <= most
+
+
 _KEPT_CAPABILITIES = 0x5FB
 """`grader.engine.run.CAPABILITIES` as bits, in the order of capabilities(7)."""
-
-
-def _stops_at(most: int) -> Callable[[str], bool]:
-    return lambda got: (found := re.fullmatch(r"stopped at (\d{1,9})", got)) is not None and 0 < int(found[1]) <= most
 
 
 def _is_unprivileged(got: str) -> bool:
     found = re.fullmatch(r"0x([0-9a-f]{1,16}), no new ones: 1", got)
     return found is not None and int(found[1], 16) & ~_KEPT_CAPABILITIES == 0
+
+
+_CPU = re.compile(r"(\d{1,4}\.\d\d) s in (\d{1,4}\.\d\d) s, throttled: (\w+)")
+_FEWEST = 0.25
+"""More cores than a container should be seen to take, since the kernel counts by tenths of a second."""
 
 
 def _is_throttled(got: str) -> bool:

@@ -160,6 +160,7 @@ def test_the_page_names_every_probe_and_the_sizes_of_a_private_engine() -> None:
     tried = {name.strip() for row in table.splitlines()[1:] for name in row.split("|")[3].split(",")}
     assert tried == {"kept by the grader itself", *names()}
     assert len(names()) == len(set(names()))
+    assert probes("private", "x")[-1].attempt == f"writes 300 MiB to its folder, may write {WORKSPACE_MB}"
     assert not set(NOT_BOUNDED["host"]) & {probe.name for probe in probes("host", "x")}
     settings = PrivateSettings((), os.environ)
     sizes = (f"{settings.memory_mb / 1024:g} GiB", f"{settings.disk_mb / 1024:g} GiB", f"{settings.processes}")
