@@ -11,7 +11,6 @@ A worker keeps an engine open for a batch and grades one student after the other
 from __future__ import annotations
 
 import atexit
-import ipaddress
 import platform
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +23,10 @@ from urllib.parse import urlsplit
 from grader import __version__
 from grader.batch.journal import Graded, Journal
 from grader.batch.roster import Plan
-from grader.batch.run import ReadSubmission, open_work
-from grader.course.models import Exercise
+from grader.batch.run import ReadSubmission, Work, open_work
 from grader.errors import EnvironmentProblem, GraderError, UsageError
 from grader.grading.exercise import not_graded
-from grader.grading.session import Handed, Result, Session, digest_of, grade_one
+from grader.grading.session import Result, Session, digest_of, grade_one
 from grader.models import Emit, EngineInfo, ExerciseEnded
 
 if TYPE_CHECKING:
@@ -49,10 +47,6 @@ class ClusterBatch:
     open_session: Callable[[], AbstractContextManager[Session]]
 
 
-_Work = tuple[str, Sequence[tuple[Exercise, Handed]]]
-"""A student, and what was handed in for each exercise that is to be graded."""
-
-
 def run_on_cluster(
     address: str,
     batch: ClusterBatch,
@@ -71,7 +65,7 @@ def run_on_cluster(
     """
     with _connected(address) as client, _opened_workers(client, batch) as engine:
         begin(engine)
-        for student, results in _graded(client, batch, _begun(journal, open_work(plan, journal, read))):
+        for student, results in _graded(client, batch, journal, open_work(plan, journal, read)):
             for result in results:
                 journal.record(Graded(student, result))
                 emit(ExerciseEnded(student, result.report))
@@ -80,20 +74,13 @@ def run_on_cluster(
 def check_address(address: str) -> None:
     """`UsageError` for an address over which anybody could send a worker code to run: plain TCP of other machines."""
     parts = urlsplit(address)
-    if parts.scheme == "tls" or (parts.scheme == "tcp" and _is_here(parts.hostname or "")):
+    if parts.scheme == "tls" or (parts.scheme == "tcp" and parts.hostname in {"localhost", "127.0.0.1", "::1"}):
         return
     raise UsageError(
         f"--scheduler {address}: not an address that can be trusted. Whoever reaches a scheduler over plain TCP can "
         "run code on all its workers: use tls://HOST:PORT (see Dask's documentation on TLS), or tcp:// to "
         "this machine, through `ssh -L 8786:localhost:8786 HOST`."
     )
-
-
-def _is_here(host: str) -> bool:
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 # ── here ────────────────────────────────────────────────────────────────────────────────
@@ -146,24 +133,21 @@ def _opened_workers(client: Client, batch: ClusterBatch) -> Iterator[EngineInfo]
             _on_all(client, finish, batch.id)
 
 
-def _begun(journal: Journal, waiting: Iterator[_Work]) -> Iterator[_Work]:
-    for student, work in waiting:
-        for exercise, _ in work:
-            journal.begin_attempt(student, exercise.id)
-        yield student, work
-
-
-def _graded(client: Client, batch: ClusterBatch, waiting: Iterator[_Work]) -> Iterator[tuple[str, Sequence[Result]]]:
+def _graded(
+    client: Client, batch: ClusterBatch, journal: Journal, waiting: Iterator[Work]
+) -> Iterator[tuple[str, Sequence[Result]]]:
     """The results of each student as they come."""
     from distributed import KilledWorker, as_completed
 
-    under_way: dict[str, _Work] = {}
+    under_way: dict[str, Work] = {}
     coming = as_completed()
 
     def hand_out(count: int) -> None:
-        for work in islice(waiting, count):
-            future = client.submit(grade_task, batch, work, pure=False)
-            under_way[str(future.key)] = work
+        for student, work in islice(waiting, count):
+            for exercise, _ in work:
+                journal.begin_attempt(student, exercise.id)
+            future = client.submit(grade_task, batch, (student, work), pure=False)
+            under_way[str(future.key)] = student, work
             coming.add(future)
 
     hand_out(sum(client.nthreads().values()))
@@ -208,7 +192,7 @@ def prepare(batch: ClusterBatch) -> EngineInfo | str:
         return str(problem)
 
 
-def grade_task(batch: ClusterBatch, work: _Work) -> Sequence[Result]:
+def grade_task(batch: ClusterBatch, work: Work) -> Sequence[Result]:
     """Grade one student. `EnvironmentProblem` if there is no engine."""
     session = _session(batch)
     student, exercises = work

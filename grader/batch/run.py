@@ -22,6 +22,8 @@ from grader.models import ExerciseStatus
 from grader.submissions.models import Submission
 
 ReadSubmission = Callable[[Path], Submission]
+Work = tuple[str, Sequence[tuple[Exercise, Handed]]]
+"""A student, and what was handed in for each exercise that is to be graded."""
 
 
 def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmission, jobs: int) -> None:
@@ -34,56 +36,49 @@ def run_batch(session: Session, plan: Plan, journal: Journal, read: ReadSubmissi
     done = journal.digests()
     faults: list[Exception] = []
 
-    def grade(student: str, path: Path | None) -> None:
-        handed = _handed(read, path)
-        failpoint("submission-read")
-        for exercise, work in _open(plan, done, student, handed):
+    def grade(student: str) -> None:
+        for exercise, handed in _open(plan, done, student, read):
             journal.begin_attempt(student, exercise.id)
             failpoint("attempt-recorded")
-            journal.record(Graded(student, grade_one(session, student, exercise, work)))
+            journal.record(Graded(student, grade_one(session, student, exercise, handed)))
 
-    def grade_apart(student: str, path: Path | None) -> None:
+    def grade_apart(student: str) -> None:
         try:
-            grade(student, path)
+            grade(student)
         except GraderError:
             raise
         except Exception as fault:  # noqa: BLE001 - whatever it is, it is no reason to grade nobody else
             faults.append(fault)
 
     with ThreadPoolExecutor(jobs, thread_name_prefix="grade") as pool:
-        futures = [pool.submit(grade_apart, student, path) for student, path in plan.students.items()]
+        futures = [pool.submit(grade_apart, student) for student in plan.students]
         _wait(futures, pool, session.stop)
     if faults:
         raise faults[0]
 
 
-def open_work(
-    plan: Plan, journal: Journal, read: ReadSubmission
-) -> Iterator[tuple[str, list[tuple[Exercise, Handed]]]]:
+def open_work(plan: Plan, journal: Journal, read: ReadSubmission) -> Iterator[Work]:
     """Each student of whom the journal does not have everything yet, and what is to be graded; read when it is due."""
     done = journal.digests()
-    for student, path in plan.students.items():
-        if work := _open(plan, done, student, _handed(read, path)):
+    for student in plan.students:
+        if work := _open(plan, done, student, read):
             yield student, work
 
 
-def _handed(read: ReadSubmission, path: Path | None) -> dict[str, Handed]:
-    return {item.exercise: item for item in read(path).exercises} if path is not None else {}
-
-
 def _open(
-    plan: Plan, done: Mapping[tuple[str, str], tuple[str, str]], student: str, handed: Mapping[str, Handed]
-) -> list[tuple[Exercise, Handed]]:
-    """What of a student is to be graded still."""
-    return [
-        (exercise, handed.get(exercise.id))
-        for exercise in plan.exercises
-        if not _is_final(done.get((student, exercise.id)), handed.get(exercise.id))
-    ]
-
-
-def _is_final(stored: tuple[str, str] | None, handed: Handed) -> bool:
-    return stored is not None and stored[0] == digest_of(handed) and stored[1] != ExerciseStatus.NOT_GRADED
+    plan: Plan, done: Mapping[tuple[str, str], tuple[str, str]], student: str, read: ReadSubmission
+) -> Sequence[tuple[Exercise, Handed]]:
+    """What of a student is to be graded still: what has no verdict, or one of other files."""
+    path = plan.students[student]
+    handed = {item.exercise: item for item in read(path).exercises} if path is not None else {}
+    failpoint("submission-read")
+    work = []
+    for exercise in plan.exercises:
+        item = handed.get(exercise.id)
+        digest, status = done.get((student, exercise.id), ("", ExerciseStatus.NOT_GRADED))
+        if digest != digest_of(item) or status == ExerciseStatus.NOT_GRADED:
+            work.append((exercise, item))
+    return work
 
 
 def _wait(futures: Sequence[Future[None]], pool: ThreadPoolExecutor, stop: Callable[[], None]) -> None:

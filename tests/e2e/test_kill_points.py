@@ -26,36 +26,30 @@ DOCKERFILE = 'FROM python:3.9-slim\nCOPY sales_predictor.py /app/\nENTRYPOINT ["
 
 def dockerfiles(folder: Path) -> None:
     """A right submission, one whose container has to be killed, and one that never meets the engine."""
-    shutil.copytree(ROOT / "reference/solutions/3.1.4/entrypoint-with-the-script", folder / "ada" / "3.1.4")
+    shutil.copytree(ROOT / "reference/solutions/3.1.4/entrypoint-with-the-script", folder / "ada/3.1.4")
     for student, dockerfile in (("grace", DOCKERFILE), ("linus", "FROM ubuntu\n")):
         (folder / student / "3.1.4").mkdir(parents=True)
-        (folder / student / "3.1.4" / "Dockerfile").write_text(dockerfile, encoding="utf-8")
-    (folder / "grace" / "3.1.4" / "sales_predictor.py").write_text(FLOOD, encoding="utf-8")
+        (folder / student / "3.1.4/Dockerfile").write_text(dockerfile, encoding="utf-8")
+    (folder / "grace/3.1.4/sales_predictor.py").write_text(FLOOD, encoding="utf-8")
 
 
 def commands(folder: Path) -> None:
     """Commands that run in a private engine, right and wrong."""
-    for student, kind, name in (("ada", "solutions", "by-force"), ("grace", "wrong", "whole-system-pruned")):
-        shutil.copytree(ROOT / "reference" / kind / "3.3.5" / name, folder / student / "3.3.5")
+    shutil.copytree(ROOT / "reference/solutions/3.3.5/by-force", folder / "ada/3.3.5")
+    shutil.copytree(ROOT / "reference/wrong/3.3.5/whole-system-pruned", folder / "grace/3.3.5")
 
 
 def compose(folder: Path) -> None:
     """A Compose file."""
-    shutil.copytree(ROOT / "reference/solutions/3.3.3/short-notation", folder / "ada" / "3.3.3")
+    shutil.copytree(ROOT / "reference/solutions/3.3.3/short-notation", folder / "ada/3.3.3")
 
 
-@dataclass(frozen=True)
-class World:
-    """A small class, and how it is graded."""
-
-    submissions: Callable[[Path], None]
-    words: tuple[str, ...]
-
-
-WORLDS = {
-    "host": World(dockerfiles, ("--exercise", "3.1.4", "--engine", "host")),
-    "private": World(commands, ("--exercise", "3.3.5")),
-    "compose": World(compose, ("--exercise", "3.3.3")),
+World = tuple[Callable[[Path], None], tuple[str, ...]]
+"""What makes a small class, and how it is graded."""
+WORLDS: dict[str, World] = {
+    "host": (dockerfiles, ("--exercise", "3.1.4", "--engine", "host")),
+    "private": (commands, ("--exercise", "3.3.5")),
+    "compose": (compose, ("--exercise", "3.3.3")),
 }
 VARIABLE = "GRADER_CRASH_AT"
 POINTS = sorted(
@@ -69,12 +63,6 @@ NEEDS_PRIVATE = ("private-", "sandbox-", "workspace-", "script-")
 AGAIN = ("attempt-recorded:3", "verdict-committed:2", "build-progress:7", "container-created:5", "image-untagged:3")
 """Later times of points that are passed often: in the middle of the class, with verdicts in the journal already."""
 FAST = ("image-made:2", "container-started:3", "verdict-uncommitted", "file-written:2")
-
-
-def world_of(point: str) -> str:
-    if point == "compose-up":
-        return "compose"
-    return "private" if point.startswith(NEEDS_PRIVATE) else "host"
 
 
 @dataclass(frozen=True)
@@ -105,30 +93,23 @@ def left_by(pid: int) -> list[str]:
     return [name for name, owner in owners if owner and owner.pid == pid and is_dead(owner)]
 
 
-@dataclass(frozen=True)
-class Ended:
-    """How a batch ended: its process, exit code (negative: the signal), and what it said."""
-
-    pid: int
-    code: int
-    said: str
-
-
-Grade = Callable[..., Ended]
+Grade = Callable[..., tuple[int, int, str]]
+"""Gives how a batch ended: its process, exit code (negative: the signal), and what it said."""
 
 
 @pytest.fixture
 def grade(tmp_path: Path) -> Grade:
     """Grade the class of a world into a folder."""
 
-    def run(world: World, out: Path, *more: str, **environment: str) -> Ended:
+    def run(world: World, out: Path, *more: str, **environment: str) -> tuple[int, int, str]:
+        make, words = world
         submissions = tmp_path / "class"
         if not submissions.is_dir():
-            world.submissions(submissions)
-        words = ("batch", str(submissions), "--out", str(out), "--seed", "5", "--jobs", "2", *world.words, *more)
+            make(submissions)
+        words = ("batch", str(submissions), "--out", str(out), "--seed", "5", "--jobs", "2", *words, *more)
         with start_grader(*words, stderr=subprocess.PIPE, environment=environment) as process:
             _, said = process.communicate(timeout=300)
-        return Ended(process.pid, process.returncode, said)
+        return process.pid, process.returncode, said
 
     return run
 
@@ -139,53 +120,36 @@ def known() -> dict[str, Outcome]:
     return {}
 
 
-def undisturbed(name: str, grade: Grade, folder: Path, known: dict[str, Outcome]) -> Outcome:
+@pytest.mark.parametrize("point", [*FAST, *(pytest.param(one, marks=pytest.mark.long) for one in (*POINTS, *AGAIN))])
+def test_killed_at_a_point(point: str, grade: Grade, grader: Grader, tmp_path: Path, known: dict[str, Outcome]) -> None:
+    name = "compose" if point == "compose-up" else "private" if point.startswith(NEEDS_PRIVATE) else "host"
     if name not in known:
-        done = grade(WORLDS[name], folder)
-        assert done.code == 0, done.said
-        known[name] = outcome(folder)
-    return known[name]
-
-
-def killed_and_resumed(point: str, grade: Grade, grader: Grader, out: Path) -> Outcome:
-    world = WORLDS[world_of(point)]
-    killed = grade(world, out, **{VARIABLE: point})
-    assert killed.code == -9, f"{point} was not reached: {killed}"
+        _, code, said = grade(WORLDS[name], tmp_path / "undisturbed")
+        assert code == 0, said
+        known[name] = outcome(tmp_path / "undisturbed")
+    out = tmp_path / "out"
+    killed, code, said = grade(WORLDS[name], out, **{VARIABLE: point})
+    assert code == -9, f"{point} was not reached: {said}"
     pruned = grader("prune")
     assert pruned.returncode == 0, pruned.stderr
-    assert left_by(killed.pid) == []
-    resumed = grade(world, out, "--resume")
-    assert resumed.code == 0, resumed.said
-    assert left_by(resumed.pid) == []
-    return outcome(out)
-
-
-@pytest.mark.parametrize("point", FAST)
-def test_killed_at_a_point(point: str, grade: Grade, grader: Grader, tmp_path: Path, known: dict[str, Outcome]) -> None:
-    expected = undisturbed(world_of(point), grade, tmp_path / "undisturbed", known)
-    assert killed_and_resumed(point, grade, grader, tmp_path / "out") == expected
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("point", [*POINTS, *AGAIN])
-def test_killed_at_every_point(
-    point: str, grade: Grade, grader: Grader, tmp_path: Path, known: dict[str, Outcome]
-) -> None:
-    expected = undisturbed(world_of(point), grade, tmp_path / "undisturbed", known)
-    assert killed_and_resumed(point, grade, grader, tmp_path / "out") == expected
+    assert left_by(killed) == []
+    resumed, code, said = grade(WORLDS[name], out, "--resume")
+    assert code == 0, said
+    assert left_by(resumed) == []
+    assert outcome(out) == known[name]
 
 
 def test_what_was_being_graded_is_told(grade: Grade, tmp_path: Path) -> None:
     """The intention is in the journal before the first object: `--resume` knows what was cut off."""
-    killed = grade(WORLDS["host"], tmp_path / "out", **{VARIABLE: "attempt-recorded"})
-    assert killed.code == -9, killed.said
+    _, code, said = grade(WORLDS["host"], tmp_path / "out", **{VARIABLE: "attempt-recorded"})
+    assert code == -9, said
     with closing(sqlite3.connect(tmp_path / "out" / "journal.sqlite")) as journal:
         begun = journal.execute("SELECT student, exercise, number FROM attempt").fetchall()
         assert journal.execute("SELECT count(*) FROM graded").fetchone() == (0,)
     assert begun
-    resumed = grade(WORLDS["host"], tmp_path / "out", "--resume")
-    assert resumed.code == 0, resumed.said
-    assert all(f"{student} {exercise}" in resumed.said for student, exercise, _ in begun)
-    assert "graded anew" in resumed.said
+    _, code, said = grade(WORLDS["host"], tmp_path / "out", "--resume")
+    assert code == 0, said
+    assert all(f"{student} {exercise}" in said for student, exercise, _ in begun)
+    assert "graded anew" in said
     with (tmp_path / "out" / "gradebook.csv").open(encoding="utf-8", newline="") as file:
         assert len(list(csv.DictReader(file))) == 3

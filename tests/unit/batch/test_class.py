@@ -6,10 +6,8 @@ Nothing here is reckoned by the grader's own code: `by_hand` goes from the plain
 from __future__ import annotations
 
 import csv
-import json
 import random
 import re
-import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -139,37 +137,6 @@ def test_gradebook_and_pages(results: Path) -> None:
     page = (results / "report.html").read_text(encoding="utf-8")
     assert page.count("/ 40") >= 120
     assert len(page) < 2_000_000
-
-
-def test_sheets_of_platforms_read_back(results: Path, tmp_path: Path) -> None:
-    sheet, export = tmp_path / "sheet.csv", ["export", str(results), "--sheet", str(tmp_path / "sheet.csv"), "--to"]
-    lines = [f'"{name}",{1000 + number},,{name},A,' for number, name in enumerate(POINTS)]
-    head = "Student,ID,SIS User ID,SIS Login ID,Section,Docker (1)\n    Points Possible,,,,,40\n"
-    sheet.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
-    assert run([*export, "canvas", "--out", str(tmp_path / "canvas.csv"), "--column", "Docker"]) == 0
-    back = table(tmp_path / "canvas.csv")
-    assert {name: float(row["Docker (1)"]) for name, row in back.items() if name in MARKS} == MARKS
-
-    head = "Full name,Identifier,Email address,Status,Grade,Maximum Grade,Last modified (grade),Feedback comments\n"
-    lines = [f"{name},Participant {500 + n},{name}@x.example,Submitted,,40.00,-," for n, name in enumerate(POINTS)]
-    sheet.write_text(head + "\n".join(lines) + "\n", encoding="utf-8")
-    there = tmp_path / "moodle"
-    there.mkdir()
-    assert run([*export, "moodle", "--out", str(there)]) == 0
-    rows = table(there / "moodle.csv")
-    assert {name: float(row["Grade"]) for name, row in rows.items()} == MARKS
-    assert "well done" in rows["s007"]["Feedback comments"]
-    with zipfile.ZipFile(there / "moodle-feedback.zip") as archive:
-        assert len(archive.namelist()) == 120
-        assert "Mark: 31.5 of 40" in archive.read("s006_506_assignfeedback_file_/feedback.html").decode()
-
-    assert run(["export", str(results), "--to", "gradescope", "--out", str(tmp_path / "gs")]) == 0
-    found = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in (tmp_path / "gs").iterdir()}
-    assert {name: document["score"] for name, document in found.items()} == MARKS
-    assert run(["export", str(results), "--to", "nbgrader", "--out", str(tmp_path / "nb.csv")]) == 0
-    with (tmp_path / "nb.csv").open(encoding="utf-8", newline="") as file:
-        scores = {(row["student_id"], row["assignment"]): float(row["raw_score"]) for row in csv.DictReader(file)}
-    assert scores == {(name, one): score for name, points in POINTS.items() for one, score in points.items()}
 
 
 def test_regrade_keeps_what_a_hand_has_set_and_says_whose_mark_changes(

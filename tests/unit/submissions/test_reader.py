@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import socket
-import tempfile
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -140,33 +138,6 @@ def test_what_just_fits_is_read_and_not_all_problems_are_told(tmp_path: Path) ->
         "f3:",
         "f4:",
     ]
-
-
-@contextlib.contextmanager
-def as_nobody() -> Iterator[None]:
-    """Without root's rights, who may read everything."""
-    user = os.geteuid()
-    if user == 0:
-        os.seteuid(65_534)
-    try:
-        yield
-    finally:
-        os.seteuid(user)
-
-
-def test_what_cannot_be_read_is_refused() -> None:
-    with tempfile.TemporaryDirectory() as made:  # not `tmp_path`, which only its owner can reach
-        folder = put(Path(made), "file", "folder/x", "open")
-        folder.chmod(0o755)
-        (folder / "file").chmod(0)
-        (folder / "folder").chmod(0)
-        with as_nobody():
-            assert refused(read_exercise(folder, "3.1.1", LIMITS)) == [
-                "file: it cannot be read: Permission denied.",
-                "folder: it cannot be read: Permission denied.",
-            ]
-            assert "Permission denied" in refused(read_exercise(folder / "folder", "3.1.1", LIMITS))[0]
-        (folder / "folder").chmod(0o755)
 
 
 @pytest.mark.parametrize(
