@@ -52,13 +52,13 @@ class Roster:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a batch has to do: each student with the path of the submission, None where nothing was handed in.
+    """What a batch has to do: each student with the submission, None where nothing was handed in.
 
     `people` has what is known of a student besides: the roster's columns, and `submitted`. `notes` say whose submission
     could not be found in the roster.
     """
 
-    students: Mapping[str, Path | None]
+    students: Mapping[str, Handin | None]
     exercises: Sequence[Exercise]
     notes: tuple[str, ...] = ()
     people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
@@ -129,11 +129,11 @@ def plan_batch(handins: Sequence[Handin], roster: Roster, exercises: Sequence[Ex
             f"submissions are called {listed(sorted(by_name), _SHOWN)}. Give it a column `student` with these names."
         )
     sure = {name: found[0] for name, found in fits.items() if len(found) == 1 and claims[found[0].name] == 1}
-    students: dict[str, Path | None] = {one.name: None for one in roster.people if not claims[one.name]}
+    students: dict[str, Handin | None] = {one.name: None for one in roster.people if not claims[one.name]}
     people: dict[str, Mapping[str, str]] = {one.name: one.columns for one in roster.people}
     for name, handin in by_name.items():
         who = sure[name].name if name in sure else name
-        students[who] = handin.path
+        students[who] = handin
         people[who] = {**people.get(who, {}), **({"submitted": handin.submitted} if handin.submitted else {})}
     notes = (*roster.notes, *_notes(fits, claims, roster))
     return Plan(dict(sorted(students.items())), exercises, notes, {name: people.get(name, {}) for name in students})
@@ -141,12 +141,10 @@ def plan_batch(handins: Sequence[Handin], roster: Roster, exercises: Sequence[Ex
 
 def _fitting(handin: Handin, roster: Roster) -> list[Person]:
     """Who may have handed this in: who is called so, else all who have such a name, else such another name."""
-    key = name_key(handin.student)
-    called_so = [person for person in roster.people if name_key(person.name) == key]
-    for wanted in (key, *map(name_key, handin.names)):
-        if found := called_so or [person for person in roster.people if wanted in person.keys]:
-            return found
-    return []
+    keys = [name_key(name) for name in (handin.student, *handin.names)]
+    called_so = [person for person in roster.people if name_key(person.name) == keys[0]]
+    having = ([person for person in roster.people if key in person.keys] for key in keys)
+    return called_so or next(filter(None, having), [])
 
 
 def _notes(fits: Mapping[str, Sequence[Person]], claims: Mapping[str, int], roster: Roster) -> Iterator[str]:

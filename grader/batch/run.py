@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
-from pathlib import Path
 
 from grader.batch.journal import Graded, Journal
 from grader.batch.roster import Plan
@@ -19,9 +18,10 @@ from grader.errors import GraderError
 from grader.failpoints import failpoint
 from grader.grading.session import Handed, Session, digest_of, grade_one
 from grader.models import ExerciseStatus
+from grader.submissions.lms import Handin
 from grader.submissions.models import Submission
 
-ReadSubmission = Callable[[Path], Submission]
+ReadSubmission = Callable[[Handin], Submission]
 Work = tuple[str, Sequence[tuple[Exercise, Handed]]]
 """A student, and what was handed in for each exercise that is to be graded."""
 
@@ -69,8 +69,8 @@ def _open(
     plan: Plan, done: Mapping[tuple[str, str], tuple[str, str]], student: str, read: ReadSubmission
 ) -> Sequence[tuple[Exercise, Handed]]:
     """What of a student is to be graded still: what has no verdict, or one of other files."""
-    path = plan.students[student]
-    handed = {item.exercise: item for item in read(path).exercises} if path is not None else {}
+    handin = plan.students[student]
+    handed = {item.exercise: item for item in read(handin).exercises} if handin else {}
     failpoint("submission-read")
     work = []
     for exercise in plan.exercises:

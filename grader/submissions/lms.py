@@ -68,62 +68,51 @@ _NO_DOWNLOAD = (
 
 @dataclass(frozen=True, slots=True)
 class Handin:
-    """A student's submission. `path` is a place on the disk, or only stands for the student's part of a download.
+    """A student's submission. `path` is where it lies, or only stands for it where it is a part of a download.
 
     `names` are others by which a roster may call this student; `submitted` is when it was handed in, as ISO 8601 in
     UTC, where platform or git say so.
+
+    Of a part of a download, `tops` are the names that stand in the download directly, each with the path that it has in
+    the part, which is empty for a folder around all of it; without any, there is no file but a text or address.
+    `numbers` are Canvas's numbers of files by path: the higher, the newer.
     """
 
     path: Path
     student: str
     names: tuple[str, ...] = ()
     submitted: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one student handed in, of a download.
-
-    `tops` are the names that stand in the download directly, each with the path that it has in the part, which is empty
-    for a folder around all of it; without any, there is no file but a text or address. `numbers` are Canvas's numbers
-    of files by path: the higher, the newer.
-    """
-
-    handin: Handin
-    tops: Mapping[str, str]
-    numbers: Mapping[str, int]
-    is_late: bool
+    tops: Mapping[str, str] | None = None
+    numbers: Mapping[str, int] = field(default_factory=dict)
+    is_late: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Submissions:
     """A class's submissions. `notes` say how a download was understood.
 
-    Of a download, `around` are the folders around all of it, as a path with a `/` at its end, and `parts` everyone's
-    part, by the path of its `Handin`.
+    `around` are the folders around all of a download, as a path with a `/` at its end.
     """
 
     source: Path
     handins: tuple[Handin, ...]
     notes: tuple[str, ...] = ()
     around: str = ""
-    parts: Mapping[Path, Part] = field(default_factory=dict)
 
-    def read(self, path: Path, selection: Selection) -> Submission:
+    def read(self, handin: Handin, selection: Selection) -> Submission:
         """Read one student's submission: of the exercises that are selected, those it has."""
-        part = self.parts.get(path)
-        if part is None:
-            return read_submission(path, selection)
+        if handin.tops is None:
+            return read_submission(handin.path, selection)
         budget = submission_budget(selection.limits)
         try:
-            members = _members(self.source, self.around, part.tops, budget)
+            members = _members(self.source, self.around, handin.tops, budget)
         except OSError as error:
             members = Unreadable(f"the download cannot be read any more: {error.strerror}.")
-        return Submission(part.handin.student, tuple(_exercises(part, members, selection, budget)))
+        return Submission(handin.student, tuple(_exercises(handin, members, selection, budget)))
 
 
 def _members(source: Path, around: str, tops: Mapping[str, str], budget: Budget) -> tuple[Member, ...] | Unreadable:
-    """The files of a part of a download, with their paths in it; `tops` is that of `Part`."""
+    """The files of a part of a download, with their paths in it; `tops` is that of `Handin`."""
 
     def place(name: str) -> str | None:
         top, _, below = name.removeprefix(around).partition("/")
@@ -158,14 +147,13 @@ def open_submissions(source: Path) -> Submissions:
     taken = {_GRADESCOPE, *(piece.top for piece in pieces)}
     beside = [path for path in ordinary if path.name not in taken]  # handed in by mail, say
     left_out = sorted(tops.keys() - taken - {path.name for path in beside})
-    parts = [_part(source, label, own) for label, own in _by_student(pieces)]
-    handins = (*(part.handin for part in parts), *(Handin(path, student_of(path)) for path in beside))
+    parts = [_part(source, student, own) for student, own in _by_student(pieces)]
     notes = [f"Read as a bulk download of {platform}: {len(parts)} student{'' if len(parts) == 1 else 's'}."]
-    if late := dict.fromkeys(part.handin.student for part in parts if part.is_late):
-        notes.append(f"Late, says {platform}: {listed(list(late))}.")
+    if late := [part.student for part in parts if part.is_late]:
+        notes.append(f"Late, says {platform}: {listed(late)}.")
     if left_out:
         notes.append(f"Nobody's, left out: {listed([sanitize_line(name, 80) for name in left_out])}.")
-    return Submissions(source, handins, tuple(notes), around, {part.handin.path: part for part in parts})
+    return Submissions(source, (*parts, *(Handin(path, student_of(path)) for path in beside)), tuple(notes), around)
 
 
 def _ordinary(source: Path, paths: Sequence[Path]) -> Submissions:
@@ -360,18 +348,21 @@ def _by_student(pieces: Iterable[_Piece]) -> Iterator[tuple[str, Sequence[_Piece
         yield f"{name} ({user})" if namesakes[name] > 1 or looks_numbered else name, own
 
 
-def _part(source: Path, student: str, pieces: Sequence[_Piece]) -> Part:
+def _part(source: Path, student: str, pieces: Sequence[_Piece]) -> Handin:
     files = sorted((piece for piece in pieces if not piece.typed), key=lambda piece: piece.number)
     newest = {piece.path or piece.top: piece for piece in files}
-    return Part(
-        Handin(source / student, student, pieces[0].names, pieces[0].submitted),
-        {piece.top: piece.path for piece in newest.values()},
-        {piece.path: piece.number for piece in newest.values()},
-        any(piece.late for piece in pieces),
+    return Handin(
+        source / student,
+        student,
+        pieces[0].names,
+        pieces[0].submitted,
+        tops={piece.top: piece.path for piece in newest.values()},
+        numbers={piece.path: piece.number for piece in newest.values()},
+        is_late=any(piece.late for piece in pieces),
     )
 
 
-def attempts(part: Part, archives: Iterable[str]) -> Iterator[tuple[str, ...]]:
+def attempts(part: Handin, archives: Iterable[str]) -> Iterator[tuple[str, ...]]:
     """Archives of one student, those together that are attempts at one thing, the newest of them first.
 
     `work.zip`, `work-1.zip` and `work (2).zip` are attempts: so platforms and browsers name what was there before.
@@ -403,10 +394,10 @@ _Found = Iterator[tuple[str, SubmittedExercise | str]]
 
 
 def _exercises(
-    part: Part, members: tuple[Member, ...] | Unreadable, selection: Selection, budget: Budget
+    part: Handin, members: tuple[Member, ...] | Unreadable, selection: Selection, budget: Budget
 ) -> Iterator[SubmittedExercise]:
     """One answer for each exercise that was handed in; for those that were not, what was wrong, if something was."""
-    student = part.handin.student
+    student = part.student
     problems: list[str] = []
     found: dict[str, dict[str, SubmittedExercise]] = {}
     for archive, item in _look(part, members, selection, budget):
@@ -428,7 +419,7 @@ def _exercises(
             yield RefusedFolder(exercise, student, refusals)
 
 
-def _look(part: Part, members: tuple[Member, ...] | Unreadable, selection: Selection, budget: Budget) -> _Found:
+def _look(part: Handin, members: tuple[Member, ...] | Unreadable, selection: Selection, budget: Budget) -> _Found:
     """Each exercise that is there, and what is wrong with anything else."""
     if not part.tops:
         yield "", "only a text or an address was handed in, no file. Hand in a zip with a folder for each exercise."
@@ -436,7 +427,7 @@ def _look(part: Part, members: tuple[Member, ...] | Unreadable, selection: Selec
     if isinstance(members, Unreadable):
         yield "", members.message
         return
-    tree = Packed(members, part.handin.student, selection.limits)
+    tree = Packed(members, part.student, selection.limits)
     levels = levels_of(tree, selection.known)
     packed = [["/".join([*level.parts, name]) for name in level.files if archive_suffix(name)] for level in levels]
     archives = next(filter(None, packed), [])

@@ -86,7 +86,7 @@ def whole(_draw: random.Random, source: Path, selection: Selection) -> str:
     words = set()
     for handin in submissions.handins:
         student = handin.student
-        submission = submissions.read(handin.path, selection)
+        submission = submissions.read(handin, selection)
         if submission.student != student or "\n" in student or not student:
             raise Found(f"{student!r} is called {submission.student!r}")
         words.add(judged(submission, selection))

@@ -55,7 +55,7 @@ def taken(submissions: Submissions, selection: Selection = ALL) -> dict[str, dic
             item.exercise: " ".join(f"{file.path}={file.content.decode(errors='replace')}" for file in item.files)
             if isinstance(item, ExerciseFiles)
             else "!" + "\n".join(refusal.message for refusal in item.refusals)
-            for item in submissions.read(one.path, selection).exercises
+            for item in submissions.read(one, selection).exercises
         }
         for one in submissions.handins
     }
