@@ -22,16 +22,7 @@ from grader.batch.policy import read_rules
 from grader.batch.results import course_digest, judging_digests, write_results
 from grader.batch.roster import Plan, Roster, plan_batch, read_roster
 from grader.batch.run import ReadSubmission, open_work, run_batch
-from grader.cli.common import (
-    ANY_PATH,
-    FOLDER,
-    JOBS,
-    course_command,
-    engine_option,
-    exercises_option,
-    seed_option,
-    terminal,
-)
+from grader.cli import common
 from grader.cli.console import Console
 from grader.cli.machine import prove_for_batch
 from grader.cli.results import conclude, details_option, presented, rules_options, take_rules
@@ -49,28 +40,28 @@ from grader.submissions.lms import open_submissions
 from grader.submissions.reader import LOOKED_FOR, Selection
 
 
-@course_command(
+@common.course_command(
     "grader batch submissions/ --out results/",
     "grader batch submissions/ --out results/ --roster class.csv --jobs 4",
     "grader batch submissions/ --out results/ --resume",
     "grader batch moodle-download.zip --out results/",
 )
-@click.argument("submissions", type=ANY_PATH)
+@click.argument("submissions", type=common.ANY_PATH)
 @click.option(
-    "--out", required=True, type=FOLDER,
+    "--out", required=True, type=common.FOLDER,
     help="Folder for grades.csv, gradebook.csv, report.html, students/, junit.xml and the journal.",
 )  # fmt: skip
-@click.option("--jobs", type=JOBS, help="Students graded side by side. Default: as many as there are cores.")
-@exercises_option
+@click.option("--jobs", type=common.JOBS, help="Students graded side by side. Default: as many as there are cores.")
+@common.exercises_option
 @click.option(
-    "--roster", type=ANY_PATH,
+    "--roster", type=common.ANY_PATH,
     help="CSV file of the class, with any of the columns student, name, email, login, id, github, section, group.",
 )  # fmt: skip
-@seed_option
+@common.seed_option
 @click.option(
     "--resume", is_flag=True, help="Go on with an interrupted batch: what is graded already and unchanged stays."
 )
-@engine_option("private")
+@common.engine_option("private")
 @click.option(
     "--accept-risk", is_flag=True,
     help="With --engine host: run commands.sh and Compose files of other people all the same, in a private engine.",
@@ -91,6 +82,7 @@ from grader.submissions.reader import LOOKED_FOR, Selection
 )  # fmt: skip
 def batch_command(
     folder: CourseFolder,
+    console: Console,
     *,
     submissions: Path,
     out: Path,
@@ -122,15 +114,15 @@ def batch_command(
         raise UsageError(f"{submissions}: holds no submissions; expected one folder, zip or tar for each student.")
     plan = plan_batch(found.handins, listed, chosen)
     make_folder(out)
-    console = terminal()
     for note in (*found.notes, *plan.notes):
         console.note(note)
     with Journal.open(out, create=True) as journal:
         take_rules(out, **rules)
         read_rules(out, known, {**journal.people(), **plan.people})  # its mistakes are told before the work
         before = _earlier(journal, out, course_digest(folder), resume=resume)
-        cut_off = [f"{one.student} {one.exercise}" for one in journal.attempts() if one.student in plan.students]
-        if cut_off:
+        ids = [one.id for one in chosen]
+        attempts = (one for one in journal.attempts() if one.student in plan.students and one.exercise in ids)
+        if cut_off := [f"{one.student} {one.exercise}" for one in attempts]:
             console.note(f"Being graded when the batch was interrupted, graded anew now: {', '.join(cut_off)}.")
         trusted = engine == "private" or accept_risk
         settings = GradingSettings(
@@ -140,7 +132,7 @@ def batch_command(
             tier=engine,
             whose="known" if trusted else "strangers",
         )
-        selection = Selection([one.id for one in chosen], known, folder.course.limits)
+        selection = Selection(ids, known, folder.course.limits)
         read = functools.partial(found.read, selection=selection)
         present = functools.partial(presented, details=details, anonymous=anonymous)
         batch = _Batch(settings, plan, journal, read, waived, present)
@@ -197,9 +189,6 @@ def _doubts(reports: Sequence[Report], plan: Plan, *, trusted: bool) -> Iterator
         )
 
 
-# ── grading ─────────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class _Batch:
     """What is graded, and where it is recorded.
@@ -237,10 +226,8 @@ class _Batch:
 
 def _grade_here(batch: _Batch, console: Console, jobs: int, *, in_json: bool) -> None:
     limits = prove_for_batch(batch.settings, batch.waived, console)
-    with (
-        console.working(batch.total, in_json=in_json) as emit,
-        open_session(batch.settings, emit, console.note) as opened,
-    ):
+    emitting = console.working(batch.total, in_json=in_json)
+    with emitting as emit, open_session(batch.settings, emit, console.note) as opened:
         session = replace(opened, limits=limits)
         batch.record(session.engine_info())
         failpoint("batch-recorded")
@@ -261,7 +248,7 @@ def _grade_on_cluster(batch: _Batch, scheduler: str, emit: Emit) -> None:
 @contextmanager
 def _open_on_worker(settings: GradingSettings, waived: frozenset[str]) -> Iterator[Session]:
     """A session on a worker of a cluster; Dask finds this function by its name."""
-    console = terminal()
+    console = common.terminal()
     limits = prove_for_batch(settings, waived, console)
     with open_session(settings, silent, console.note) as session:
         yield replace(session, limits=limits)

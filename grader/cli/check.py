@@ -17,16 +17,7 @@ import click
 
 from grader.api import find_work, grade_own_work
 from grader.checks.base import CheckContext
-from grader.cli.common import (
-    DETAILS,
-    course_command,
-    exercises_option,
-    exit_code,
-    exit_zero_option,
-    path_argument,
-    seed_option,
-    terminal,
-)
+from grader.cli import common
 from grader.cli.console import Console
 from grader.cli.progress import Progress, after_attempt, next_exercise, read_progress, what_changed, write_progress
 from grader.course.loader import CourseFolder
@@ -63,21 +54,21 @@ class CheckOptions:
     advice: bool = False
 
 
-@course_command(
+@common.course_command(
     "grader check",
     "grader check 3.1.4 --hint",
     "grader check my-work --exercise 3.1.4 --exercise 3.1.5",
     "grader check --format json > report.json",
 )
-@path_argument
-@exercises_option
-@seed_option
+@common.path_argument
+@common.exercises_option
+@common.seed_option
 @click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True,
     help="For people, or one JSON document.",
 )  # fmt: skip
 @click.option(
-    "--details", type=DETAILS, default="full", show_default=True,
+    "--details", type=common.DETAILS, default="full", show_default=True,
     help="How much a failed check tells: all, not what was expected, or nothing.",
 )  # fmt: skip
 @click.option("--hint", is_flag=True, help="Give the next step of the hint for the first failure.")
@@ -85,19 +76,18 @@ class CheckOptions:
 @click.option("--verbose", is_flag=True, help="Also show the engine, its builder and the seed.")
 @click.option("--advice", is_flag=True, help="Also say what could be better, which costs no points.")
 @click.option("--watch", is_flag=True, help="Check again whenever a file changes, until Ctrl-C.")
-@exit_zero_option
-def check_command(folder: CourseFolder, **given: Any) -> int:
+@common.exit_zero_option
+def check_command(folder: CourseFolder, console: Console, **given: Any) -> int:
     """Check your own work.
 
     PATH is an exercise's folder or a folder of them (default: here), or an exercise's ID, whose folder may be here,
     above, or beside this one.
     """
     options = CheckOptions(folder=folder, **given)
-    console = terminal()
     graded = _check(console, options)
     if options.watch:
         graded = _watch(console, options, graded)
-    return exit_code(graded.report, exit_zero=options.exit_zero)
+    return common.exit_code(graded.report, exit_zero=options.exit_zero)
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,9 +194,6 @@ def _then(course: Course, progress: Progress) -> str:
     return f"full marks. {following.id} ({following.title}) comes next: `grader next`"
 
 
-# ── what the files alone show ───────────────────────────────────────────────────────────
-
-
 def _lines_of_files(course: Course, target: Target, width: int, *, graded: bool, advise: bool) -> Iterator[Line]:
     """Exercise by exercise: mistakes, where nothing was graded, and advice that costs no points."""
     from grader.checks import static  # no other check needs it
@@ -247,9 +234,6 @@ def _of_hadolint(dockerfile: bytes | None) -> list[tuple[str, str, int]]:
         return [(str(one["code"]), str(one["message"]), int(one["line"])) for one in json.loads(done.stdout)]
     except (OSError, subprocess.TimeoutExpired, ValueError, LookupError, TypeError):
         return []
-
-
-# ── watching ────────────────────────────────────────────────────────────────────────────
 
 
 def _watch(console: Console, options: CheckOptions, graded: Graded) -> Graded:

@@ -18,21 +18,8 @@ import click
 
 from grader import __version__
 from grader.api import find_work, fresh_seed
+from grader.cli import common
 from grader.cli.check import CheckOptions, files_of, grade_path
-from grader.cli.common import (
-    ANY_PATH,
-    DETAILS,
-    FILE,
-    FOLDER,
-    course_command,
-    exercises_option,
-    exit_code,
-    exit_zero_option,
-    packed_zip,
-    path_argument,
-    seed_option,
-    terminal,
-)
 from grader.cli.console import Console
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import CourseFolder
@@ -58,28 +45,27 @@ from grader.reports.text import TextOptions, plain, report_lines
 from grader.submissions.models import Submission
 
 told_option = click.option(
-    "--details", type=DETAILS, default="full", show_default=True, help="How much a failed check tells."
+    "--details", type=common.DETAILS, default="full", show_default=True, help="How much a failed check tells."
 )
 
 
-@course_command("grader ci", "grader ci submission/ --out grader-results --exit-zero")
-@path_argument
-@exercises_option
-@seed_option
+@common.course_command("grader ci", "grader ci submission/ --out grader-results --exit-zero")
+@common.path_argument
+@common.exercises_option
+@common.seed_option
 @click.option(
-    "--out", type=FOLDER, default=Path("grader-results"), show_default=True,
+    "--out", type=common.FOLDER, default="grader-results", show_default=True,
     help="Folder for junit.xml and results.json; on GitLab also gl-code-quality.json.",
 )  # fmt: skip
 @told_option
-@exit_zero_option
-def ci_command(folder: CourseFolder, *, out: Path, **given: Any) -> int:
+@common.exit_zero_option
+def ci_command(folder: CourseFolder, console: Console, *, out: Path, **given: Any) -> int:
     """Check one submission in CI: annotations, job summary, junit.xml, results.json, exit code.
 
     On GitHub Actions the step has the outputs score, max-score and status. The files are written also where nothing
     could be graded (exit code 3): then they say why.
     """
     options = CheckOptions(folder=folder, **given)
-    console = terminal()
     graded = grade_path(console, options, every=True)
     if graded.problem:
         console.note(f"grader: {graded.problem}")
@@ -95,7 +81,7 @@ def ci_command(folder: CourseFolder, *, out: Path, **given: Any) -> int:
         _tell_github(console, report, folder.course.title, remarks, text)
     else:
         console.data(text)
-    return exit_code(report, exit_zero=options.exit_zero)
+    return common.exit_code(report, exit_zero=options.exit_zero)
 
 
 def _tell_github(console: Console, report: Report, title: str, remarks: list[Annotation], text: str) -> None:
@@ -155,22 +141,31 @@ DOCKER_CERT_PATH=/autograder/source/certs
 """
 
 
-@course_command(
+@common.course_command(
     "grader gradescope --zip autograder.zip",
     "grader gradescope --zip autograder.zip --engine-env engine.env --exercise 3.1.4",
 )
-@click.option("--zip", "packed", type=ANY_PATH, help="Write an autograder to upload, instead of grading.")
-@click.option("--engine-env", type=FILE, help="With --zip: the file that names the engine (DOCKER_HOST=…).")
-@exercises_option
+@click.option("--zip", "packed", type=common.ANY_PATH, help="Write an autograder to upload, instead of grading.")
+@click.option("--engine-env", type=common.FILE, help="With --zip: the file that names the engine (DOCKER_HOST=…).")
+@common.exercises_option
 @click.option(
-    "--submission", type=FOLDER, default=Path("/autograder/submission"), show_default=True, help="The work to grade."
+    "--submission",
+    type=common.FOLDER,
+    default=Path("/autograder/submission"),
+    show_default=True,
+    help="The work to grade.",
 )
 @click.option(
-    "--results", type=FOLDER, default=Path("/autograder/results"), show_default=True, help="Where results.json goes."
+    "--results",
+    type=common.FOLDER,
+    default=Path("/autograder/results"),
+    show_default=True,
+    help="Where results.json goes.",
 )
 @told_option
 def gradescope_command(
     folder: CourseFolder,
+    console: Console,
     *,
     packed: Path | None,
     engine_env: Path | None,
@@ -180,7 +175,6 @@ def gradescope_command(
     details: Details,
 ) -> int:
     """Make an autograder for Gradescope (--zip), or grade as one: without an engine there are no results, not zeros."""
-    console = terminal()
     if packed:
         env = engine_env.read_text(encoding="utf-8") if engine_env else _ENGINE
         write_whole(packed, autograder(folder, exercises, env))
@@ -211,4 +205,4 @@ def autograder(folder: CourseFolder, exercises: tuple[str, ...], env: str) -> by
     for path in (folder.root / "exercises.yaml", folder.predictor):
         if path.is_file():
             files[f"course/{path.relative_to(folder.root).as_posix()}"] = (0o644, path.read_bytes())
-    return packed_zip(files)
+    return common.packed_zip(files)

@@ -32,12 +32,12 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
 def course_command(*lines: str) -> Callable[[Callable[..., int]], click.Command]:
-    """Declares a command that is given the course, opened, and its options by keyword; `lines` are its examples."""
+    """Declares a command: it is given the course, the console, and its options by keyword; `lines` are its examples."""
 
     def declared(function: Callable[..., int]) -> click.Command:
         @functools.wraps(function)
         def with_course(path: Path | None, /, **given: Any) -> int:
-            return function(open_course(path), **given)
+            return function(open_course(path), terminal(), **given)
 
         return click.command(epilog=examples(*lines))(click.pass_obj(with_course))
 

@@ -134,9 +134,6 @@ class Console:
             yield listen
 
 
-# ── what is being done ──────────────────────────────────────────────────────────────────
-
-
 class _Work:
     """What is going on now, kept from events; rich asks it for its picture eight times a second."""
 
@@ -203,9 +200,6 @@ def time_left(seconds: float) -> str:
     if minutes < 1:
         return "under a minute left"
     return f"about {minutes} min left" if minutes < 60 else f"about {minutes / 60:.1f} h left"  # noqa: PLR2004
-
-
-# ── streams ─────────────────────────────────────────────────────────────────────────────
 
 
 def _rich(stream: TextIO, environ: Mapping[str, str]) -> RichConsole:

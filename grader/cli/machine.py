@@ -34,20 +34,8 @@ from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError, EnvironmentProblem, UsageError
 from grader.grading.executor import Engines, Executor
 from grader.grading.network import probe as probe_network
+from grader.limits import probes as limits
 from grader.limits.doctor import Finding, MachineFacts, Problem, engine_findings, no_engine, packages
-from grader.limits.probes import (
-    NOT_BOUNDED,
-    FewCores,
-    KnownLimits,
-    Probe,
-    Result,
-    Tier,
-    attempt,
-    engine_key,
-    names,
-    probes,
-    require,
-)
 from grader.models import Doing, LimitsRecord, MemoryFile, ScriptRequest, ScriptSeen
 from grader.reports.text import Style, table_lines
 from grader.sandbox.engine_image import RELEASE
@@ -58,9 +46,8 @@ from grader.submissions.models import ExerciseFiles
 
 @course_command("grader images", "grader images python:3.9-slim")
 @click.argument("references", metavar="[IMAGE]...", nargs=-1)
-def images_command(folder: CourseFolder, references: tuple[str, ...]) -> int:
+def images_command(folder: CourseFolder, console: Console, references: tuple[str, ...]) -> int:
     """Make the base images present: local, else pulled, else built here from Debian packages."""
-    console = terminal()
     asked_for = [(_base(folder, reference), reference) for reference in references]
     every = [(base, name) for base in folder.course.images for name in plain_names(base)]
     with open_engine() as engine:
@@ -104,31 +91,31 @@ def prove_for_batch(settings: GradingSettings, waived: Collection[str], console:
     folder = settings.folder
     base = folder.course.images[0].names[0]
     if settings.tier == "private":
-        at_work: dict[Tier, set[str]] = {"private": {"run", "build", "script"}}
+        at_work: dict[limits.Tier, set[str]] = {"private": {"run", "build", "script"}}
     else:
         at_work = {"host": {"run"}} if settings.whose == "strangers" else {"host": {"run"}, "private": {"script"}}
-    wanted = {
-        tier: [one for one in probes(tier, base) if one.name.split()[0] in phases] for tier, phases in at_work.items()
-    }
+    wanted: dict[limits.Tier, list[limits.Probe]] = {}
+    for tier, phases in at_work.items():
+        wanted[tier] = [one for one in limits.probes(tier, base) if one.name.split()[0] in phases]
     with open_engine() as host:
 
-        def tried(tier: Tier, wanted: Sequence[Probe]) -> list[Result]:
+        def tried(tier: limits.Tier, wanted: Sequence[limits.Probe]) -> list[limits.Result]:
             console.note(_WHY)
             with _showing(console) as doing:
                 if tier == "host":
                     BaseSupply(folder, host, console.note)(base)
-                    return list(attempt(host_engines(host), wanted, doing))
+                    return list(limits.attempt(host_engines(host), wanted, doing))
                 with trial_engine(folder, host, console.note) as trial:
-                    return list(attempt(trial.engines, wanted, doing, trial.few_cores))
+                    return list(limits.attempt(trial.engines, wanted, doing, trial.few_cores))
 
-        return require(wanted, _known_limits(host), tried, waived)
+        return limits.require(wanted, _known_limits(host), tried, waived)
 
 
-def _known_limits(host: DockerEngine) -> KnownLimits:
+def _known_limits(host: DockerEngine) -> limits.KnownLimits:
     """What is known already of this engine's limits; nothing where it is on another machine, which may start anew."""
     here = host.connection.endpoint.startswith(("unix://", "http+unix://"))
     info = host.connection.call("GET", "/info", seconds=10).json if here else {}
-    return KnownLimits(cache_folder(), engine_key(info) if here else "")
+    return limits.KnownLimits(cache_folder(), limits.engine_key(info) if here else "")
 
 
 @contextmanager
@@ -141,16 +128,12 @@ def _showing(console: Console) -> Iterator[Callable[[str], None]]:
 # ── doctor ──────────────────────────────────────────────────────────────────────────────
 
 _STYLES: dict[str, Style] = {"FAILS": "failed", "warning": "not_graded", "ok": "plain"}
-_TIERS: dict[Tier, str] = {
-    "host": "Limits in the engine that `docker` uses",
-    "private": "Limits in a private engine",
-}
+_TIERS: dict[limits.Tier, str] = {"host": "the engine that `docker` uses", "private": "a private engine"}
 
 
 @course_command("grader doctor")
-def doctor_command(folder: CourseFolder) -> int:
+def doctor_command(folder: CourseFolder, console: Console) -> int:
     """Find out whether this machine can grade fairly: engine, builder, base images, disk, limits, Compose."""
-    console = terminal()
     machine = machine_facts(os.environ)
     failing: list[str] = []
     for found in _findings(folder, machine, console):
@@ -163,7 +146,7 @@ def doctor_command(folder: CourseFolder) -> int:
         failing += [found.name] if found.state == "FAILS" else []
     if failing:
         console.note(f"Not fit for grading other people's work: {', '.join(failing)}.", "failed")
-        if any(name.partition(" (")[0] in names() for name in failing):
+        if any(name.partition(" (")[0] in limits.names() for name in failing):
             console.note("Without limits that it needs, `grader batch` starts only if you name them by --waive.")
         return EnvironmentProblem.exit_code
     console.note("This machine can grade.", "passed")
@@ -232,21 +215,23 @@ class _Examination:
             yield self._packages("private", trial.private.engine, "pip")
             yield from self._limits("private", trial.engines, trial.few_cores)
 
-    def _packages(self, tier: Tier, engine: DockerEngine, tool: str) -> Finding:
+    def _packages(self, tier: limits.Tier, engine: DockerEngine, tool: str) -> Finding:
         self.doing(f"fetching a list with {tool}")
         against = probe_network(engine, [self.base], Limits(), [tool])
         return packages(tool, tier, against[0] if against else "", self.machine)
 
-    def _limits(self, tier: Tier, engines: Engines, few_cores: FewCores | None = None) -> Iterator[Finding | str]:
+    def _limits(
+        self, tier: limits.Tier, engines: Engines, few_cores: limits.FewCores | None = None
+    ) -> Iterator[Finding | str]:
         """Each limit of a tier, and what is not bounded there. What holds is kept for `grader batch`."""
-        yield _TIERS[tier]
+        yield f"Limits in {_TIERS[tier]}"
         results = []
-        for one in attempt(engines, probes(tier, self.base), self.doing, few_cores):
+        for one in limits.attempt(engines, limits.probes(tier, self.base), self.doing, few_cores):
             results.append(one)
             seen = f"{one.probe.attempt}: {one.seen}"
             yield Finding(f"{one.probe.name} ({tier})", "ok" if one.holds else "FAILS", seen)
         _known_limits(self.host).keep(tier, results)
-        for name, why in NOT_BOUNDED[tier].items():
+        for name, why in limits.NOT_BOUNDED[tier].items():
             yield Finding(f"{name} ({tier})", "warning", f"not bounded: {why}")
 
 

@@ -112,29 +112,30 @@ def _note_some(console: Console, lines: Sequence[str], out: Path) -> None:
 @results_argument
 @details_option
 @rules_options
-def report_command(
-    folder: CourseFolder, results: Path, *, details: Details | None, anonymous: bool | None, **rules: Path | None
-) -> int:
+def report_command(folder: CourseFolder, console: Console, *, results: Path, **given: Any) -> int:
     """Write the files of a batch (pages, CSV, JUnit) again from its journal."""
     with Journal.open(results) as journal:
-        take_rules(results, **rules)
-        if info := journal.info():
-            journal.begin(presented(info, details=details, anonymous=anonymous), ())
+        _take(journal, results, **given)
         written = write_results(journal, folder, results, anew=True)
-    return conclude(terminal(), written, results)
+    return conclude(console, written, results)
+
+
+def _take(
+    journal: Journal, results: Path, *, details: Details | None = None, anonymous: bool | None, **rules: Path | None
+) -> None:
+    take_rules(results, **rules)
+    if info := journal.info():
+        journal.begin(presented(info, details=details, anonymous=anonymous), ())
 
 
 @course_command("grader regrade results/")
 @results_argument
 @rules_options
-def regrade_command(folder: CourseFolder, results: Path, *, anonymous: bool | None, **rules: Path | None) -> int:
+def regrade_command(folder: CourseFolder, console: Console, *, results: Path, **given: Any) -> int:
     """Judge the stored observations of a batch again, after a change of points, tolerance or texts. Needs no engine."""
-    console = terminal()
     with Journal.open(results) as journal:
-        take_rules(results, **rules)
+        _take(journal, results, **given)
         changes = regrade(journal, folder)
-        if info := journal.info():
-            journal.begin(presented(info, anonymous=anonymous), ())
         written = write_results(journal, folder, results)
     code = conclude(console, written, results)
     _note_some(console, [f"  {change}" for change in changes], results)
@@ -166,6 +167,7 @@ _FORMATS = export_formats()
 )
 def export_command(
     folder: CourseFolder,
+    console: Console,
     *,
     results: Path,
     to: str,
@@ -206,14 +208,11 @@ def export_command(
         overwrite=overwrite,
         feedback=lambda report, grade: student_page(report, replace(background, grades={grade.student: grade})),
     )
-    path = (out or results / chosen.file) if chosen.file.endswith("/") else _file(out or results, chosen.file, sheet)
+    whole_folder = chosen.file.endswith("/")
+    path = (out or results / chosen.file) if whole_folder else _file(out or results, chosen.file, sheet)
     exported = chosen.write(scores)
-    first = next(iter(exported.files), "")
-    for name, content in exported.files.items():
-        write_whole(
-            path / name if chosen.file.endswith("/") else path if name == first else path.parent / name, content
-        )
-    console = terminal()
+    for number, (name, content) in enumerate(exported.files.items()):
+        write_whole(path / name if whole_folder else path.parent / name if number else path, content)
     for note in exported.notes:
         console.note(note)
     console.note(f"Written: {path}, {exported.count} of {len(reports)} students with a score.")
@@ -233,7 +232,6 @@ def _file(out: Path, name: str, sheet: Path | None) -> Path:
 # ── status ──────────────────────────────────────────────────────────────────────────────
 
 _RECENT = 40
-"""Verdicts whose pace says how long the others take."""
 _PAUSE = 600
 """Seconds without a verdict that are taken for a pause of the batch, not for its pace."""
 
@@ -260,16 +258,14 @@ def status_command(results: Path, *, student: str | None, trail: bool, form: str
         return 0
     counts = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in found["verdicts"].items())
     of = f"{found['graded']} of {found['total']} exercises of {found['students']} students"
-    console.note(f"{results}: {of} have a verdict.")
-    console.note(f"  {counts or 'none yet'}")
-    for what in ("at_work", "cut_off"):
-        for one in found[what]:
-            console.note(f"  {'being graded' if what == 'at_work' else 'cut off'}: {one}")
-    if found["at_work"] and found["seconds_left"] is not None:
-        console.note(f"  {time_left(found['seconds_left'])}")
+    lines = [f"{results}: {of} have a verdict.", f"  {counts or 'none yet'}"]
+    lines += [f"  being graded: {one}" for one in found["at_work"]] + [f"  cut off: {one}" for one in found["cut_off"]]
     undone = found["cut_off"] or found["graded"] < found["total"] or found["verdicts"].get("not_graded")
+    if found["at_work"] and found["seconds_left"] is not None:
+        lines.append(f"  {time_left(found['seconds_left'])}")
     if undone and not found["at_work"]:
-        console.note(f"  nobody is at work on it: `grader batch SUBMISSIONS --out {results} --resume` goes on")
+        lines.append(f"  nobody is at work on it: `grader batch SUBMISSIONS --out {results} --resume` goes on")
+    console.note("\n".join(lines))
     return 0
 
 
@@ -317,9 +313,8 @@ _PAIRS_SHOWN = 20
 @click.option(
     "--at-least", type=click.IntRange(1, 100), default=60, show_default=True, help="Percent in common to be listed."
 )
-def similar_command(folder: CourseFolder, results: Path, at_least: int) -> int:
+def similar_command(folder: CourseFolder, console: Console, results: Path, at_least: int) -> int:
     """List pairs of submissions that have much in common beyond the starter files. Where to look; never a verdict."""
-    console = terminal()
     handed: dict[str, dict[str, frozenset[int]]] = {}
     with Journal.open(results) as journal, console.waiting("comparing the submissions"):
         for one in journal.gradings():

@@ -14,7 +14,7 @@ from grader.api import chosen_exercises
 from grader.batch.selftest import Expectation, Outcome, expectations
 from grader.batch.selftest import selection as select
 from grader.checks import CHECK_KINDS, REASONS
-from grader.cli.common import ANY_PATH, JOBS, course_command, engine_option, exercises_option, seed_option, terminal
+from grader.cli.common import ANY_PATH, JOBS, course_command, engine_option, exercises_option, seed_option
 from grader.cli.console import Console
 from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import CourseFolder
@@ -39,6 +39,7 @@ from grader.submissions.reader import read_exercise
 @click.option("--write", type=ANY_PATH, help="Also write a page with every message a wrong solution produces.")
 def selftest_command(
     folder: CourseFolder,
+    console: Console,
     *,
     exercises: tuple[str, ...],
     seed: int,
@@ -53,7 +54,6 @@ def selftest_command(
     if not expected:
         names = ", ".join(exercise.id for exercise in chosen)
         raise UsageError(f"{folder.root / 'reference'}: holds no solutions of {names}.")
-    console = terminal()
     if selection:
         total, expected = len(expected), select(expected)
         missing = ", ".join(sorted({*CHECK_KINDS, *REASONS} - {name for one in expected for name in one.shows}))

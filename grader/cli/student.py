@@ -10,15 +10,8 @@ import click
 
 from grader.api import chosen_exercises
 from grader.checks import REASONS
-from grader.cli.common import (
-    ANY_PATH,
-    complete_ids,
-    course_command,
-    exercises_option,
-    packed_zip,
-    path_argument,
-    terminal,
-)
+from grader.cli import common
+from grader.cli.console import Console
 from grader.cli.progress import Kept, next_exercise, read_progress
 from grader.course.handbook import explanation
 from grader.course.loader import CourseFolder, start_exercise
@@ -30,15 +23,14 @@ from grader.reports.text import BLANK, Line, Style, paragraph, spread, table_lin
 from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles, RefusedFolder, Submission
 from grader.submissions.reader import find_target
 
-id_argument = click.argument("identifier", metavar="ID", shell_complete=complete_ids)
+id_argument = click.argument("identifier", metavar="ID", shell_complete=common.complete_ids)
 
 # ── what is asked ───────────────────────────────────────────────────────────────────────
 
 
-@course_command("grader list")
-def list_command(folder: CourseFolder) -> int:
+@common.course_command("grader list")
+def list_command(folder: CourseFolder, console: Console) -> int:
     """List the exercises with their points, and the points you have."""
-    console = terminal()
     progress = read_progress(folder.course)
     rows = []
     for one in folder.course.exercises:
@@ -51,14 +43,14 @@ def list_command(folder: CourseFolder) -> int:
     return 0
 
 
-@course_command("grader show 3.1.4")
+@common.course_command("grader show 3.1.4")
 @id_argument
-def show_command(folder: CourseFolder, identifier: str) -> int:
+def show_command(folder: CourseFolder, console: Console, identifier: str) -> int:
     """Show one exercise: what is asked, what is given, how to try it, what is checked."""
     (exercise,) = chosen_exercises(folder, [identifier])
     checks = "\n".join(f"- {check.title}" for check in exercise.checks)
     files = ", ".join(f"`{name}`" for name in exercise.files)
-    terminal().page(
+    console.page(
         f"# {exercise.id}  {exercise.title}\n\n{exercise.text}\n## Worth {_worth(exercise)} points\n\n{checks}\n\n"
         f"Hand in: {files}\n\nThe handbook on it: `grader explain {exercise.id}`\n"
     )
@@ -69,9 +61,9 @@ def _worth(exercise: Exercise) -> str:
     return f"{exercise.points:g}{' bonus' if exercise.bonus else ''}"
 
 
-@course_command("grader explain 3.1.4", "grader explain D104", "grader explain cmd_replaced")
-@click.argument("subject", metavar="WHAT", shell_complete=complete_ids)
-def explain_command(folder: CourseFolder, subject: str) -> int:
+@common.course_command("grader explain 3.1.4", "grader explain D104", "grader explain cmd_replaced")
+@click.argument("subject", metavar="WHAT", shell_complete=common.complete_ids)
+def explain_command(folder: CourseFolder, console: Console, subject: str) -> int:
     """Explain an exercise, or the reason for which a check failed.
 
     WHAT is an exercise's id, or a reason's code or name. The text is the handbook's.
@@ -80,13 +72,13 @@ def explain_command(folder: CourseFolder, subject: str) -> int:
     for exercise in folder.course.exercises:
         if exercise.id.lower() == wanted:
             none = f"The course has no page on {exercise.id}. `grader show {exercise.id}` has its text.\n"
-            terminal().page(explanation(folder.root, exercise.id) or none)
+            console.page(explanation(folder.root, exercise.id) or none)
             return 0
     for reason in REASONS.values():
         if wanted in {reason.code.lower(), reason.name}:
             hint = folder.course.hints.get(reason.name, "")
             parts = (f"# {reason.code} {reason.name}", reason.when, hint, explanation(folder.root, reason.name))
-            terminal().page("\n\n".join(part.strip() for part in parts if part) + "\n")
+            console.page("\n\n".join(part.strip() for part in parts if part) + "\n")
             return 0
     raise UsageError(f"{subject}: neither an exercise (`grader list`) nor a reason such as D104 or cmd_replaced.")
 
@@ -94,15 +86,14 @@ def explain_command(folder: CourseFolder, subject: str) -> int:
 # ── where one is ────────────────────────────────────────────────────────────────────────
 
 
-@course_command("grader start 3.1.4", "grader start 3.1.4 my-work/3.1.4")
+@common.course_command("grader start 3.1.4", "grader start 3.1.4 my-work/3.1.4")
 @id_argument
-@click.argument("directory", metavar="[DIR]", required=False, type=ANY_PATH)
-def start_command(folder: CourseFolder, identifier: str, directory: Path | None) -> int:
+@click.argument("directory", metavar="[DIR]", required=False, type=common.ANY_PATH)
+def start_command(folder: CourseFolder, console: Console, identifier: str, directory: Path | None) -> int:
     """Copy an exercise's starter files to DIR. Existing files stay.
 
     Without DIR, a folder named by the ID is made here; in the folder of another exercise, beside that one.
     """
-    console = terminal()
     (exercise,) = chosen_exercises(folder, [identifier])
     target = _place_for(folder.course, exercise, directory)
     copied, kept = start_exercise(folder, exercise, target)
@@ -140,10 +131,9 @@ def _change_folder(path: Path) -> str:
     return f'cd "{path}"' if " " in str(path) else f"cd {path}"
 
 
-@course_command("grader next")
-def next_command(folder: CourseFolder) -> int:
+@common.course_command("grader next")
+def next_command(folder: CourseFolder, console: Console) -> int:
     """Say which exercise is next, and how to begin or go on with it."""
-    console = terminal()
     width = console.width
     progress = read_progress(folder.course)
     exercise = next_exercise(folder.course, progress)
@@ -165,15 +155,14 @@ def next_command(folder: CourseFolder) -> int:
     return 0
 
 
-@course_command("grader progress")
-def progress_command(folder: CourseFolder) -> int:
+@common.course_command("grader progress")
+def progress_command(folder: CourseFolder, console: Console) -> int:
     """Show how far you are: each exercise's points, attempts and last change.
 
     `grader check` keeps them on this machine. The course's own marks may differ.
     """
     course = folder.course
     progress = read_progress(course)
-    console = terminal()
     width = console.width
     console.write([(("heading", course.title),)])
     for exercise in course.exercises:
@@ -216,13 +205,13 @@ def _when(kept: Kept) -> str:
 # ── handing in ──────────────────────────────────────────────────────────────────────────
 
 
-@course_command("grader submit", "grader submit 3.1.4", "grader submit my-work --name ada --anyway")
-@path_argument
-@exercises_option
+@common.course_command("grader submit", "grader submit 3.1.4", "grader submit my-work --name ada --anyway")
+@common.path_argument
+@common.exercises_option
 @click.option("--name", help="What you are called in the course; the zip is NAME.zip. Default: the folder's name.")
 @click.option("--anyway", is_flag=True, help="Also make it where files are missing.")
 def submit_command(
-    folder: CourseFolder, path: Path, exercises: tuple[str, ...], name: str | None, *, anyway: bool
+    folder: CourseFolder, console: Console, path: Path, exercises: tuple[str, ...], name: str | None, *, anyway: bool
 ) -> int:
     """Make a zip of your work to hand in, after a look that all files are there.
 
@@ -241,7 +230,6 @@ def submit_command(
     again = out.exists()
     write_whole(out, _zipped(target.submission))
     progress = read_progress(folder.course)
-    console = terminal()
     for one in submitted:
         score = progress[one.exercise].score
         found = "not checked yet" if score is None else f"{words.number(score)} points when you last checked it"
@@ -279,7 +267,7 @@ def _zip_path(submission: Submission, name: str | None) -> Path:
 
 def _zipped(submission: Submission) -> bytes:
     """The vetted files, each exercise in a folder called by its id; the same bytes for the same files."""
-    return packed_zip(
+    return common.packed_zip(
         {
             f"{one.exercise}/{file.path}": (file.mode, file.content)
             for one in submission.exercises

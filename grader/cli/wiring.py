@@ -1,7 +1,7 @@
 """What a command opens: the engine, the base images, private engines, the session that gradings share.
 
 A command says in one frozen bag (`GradingSettings`) what it grades and on what terms; `open_session` opens what that
-needs and closes it again. What has a state of its own while it is open is a class here, named after what it holds.
+needs and closes it again.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from grader.engine.protocol import Sandbox
 from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
 from grader.grading.executor import Engines
 from grader.grading.session import Session
-from grader.models import BuildFailed, Built, Case, Emit, MemoryFile
+from grader.models import BuildFailed, Built, Case, Emit, MemoryFile, ScriptSeen
 from grader.submissions.models import ExerciseFiles
 
 if TYPE_CHECKING:  # imported where one is made: most self-checks need no private engine, and its modules are many
@@ -59,12 +59,18 @@ class GradingSettings:
 @contextmanager
 def open_engine() -> Iterator[DockerEngine]:
     """The engine, with everything of ours removed from it on the way out, also on Ctrl-C and SIGTERM."""
-    with _termination_as_interrupt(), connect(builder=os.environ.get("GRADER_BUILDER")) as engine:
-        try:
-            yield engine
-        except KeyboardInterrupt:
-            engine.cancel()
-            raise
+    signals = threading.current_thread() is threading.main_thread()
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if signals else None
+    try:
+        with connect(builder=os.environ.get("GRADER_BUILDER")) as engine:
+            try:
+                yield engine
+            except KeyboardInterrupt:
+                engine.cancel()
+                raise
+    finally:
+        if signals:
+            signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -78,25 +84,20 @@ def open_session(settings: GradingSettings, emit: Emit, say: Say) -> Iterator[Se
         expected = beside.submit(
             lambda: settings.cases or _expected(settings.folder.predictor, tuple(settings.exercises), settings.seed)
         )
-        supply = BaseSupply(settings.folder, host, say)
-        building = _BuildEngine(supply, stack, settings)
-        sandboxes = _no_sandboxes if settings.whose == "strangers" else _Sandboxes(supply, stack)
-        look = None
-        if settings.whose == "own":
-            from grader.sandbox.engine_state import own_engine_seen
-
-            look = partial(own_engine_seen, host.connection)
+        opened = _Opened(settings, BaseSupply(settings.folder, host, say), stack)
+        sandboxes = _no_sandboxes if settings.whose == "strangers" else opened.sandbox
+        look = partial(_look_at, host) if settings.whose == "own" else None
         yield Session(
             settings.folder.course,
             settings.seed,
             expected.result(),
-            Engines(building.engine, sandboxes, look),
-            building.ensure_image,
+            Engines(opened.engine, sandboxes, look),
+            opened.ensure_image,
             emit,
-            stop=partial(_stop, host, building.engine, stack),
-            recover=building.recover,
+            stop=opened.stop,
+            recover=opened.recover,
         )
-        for warning in building.engine.warnings:
+        for warning in opened.engine.warnings:
             say(f"The engine warns: {warning}")
 
 
@@ -104,13 +105,11 @@ _expected = lru_cache(maxsize=1)(expected_cases)
 """The same figures have the same answers; `check --watch` asks again and again."""
 
 
-def _stop(host: DockerEngine, engine: DockerEngine, stack: ExitStack) -> None:
-    host.cancel()
-    engine.cancel()
-    stack.close()
+def _look_at(host: DockerEngine) -> ScriptSeen:
+    from grader.sandbox.engine_state import own_engine_seen
 
+    return own_engine_seen(host.connection)
 
-# ── the engine that builds and runs ─────────────────────────────────────────────────────
 
 _RESTART_SECONDS = 60.0
 """How long an engine may be away that is started again; `systemctl restart docker` takes 2 to 15 s."""
@@ -118,18 +117,22 @@ _PRIVATE_SECONDS = 5.0
 """How long a private engine may be busy. Nobody starts one again that has ended: its container ends with it."""
 
 
-class _BuildEngine:
-    """The engine that builds and runs: the user's own, or one in a private engine, which is replaced once it has ended.
+class _Opened:
+    """The engine that builds and runs, and a pool of sandboxes, made at the first request: most exercises need none.
 
-    Where the user's own has not come back in all the time it is given, nobody waits for it any more.
+    The engine is the user's own, for which nobody waits any more once it has not come back in all the time it is given;
+    or one in a private engine, which is replaced once it has ended.
     """
 
-    def __init__(self, supply: BaseSupply, stack: ExitStack, settings: GradingSettings) -> None:
+    def __init__(self, settings: GradingSettings, supply: BaseSupply, stack: ExitStack) -> None:
         self._supply = supply
+        self._stack = stack
         self._side_by_side = settings.whose != "own"
         self._lock = threading.Lock()
+        self._pool_lock = threading.Lock()
         self._gone = False
         self._ready: set[tuple[str, str]] = set()
+        self._pool: PrivateSandboxes | None = None
         self._private = ExitStack() if settings.tier == "private" else None
         self.engine = self._start(self._private) if self._private else supply.host
         stack.callback(self._close)
@@ -146,6 +149,12 @@ class _BuildEngine:
             with self._lock:  # one that is just being started belongs to the stack then
                 self._private.close()
 
+    def stop(self) -> None:
+        """End everything under way; from any thread."""
+        self._supply.host.cancel()
+        self.engine.cancel()
+        self._stack.close()
+
     def recover(self) -> None:
         """Wait until the engine answers again, or start another private one. If that fails, the next use says why."""
         with self._lock:
@@ -161,7 +170,7 @@ class _BuildEngine:
                 self.engine.move_to(self._start(self._private))
 
     def ensure_image(self, reference: str) -> str:
-        """Make a base image present in this engine, and say where it came from.
+        """Make a base image present in the engine that builds, and say where it came from.
 
         Where the first builds on a base image run side by side, and the builder has nothing of it in its cache,
         BuildKit (seen in 20.10 and 26.1) may take their base for different ones. Then it finds nothing of those builds
@@ -178,18 +187,27 @@ class _BuildEngine:
                 self._ready.add((reference, name))
         return origin
 
+    def sandbox(self) -> AbstractContextManager[Sandbox]:
+        """A sandbox for one submission."""
+        from grader.sandbox.pool import PrivateSandboxes
+
+        supply = self._supply
+        with self._pool_lock:
+            supply.host.cancellation.check()
+            if self._pool is None:
+                images = supply.folder.course.images
+                pool = PrivateSandboxes(supply.host, supply.settings(), images, supply=supply, say=supply.say)
+                self._pool = self._stack.enter_context(closing(pool))
+        return self._pool()
+
 
 def _build_on(engine: DockerEngine, reference: str) -> None:
     files = (MemoryFile("Dockerfile", f"FROM {reference}\n".encode()),)
     job = make_job(ExerciseFiles("", "", files, ""), (), "base")
-    if not isinstance(job, BuildFailed):
-        made = engine.build(job, Limits(), lambda _: None)
-        if isinstance(made, Built):
-            with suppress(EngineError):  # it goes at the end then, as do the images of the submissions
-                engine.remove_image(made.image)
-
-
-# ── private engines ─────────────────────────────────────────────────────────────────────
+    made = None if isinstance(job, BuildFailed) else engine.build(job, Limits(), lambda _: None)
+    if isinstance(made, Built):
+        with suppress(EngineError):  # it goes at the end then, as do the images of the submissions
+            engine.remove_image(made.image)
 
 
 class TrialEngine(NamedTuple):
@@ -215,29 +233,6 @@ def trial_engine(folder: CourseFolder, host: DockerEngine, say: Say) -> Iterator
         yield TrialEngine(private, engines, partial(few_cores, host.connection, private.container))
 
 
-class _Sandboxes:
-    """Gives sandboxes, from a pool that is made at the first request: most exercises need none."""
-
-    def __init__(self, supply: BaseSupply, stack: ExitStack) -> None:
-        self._supply = supply
-        self._stack = stack
-        self._lock = threading.Lock()
-        self._pool: PrivateSandboxes | None = None
-
-    def __call__(self) -> AbstractContextManager[Sandbox]:
-        """A sandbox for one submission."""
-        from grader.sandbox.pool import PrivateSandboxes
-
-        supply = self._supply
-        with self._lock:
-            supply.host.cancellation.check()
-            if self._pool is None:
-                images = supply.folder.course.images
-                pool = PrivateSandboxes(supply.host, supply.settings(), images, supply=supply, say=supply.say)
-                self._pool = self._stack.enter_context(closing(pool))
-        return self._pool()
-
-
 def host_engines(host: DockerEngine) -> Engines:
     """The user's own engine, and nowhere to run commands."""
     return Engines(host, _no_sandboxes)
@@ -249,9 +244,6 @@ def _no_sandboxes() -> AbstractContextManager[Sandbox]:
 
 NOT_RUN = "Its commands were not run: this batch runs no commands of students on the engine that it uses."
 """Why an exercise is not graded whose commands nobody has allowed. Students read it, too."""
-
-
-# ── base images ─────────────────────────────────────────────────────────────────────────
 
 
 class BaseSupply:
@@ -291,18 +283,4 @@ class BaseSupply:
 
 def cache_folder() -> Path:
     """Where locks and half-made images live between commands (XDG_CACHE_HOME)."""
-    root = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
-    return Path(root) / "grader"
-
-
-@contextmanager
-def _termination_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends a command like Ctrl-C does: everything is cleaned up first."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "grader"
