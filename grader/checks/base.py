@@ -40,6 +40,10 @@ T = TypeVar("T")
 CheckT = TypeVar("CheckT", bound=Check)
 CheckGenerator = Generator[Request, Observation, T]
 """Yields requests, is sent what was seen of each, and returns a T."""
+_AS_SUBMITTED = BuildRequest()
+_FEW = 3
+_MANY = 6
+_SCRIPT = ScriptRequest().file
 
 
 class NotChecked(Exception):  # noqa: N818 - a signal between two of our own functions, not an error
@@ -55,10 +59,6 @@ class NotAllowed(Exception):  # noqa: N818 - as above
     def __init__(self, refused: tuple[str, ...]) -> None:
         super().__init__("\n".join(refused))
         self.refused = refused
-
-
-_AS_SUBMITTED = BuildRequest()
-_FEW = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,8 +236,6 @@ def run(request: RunRequest) -> CheckGenerator[RunOutcome]:
 
 # ── what a run is given: weeks as arguments, as a mounted file, with variables, or not at all ─────
 
-_MANY = 6
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inputs(Check):
@@ -360,9 +358,6 @@ def write_file(path: str, content: bytes) -> str:
 def after_script(context: CheckContext, command: str) -> str:
     """A shell line that runs the student's script, if there is one, and then shows what it left."""
     return f"bash {_SCRIPT}; {command}" if context.files.content(_SCRIPT) is not None else command
-
-
-_SCRIPT = ScriptRequest().file
 
 
 def docker_in_image(program: str, *words: str) -> str:

@@ -65,6 +65,12 @@ _REPRODUCE = f"docker build -t {IMAGE_NAME} ."
 _LOG_LINES = 8
 _LONGEST = 240
 """Characters of a line that are shown."""
+_MISSING = re.compile(
+    r"exec: \\?\"(?P<name>[^\"\\]+)\\?\": (?:executable file not found|stat )"
+    r"|^\S*sh: (?:\d+: |line \d+: )?(?P<other>[^:\n]+?): (?:command )?not found",
+    re.MULTILINE,
+)
+"""How Docker and the shells say that there is no such program."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,14 +248,6 @@ def _cause(seen: BuildFailed, step: BuildStep, keyword: str, command: str, conte
         python=found[1] if (found := re.search(r"\bpython:(\d+\.\d+)", python)) else "older",
         script=context.script,
     )
-
-
-_MISSING = re.compile(
-    r"exec: \\?\"(?P<name>[^\"\\]+)\\?\": (?:executable file not found|stat )"
-    r"|^\S*sh: (?:\d+: |line \d+: )?(?P<other>[^:\n]+?): (?:command )?not found",
-    re.MULTILINE,
-)
-"""How Docker and the shells say that there is no such program."""
 
 
 def _copy_problem(instruction: Instruction, files: ExerciseFiles) -> str:

@@ -34,6 +34,18 @@ _REPRODUCE = (
     f"docker build -t {IMAGE_NAME} .\necho '# a change' >> sales_predictor.py\ndocker build -t {IMAGE_NAME} ."
     "  # then remove the added line"
 )
+_FINDS = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
+_CHANCES = 3
+"""Builds that may pass until one without a change runs nothing."""
+_PATTERNS = ("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.egg-info", "*.egg-info/PKG-INFO", "*/conda-meta/*.json",
+             "*/dpkg/info/*.list", "*/apk/db/installed")  # fmt: skip
+"""Where installers keep records: Python's (PEP 376 and before), conda's, Debian's, Alpine's."""
+_FIND = (
+    "find", "/", "-xdev", "-type", "f", "(", *[word for pattern in _PATTERNS for word in ("-o", "-path", pattern)][1:],
+    ")", "-exec", "stat", "-c", "%.9Y %n", "{}", "+",
+)  # fmt: skip
+"""Prints a time and a path for each: to the nanosecond, since two installations from a cache may share a second."""
+_MOST_PACKAGES = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,9 +103,6 @@ def _missing(context: CheckContext) -> CheckGenerator[list[str]]:
     return [] if looked.ended == Exited(0) else list(needed)
 
 
-_FINDS = "import importlib.util, sys; sys.exit(not all(map(importlib.util.find_spec, sys.argv[1:])))"
-
-
 def _nothing_installed(first: Built, needed: Sequence[str]) -> Finding:
     message = (
         "No instruction of the Dockerfile installs packages, and the image lacks some of what the script imports: "
@@ -121,10 +130,6 @@ def _steady(number: int) -> CheckGenerator[BuildRequest]:
         "Not graded: the engine's builder runs instructions again also where nothing was changed, so the order of "
         "the Dockerfile cannot be judged. Is its cache full, or being cleared? See `docker system df`."
     )
-
-
-_CHANCES = 3
-"""Builds that may pass until one without a change runs nothing."""
 
 
 def _ran(steps: Sequence[BuildStep]) -> list[BuildStep]:
@@ -167,16 +172,6 @@ def _records(request: BuildRequest) -> CheckGenerator[Mapping[str, str]]:
     outcome = yield from run(RunRequest(entrypoint=_FIND, build=request))
     found = (line.partition(" ") for line in lines(outcome.stdout))
     return {path: written for written, _, path in found if path.startswith("/")}
-
-
-_PATTERNS = ("*.dist-info/RECORD", "*.dist-info/INSTALLER", "*.egg-info", "*.egg-info/PKG-INFO", "*/conda-meta/*.json",
-             "*/dpkg/info/*.list", "*/apk/db/installed")  # fmt: skip
-"""Where installers keep records: Python's (PEP 376 and before), conda's, Debian's, Alpine's."""
-_FIND = (
-    "find", "/", "-xdev", "-type", "f", "(", *[word for pattern in _PATTERNS for word in ("-o", "-path", pattern)][1:],
-    ")", "-exec", "stat", "-c", "%.9Y %n", "{}", "+",
-)  # fmt: skip
-"""Prints a time and a path for each: to the nanosecond, since two installations from a cache may share a second."""
 
 
 def _package(record: str) -> str:
@@ -232,9 +227,6 @@ def _finding(steps: Sequence[BuildStep], packages: Sequence[str], script: str) -
         line=cause.line,
         reproduce=_REPRODUCE,
     )
-
-
-_MOST_PACKAGES = 4
 
 
 def _install(steps: Sequence[BuildStep]) -> BuildStep:

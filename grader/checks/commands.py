@@ -57,6 +57,24 @@ IMAGES_REMOVED = reason("S207", "images_removed", "Images are gone that were to 
 
 
 _FILE = "commands.sh"
+_WINDOWS = (
+    f"{_FILE} has the line ends of Windows (CRLF). They were put right here; elsewhere, bash stops at them. Save "
+    "the file with the line ends of Linux (LF)."
+)
+_NEARLY = re.compile(r"(?:.*/)?commands?(?:[ ._-]?\(?\d\)?)?(?:\.\w+)*", re.IGNORECASE)
+_SHOWN_FAILED = 3
+_LONGEST = 500
+"""Characters of a command."""
+_OK = 200
+_MOST_CHARACTERS = 500
+"""Of a line, for a search and for a message: somebody may hand in one of a megabyte."""
+_ENDLESS = re.compile(
+    r"docker (?:logs|container logs) .*(?:-f|--follow)\b|docker (?:attach|events|stats(?!.*--no-stream))\b"
+    r"|\b(?:tail -f|watch |read\b|while (?:true|:)|sleep (?:infinity|\d{3,}))|docker compose up(?!.*(?:-d\b|--detach))"
+    r"|docker (?:run|exec) .*(?:-it|-ti|-i)\b.*"
+)
+_HELP = re.compile(r"(?i)\s*(?:run 'docker|see 'docker|for more help|-\w, |--\w)|.{0,30}\bWARN")
+_WHO = re.compile(r"(?:commands\.sh: line \d+: |docker: |Error response from daemon: |Error: |ERROR: )+")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,16 +132,6 @@ def script_succeeds(check: ScriptSucceeds, context: CheckContext) -> CheckGenera
         file=_FILE,
         line=line,
     )
-
-
-_WINDOWS = (
-    f"{_FILE} has the line ends of Windows (CRLF). They were put right here; elsewhere, bash stops at them. Save "
-    "the file with the line ends of Linux (LF)."
-)
-_NEARLY = re.compile(r"(?:.*/)?commands?(?:[ ._-]?\(?\d\)?)?(?:\.\w+)*", re.IGNORECASE)
-_SHOWN_FAILED = 3
-_LONGEST = 500
-"""Characters of a command."""
 
 
 def _what_failed(seen: ScriptSeen, cause: Cause, failed: Sequence[FailedCommand]) -> Iterator[str]:
@@ -460,9 +468,6 @@ def _lists(request: EngineRequest, what: str, containers: int) -> bool:
     return request.path == "/containers/json" and everything
 
 
-_OK = 200
-
-
 def _not_listed(what: str, command: str, seen: ScriptSeen) -> str:
     if what == "containers" and any(request.path == "/containers/json" for request in seen.requests):
         return f"{_FILE} listed containers, but not all of them: `docker ps -a` shows the stopped ones too."
@@ -479,9 +484,6 @@ SCRIPT_FAILED = reason("S103", "script_failed", "commands.sh ended with an error
 # Given by the table in causes.yaml.
 reason("S101", "prompt_copied", "A line of the script begins with the terminal's prompt.")
 reason("S102", "output_copied", "A line of the script is something that a command has printed.")
-
-_MOST_CHARACTERS = 500
-"""Of a line, for a search and for a message: somebody may hand in one of a megabyte."""
 
 
 def oddity(content: bytes, name: str, failed: Sequence[FailedCommand]) -> Cause | None:
@@ -535,13 +537,6 @@ def endless_line(content: bytes) -> tuple[int, str] | None:
     return None
 
 
-_ENDLESS = re.compile(
-    r"docker (?:logs|container logs) .*(?:-f|--follow)\b|docker (?:attach|events|stats(?!.*--no-stream))\b"
-    r"|\b(?:tail -f|watch |read\b|while (?:true|:)|sleep (?:infinity|\d{3,}))|docker compose up(?!.*(?:-d\b|--detach))"
-    r"|docker (?:run|exec) .*(?:-it|-ti|-i)\b.*"
-)
-
-
 def printed_lines(failed: FailedCommand) -> list[str]:
     """What a command that failed printed on standard error, without docker's help, and builds that went well before."""
     after = re.split(r"^Successfully (?:built|tagged) .*\n", failed.printed, flags=re.MULTILINE)[-1]
@@ -552,7 +547,3 @@ def printed_lines(failed: FailedCommand) -> list[str]:
 def said(failed: FailedCommand) -> str:
     """The last line that a command that failed printed, without who says it; "" if it printed nothing."""
     return _WHO.sub("", (printed_lines(failed) or [""])[-1])[:_MOST_CHARACTERS]
-
-
-_HELP = re.compile(r"(?i)\s*(?:run 'docker|see 'docker|for more help|-\w, |--\w)|.{0,30}\bWARN")
-_WHO = re.compile(r"(?:commands\.sh: line \d+: |docker: |Error response from daemon: |Error: |ERROR: )+")

@@ -12,6 +12,7 @@ _PREFIX = "Predicted sales for next week:"
 _NUMBER = r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:[eE][+-]?\d+)?"
 _LINE = re.compile(rf"\s*{_PREFIX}\s*(?P<number>{_NUMBER}|[+-]?(?:nan|inf(?:inity)?))\s*", re.IGNORECASE)
 _ANY_NUMBER = re.compile(rf"(?<![\w.]){_NUMBER}")
+_WITH_COMMA = re.compile(r"(?<![\w.,])[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d+)(?![\w,]|\.\d)")
 
 
 def lines(output: bytes) -> list[str]:
@@ -50,9 +51,6 @@ def with_comma(line: str) -> list[tuple[str, float]]:
     found = [match.group() for match in _WITH_COMMA.finditer(line)]
     decimals = [text for text in found if text.count(",") == 1 and "." not in text]
     return [(one, float(one.replace(",", ""))) for one in found] + [(o, float(o.replace(",", "."))) for o in decimals]
-
-
-_WITH_COMMA = re.compile(r"(?<![\w.,])[+-]?(?:\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+,\d+)(?![\w,]|\.\d)")
 
 
 def without_series(found: list[float], series: list[float]) -> list[float]:

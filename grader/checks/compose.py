@@ -44,6 +44,18 @@ COMPOSE_LEFT = reason("C108", "compose_left", "Something is there after `down`."
 _NAME = "docker-compose.yml"
 _ERROR_LINES = 4
 _EXITED_WELL = Exited(0)
+_BEGIN = (
+    "It begins with the line `services:`; below it, each two spaces further in, come the name of your service, and "
+    "then its keys `build:` and `volumes:`."
+)
+_NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
+"""A name that is nearly one that Compose looks for."""
+_LONGEST = 300
+"""Characters of a line that are looked at."""
+_NAMELESS = (
+    "`{key}` belongs to a service: under `services:` comes its name, and under that its keys, each further in by two "
+    "spaces."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,14 +92,6 @@ def compose_accepts(check: ComposeAccepts, context: CheckContext) -> CheckGenera
         file=name,
         line=mistake.line if mistake else None,
     )
-
-
-_BEGIN = (
-    "It begins with the line `services:`; below it, each two spaces further in, come the name of your service, and "
-    "then its keys `build:` and `volumes:`."
-)
-_NEARLY = re.compile(r"(?:docker.?)?compose\b.{0,20}$", re.IGNORECASE)
-"""A name that is nearly one that Compose looks for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -361,10 +365,6 @@ def _error(outcome: RunOutcome) -> str:
     return " ".join((errors or printed)[-_ERROR_LINES:])[-600:]
 
 
-_LONGEST = 300
-"""Characters of a line that are looked at."""
-
-
 def compose_mistake(content: bytes) -> Cause | None:
     """The first thing in a Compose file that is not as Compose reads it; None if nothing is known.
 
@@ -438,12 +438,6 @@ def _misplaced(top: object) -> Iterator[tuple[Path, str]]:
         else:
             message = _NAMELESS if name in in_service else "`{key}` has no keys: they stand under it, further in."
             yield ("services", name), message.format(key=name)
-
-
-_NAMELESS = (
-    "`{key}` belongs to a service: under `services:` comes its name, and under that its keys, each further in by two "
-    "spaces."
-)
 
 
 def _of_service(path: Path, service: dict[str, object], top: dict[str, object]) -> Iterator[tuple[Path, str]]:

@@ -37,6 +37,16 @@ MODULE_MISSING = reason("R104", "module_missing", "The script stopped because it
 
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
+_NEAR = re.compile(
+    r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<after>.*)", re.IGNORECASE
+)
+_FRAME = re.compile(r'\s*File "(?P<path>[^"]{1,4096})", line (?P<line>\d{1,7})(?:$|,)')
+_ENDS = {
+    126: " Exit code 126: the program was found, and may not be executed (see its rights, and its first line).",
+    127: " Exit code 127: no program of that name was found in the image.",
+    137: " Exit code 137: the process was killed, usually because it used too much memory.",
+    139: " Exit code 139: a program crashed in its own machine code, often a library built for another system.",
+}
 
 
 def ended(end: RunEnd) -> str:
@@ -79,11 +89,6 @@ def near_miss(printed: Iterable[str], expected: float) -> str:
     return f" {cause.message}" if cause else ""
 
 
-_NEAR = re.compile(
-    r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<after>.*)", re.IGNORECASE
-)
-
-
 def python_error(outcome: RunOutcome) -> str:
     """The last line of the error that Python reported at the end of standard error; "" if there is none."""
     errors = [line.strip() for line in lines(outcome.stderr) if line.strip()] or [""]
@@ -98,9 +103,6 @@ def error_explained(ran: Ran) -> str:
     return f"{error.rstrip('.')}. {cause.message}" if cause else error
 
 
-_FRAME = re.compile(r'\s*File "(?P<path>[^"]{1,4096})", line (?P<line>\d{1,7})(?:$|,)')
-
-
 def place(outcome: RunOutcome, context: CheckContext) -> Evidence:
     """Where a run met its error: the last line of a handed-in file that Python names; the script if it names none."""
     frames = [match for line in lines(outcome.stderr) if (match := _FRAME.match(line))] if python_error(outcome) else []
@@ -109,14 +111,6 @@ def place(outcome: RunOutcome, context: CheckContext) -> Evidence:
             if f"/{frame['path']}".endswith(f"/{file.path}") and int(frame["line"]) <= len(lines(file.content)):
                 return Evidence(file=file.path, line=int(frame["line"]))
     return Evidence(file=context.script, line=None)
-
-
-_ENDS = {
-    126: " Exit code 126: the program was found, and may not be executed (see its rights, and its first line).",
-    127: " Exit code 127: no program of that name was found in the image.",
-    137: " Exit code 137: the process was killed, usually because it used too much memory.",
-    139: " Exit code 139: a program crashed in its own machine code, often a library built for another system.",
-}
 
 
 def exit_meaning(outcome: RunOutcome) -> str:

@@ -83,6 +83,20 @@ FILE_NOT_WRITTEN = reason("R311", "file_not_written", "The file is not in the mo
 NOT_IN_FILE = reason("R312", "not_in_file", "The file is there, and does not carry the prediction.")
 FILE_NOT_REPLACED = reason("R313", "file_not_replaced", "After a second run, the file is not the new prediction's.")
 LOG_TRUNCATED = reason("R314", "log_truncated", "A second run removed what the first one had written.")
+_REPORT = re.compile(r'Traceback |\s+File ".*", line \d')
+_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_MOST_COLUMNS = 2000
+"""Characters of a line that a pattern is tried on, so that no line makes it take for ever."""
+_NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
+"""How Python and the shells begin a line of their own, as where there is no such script."""
+_NOT_THE_SCRIPTS_OWN = 126
+"""From here on, a shell says by the exit code that it could not execute a program, or that a signal ended it."""
+_EXAMPLE = 110.0
+"""What the chapter's own weeks, 100, 120 and 110, give."""
+_SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
+_ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
+"""Words that only a shell replaces by the arguments."""
+_SHOWN_LINES = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -208,10 +222,6 @@ def _usage_found(check: Usage, ran: Ran) -> Finding:
     return _about_the_command(finding, ran)
 
 
-_REPORT = re.compile(r'Traceback |\s+File ".*", line \d')
-_QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-
-
 def _own_words(errors: Iterable[str]) -> Iterator[str]:
     """What a script says itself: of a crash's report only the exception, without the names and lines that it quotes."""
     crashed = False
@@ -224,9 +234,6 @@ def _own_words(errors: Iterable[str]) -> Iterator[str]:
 
 
 # ── any program ─────────────────────────────────────────────────────────────────────────
-
-_MOST_COLUMNS = 2000
-"""Characters of a line that a pattern is tried on, so that no line makes it take for ever."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -338,12 +345,6 @@ def _no_line(ran: Ran, expected: float) -> Problem:
     return reason, f"{message} It says: {last}" if last else message
 
 
-_NOT_THE_SCRIPT = re.compile(r"(?:\S*/)?(?:python[\d.]*|(?:ba|da)?sh): ")
-"""How Python and the shells begin a line of their own, as where there is no such script."""
-_NOT_THE_SCRIPTS_OWN = 126
-"""From here on, a shell says by the exit code that it could not execute a program, or that a signal ended it."""
-
-
 def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: float) -> str:
     if check.arguments or check.file:
         others = [other.expected(check.method) for other in context.cases if other.weeks != case.weeks]
@@ -356,10 +357,6 @@ def _wrong_reason(check: Predicts, context: CheckContext, case: Case, number: fl
     if check.method == "average" and any(agrees(number, sum(figures) / len(figures)) for figures in rounded):
         return ROUNDED_WEEKS
     return WRONG_NUMBER
-
-
-_EXAMPLE = 110.0
-"""What the chapter's own weeks, 100, 120 and 110, give."""
 
 
 def _known_as(case: Case, number: float) -> str:
@@ -415,11 +412,6 @@ def _command_problem(ran: Ran) -> Problem | None:
     if entrypoint and named and not any(context.script in word for word in entrypoint):
         return SCRIPT_REPLACED, f"The arguments replaced CMD, which named the script. {executed}"
     return None
-
-
-_SHELLS = {"sh", "bash", "dash", "ash", "zsh"}
-_ARGUMENTS = re.compile(r"\$\{?[@*1-9]\}?")
-"""Words that only a shell replaces by the arguments."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -655,6 +647,3 @@ def _shown(check: SavesPrediction, outcome: RunOutcome, folder: FolderMount) -> 
     if outcome.ended != Exited(0) or not _named(check, folder):
         held += [f"the run ({ended(outcome.ended)}) printed:", excerpt(outcome)]
     return "\n".join(held)
-
-
-_SHOWN_LINES = 6

@@ -51,6 +51,11 @@ VERSION_BY_HAND = reason("P106", "version_by_hand", "A RUN names a locked packag
 _PIN = re.compile(
     r"(?<![\w.-])(?P<name>[A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^\]]{0,200}\])?\s*(?:===?|~=|!=|>=|<=|<|>)\s*v?(?P<version>\d[\w.*]*)"
 )
+_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>\w+)(?(brace)\})")
+_FOLDER = "/grader-probe"
+_LABEL = "grader-loaded"
+_STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(), 'grader', 'exec'), {{}})\n".encode()
+"""A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,9 +161,6 @@ def _text(instruction: Instruction) -> str:
 def _filled_in(text: str, variables: Mapping[str, str]) -> str:
     """The text with each variable that ARG or ENV set in place of its name; what a shell sets stays as written."""
     return _VARIABLE.sub(lambda match: variables.get(match["name"], match.group()).strip("\"'"), text)
-
-
-_VARIABLE = re.compile(r"\$(?P<brace>\{)?(?P<name>\w+)(?(brace)\})")
 
 
 # ── what the lock wants ─────────────────────────────────────────────────────────────────
@@ -302,10 +304,6 @@ NOT_LOADED = reason("P205", "not_loaded", "In a run, the library is not loaded."
 SHADOWED = reason("P206", "shadowed", "In a run, a file of the student's own is loaded under the library's name.")
 
 
-_FOLDER = "/grader-probe"
-_LABEL = "grader-loaded"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loads(Inputs):
     """In a run of the script, these modules are really loaded."""
@@ -413,10 +411,6 @@ def _watched_run(check: Loads, context: CheckContext) -> CheckGenerator[RunOutco
     path = dict(image.config.environment).get("PYTHONPATH", "")
     variable = ("PYTHONPATH", f"{_FOLDER}:{path}" if path else _FOLDER)
     return (yield from run(replace(plain, environment=(*plain.environment, variable), files=(*plain.files, watcher))))
-
-
-_STARTER = f"import sys; exec(compile(open('{_FOLDER}/sitecustomize.py').read(), 'grader', 'exec'), {{}})\n".encode()
-"""A line that Python executes when it starts, also where the command keeps variables from it (`python -I`)."""
 
 
 def _loaded(context: CheckContext, outcome: RunOutcome) -> list[_Loaded]:

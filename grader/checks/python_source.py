@@ -15,6 +15,8 @@ _IMPORTERS = {"import_module", "__import__"}
 _MOST_MODULES = 50
 _MOST_BYTES = 200_000
 """Of the script, and of the modules beside it together; the longest honest ones have a tenth of it."""
+_PARSING = threading.Lock()
+"""Python 3.11 counts how deep its parser is for all threads together, and fails where two of them parse at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +116,6 @@ def _imported_names(nodes: Iterator[ast.AST] | Sequence[ast.AST]) -> Iterator[st
         elif isinstance(node, ast.ImportFrom):
             base = node.module or ""
             yield from filter(None, [base, *(f"{base}.{alias.name}".strip(".") for alias in node.names)])
-
-
-_PARSING = threading.Lock()
-"""Python 3.11 counts how deep its parser is for all threads together, and fails where two of them parse at a time."""
 
 
 def syntax_problem(content: bytes) -> tuple[int | None, str] | None:

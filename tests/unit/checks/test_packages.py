@@ -118,19 +118,6 @@ def test_a_dependency_may_be_for_another_python_or_system(wish: str, wanted: boo
     assert names(package("numpy") + package("six"), project) == (["numpy", "six"] if wanted else ["numpy"])
 
 
-@pytest.mark.parametrize(
-    ("files", "told"),
-    [
-        ({}, "The exercise's folder has neither pyproject.toml nor poetry.lock."),
-        ({"pyproject.toml": b""}, "The exercise's folder has no poetry.lock."),
-    ],
-)
-def test_files_that_are_not_there(files: dict[str, bytes], told: str) -> None:
-    given = context("3.2.P", {"Dockerfile": b"FROM x\n", **files})
-    report = grade_exercise(given, world(image(), predictor))
-    assert next(check.message for check in report.checks if check.id == "files") == told
-
-
 def loaded_words(modules: str) -> str:
     return f"\ngrader-loaded {hashlib.sha256((NONCE + modules).encode()).hexdigest()} {modules}\n"
 
@@ -143,12 +130,6 @@ def loaded(stderr: str, modules: str = "[]", stdout: str = "hello\n") -> CheckVe
 
     report = grade_exercise(context("3.2.2"), world(image(), program))
     return next(check for check in report.checks if check.id == "loaded")
-
-
-def test_a_file_of_ones_own_under_the_librarys_name_is_not_the_library() -> None:
-    verdict = loaded("", '[["pandas", "/app/pandas.py", false]]')
-    assert verdict.message == "When the script runs, pandas is /app/pandas.py, which is no installed package."
-    assert "hides it" in verdict.hint
 
 
 def test_where_python_has_a_folder_of_packages_it_is_told_there_and_not_by_a_variable() -> None:
@@ -199,19 +180,14 @@ def test_a_mean_is_seen_in_a_run(script: str, rows: list[list[object]], stderr: 
 @pytest.mark.parametrize(
     ("stderr", "told"),
     [
-        ("", "When the script runs, pandas is not loaded."),
-        (
-            "Traceback …\nModuleNotFoundError: No module named 'pandas'\n",
-            "The script stopped before pandas was loaded. Python says: ModuleNotFoundError: No module named 'pandas'",
-        ),
-        ("Traceback …\nValueError: 1.5\n", "When the script runs, pandas is not loaded."),
+        ("ModuleNotFoundError: No module named 'x'", "stopped before pandas was loaded. Python says: ModuleNotFound"),
+        ("ValueError: 1.5", "When the script runs, pandas is not loaded."),
     ],
 )
 def test_what_is_not_loaded(stderr: str, told: str) -> None:
-    verdict = loaded(stderr)
-    assert verdict.message == told
-    assert "grader-loaded" not in verdict.actual
-    assert not re.search(r"[0-9a-f]{64}", verdict.actual)
+    verdict = loaded(f"Traceback …\n{stderr}\n")
+    assert told in verdict.message
+    assert not re.search(r"grader-loaded|[0-9a-f]{64}", verdict.actual)
     assert "-e PYTHONPROFILEIMPORTTIME=1 " in verdict.reproduce
     assert verdict.reproduce.endswith(" 2>&1 | grep -wE 'pandas' || echo 'pandas is not loaded'")
 
