@@ -68,14 +68,6 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: FaultEngine
 
-    def setup(self) -> None:
-        super().setup()
-        self.server.connections.add(self.connection)
-
-    def finish(self) -> None:
-        self.server.connections.discard(self.connection)
-        super().finish()
-
     def do_GET(self) -> None:
         url = urlsplit(self.path)
         path = re.sub(r"^/v1\.\d+", "", url.path)
@@ -105,9 +97,6 @@ class _Handler(BaseHTTPRequestHandler):
             for chunk in (*reply.chunks, *(() if reply.cut else (b"",))):
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
 
-    def address_string(self) -> str:
-        return "socket"
-
     def log_message(self, *_: object) -> None:
         """Say nothing."""
 
@@ -124,9 +113,14 @@ class FaultEngine(ThreadingMixIn, UnixStreamServer):
         self._path = path
         self.answer = answer
         self.asked: deque[Asked] = deque(maxlen=300)
-        self.connections: set[socket.socket] = set()
+        self.connections: deque[socket.socket] = deque(maxlen=64)
         self.over = threading.Event()
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    def get_request(self) -> tuple[socket.socket, Any]:
+        request, address = super().get_request()
+        self.connections.append(request)
+        return request, address
 
     def __exit__(self, *_: object) -> None:
         if not self.over.is_set():
@@ -139,7 +133,7 @@ class FaultEngine(ThreadingMixIn, UnixStreamServer):
         self._path.unlink(missing_ok=True)
         self.shutdown()
         self.socket.close()
-        for connection in tuple(self.connections):
+        for connection in self.connections:
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
