@@ -9,9 +9,52 @@ import pytest
 
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine, connect
+from grader.engine.http import Connection
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
+from grader.engine.run import remove_container
 from grader.models import BuildFailed, Built
-from tests.engine.contexts import BASE, LIMITS, Build, ignore, make_job
+from grader.sandbox.nested_engine import PrivateEngine, start_private_engine
+from tests.engine.contexts import BASE, LIMITS, PRIVATE, Build, ignore, make_job
+
+
+@pytest.fixture(scope="module")
+def host() -> Iterator[DockerEngine]:
+    """The engine of this machine, if containers in it may be given what a nested engine needs."""
+    with connect(builder="buildkit") as engine:
+        if reason := why_not_nested(engine.connection):
+            pytest.skip(f"no engine can run in a container here: {reason}")
+        yield engine
+        assert left_in(engine) == []
+
+
+def why_not_nested(host: Connection) -> str:
+    """Try the first thing that a nested engine does, which is to mount; return what stands in the way."""
+    settings = {
+        "CapAdd": ["SYS_ADMIN"],
+        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
+        "NetworkMode": "none",
+    }
+    mounts = {"Image": BASE, "Cmd": ["mount", "-t", "tmpfs", "none", "/mnt"], "HostConfig": settings}
+    container = host.call("POST", "/containers/create", json=mounts).json["Id"]
+    try:
+        host.call("POST", f"/containers/{container}/start")
+        status = host.call("POST", f"/containers/{container}/wait").json["StatusCode"]
+    finally:
+        remove_container(host, container)
+    return "" if status == 0 else f"mount ends with {status}"
+
+
+@pytest.fixture(scope="module")
+def private(host: DockerEngine) -> Iterator[PrivateEngine]:
+    """A private engine for all tests of a module."""
+    with start_private_engine(host, PRIVATE, print) as engine:
+        yield engine
+
+
+def left_in(engine: DockerEngine) -> list[object]:
+    """What this process has left in the engine."""
+    ours = str(this_process())
+    return [one for one in our_objects(engine.connection) if dict(one.labels).get(OWNER_LABEL) == ours]
 
 
 @pytest.fixture
@@ -24,8 +67,7 @@ def connected() -> Iterator[Callable[..., DockerEngine]]:
 
         yield make
         last = make()
-    left = [one for one in our_objects(last._connection) if dict(one.labels).get(OWNER_LABEL) == str(this_process())]
-    assert left == []
+    assert left_in(last) == []
 
 
 @pytest.fixture

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 
 from grader.course.models import Limits
 from grader.engine.protocol import BuildJob
 from grader.engine.tar import write_tar
 from grader.models import BuildFailed, BuildStep, Built, MemoryFile
+from grader.sandbox.nested_engine import PrivateSettings
 from tests.dockerfiles import dockerfile as read_dockerfile
 
 BASE = "python:3.9-slim"
+PRIVATE = PrivateSettings((BASE,), os.environ, memory_mb=1000, processes=400)
 LIMITS = Limits(build_seconds=120, run_seconds=20, memory_mb=64)
 
 Build = Callable[..., Built | BuildFailed]

@@ -31,9 +31,6 @@ from grader.engine.watchdog import Cancellation
 from grader.models import MemoryFile
 from grader.sandbox.nested_engine import PrivateEngine
 from tests.dockerfiles import ALLOWED, ENTRIES, Entry
-from tests.engine.test_private import host, private
-
-__all__ = ["host", "private"]  # fixtures
 
 pytestmark = [pytest.mark.engine, pytest.mark.timeout(1200)]  # hundreds of builds, beside others that build
 

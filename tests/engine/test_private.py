@@ -18,68 +18,26 @@ from typing import ClassVar
 
 import pytest
 
-from grader.engine.docker_engine import DockerEngine, connect
-from grader.engine.http import Connection, Refused
-from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
+from grader.engine.docker_engine import DockerEngine
+from grader.engine.http import Refused
+from grader.engine.ownership import OWNER_LABEL, our_objects
 from grader.engine.run import remove_container
 from grader.errors import EngineError
 from grader.models import BuildFailed, Built, Exited, RunRequest
 from grader.sandbox.nested_engine import (
     PrivateEngine,
-    PrivateSettings,
     _image_ids,
     _template_name,
     start_private_engine,
 )
-from tests.engine.contexts import BASE, LIMITS, ignore, make_job
+from tests.engine.contexts import BASE, LIMITS, PRIVATE, ignore, make_job
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
 
 ROOT = str(Path(__file__).parents[2])
 
 
-SETTINGS = PrivateSettings((BASE,), os.environ, memory_mb=800, processes=200, disk_mb=500)
-OTHER = replace(SETTINGS, images=("python:3.11-slim",))
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[DockerEngine]:
-    """The engine of this machine, if containers in it may be given what a nested engine needs."""
-    with connect(builder="buildkit") as engine:
-        if reason := why_not_nested(engine._connection):
-            pytest.skip(f"no engine can run in a container here: {reason}")
-        yield engine
-        ours = str(this_process())
-        assert [one for one in our_objects(engine._connection) if dict(one.labels).get(OWNER_LABEL) == ours] == []
-
-
-def why_not_nested(host: Connection) -> str:
-    """Try the first thing that a nested engine does, which is to mount; return what stands in the way."""
-    container = host.call(
-        "POST",
-        "/containers/create",
-        json={
-            "Image": BASE,
-            "Cmd": ["mount", "-t", "tmpfs", "none", "/mnt"],
-            "HostConfig": {
-                "CapAdd": ["SYS_ADMIN"],
-                "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-                "NetworkMode": "none",
-            },
-        },
-    ).json["Id"]
-    try:
-        host.call("POST", f"/containers/{container}/start")
-        status = host.call("POST", f"/containers/{container}/wait").json["StatusCode"]
-    finally:
-        remove_container(host, container)
-    return "" if status == 0 else f"mount ends with {status}"
-
-
-@pytest.fixture(scope="module")
-def private(host: DockerEngine) -> Iterator[PrivateEngine]:
-    with start_private_engine(host, SETTINGS, print) as engine:
-        yield engine
+OTHER = replace(PRIVATE, images=("python:3.11-slim",))
 
 
 @pytest.fixture
@@ -196,7 +154,7 @@ def test_a_network_of_a_scripts_own_has_no_way_out(private: PrivateEngine, engin
 def test_two_private_engines_do_not_meet(host: DockerEngine, engine: DockerEngine) -> None:
     built = engine.build(make_job("RUN echo first > /first\n"), LIMITS, ignore)
     assert isinstance(built, Built)
-    with start_private_engine(host, SETTINGS, print) as other:
+    with start_private_engine(host, PRIVATE, print) as other:
         assert other.engine.image_labels(built.image) is None
         assert other.engine.image_labels(BASE) is not None
     assert engine.image_labels(built.image) is not None
@@ -206,11 +164,11 @@ def test_two_private_engines_do_not_meet(host: DockerEngine, engine: DockerEngin
 
 
 def test_what_is_done_to_base_images_ends_with_the_engine(host: DockerEngine) -> None:
-    with start_private_engine(host, SETTINGS, print) as first:
+    with start_private_engine(host, PRIVATE, print) as first:
         connection = first.engine.connection
         connection.call("DELETE", f"/images/{BASE}", parameters={"force": 1})
         assert connection.call("GET", "/images/json").json == []
-    with start_private_engine(host, SETTINGS, print) as second:
+    with start_private_engine(host, PRIVATE, print) as second:
         engine = second.engine
         built = engine.build(make_job('ENTRYPOINT ["python", "-c", "import json; print(1)"]\n'), LIMITS, ignore)
         assert isinstance(built, Built)
@@ -288,7 +246,7 @@ def test_after_an_interrupt_containers_and_volumes_are_gone(host: DockerEngine) 
 
 
 def interrupt_one(host: DockerEngine, seen: list[PrivateEngine]) -> None:
-    with start_private_engine(host, SETTINGS, print) as private:
+    with start_private_engine(host, PRIVATE, print) as private:
         assert our_objects(host.connection, private.run)
         seen.append(private)
         raise KeyboardInterrupt
@@ -297,11 +255,11 @@ def interrupt_one(host: DockerEngine, seen: list[PrivateEngine]) -> None:
 KILLED = """
 import os, sys
 sys.path.insert(0, sys.argv[1])
-from tests.engine.test_private import SETTINGS
+from tests.engine.contexts import PRIVATE
 from grader.engine.docker_engine import connect
 from grader.engine.ownership import this_process
 from grader.sandbox.nested_engine import start_private_engine
-with start_private_engine(connect(builder="buildkit"), SETTINGS, lambda line: None):
+with start_private_engine(connect(builder="buildkit"), PRIVATE, lambda line: None):
     print(this_process(), flush=True)
     sys.stdin.read()
 """

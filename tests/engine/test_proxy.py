@@ -14,9 +14,6 @@ from grader.sandbox.nested_engine import PrivateEngine
 from grader.sandbox.proxy.interface import Record
 from grader.sandbox.workspace import open_workspace
 from tests.engine.contexts import BASE
-from tests.engine.test_workspace import host, private
-
-__all__ = ["host", "private"]  # fixtures
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
 

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from grader.course.models import BaseImage, Limits
-from grader.engine.docker_engine import DockerEngine, connect
-from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
+from grader.engine.docker_engine import DockerEngine
 from grader.errors import EngineError
 from grader.models import Exited, MemoryFile, OutputLimit, RunOutcome, TimedOut
 from grader.sandbox.engine_state import listening
@@ -19,29 +17,11 @@ from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings, start_p
 from grader.sandbox.proxy.interface import Record
 from grader.sandbox.workspace import open_workspace
 from tests.engine.contexts import BASE
-from tests.engine.test_private import why_not_nested
 
 pytestmark = [pytest.mark.engine, pytest.mark.private]
 
 IMAGES = (BaseImage(names=(BASE,), python="3.9", release="bullseye"),)
 LIMITS = Limits(run_seconds=60, memory_mb=256, output_kb=64)
-
-
-@pytest.fixture(scope="module")
-def host() -> Iterator[DockerEngine]:
-    with connect(builder="buildkit") as engine:
-        if reason := why_not_nested(engine._connection):
-            pytest.skip(f"no engine can run in a container here: {reason}")
-        yield engine
-        ours = str(this_process())
-        assert [one for one in our_objects(engine._connection) if dict(one.labels).get(OWNER_LABEL) == ours] == []
-
-
-@pytest.fixture(scope="module")
-def private(host: DockerEngine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateEngine]:
-    settings = PrivateSettings((BASE,), os.environ, memory_mb=1000, processes=400)
-    with start_private_engine(host, settings, print) as engine:
-        yield engine
 
 
 @dataclass(frozen=True)
