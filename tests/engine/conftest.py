@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 
@@ -9,9 +10,7 @@ import pytest
 
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine, connect
-from grader.engine.http import Connection
 from grader.engine.ownership import OWNER_LABEL, our_objects, this_process
-from grader.engine.run import remove_container
 from grader.models import BuildFailed, Built
 from grader.sandbox.nested_engine import PrivateEngine, start_private_engine
 from tests.engine.contexts import BASE, LIMITS, PRIVATE, Build, ignore, make_job
@@ -19,29 +18,15 @@ from tests.engine.contexts import BASE, LIMITS, PRIVATE, Build, ignore, make_job
 
 @pytest.fixture(scope="module")
 def host() -> Iterator[DockerEngine]:
-    """The engine of this machine, if containers in it may be given what a nested engine needs."""
+    """The engine of this machine, if containers in it may do the first thing that a nested engine does: mount."""
+    rights = ("--cap-add=SYS_ADMIN", "--security-opt=seccomp=unconfined", "--security-opt=apparmor=unconfined")
+    mount = ("docker", "run", "--rm", "--network=none", *rights, BASE, "mount", "-t", "tmpfs", "none", "/mnt")
+    tried = subprocess.run(mount, capture_output=True, text=True, check=False)
+    if tried.returncode:
+        pytest.skip(f"no engine can run in a container here: {tried.stderr}")
     with connect(builder="buildkit") as engine:
-        if reason := why_not_nested(engine.connection):
-            pytest.skip(f"no engine can run in a container here: {reason}")
         yield engine
         assert left_in(engine) == []
-
-
-def why_not_nested(host: Connection) -> str:
-    """Try the first thing that a nested engine does, which is to mount; return what stands in the way."""
-    settings = {
-        "CapAdd": ["SYS_ADMIN"],
-        "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-        "NetworkMode": "none",
-    }
-    mounts = {"Image": BASE, "Cmd": ["mount", "-t", "tmpfs", "none", "/mnt"], "HostConfig": settings}
-    container = host.call("POST", "/containers/create", json=mounts).json["Id"]
-    try:
-        host.call("POST", f"/containers/{container}/start")
-        status = host.call("POST", f"/containers/{container}/wait").json["StatusCode"]
-    finally:
-        remove_container(host, container)
-    return "" if status == 0 else f"mount ends with {status}"
 
 
 @pytest.fixture(scope="module")
