@@ -17,15 +17,7 @@ from grader.engine.docker_engine import EngineFacts
 from grader.files import read_table
 
 _GIB = 2**30
-_ROOM_NEEDED = 5 * _GIB
-"""Base images, a class's layers and the builder's cache, with room to spare."""
-_MEMORY_NEEDED = 2 * _GIB
-"""A run may have 512 MiB, and installing pandas takes as much again."""
-_OLDEST, _HEREDOCS_SINCE = (1, 41), (1, 42)
-"""API versions of Docker 20.10, the first that the grader is made for, and of Docker 23, the first to know heredocs.
-
-Not the engine's own version, since Podman, whose versions are its own, says which API it has: 1.41.
-"""
+_TABLES = read_table(Path(__file__).with_suffix(".yaml"))
 
 Problem = Literal["", "missing", "denied", "refused", "silent", "unknown context"]
 """Why no engine answers: no socket, one that this user may not open, that nobody listens at, or that stays silent."""
@@ -85,24 +77,23 @@ def no_engine(machine: MachineFacts) -> Finding:
 
 def engine_findings(engine: EngineFacts, builder: str, machine: MachineFacts) -> Iterator[Finding]:
     """What the engine's account of itself says of its fitness to grade. `builder` is the one that builds there."""
-    api = tuple(map(int, re.findall(r"\d+", engine.api_version)[:2]))
+    api, needs = list(map(int, re.findall(r"\d+", engine.api_version)[:2])), _TABLES["needs"]
     desktop = "Docker Desktop" in engine.operating_system
     free = engine.free_bytes or 0
     seen = f"{engine.version} (API {engine.api_version}) at {engine.endpoint}, {engine.operating_system}"
     facts = dataclasses.asdict(machine) | dataclasses.asdict(engine) | {
         "engine": f"{seen}, from WSL" if machine.wsl else seen,
         "update": "update Docker Desktop" if desktop else "see docs.docker.com/engine/install for a newer one",
-        "too_old": bool(api) and api < _OLDEST,
-        "heredocs": builder != "buildkit" or not api or api >= _HEREDOCS_SINCE,
+        "needs": needs,
+        "too_old": bool(api) and api < needs["api"],
+        "heredocs": builder != "buildkit" or not api or api >= needs["heredocs"],
         "builder": builder,
         "desktop": desktop,
         "elsewhere": "the virtual machine of Docker Desktop" if desktop else "another machine",
-        "free": "unknown" if engine.free_bytes is None else "too little" if free <= _ROOM_NEEDED else "enough",
+        "free": "unknown" if engine.free_bytes is None else "enough" if free / _GIB > needs["room_gib"] else "too little",
         "free_gib": free / _GIB,
-        "room_gib": _ROOM_NEEDED // _GIB,
-        "little_memory": 0 < engine.memory_bytes < _MEMORY_NEEDED,
+        "little_memory": 0 < engine.memory_bytes < needs["memory_gib"] * _GIB,
         "memory_gib": engine.memory_bytes / _GIB,
-        "pandas_gib": _MEMORY_NEEDED // _GIB,
         "arm": engine.architecture in {"arm64", "aarch64"},
         "limits": f"cgroup v{engine.cgroup_version} ({engine.cgroup_driver}), storage {engine.storage_driver}",
     }  # fmt: skip
@@ -120,7 +111,7 @@ def packages(tool: str, tier: str, against: str, machine: MachineFacts) -> Findi
 def _findings(table: str, facts: Mapping[str, Any], **same: str) -> Iterator[Finding]:
     """The rows of a table that hold, of those with one name the first."""
     names = set()
-    for row in read_table(Path(__file__).with_suffix(".yaml"))[table]:
+    for row in _TABLES[table]:
         one = {"mend": "", **row, **same}
         if one["name"] not in names and all(facts[fact] == value for fact, value in row["when"].items()):
             names.add(one["name"])

@@ -16,8 +16,6 @@ DOCS = Path(__file__).parents[2] / "docs"
 HANDBOOK = DOCS / "handbook"
 INDEX = yaml.safe_load((HANDBOOK / "index.yaml").read_text(encoding="utf-8"))
 PAGES = sorted(DOCS.rglob("*.md"))
-LONGEST = 175
-"""Lines of a page, its examples included."""
 
 
 def anchors(page: Path) -> set[str]:
@@ -75,11 +73,6 @@ def test_links_lead_somewhere(page: Path) -> None:
     text = re.sub(r"(?ms)^```.*?^```$", "", page.read_text(encoding="utf-8"))
     places = re.findall(r"\]\(([^)\s]+)\)", text)
     assert [place for place in places if "://" not in place and missing(page, place)] == []
-
-
-@pytest.mark.parametrize("page", sorted(HANDBOOK.glob("*.md")), ids=lambda page: page.name)
-def test_a_page_of_the_handbook_is_short(page: Path) -> None:
-    assert len(page.read_text(encoding="utf-8").splitlines()) <= LONGEST
 
 
 def test_the_safety_page_has_every_difference_of_a_run() -> None:
