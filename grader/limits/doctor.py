@@ -79,7 +79,7 @@ def engine_findings(engine: EngineFacts, builder: str, machine: MachineFacts) ->
     """What the engine's account of itself says of its fitness to grade. `builder` is the one that builds there."""
     api, needs = list(map(int, re.findall(r"\d+", engine.api_version)[:2])), _TABLES["needs"]
     desktop = "Docker Desktop" in engine.operating_system
-    free = engine.free_bytes or 0
+    free = (engine.free_bytes or 0) / _GIB
     seen = f"{engine.version} (API {engine.api_version}) at {engine.endpoint}, {engine.operating_system}"
     facts = dataclasses.asdict(machine) | dataclasses.asdict(engine) | {
         "engine": f"{seen}, from WSL" if machine.wsl else seen,
@@ -90,8 +90,8 @@ def engine_findings(engine: EngineFacts, builder: str, machine: MachineFacts) ->
         "builder": builder,
         "desktop": desktop,
         "elsewhere": "the virtual machine of Docker Desktop" if desktop else "another machine",
-        "free": "unknown" if engine.free_bytes is None else "enough" if free / _GIB > needs["room_gib"] else "too little",
-        "free_gib": free / _GIB,
+        "free": "unknown" if engine.free_bytes is None else "enough" if free > needs["room_gib"] else "too little",
+        "free_gib": free,
         "little_memory": 0 < engine.memory_bytes < needs["memory_gib"] * _GIB,
         "memory_gib": engine.memory_bytes / _GIB,
         "arm": engine.architecture in {"arm64", "aarch64"},
