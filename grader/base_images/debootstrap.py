@@ -111,8 +111,6 @@ def _run(release: str, command: Sequence[str], archive: IO[bytes], log_path: Pat
     return version
 
 
-# ── what is said meanwhile ────────────────────────────────────────────────────────────────
-
 _STEP = re.compile(r"I: (?P<step>\S.*?)(?:\.\.\.)?$")
 _PACKAGE_STEP = re.compile(r"I: (?P<verb>[A-Z][a-z]+) (?P<package>[a-z0-9][a-z0-9+.-]+?)(?::\w+)?(?:\.\.\.| \d\S*)$")
 _PACKAGE_STEPS = {

@@ -75,9 +75,6 @@ def host_settings(environment: Mapping[str, str]) -> HostSettings:
     return HostSettings(pip_conf(settings), certificates(environment), variables, installers, notes)
 
 
-# ── pip ─────────────────────────────────────────────────────────────────────────────────
-
-
 def pip_settings(files: Iterable[Path], environment: Mapping[str, str]) -> tuple[dict[str, str], tuple[str, ...]]:
     """Return pip's settings for an image, and notes on what they leave out of this host's.
 
@@ -138,9 +135,6 @@ def _refusal(address: str) -> str:
     return "it is an address of this machine" if host == "localhost" else ""
 
 
-# ── certificates and package archives ───────────────────────────────────────────────────
-
-
 def certificates(environment: Mapping[str, str]) -> str:
     """Return every certificate that programs on this host trust, as PEM, each once."""
     named = [environment[name] for name in _CERTIFICATE_VARIABLES if environment.get(name)]
@@ -158,9 +152,6 @@ def _package_archives(environment: Mapping[str, str]) -> dict[str, str]:
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     pairs = [line.split(" ", 1) for line in lines if " " in line]
     return {label: address for label, address in reversed(pairs) if not _refusal(address)}
-
-
-# ── what it takes to build ──────────────────────────────────────────────────────────────
 
 
 def check_tools(environment: Mapping[str, str]) -> None:

@@ -10,8 +10,7 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 from grader.course.models import Limits
@@ -20,7 +19,7 @@ from grader.engine.build.builders import BuilderName, BuildOrder, build_image, b
 from grader.engine.files import MountedFiles
 from grader.engine.holder import Holder, waiting_program
 from grader.engine.http import Connection, OpenStream, open_connection
-from grader.engine.images import ImageFacts, ImageStore, image_facts, untag_image
+from grader.engine.images import Image, ImageStore, look_at, untag_image
 from grader.engine.ownership import TAG_PREFIX
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.run import MAX_VOLUMES, ContainerRun, run_container
@@ -75,16 +74,6 @@ def connect(
     return DockerEngine(open_connection(endpoint, open_stream), names[builder], tier, cpus)
 
 
-@dataclass(slots=True)
-class _Image:
-    """What is known of an image: the names that builds gave it, and whether a container of it has started."""
-
-    facts: ImageFacts
-    tags: list[str] = field(default_factory=list)
-    has_started: bool = False
-    holder: Holder | None = None
-
-
 class DockerEngine(ImageStore):
     """Docker as a `grader.engine.protocol.Engine`. Thread-safe; `close` (or `with`) removes all that it made."""
 
@@ -96,15 +85,15 @@ class DockerEngine(ImageStore):
         self._numbers = itertools.count(1)
         self._lock = threading.Lock()
         self._builder = builder or builder_of(connection.version)
-        self._images: dict[str, _Image] = {}
+        self._images: dict[str, Image] = {}
         self._warnings: dict[str, None] = {}
         self._files = self._mounted_files()
         self.cancellation = Cancellation()
         """Trips with `cancel`, so that what works beside this object can end with it."""
-        self._version: Mapping[str, Any] = connection.version
-        info = self._get("/info")
+        self._version = str(connection.version.get("Version", ""))
+        info = self._info()
         self._cpus = min(cpus, float(info.get("NCPU") or 1))
-        self._waits = None if "Podman" in str(self._version) else waiting_program(str(info.get("Architecture")))
+        self._waits = None if "Podman" in str(connection.version) else waiting_program(str(info.get("Architecture")))
 
     def __enter__(self) -> Self:
         return self
@@ -118,22 +107,21 @@ class DockerEngine(ImageStore):
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What the engine warned of so far, each once: limits that it does not enforce, for example."""
+        """What the engine warned of so far, each once, such as limits that it does not enforce."""
         return tuple(self._warnings)
 
     def info(self) -> EngineInfo:
         """Endpoint, version, builder and tier."""
-        version = str(self._version.get("Version", ""))
-        return EngineInfo(self._connection.endpoint, version, self._builder, self._tier)
+        return EngineInfo(self._connection.endpoint, self._version, self._builder, self._tier)
 
     def facts(self) -> EngineFacts:
         """The engine's own account of itself. `EngineError` if it does not answer."""
-        info = self._get("/info")
+        info = self._info()
         root = str(info.get("DockerRootDir") or "")
         return EngineFacts(
             endpoint=self._connection.endpoint,
-            version=str(self._version.get("Version", "")),
-            api_version=str(self._version.get("ApiVersion", "")),
+            version=self._version,
+            api_version=str(self._connection.version["ApiVersion"]),
             operating_system=str(info.get("OperatingSystem", "")),
             architecture=str(info.get("Architecture", "")),
             cgroup_version=str(info.get("CgroupVersion", "")),
@@ -146,15 +134,9 @@ class DockerEngine(ImageStore):
             free_bytes=_free_bytes(self._connection.endpoint, root),
         )
 
-    # ── build and run ───────────────────────────────────────────────────────────────────
-
     def build(self, job: BuildJob, limits: Limits, on_step: OnStep) -> Built | BuildFailed:
-        """Build an image under a tag of ours. It stays until `remove_image` or `close`.
-
-        Raises `EngineError` where the Dockerfile is not to blame: the engine, its disk, a base image that
-        cannot be had. Raises `Cancelled` after `cancel`.
-        """
-        if missing := unsupported(job.dockerfile, self._builder, str(self._version.get("Version", ""))):
+        """As in `Engine`, under a tag of ours. Raises `Cancelled` after `cancel`."""
+        if missing := unsupported(job.dockerfile, self._builder, self._version):
             return missing
         safe = re.sub(r"[^a-z0-9]+", "-", job.name.lower()).strip("-") or "image"
         tag = f"{TAG_PREFIX}{self._run_id}/{safe}:{next(self._numbers)}"
@@ -176,21 +158,18 @@ class DockerEngine(ImageStore):
             return replace(result, seconds=seconds)
         failpoint("image-made")
         # Looking into an image's /tmp costs a container, which only few Dockerfiles give a reason for.
-        facts = self._image(
+        image = self._image(
             result.image,
             tag,
             look_into_tmp=b"tmp" in job.dockerfile.built,
             names_localhost=b"localhost" in job.context.lower(),
-        ).facts
-        return replace(result, config=facts.config, seconds=seconds, size=facts.size)
+        )
+        return replace(result, config=image.config, seconds=seconds, size=image.size)
 
     def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
-        """Run one container to its end, and remove it with its volumes.
-
-        Raises `EngineError` for what is not the container's own doing, `Cancelled` after `cancel`.
-        """
+        """As in `Engine`. Raises `Cancelled` after `cancel`."""
         known = self._image(image)
-        config, volumes = known.facts.config, len(known.facts.volumes)
+        config, volumes = known.config, len(known.volumes)
         if not (request.args or request.entrypoint or config.entrypoint or config.command):
             return RunOutcome(NotStarted("The image has neither ENTRYPOINT nor CMD, so there is nothing to run."))
         if volumes > MAX_VOLUMES:
@@ -206,10 +185,10 @@ class DockerEngine(ImageStore):
     def exec(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome | None:
         """As in `Engine`. What mounts files, replaces them, or has volumes to write to is run."""
         known = self._image(image)
-        config = known.facts.config
+        config = known.config
         plain = RunRequest(request.args, request.environment, build=request.build, further=request.further)
         command = (config.entrypoint or ()) + (request.args or config.command or ())
-        if self._waits is None or known.facts.volumes or not command or request != plain:
+        if self._waits is None or known.volumes or not command or request != plain:
             return None
         holder = known.holder
         if holder is None:
@@ -233,11 +212,11 @@ class DockerEngine(ImageStore):
             limits=limits,
             labels=self._labels("container"),
             volume_labels=self._labels("volume"),
-            volumes=known.facts.volumes,
+            volumes=known.volumes,
             cpus=self._cpus,
-            tmp_is_empty=known.facts.tmp_is_empty,
+            tmp_is_empty=known.tmp_is_empty,
             users_are_known=known.has_started,
-            names_localhost=known.facts.names_localhost,
+            names_localhost=known.names_localhost,
             mounted=self._files.mounts(request.files),
         )
 
@@ -306,15 +285,13 @@ class DockerEngine(ImageStore):
         """
         return ownership.prune(self._connection, everything=everything)
 
-    # ── details ─────────────────────────────────────────────────────────────────────────
-
-    def _get(self, path: str) -> dict[str, Any]:
-        answer = self._connection.call("GET", path, seconds=10).json
+    def _info(self) -> dict[str, Any]:
+        answer = self._connection.call("GET", "/info", seconds=10).json
         return answer if isinstance(answer, dict) else {}
 
     def _check_health(self) -> None:
         """Raise `EngineError` if a failed build may be the engine's fault: it is going down, or its disk is full."""
-        info = self._get("/info")  # an engine that is being stopped fails builds before it breaks connections
+        info = self._info()  # an engine that is being stopped fails builds before it breaks connections
         free = _free_bytes(self._connection.endpoint, str(info.get("DockerRootDir") or ""))
         if free is not None and free < _DISK_RESERVE:
             raise EngineError(
@@ -328,12 +305,11 @@ class DockerEngine(ImageStore):
     def _labels(self, kind: ownership.Kind) -> tuple[tuple[str, str], ...]:
         return ownership.labels(self._run_id, self._owner, kind)
 
-    def _image(self, image: str, tag: str = "", *, look_into_tmp: bool = True, names_localhost: bool = True) -> _Image:
+    def _image(self, image: str, tag: str = "", *, look_into_tmp: bool = True, names_localhost: bool = True) -> Image:
         known = self._images.get(image)
         if known is None:
-            labels = dict(self._labels("container")) if look_into_tmp else None
-            facts = image_facts(self._connection, image, labels)
-            known = _Image(replace(facts, names_localhost=names_localhost))
+            known = look_at(self._connection, image, dict(self._labels("container")) if look_into_tmp else None)
+            known.names_localhost = names_localhost
         with self._lock:
             known = self._images.setdefault(image, known)
             known.tags += [tag] if tag else []

@@ -35,9 +35,6 @@ _SILENCE = 30.0
 """Seconds without an answer after which the engine counts as hanging."""
 
 
-# ── put in ──────────────────────────────────────────────────────────────────────────────
-
-
 def files_tar(files: Sequence[MemoryFile], folders: Sequence[FolderMount], modified: int) -> bytes:
     """A tar to be unpacked at /: folders with what is in them, then files with absolute paths. Pure.
 
@@ -79,9 +76,6 @@ def has_path(connection: Connection, container: str, path: str) -> bool:
     return True
 
 
-# ── read out ────────────────────────────────────────────────────────────────────────────
-
-
 def read_folder(connection: Connection, container: str, folder: FolderMount) -> FolderMount:
     """The folder with what is in it now, of at most `FOLDER_LIMIT` bytes."""
     return files_of(folder, read_tar(connection, container, folder.path, FOLDER_LIMIT))
@@ -115,9 +109,6 @@ def _regular_files(archive: bytes) -> Iterator[MemoryFile]:
             content = opened.extractfile(member) if member.isreg() else None
             if content and path and ".." not in path.split("/"):
                 yield MemoryFile(path, content.read(FILE_LIMIT), member.mode & 0o777)
-
-
-# ── mounted read-only ───────────────────────────────────────────────────────────────────
 
 
 class MountedFiles:

@@ -156,9 +156,6 @@ class Stream:
             self._session.close()
 
 
-# ── requests ────────────────────────────────────────────────────────────────────────────
-
-
 class Connection:
     """Requests to one engine, from any thread. `endpoint` is where it is, `version` its answer to `/version`.
 
@@ -303,9 +300,6 @@ def _adapter(open_stream: OpenStream) -> requests.adapters.HTTPAdapter:
     adapter = requests.adapters.HTTPAdapter()
     adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
     return adapter
-
-
-# ── finding the engine ──────────────────────────────────────────────────────────────────
 
 
 def open_connection(endpoint: str | None = None, open_stream: OpenStream | None = None) -> Connection:

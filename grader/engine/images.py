@@ -7,11 +7,12 @@ import io
 import tarfile
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import IO, Any
 
 from grader.dockerfile.image_names import split_reference
 from grader.engine.files import read_tar, unreadable_users
+from grader.engine.holder import Holder
 from grader.engine.http import Connection, Parameters, Refused, if_there
 from grader.engine.run import remove_container
 from grader.errors import EngineError
@@ -24,27 +25,30 @@ _PULL_SILENCE = 20.0
 """Seconds without news after which a registry counts as unreachable."""
 
 
-@dataclass(frozen=True, slots=True)
-class ImageFacts:
-    """What a run needs to know of an image. `volumes` are declared with VOLUME.
+@dataclass(slots=True)
+class Image:
+    """What is known of an image that is run. `volumes` are declared with VOLUME; `size` is in bytes.
 
-    `names_localhost` is false where nothing that was sent to build it has that name in it. `size` is in bytes.
+    `names_localhost` is false where nothing that was sent to build it has that name in it. `tags` are the names that
+    builds gave it. `has_started`: a container of it has. `holder` is the one in which further runs are executed.
     """
 
     config: ImageConfig
-    volumes: tuple[str, ...] = ()
-    tmp_is_empty: bool = True
+    volumes: tuple[str, ...]
+    size: int
+    tmp_is_empty: bool
     names_localhost: bool = True
-    size: int = 0
+    tags: list[str] = field(default_factory=list)
+    has_started: bool = False
+    holder: Holder | None = None
 
 
-def image_facts(connection: Connection, image: str, labels: Mapping[str, str] | None) -> ImageFacts:
-    """The facts of an image. With `labels` for a container, its /tmp is looked into (0.15 s), else taken for empty."""
+def look_at(connection: Connection, image: str, labels: Mapping[str, str] | None) -> Image:
+    """What an engine knows of an image. With `labels` for a container, its /tmp is looked into (0.15 s)."""
     details = connection.call("GET", f"/images/{image}/json").json
     config = (details["Id"] and details.get("Config")) or {}  # an answer without the id is about no image
     empty = labels is None or _tmp_is_empty(connection, image, labels)
-    volumes = tuple(sorted(config.get("Volumes") or ()))
-    return ImageFacts(image_config(config), volumes, empty, size=int(details.get("Size") or 0))
+    return Image(image_config(config), tuple(sorted(config.get("Volumes") or ())), int(details.get("Size") or 0), empty)
 
 
 def image_config(config: Mapping[str, Any]) -> ImageConfig:
@@ -52,18 +56,14 @@ def image_config(config: Mapping[str, Any]) -> ImageConfig:
 
     Since API 1.52 entries that are empty are missing, before they were null or empty.
     """
-    pairs = tuple(str(entry).partition("=") for entry in config.get("Env") or ())
+    pairs = (str(entry).partition("=") for entry in config.get("Env") or ())
     return ImageConfig(
-        entrypoint=_listed(config.get("Entrypoint")),
-        command=_listed(config.get("Cmd")),
+        entrypoint=tuple(config.get("Entrypoint") or ()) or None,
+        command=tuple(config.get("Cmd") or ()) or None,
         working_dir=str(config.get("WorkingDir") or ""),
         environment=tuple((name, value) for name, _, value in pairs),
         user=str(config.get("User") or ""),
     )
-
-
-def _listed(value: Any) -> tuple[str, ...] | None:  # noqa: ANN401 - from JSON
-    return tuple(str(word) for word in value) if value else None
 
 
 def untag_image(connection: Connection, tag: str) -> None:

@@ -35,9 +35,6 @@ Kind = Literal["container", "image", "volume", "network"]
 _BOOT = "/proc/sys/kernel/random/boot_id"
 
 
-# ── the owner ───────────────────────────────────────────────────────────────────────────
-
-
 @dataclass(frozen=True, slots=True)
 class Owner:
     """One process among all of all machines: pids are used again, start times are not.
@@ -124,9 +121,6 @@ def _start_time(pid: int) -> str | None:
     if len(fields) <= 19:  # noqa: PLR2004 - the field's place behind the name
         return None
     return "" if fields[0] in {"Z", "X"} else fields[19]
-
-
-# ── labels and leftovers ────────────────────────────────────────────────────────────────
 
 
 def labels(run: str, owner: Owner, kind: Kind) -> tuple[tuple[str, str], ...]:

@@ -124,9 +124,6 @@ def _parameters(builder: BuilderName, order: BuildOrder) -> dict[str, str | int]
     return {**asked, "memory": memory, "memswap": memory, "cpuperiod": _PERIOD, "cpuquota": quota}
 
 
-# ── messages ────────────────────────────────────────────────────────────────────────────
-
-
 def json_messages(stream: Stream, watchdog: Watchdog) -> Iterator[dict[str, Any]]:
     """The messages of a build as they arrive, until the end or the watchdog's stop. Memory stays flat."""
     try:
@@ -158,9 +155,6 @@ def error_of(message: dict[str, Any]) -> str:
     detail = message.get("errorDetail")
     text = detail.get("message") if isinstance(detail, dict) else None
     return str(text or message.get("error") or "")
-
-
-# ── which builder there is ──────────────────────────────────────────────────────────────
 
 
 def builder_of(version: Mapping[str, Any]) -> BuilderName:

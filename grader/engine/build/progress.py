@@ -179,8 +179,6 @@ class ClassicProgress:
         return Failure(plain, last.line, ours="] FROM " in last.name or is_engine_fault(message))
 
 
-# ── lines ───────────────────────────────────────────────────────────────────────────────
-
 _NUMBERED = {"FROM", "ADD", "COPY", "RUN", "WORKDIR"}
 """The instructions that BuildKit numbers within a stage; a FROM only where it names an image and no stage."""
 
