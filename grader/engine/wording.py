@@ -12,8 +12,6 @@ from __future__ import annotations
 
 import re
 
-# ── containers ──────────────────────────────────────────────────────────────────────────
-
 _BLOCKED_PATH = re.compile(
     r"not a directory$|too many levels of symbolic links$|too many links in "
     r"|(?:open|mkdir) /\S+: (?:no such file or directory|file exists)$|^Could not find the file / in container "
@@ -33,8 +31,6 @@ _IMAGE_FAULT = re.compile(
     re.DOTALL,
 )
 """Faults of an image's USER, VOLUMEs, folders and command that come with no exit code of their own."""
-
-
 _NOT_MOUNTED = re.compile(
     r'.*error mounting "[^"]*" to rootfs at "(?P<path>[^"]*)": .*?'
     r"(?P<why>not a directory|is a directory|too many levels of symbolic links|no such file or directory"
@@ -64,22 +60,21 @@ def is_image_fault(reason: str, code: int | None = None) -> bool:
     return (code in _NOT_EXECUTABLE and not runtime) or _IMAGE_FAULT.search(reason) is not None
 
 
-# ── builds ──────────────────────────────────────────────────────────────────────────────
-
 BUILD_STEP = re.compile(
     r"\[(?:\S+/\S+ )?(?:(?P<stage>[^\s/\]]+) +)? *(?P<index>\d+)/(?P<total>\d+)\] (?P<text>.*)", re.DOTALL
 )
 """The name that BuildKit gives to a step of the Dockerfile: `[build 2/4] RUN pip install numpy`."""
 PARSE_ERROR = re.compile(r"(?:Dockerfile|dockerfile) parse error (?:on )?line (\d+)")
 
-_INTERNAL_STEPS = ("[internal] ", "copy /context ", "exporting to ", "preparing layers ", "importing cache ")
-_BASE_IMAGE = re.compile(
-    r"\[internal\] load metadata for |(?:\[[^\]]*\] FROM )|resolve image config for |docker-image://"
-)
-_CANCELLED = "context canceled"
+INTERNAL_STEP = re.compile(r"\[internal\] |copy /context |exporting to |preparing layers |importing cache ")
+"""A step that a builder adds for itself; students did not write it."""
+BASE_IMAGE_STEP = re.compile(r"\[[^\]]*\] FROM |resolve image config for |docker-image://")
+"""A step that only gets a base image, so that its failure is nobody's doing."""
+CANCELLED = "context canceled"
+"""How the error of a step ends that was only cut off: by our doing, or since another step failed."""
 _ENGINE_FAULT = re.compile(
     r"^rpc error: code = Unavailable"
-    rf"|(no space left on device|{_CANCELLED}|transport is closing|error reading from server: EOF)$"
+    rf"|(no space left on device|{CANCELLED}|transport is closing|error reading from server: EOF)$"
 )
 """What an engine says that has a full disk or is going down."""
 _PROCESS_FAILED = re.compile(
@@ -108,21 +103,6 @@ _PODMAN_NOT_IN_CONTEXT = re.compile(
 )
 
 
-def is_internal_step(name: str) -> bool:
-    """Whether a builder adds this step for itself; students did not write it."""
-    return name.startswith(_INTERNAL_STEPS)
-
-
-def is_base_image_step(name: str) -> bool:
-    """Whether this step only gets a base image, so that its failure is nobody's doing."""
-    return _BASE_IMAGE.match(name) is not None
-
-
-def was_cancelled(error: str) -> bool:
-    """Whether a step was only cut off, because the build ended: by our doing, or since another step failed."""
-    return error.endswith(_CANCELLED)
-
-
 def plain_error(error: str) -> str:
     """A builder's error without the layers it went through, which differ between versions and from run to run."""
     inner = _NOT_FOUND.sub(r"\1 not found", _PODMAN_STEP.sub("", _LAYERS.sub("", error.rstrip())))
@@ -139,8 +119,6 @@ def is_engine_fault(error: str) -> bool:
         return False
     return _NOT_STARTED.search(error, failed.end()) is None
 
-
-# ── the classic builder's text ──────────────────────────────────────────────────────────
 
 CLASSIC_STEP = re.compile(r"(?:\[\d+/\d+\] )?S(?:tep|TEP) (?P<number>\d+)/(?P<total>\d+) ?: (?P<text>.*)", re.DOTALL)
 """Docker's, and Podman's with its number of the stage before it."""

@@ -15,17 +15,17 @@ from grader.dockerfile.image_names import normalised
 from grader.dockerfile.parser import Dockerfile, Instruction
 from grader.engine.build.trace import Status, Vertex, decode_status
 from grader.engine.wording import (
+    BASE_IMAGE_STEP,
     BUILD_STEP,
+    CANCELLED,
     CLASSIC_CACHED,
     CLASSIC_COLOUR,
     CLASSIC_NOISE,
     CLASSIC_STEP,
+    INTERNAL_STEP,
     PARSE_ERROR,
-    is_base_image_step,
     is_engine_fault,
-    is_internal_step,
     plain_error,
-    was_cancelled,
 )
 from grader.errors import EngineError
 from grader.models import BuildStep
@@ -87,7 +87,9 @@ class BuildKitProgress:
     def steps(self, unfinished: str = "") -> tuple[BuildStep, ...]:
         """All steps that were begun, in the Dockerfile's order. `unfinished` is the error of those that did not end."""
         begun = [
-            replace(vertex, error=unfinished) if vertex.completed is None or was_cancelled(vertex.error) else vertex
+            replace(vertex, error=unfinished)
+            if vertex.completed is None or vertex.error.endswith(CANCELLED)
+            else vertex
             for vertex in self._vertices.values()
             if _is_begun_step(vertex)
         ]
@@ -113,13 +115,13 @@ class BuildKitProgress:
             plain = plain_error(message)
             return Failure(plain, error_line(plain, self.dockerfile), ours=is_engine_fault(message))
         line = step_line(vertex.name, self.dockerfile)
-        if is_internal_step(vertex.name) or is_base_image_step(vertex.name):
+        if INTERNAL_STEP.match(vertex.name) or BASE_IMAGE_STEP.match(vertex.name):
             return Failure(plain_error(message), line, ours=True)
         return Failure(plain_error(vertex.error), line, ours=is_engine_fault(vertex.error))
 
 
 def _is_begun_step(vertex: Vertex) -> bool:
-    return vertex.started is not None and (bool(vertex.error) or not is_internal_step(vertex.name))
+    return vertex.started is not None and (bool(vertex.error) or not INTERNAL_STEP.match(vertex.name))
 
 
 @dataclass(slots=True)
