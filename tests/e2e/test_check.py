@@ -9,7 +9,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import jsonschema
 import pytest
 
 from grader import check
@@ -28,6 +27,7 @@ def test_the_beginners_mistake_is_explained(grader: Grader, tmp_path: Path) -> N
     assert "docker run --rm sales-predictor 100 120 110" in done.stdout
     assert "Traceback" not in done.stdout + done.stderr
     assert "\x1b" not in done.stdout
+    assert grader("check", "3.1.4", "--exit-zero").returncode == 0
 
 
 def test_a_right_solution_has_full_marks_from_the_command_and_from_python(grader: Grader, solution: Solution) -> None:
@@ -46,21 +46,6 @@ def test_what_was_graded_before_is_judged_the_same(grader: Grader, solution: Sol
     told = [json.loads(grader("check", str(folder), "--seed", "7", "--format", "json").stdout) for _ in range(2)]
     assert [report["exercises"][0]["status"] for report in told] == ["failed", "failed"]
     assert [report["score"] for report in told] == [2, 2]
-
-
-def test_json_follows_the_published_schema(grader: Grader, solution: Solution) -> None:
-    folder = solution("3.1.4", "usage-exits-zero", "wrong")
-    done = grader("check", str(folder), "--format", "json", "--seed", "7")
-    assert done.returncode == 1
-    report = json.loads(done.stdout)
-    schema = json.loads((ROOT / "grader/reports/schema/report.schema.json").read_text(encoding="utf-8"))
-    jsonschema.validate(report, schema)
-    assert report["schema"] == "grader/report/v1"
-    assert report["seed"] == 7
-    checks = {check["id"]: check["status"] for check in report["exercises"][0]["checks"]}
-    assert checks["usage-none"] == "failed"
-    assert checks["drawn"] == "passed"
-    assert grader("check", str(folder), "--exit-zero").returncode == 0
 
 
 @pytest.mark.parametrize(

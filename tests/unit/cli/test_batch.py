@@ -17,7 +17,6 @@ from pathlib import Path
 
 import pytest
 
-from grader.batch.journal import Journal
 from tests.faultengine import FaultEngine, Reply, SmallDocker, as_json
 from tests.worlds import ROOT, predictor
 
@@ -127,24 +126,16 @@ def journal(out: Path, *, content: bytes = b"", version: int = 0) -> AbstractCon
     return nullcontext()
 
 
-@contextmanager
-def another_grader(out: Path) -> Iterator[None]:
-    out.mkdir()
-    with Journal.open(out, create=True):
-        yield
-
-
 @pytest.mark.parametrize(
     ("in_the_way", "parts"),
     [
         (a_file, ["/out' is a file"]),
         (lambda out: mounted(out, "-t", "tmpfs", "-o", "ro", "none"), ["Read-only file system", "another folder"]),
-        (another_grader, ["another grader"]),
         (partial(journal, content=b"not a database, but long enough to be one" * 30), ["journal"]),
         (partial(journal, content=b"SQLite format 3\0" + b"\xff" * 4096), ["journal"]),
         (partial(journal, version=7), ["written by another version of grader"]),
     ],
-    ids=["file", "read-only", "at work", "no database", "damaged", "another format"],
+    ids=["file", "read-only", "no database", "damaged", "another format"],
 )
 def test_what_stands_in_the_way_is_told_before_anything_is_graded(
     batch: Batch, tmp_path: Path, in_the_way: Callable[[Path], AbstractContextManager[object]], parts: list[str]
