@@ -41,7 +41,7 @@ from tests.hostile.makers import MARK
 pytestmark = [pytest.mark.engine, pytest.mark.long, pytest.mark.timeout(1800)]
 
 MEMORY_KB = 400 * 1024
-"""The most that a grader may hold, whatever it is given: two jobs may have the two at once that take most, 130 MiB each."""
+"""The most that a grader of two jobs may hold, whatever it is given: a large submission takes 130 MiB."""
 SLACK_SECONDS = 10.0
 BASE = "python:3.9-slim"
 SEED = "20240229"
