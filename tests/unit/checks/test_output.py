@@ -72,7 +72,6 @@ NEARLY = "Predicted Sales for Next Week: 110.0"
         (printed(f"{LINE}110.0 units"), "After the number, on the same line, there is: units"),
         (printed(f"{LINE}110,0"), "write a point before decimals, and nothing elsewhere."),
         (printed(f"{LINE}np.float64(110.0)"), "only a number, but there is: np.float64(110.0)"),
-        (printed(f"{LINE}330/3"), "only a number, but there is: 330/3"),
         (printed(f"{LINE}{'x' * 99}"), f"only a number, but there is: {'x' * 60}…"),
         (printed(f"{LINE}0    110.0"), "column of pandas was printed: 0    110.0. Take the one number out of it."),
         (printed(LINE), "After the colon there is nothing; the number belongs on the same line."),
@@ -94,7 +93,6 @@ def test_what_a_run_did_instead_is_told(outcome: RunOutcome, told: str) -> None:
     [
         (printed(f"{LINE}110.0\nlogged 110\n"), "passed"),
         (printed(f"LOG prediction=110.00\n{LINE}110.0\n"), "passed"),
-        (printed(f"{LINE}110.0\n{LINE}110.0\n"), "passed"),
         (printed(f"{LINE}110\n", stderr="INFO 110.0\n"), "passed"),
         (printed(f"{LINE}110.0\n"), "failed"),
         (printed(f"weeks [100, 120, 110]\n{LINE}110.0\n"), "failed"),
@@ -113,7 +111,6 @@ CRASH = 'Traceback (most recent call last):\n  File "/app/sales_predictor.py", l
     [
         ("three weeks, please\n", 1, "no line of the output contains the word usage."),
         ("usage: x\n", 1, ""),
-        ("USAGE\n", 2, ""),
         ("Usage: x\n", 0, "the exit code is 0; it has to be any but 0."),
         (f"{CRASH}    assert sys.argv[3:], 'Usage: x'\nAssertionError: Usage: x\n", 1, ""),
         (f"{CRASH}    raise ValueError(\nValueError: three weeks\nusage: x\n", 1, ""),
@@ -190,7 +187,6 @@ def drifting(_: list[float]) -> float:
         (lambda weeks: sum(weeks) / 3 + 0.5, "example", "pocket calculator"),
         (lambda weeks: 110, "drawn", "whatever it is given"),
         (lambda weeks: sum(int(week) for week in weeks) / 3, "drawn", "decimals"),
-        (lambda weeks: weeks[-1], "drawn", "pocket calculator"),
         (lambda weeks: float("nan"), "example", "pocket calculator"),
         (drifting, "example", "the script prints 77: its answer changes"),
     ],
@@ -247,7 +243,6 @@ def test_an_exec_can_only_confirm(wrong: Callable[[RunRequest], bool], status: s
         ({"pattern": r"^\d+ files$"}, printed("no files\n"), "output_differs", r"a match of `^\d+ files$`"),
         ({"pattern": "late"}, printed("x" * 2000 + "late\n"), "output_differs", ""),
         ({"text": "hello"}, printed("hello\n", code=3), "exit_code", "the run exited 3, not 0"),
-        ({"text": "usage", "exit_code": 2}, printed("usage: x\n", code=2), "", ""),
         ({"text": "x"}, RunOutcome(NotStarted("no such file")), "not_started", "did not start"),
     ],
 )
@@ -313,7 +308,6 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
     [
         (lambda kind: printed(code=1, stderr=f"unknown type {kind}\n"), "passed"),
         (lambda kind: printed(f"unknown type {kind}\n", code=2), "passed"),
-        (lambda kind: printed(f"unknown type {kind.upper()}\n", code=2), "passed"),
         (lambda kind: printed(f"unknown type {kind}\n", code=0), "failed"),
         (lambda kind: printed("unknown type\n", code=1), "failed"),
         (lambda kind: printed(f"{LINE}1\nunknown {kind}\n", code=1), "failed"),

@@ -33,7 +33,6 @@ def names(lock: str, project: bytes = PROJECT, python: str = "3.9.2") -> list[st
     ("more", "python", "wanted"),
     [
         ({"groups": '["main"]'}, "3.9.2", True),
-        ({"groups": '["main", "dev"]'}, "3.9.2", True),
         ({"groups": '["dev"]'}, "3.9.2", False),
         ({"groups": '["main"]', "optional": "true"}, "3.9.2", False),  # an extra's
         ({"groups": '["main"]', "markers": '"python_version < \\"3.11\\""'}, "3.9.2", True),
@@ -163,7 +162,6 @@ SCRIPT = "import pandas as pd\nprint(pd.Series([1]).mean())\n"
         (SCRIPT, [["pandas", "/app/pandas.py", False], MEAN], "", "which is no installed package"),
         (SCRIPT, [], "", "When the script runs, pandas is not loaded."),
         ("print(1)\n", [PANDAS, MEAN], "", "sales_predictor.py does not import pandas."),
-        ("print(\n", [PANDAS, MEAN], "", "cannot be read as Python: line 1"),
     ],
 )
 def test_a_mean_is_seen_in_a_run(script: str, rows: list[list[object]], stderr: str, told: str) -> None:
@@ -198,7 +196,6 @@ def test_what_is_not_loaded(stderr: str, told: str) -> None:
         ("RUN pip install numpy==1.26.4", "numpy==1.26.4"),
         ("ARG NUMPY=1.26.4\nRUN pip install numpy==$NUMPY", "numpy==1.26.4"),
         ('ENV NUMPY_VERSION="1.26.4"\nRUN pip install "numpy==${NUMPY_VERSION}"', "numpy==1.26.4"),
-        ("ARG POETRY=2.2.1\nRUN pip install poetry==$POETRY", ""),
         ("RUN V=$(python lock.py numpy) && pip install numpy==$V", ""),
     ],
 )
