@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import shutil
 import subprocess
@@ -238,14 +237,21 @@ def _of_hadolint(dockerfile: bytes | None) -> list[tuple[str, str, int]]:
 
 def _watch(console: Console, options: CheckOptions, graded: Graded) -> Graded:
     """Check again whenever what is handed in changes, until Ctrl-C; gives the last report."""
+    try:
+        from watchfiles import watch
+    except ImportError as error:
+        raise UsageError("--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'") from error
     target = graded.target
     options = replace(options, hint=False)  # one step was asked for, not one for each save
-    changes = _changes(target, options)
+    events = watch(*{Path(one.folder) for one in target.submission.exercises}, debounce=_DEBOUNCE)
+    seen = _handed_in(target)
     try:
         while True:
             at = time.strftime("%H:%M:%S")
             with console.waiting(f"{at}  Watching {', '.join(one.id for one in target.exercises)}. Ctrl-C stops."):
-                next(changes)
+                while (now := _handed_in_now(options)) in {None, seen}:
+                    next(events)
+            seen = now
             try:
                 graded = _check(console, options)
             except GraderError as error:  # such as an engine that is away: the next change is another attempt
@@ -255,23 +261,14 @@ def _watch(console: Console, options: CheckOptions, graded: Graded) -> Graded:
         return graded
 
 
-def _changes(target: Target, options: CheckOptions) -> Iterator[None]:
-    """Something for each time that what is handed in has changed."""
-    try:
-        from watchfiles import watch
-    except ImportError as error:
-        raise UsageError("--watch needs the package watchfiles: pip install 'docker-exercise-grader[watch]'") from error
-    seen = _handed_in(target)
-    events = watch(*{Path(one.folder) for one in target.submission.exercises}, debounce=_DEBOUNCE)
-    for _ in itertools.chain([None], events):  # what changed during the first check is no event
-        with suppress(UsageError):  # a folder that is just being moved or written anew
-            now = _handed_in(find_work(options.folder, options.path, options.exercises, every=False))
-            if now != seen:
-                seen = now
-                yield
+def _handed_in_now(options: CheckOptions) -> frozenset[object] | None:
+    """What is handed in; None of a folder that is just being moved or written anew."""
+    with suppress(UsageError):
+        return _handed_in(find_work(options.folder, options.path, options.exercises, every=False))
+    return None
 
 
-def _handed_in(target: Target) -> set[object]:
+def _handed_in(target: Target) -> frozenset[object]:
     """The deliverables, and beside them what a Dockerfile or Compose file names, and modules of Python.
 
     What an editor, a run or a cache leaves in the folder is not among them.
@@ -288,7 +285,7 @@ def _handed_in(target: Target) -> set[object]:
             for file in one.files
             if file.path in named or file.path.endswith(".py") or file.path.partition("/")[0].encode() in text
         }
-    return found
+    return frozenset(found)
 
 
 _NAMING = ("Dockerfile", "dockerfile", "Dockerfile.dockerignore", ".dockerignore", *COMPOSE_NAMES)

@@ -120,25 +120,8 @@ def _place(
 
 # ── Gradescope ──────────────────────────────────────────────────────────────────────────
 
-_SETUP = f"""\
-#!/usr/bin/env bash
-# Nothing to do where the autograder's image is the grader's own; else it is installed.
-set -eu
-command -v grader >/dev/null || python3 -m pip install 'docker-exercise-grader=={__version__}'
-"""
-_RUN = """\
-#!/usr/bin/env bash
-# engine.env says which Docker engine grades: Gradescope's own machine has none.
-set -eu
-set -a; . /autograder/source/engine.env; set +a
-exec grader --course /autograder/source/course gradescope --results /autograder/results{exercises}
-"""
-_ENGINE = """\
-# The Docker engine that grades, reached over TLS. Put ca.pem, cert.pem and key.pem into this zip, too, in certs/.
-DOCKER_HOST=tcp://engine.example:2376
-DOCKER_TLS_VERIFY=1
-DOCKER_CERT_PATH=/autograder/source/certs
-"""
+_SCRIPTS = Path(__file__).parent / "gradescope"
+"""What Gradescope runs, but for VERSION and EXERCISES, and an example of an engine's address."""
 
 
 @common.course_command(
@@ -176,8 +159,7 @@ def gradescope_command(
 ) -> int:
     """Make an autograder for Gradescope (--zip), or grade as one: without an engine there are no results, not zeros."""
     if packed:
-        env = engine_env.read_text(encoding="utf-8") if engine_env else _ENGINE
-        write_whole(packed, autograder(folder, exercises, env))
+        write_whole(packed, _autograder(folder, exercises, engine_env or _SCRIPTS / "engine.env"))
         console.note(f"Written: {packed}. On Gradescope: Configure Autograder > Zip file upload.")
         if not engine_env:
             console.note("Put your engine into its engine.env, or name a file with it by --engine-env.")
@@ -194,14 +176,13 @@ def gradescope_command(
     return 0
 
 
-def autograder(folder: CourseFolder, exercises: tuple[str, ...], env: str) -> bytes:
+def _autograder(folder: CourseFolder, exercises: tuple[str, ...], env: Path) -> bytes:
     """The zip: Gradescope's two scripts, the engine's address, and the course without its solutions."""
-    chosen = "".join(f" --exercise {name}" for name in exercises)
-    files = {
-        "setup.sh": (0o755, _SETUP.encode()),
-        "run_autograder": (0o755, _RUN.format(exercises=chosen).encode()),
-        "engine.env": (0o644, env.encode()),
-    }
+    chosen = " ".join(f"--exercise {name}" for name in exercises)
+    files = {"engine.env": (0o644, env.read_bytes())}
+    for name in ("setup.sh", "run_autograder"):
+        script = (_SCRIPTS / name).read_text(encoding="utf-8")
+        files[name] = (0o755, script.replace("VERSION", __version__).replace("EXERCISES", chosen).encode())
     for path in (folder.root / "exercises.yaml", folder.predictor):
         if path.is_file():
             files[f"course/{path.relative_to(folder.root).as_posix()}"] = (0o644, path.read_bytes())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import importlib
+import itertools
 import os
 import sys
 import tempfile
@@ -26,39 +27,29 @@ _FAULT = 4
 _DISK_FULL = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 """A full disk, a full quota, a read-only file system: a matter of this machine, wherever it is met."""
 
-COMMANDS: Mapping[str, Mapping[str, tuple[str, str]]] = {
-    "For students": {
-        "list": ("student", "List the exercises."),
-        "show": ("student", "Show one exercise's text."),
-        "start": ("student", "Copy an exercise's starter files."),
-        "check": ("check", "Check your own work."),
-        "next": ("student", "Say which exercise is next."),
-        "progress": ("student", "Show how far you are."),
-        "submit": ("student", "Make a zip to hand in."),
-        "explain": ("student", "Explain an exercise, or why a check failed."),
-    },
-    "For instructors": {
-        "batch": ("batch", "Grade every student in a folder."),
-        "regrade": ("results", "Judge a batch's observations again."),
-        "report": ("results", "Write a batch's files again."),
-        "export": ("results", "Write a batch's scores for a gradebook."),
-        "status": ("results", "Say how far a batch is."),
-        "similar": ("results", "List submissions that have much in common."),
-        "gradescope": ("ci", "Make an autograder for Gradescope."),
-    },
-    "For CI": {
-        "ci": ("ci", "Check one submission in CI."),
-    },
-    "For authors": {
-        "selftest": ("selftest", "Prove that the course grades rightly."),
-    },
-    "This machine": {
-        "doctor": ("machine", "Find out whether this machine can grade."),
-        "images": ("machine", "Make the base images present."),
-        "prune": ("machine", "Remove leftovers from the engine."),
-    },
+COMMANDS: Mapping[str, tuple[str, str, str]] = {
+    "list": ("For students", "student", "List the exercises."),
+    "show": ("For students", "student", "Show one exercise's text."),
+    "start": ("For students", "student", "Copy an exercise's starter files."),
+    "check": ("For students", "check", "Check your own work."),
+    "next": ("For students", "student", "Say which exercise is next."),
+    "progress": ("For students", "student", "Show how far you are."),
+    "submit": ("For students", "student", "Make a zip to hand in."),
+    "explain": ("For students", "student", "Explain an exercise, or why a check failed."),
+    "batch": ("For instructors", "batch", "Grade every student in a folder."),
+    "regrade": ("For instructors", "results", "Judge a batch's observations again."),
+    "report": ("For instructors", "results", "Write a batch's files again."),
+    "export": ("For instructors", "results", "Write a batch's scores for a gradebook."),
+    "status": ("For instructors", "results", "Say how far a batch is."),
+    "similar": ("For instructors", "results", "List submissions that have much in common."),
+    "gradescope": ("For instructors", "ci", "Make an autograder for Gradescope."),
+    "ci": ("For CI", "ci", "Check one submission in CI."),
+    "selftest": ("For authors", "selftest", "Prove that the course grades rightly."),
+    "doctor": ("This machine", "machine", "Find out whether this machine can grade."),
+    "images": ("This machine", "machine", "Make the base images present."),
+    "prune": ("This machine", "machine", "Remove leftovers from the engine."),
 }
-"""Who uses it, then command → its module, and what `grader --help` says of it; in the order of use."""
+"""Each command, in the order of use: who uses it, its module, and what `grader --help` says of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -109,10 +100,8 @@ def _save_trace() -> str:
     """Write the stack trace to a file and give its name; where that fails, give the trace itself."""
     trace = f"grader {__version__}, Python {sys.version}, arguments {sys.argv[1:]!r}\n\n{traceback.format_exc()}"
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", prefix="grader-fault-", suffix=".txt", delete=False, encoding="utf-8"
-        ) as file:
-            file.write(trace)
+        with tempfile.NamedTemporaryFile("wb", prefix="grader-fault-", suffix=".txt", delete=False) as file:
+            file.write(trace.encode("utf-8", "backslashreplace"))
     except OSError as error:
         return f"… that could not be written ({error.strerror}):\n{trace}"
     return file.name
@@ -123,23 +112,21 @@ class _Commands(click.Group):
 
     def list_commands(self, _context: click.Context) -> list[str]:
         """Names of the commands, in the order of use."""
-        return [name for section in COMMANDS.values() for name in section]
+        return list(COMMANDS)
 
     def get_command(self, _context: click.Context, name: str) -> click.Command | None:
         """The function `NAME_command` of the command's module."""
-        for section in COMMANDS.values():
-            if name in section:
-                module = importlib.import_module(f"grader.cli.{section[name][0]}")
-                command: click.Command = getattr(module, f"{name}_command")
-                return command
-        return None
+        if name not in COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"grader.cli.{COMMANDS[name][1]}"), f"{name}_command")
+        return command
 
     def format_commands(self, _context: click.Context, formatter: click.HelpFormatter) -> None:
         """The commands in sections, from the table: nothing is imported for it."""
-        width = max(map(len, self.list_commands(_context)))
-        for title, section in COMMANDS.items():
+        width = max(map(len, COMMANDS))
+        for title, rows in itertools.groupby(COMMANDS.items(), key=lambda row: row[1][0]):
             with formatter.section(title):
-                formatter.write_dl([(name.ljust(width), text) for name, (_, text) in section.items()])
+                formatter.write_dl([(name.ljust(width), text) for name, (_, _, text) in rows])
 
 
 @click.group(
