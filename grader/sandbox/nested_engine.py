@@ -82,6 +82,11 @@ PROXY_FILES = "/opt/proxy"
 """Where the helper container has the nested engine's socket, what script containers see, and the proxy's program."""
 _BOUNDED = f"{_ENGINE_FILES}/disk-is-bounded"
 
+_BOOT = (
+    "while :; do containerd --root /run/containerd/root --log-level warn; sleep 1; done & "
+    "until [ -S /run/containerd/containerd.sock ]; do sleep 0.01; done; exec private-engine"
+)
+"""Docker's engine uses a containerd that is there; for one that it starts itself it waits a whole second."""
 _START_SECONDS = 60.0
 """The longest wait for an engine that is up in half a second on an idle machine."""
 _LOAD_SECONDS = 600.0
@@ -399,6 +404,7 @@ def _nested(
             f"TEMPLATE={'make' if made_with else 'use'}",
             f"DISK_MB={settings.disk_mb}",
         ],
+        "Cmd": ["sh", "-c", _BOOT],
         "Tty": True,  # one log, without the frames that tell stdout from stderr
         "HostConfig": {
             "Binds": [] if cgroups_are_new else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
