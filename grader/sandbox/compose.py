@@ -70,8 +70,6 @@ def compose_up(
     judged = examine(submitted.files, configured.stdout, submitted.images)
     if judged.refusals or not request.replaced:
         return ComposeSeen(configured, refused=judged.refusals)
-    if judged.unreadable:
-        return ComposeSeen(configured, RunOutcome(Exited(1), stderr=f"{judged.unreadable}\n".encode()))
     submitted.supply(judged.bases)
     return _brought_up(workspace, engine, submitted, request, limits, configured=configured)
 
