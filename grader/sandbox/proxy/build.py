@@ -24,6 +24,7 @@ from grader.engine.build.trace import decode_status
 from grader.engine.tar import write_tar
 from grader.engine.wording import plain_error
 from grader.models import MemoryFile
+from grader.sandbox.proxy.endpoints import LEFT_OUT
 from grader.sandbox.proxy.http import Request
 from grader.sandbox.proxy.interface import ProxySettings
 from grader.sandbox.proxy.rules import not_here
@@ -77,7 +78,7 @@ def prepare(request: Request, body: bytes, settings: ProxySettings, present: Seq
     dockerfile = _judge(parse(found.content, given, path), settings, present)
     own = {"version": "2", "dockerfile": path}
     own["buildargs"] = written(arguments | {"BUILDKIT_CACHE_MOUNT_NS": caches}).decode()
-    kept = tuple((name, value) for name, value in request.query if name not in {"q", *own})
+    kept = tuple((name, value) for name, value in request.query if name not in {"q", "cachefrom", *LEFT_OUT, *own})
     sent = [MemoryFile(one.path, dockerfile.built if one is found else one.content, one.mode) for one in members]
     context = tuple(
         (one.path, hashlib.sha256(one.content).hexdigest()) for one in members if not one.path.endswith("/")

@@ -11,26 +11,20 @@ import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TypeVar
 
 from grader.sandbox.proxy.shape import (
-    LEFT_OUT,
-    Check,
-    Fields,
+    FROM_MINUS_1,
+    NATURAL,
+    Encoded,
     Json,
+    Map,
+    OneOf,
+    Record,
     Refusal,
-    as_json,
-    decimal,
-    ignored,
-    listing,
-    mapping,
-    number,
-    one_of,
-    record,
-    switch,
-    text,
-    truth,
+    Shape,
+    Text,
+    rebuilt,
 )
 
 T = TypeVar("T")
@@ -42,18 +36,17 @@ RESERVED = "grader-work"
 class Endpoint:
     """One endpoint: what it is called in messages, and a pattern of its method and path, without the API's version.
 
-    `query` has a check for each parameter it takes, of which those in `repeated` may be there several times. `check` is
-    that of its JSON body, if it has one. `upgrades` are the protocols that the connection may be hijacked for, ""
-    meaning that it is not. `makes` is which quota a request counts against.
+    `query` has the shape of each parameter it takes, `body` that of its JSON body, if it has one. `upgrades` are the
+    protocols that the connection may be hijacked for, "" meaning that it is not. `makes` is which quota a request
+    counts against.
     """
 
     name: str
     pattern: str
-    query: Fields = field(default_factory=dict)
-    check: Check | None = None
-    upgrades: tuple[str, ...] = ("",)
-    repeated: tuple[str, ...] = ()
+    query: Mapping[str, Shape] = field(default_factory=dict)
+    body: Shape | None = None
     makes: str = ""
+    upgrades: tuple[str, ...] = ("",)
 
 
 def _all(names: str, value: T) -> dict[str, T]:
@@ -63,78 +56,52 @@ def _all(names: str, value: T) -> dict[str, T]:
 
 # ── why not ─────────────────────────────────────────────────────────────────────────────
 
-_CLUSTERS = "it is for clusters"
-_DEVICES = "containers of an exercise get no devices of the machine (`--device`, `--gpus`)"
-_IMPORT = "`docker import` is not available here: images are built from the submission"
 _MACHINE = "it reaches the machine below the containers, which is not part of the exercise"
-
 _WHY: Mapping[str, str] = {
     **_all("UTSMode UsernsMode CgroupParent Cgroup Sysctls StorageOpt Annotations", _MACHINE),
-    **_all("Devices DeviceRequests DeviceCgroupRules", _DEVICES),
-    **_all("Ingress ConfigOnly ConfigFrom ClusterVolumeSpec", _CLUSTERS),
-    **_all("fromSrc repo message changes", _IMPORT),
+    **_all("Devices DeviceRequests DeviceCgroupRules", "containers of an exercise get no devices of the machine"),
+    **_all("Ingress ConfigOnly ConfigFrom ClusterVolumeSpec", "it is for clusters"),
+    **_all("fromSrc repo message changes", "`docker import` is not available here: build from the submission"),
+    **_all("Options DriverOpts DriverConfig", "with options of a driver, any folder or disk could be mounted"),
     "Privileged": "a privileged container or process has the whole machine (`--privileged`)",
     "CapAdd": "containers of an exercise need no rights beyond the usual ones (`--cap-add`)",
     "Runtime": "containers run with the engine's own runtime (`--runtime`)",
     "OomKillDisable": "what takes too much memory is ended",
     "Subpath": "mount the whole volume",
-    "DriverConfig": "with options of a volume's driver, any folder or disk of the machine could be mounted",
-    "DriverOpts": "options of a driver reach the machine: any folder or disk could be mounted (`--opt`)",
-    "Options": "options of a network's driver reach the machine below the containers",
     "remote": "what is fetched from elsewhere is not available: build a folder of the submission",
 }
-_record = partial(record, why=_WHY)
+
+
+def _record(fields: Mapping[str, Shape], *needed: str) -> Record:
+    return Record(fields, needed, _WHY)
+
 
 # ── values that many have in common ─────────────────────────────────────────────────────
 
-_ANY = text()
-_PLAIN = text(r"[A-Za-z0-9 :./_,@+-]{0,200}")
-_WORDS = listing(_ANY)
-_LABELS = mapping(_ANY, _ANY)
-_PLATFORM = text(r"[a-z0-9/]{0,40}", says="is not a platform (linux/amd64)")
-_NAME = text(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", says="is not a name that the engine takes")
-_IMAGE = text(
-    r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,511}", says="is not written as the name of an image (name:tag, or an id)"
+_ANY = Text()
+_LABELS = Map(_ANY, _ANY)
+_PLAIN = Text(r"[A-Za-z0-9 :./_,@+-]{0,200}")
+_PLATFORM = Text(r"[a-z0-9/]{0,40}", "is not a platform (linux/amd64)")
+_NAME = Text(r"/?[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", "is not a name that the engine takes")
+VOLUME_NAME = Text(
+    rf"(?!{RESERVED})(?:{_NAME.pattern}|)",
+    f"is no name for a volume (those that begin with {RESERVED} are taken); give the volume another name",
 )
-_SIGNAL = text(r"(?:[A-Za-z0-9+-]{1,16})?", says="is not the name or number of a signal")
-TARGET: Check = text(r"/[^\x00-\x1f\x7f:]{0,4095}", says="is not the absolute path of a place in the container")
-_SIZES = listing(number(0, 10_000))
-_PORT = text(r"[0-9]{1,5}(?:-[0-9]{1,5})?(?:/(?:tcp|udp|sctp))?", says="is not written as a port (80/tcp)")
-_CPUS = text(r"[0-9,-]{0,100}")
-_CONTAINER_REFERENCE = r"container:[A-Za-z0-9][A-Za-z0-9_.-]*"
-_LOCAL = one_of("", "local", why="volumes here are local ones")
-_ULIMITS = listing(_record({"Name": text(r"[a-z]{1,20}"), **_all("Soft Hard", number(-1))}, needed=("Name",)))
-
-
-def volume_name(value: Json, where: str) -> Json:
-    """The name of a volume, which is not one of ours. Raises `Refusal`."""
-    if str(value).startswith(RESERVED):
-        raise Refusal(f"names of volumes that begin with {RESERVED} are taken; give the volume another name")
-    return _NAME(value, where)
-
-
-def _network(pattern: str = r"[A-Za-z0-9][A-Za-z0-9_.-]{0,254}") -> Check:
-    """A network by name or id. The host's own is refused; by its id, the engine itself does not give it away."""
-    check = text(pattern, says="is not a network")
-
-    def checked(value: Json, where: str) -> Json:
-        if isinstance(value, str) and value.casefold() == "host":
-            raise Refusal(
-                f"{where} cannot be the host's network here (`--network host`): containers of an exercise have a "
-                "network of their own. Leave the option out, or use a network made with `docker network create`"
-            )
-        return check(value, where)
-
-    return checked
-
-
-_NETWORK_MODE = _network(rf"{_CONTAINER_REFERENCE}|[A-Za-z0-9][A-Za-z0-9_.-]*|")
-
-
-def _namespace(*words: str) -> Check:
-    """A namespace of the container's own, one of these, or another container's."""
-    known = "|".join((*words, _CONTAINER_REFERENCE, ""))
-    return text(known, says="may be the container's own or another container's here, not the host's")
+_IMAGE = Text(r"[A-Za-z0-9][A-Za-z0-9_.:@/-]{0,511}", "is not written as the name of an image (name:tag, or an id)")
+_SIGNAL = Text(r"[A-Za-z0-9+-]{0,16}", "is not the name or number of a signal")
+TARGET = Text(r"/[^\x00-\x1f\x7f:]{0,4095}", "is not the absolute path of a place in the container")
+_PORT = Text(r"[0-9]{1,5}(?:-[0-9]{1,5})?(?:/(?:tcp|udp|sctp))?", "is not written as a port (80/tcp)")
+_SHORT = Text(r"[A-Za-z0-9,-]{0,100}")
+_ULIMITS: Shape = [_record({"Name": Text(r"[a-z]{1,20}"), **_all("Soft Hard", FROM_MINUS_1)}, "Name")]
+_LOCAL = OneOf(("", "local"), "volumes here are local ones")
+_ANOTHERS = r"container:[A-Za-z0-9][A-Za-z0-9_.-]*"
+_OWN = "may be the container's own or another container's here, not the host's"
+_NOT_THE_HOSTS = (
+    "cannot be the host's network here (`--network host`), only one that a network can have as its name: containers of "
+    "an exercise have a network of their own. Leave the option out, or use one made with `docker network create`"
+)
+_NETWORK_NAME = Text(r"(?!(?i:host)$)[A-Za-z0-9][A-Za-z0-9_.-]{0,254}", _NOT_THE_HOSTS)
+_NETWORK_MODE = Text(rf"{_ANOTHERS}|{_NETWORK_NAME.pattern}|", _NOT_THE_HOSTS)
 
 
 def _address(value: Json, where: str) -> Json:
@@ -151,200 +118,160 @@ def _address(value: Json, where: str) -> Json:
 
 _MOUNT = _record(
     {
-        "Type": one_of("bind", "volume", "tmpfs", why="other types reach the machine below the containers"),
+        "Type": OneOf(("bind", "volume", "tmpfs"), "other types reach the machine below the containers"),
         "Source": _ANY,
         "Target": TARGET,
-        "ReadOnly": truth,
-        "Consistency": one_of("", "default", "consistent", "cached", "delegated"),
+        "ReadOnly": bool,
+        "Consistency": OneOf(("", "default", "consistent", "cached", "delegated")),
         "BindOptions": _record({
-            "Propagation": one_of("", "rprivate", why="mounts stay inside the container"),
-            **_all("CreateMountpoint NonRecursive ReadOnlyNonRecursive ReadOnlyForceRecursive", truth),
+            "Propagation": OneOf(("", "rprivate"), "mounts stay inside the container"),
+            **_all("CreateMountpoint NonRecursive ReadOnlyNonRecursive ReadOnlyForceRecursive", bool),
         }),
-        "VolumeOptions": _record({"NoCopy": truth, "Labels": _LABELS}),
-        "TmpfsOptions": _record({"SizeBytes": number(0), "Mode": number(0, 0o7777)}),
+        "VolumeOptions": _record({"NoCopy": bool, "Labels": _LABELS}),
+        "TmpfsOptions": _record({"SizeBytes": NATURAL, "Mode": range(0o10000)}),
     },
-    needed=("Type", "Target"),
+    *("Type", "Target"),
 )  # fmt: skip
-
-
-def _no_paths(value: Json, where: str) -> Json:  # noqa: ARG001 - a check has this signature
-    # Null is the usual protection. An empty list, elsewhere the same, here means that nothing is protected.
-    raise Refusal(f"{where} cannot be set here: it takes away what protects the machine's settings in /proc and /sys")
-
-
 _HOST_CONFIG = _record({
-    **_all("Memory NanoCpus CpuShares CpuPeriod MemoryReservation ShmSize", number(0)),
-    **_all("MemorySwap PidsLimit CpuQuota", number(-1)),
-    **_all("AutoRemove PublishAllPorts ReadonlyRootfs Init", truth),
-    **_all("Binds Dns DnsOptions DnsSearch ExtraHosts GroupAdd Links VolumesFrom", _WORDS),
-    **_all("CpusetCpus CpusetMems", _CPUS),
-    **_all("MaskedPaths ReadonlyPaths", _no_paths),
-    "MemorySwappiness": number(-1, 100),
-    "OomScoreAdj": number(0, 1000),
-    "Mounts": listing(_MOUNT),
-    "Tmpfs": mapping(TARGET, text(r"[a-z]*(?:=[0-9a-z%]+)?(?:,[a-z]+(?:=[0-9a-z%]+)?)*")),
-    "ContainerIDFile": ignored(_ANY),
-    "ConsoleSize": _SIZES,
+    **_all("Memory NanoCpus CpuShares CpuPeriod MemoryReservation ShmSize", NATURAL),
+    **_all("MemorySwap PidsLimit CpuQuota", FROM_MINUS_1),
+    **_all("AutoRemove PublishAllPorts ReadonlyRootfs Init", bool),
+    **_all("Binds Dns DnsOptions DnsSearch ExtraHosts GroupAdd Links VolumesFrom", [_ANY]),
+    **_all("CpusetCpus CpusetMems", _SHORT),
+    # Null is the usual protection. An empty list, elsewhere the same, here means that nothing is protected.
+    **_all("MaskedPaths ReadonlyPaths", Text("(?!)", "protects the machine in /proc and /sys, so it stays")),
+    "MemorySwappiness": range(-1, 101),
+    "OomScoreAdj": range(1001),
+    "Mounts": [_MOUNT],
+    "Tmpfs": Map(TARGET, Text(r"[a-z]*(?:=[0-9a-z%]+)?(?:,[a-z]+(?:=[0-9a-z%]+)?)*")),
+    "ContainerIDFile": _ANY,
+    "ConsoleSize": [range(10_001)],
     "LogConfig": _record({
-        "Type": one_of("", "json-file", "local", "none", why="other drivers send what is logged elsewhere"),
-        "Config": mapping(one_of("max-size", "max-file", "compress", "mode", "tag", "labels", "env"), _ANY),
+        "Type": OneOf(("", "json-file", "local", "none"), "other drivers send what is logged elsewhere"),
+        "Config": Map(OneOf(("max-size", "max-file", "compress", "mode", "tag", "labels", "env")), _ANY),
     }),
     "NetworkMode": _NETWORK_MODE,
-    "PortBindings": mapping(_PORT, listing(_record(_all("HostIp HostPort", _ANY)))),
+    "PortBindings": Map(_PORT, [_record(_all("HostIp HostPort", _ANY))]),
     "RestartPolicy": _record({
-        "Name": one_of("", "no", "always", "on-failure", "unless-stopped"),
-        "MaximumRetryCount": number(0),
+        "Name": OneOf(("", "no", "always", "on-failure", "unless-stopped")),
+        "MaximumRetryCount": NATURAL,
     }),
-    "CapDrop": listing(text(r"[A-Za-z_]{1,40}", says="is not the name of a capability")),
+    "CapDrop": [Text(r"[A-Za-z_]{1,40}", "is not the name of a capability")],
     "Ulimits": _ULIMITS,
-    "CgroupnsMode": one_of("", "private", why=_MACHINE),
-    "IpcMode": _namespace("private", "shareable", "none"),
-    "PidMode": _namespace(),
+    "CgroupnsMode": OneOf(("", "private"), _MACHINE),
+    "IpcMode": Text(rf"private|shareable|none|{_ANOTHERS}|", _OWN),
+    "PidMode": Text(rf"{_ANOTHERS}|", _OWN),
     "VolumeDriver": _LOCAL,
-    "Isolation": ignored(one_of("", "default")),
-    "SecurityOpt": listing(
-        one_of(
-            *("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"),
-            why="other options switch off what keeps the container in (`--security-opt`)",
-        )
-    ),
+    "Isolation": OneOf(("", "default")),
+    "SecurityOpt": [OneOf(
+        ("no-new-privileges", "no-new-privileges:true", "no-new-privileges=true"),
+        "other options switch off what keeps the container in (`--security-opt`)",
+    )],
 })  # fmt: skip
 _ENDPOINT = _record({
-    "IPAMConfig": _record({**_all("IPv4Address IPv6Address", _ANY), "LinkLocalIPs": _WORDS}),
-    **_all("Links Aliases", _WORDS),
+    "IPAMConfig": _record({**_all("IPv4Address IPv6Address", _ANY), "LinkLocalIPs": [_ANY]}),
+    **_all("Links Aliases", [_ANY]),
     "MacAddress": _ANY,
-    # The engine fills in these; clients send what they have read before.
-    **_all("NetworkID EndpointID Gateway IPAddress IPv6Gateway GlobalIPv6Address", ignored(_ANY)),
-    **_all("IPPrefixLen GlobalIPv6PrefixLen", ignored(number(0, 128))),
-    "DNSNames": ignored(_WORDS),
 })  # fmt: skip
 _CONTAINER = _record(
     {
         **_all("Hostname Domainname User WorkingDir MacAddress", _ANY),
-        **_all("AttachStdin AttachStdout AttachStderr Tty OpenStdin StdinOnce ArgsEscaped NetworkDisabled", truth),
-        **_all("Env Cmd Entrypoint Shell", _WORDS),
+        **_all("AttachStdin AttachStdout AttachStderr Tty OpenStdin StdinOnce ArgsEscaped NetworkDisabled", bool),
+        **_all("Env Cmd Entrypoint Shell", [_ANY]),
         "Image": _IMAGE,
         "Labels": _LABELS,
         "Healthcheck": _record({
-            "Test": _WORDS,
-            **_all("Interval Timeout StartPeriod StartInterval", number(0)),
-            "Retries": number(0, 1_000_000),
+            "Test": [_ANY],
+            **_all("Interval Timeout StartPeriod StartInterval Retries", NATURAL),
         }),
-        "Volumes": mapping(TARGET, _record({})),
-        "ExposedPorts": mapping(_PORT, _record({})),
+        "Volumes": Map(TARGET, _record({})),
+        "ExposedPorts": Map(_PORT, _record({})),
         "StopSignal": _SIGNAL,
-        "StopTimeout": number(-1, 86_400),
+        "StopTimeout": FROM_MINUS_1,
         "HostConfig": _HOST_CONFIG,
-        "NetworkingConfig": _record({"EndpointsConfig": mapping(_network(), _ENDPOINT, nulls=True)}),
+        "NetworkingConfig": _record({"EndpointsConfig": Map(_NETWORK_NAME, _ENDPOINT)}),
     },
-    needed=("Image",),
+    "Image",
 )  # fmt: skip
-_EXEC = _record(
-    {
-        **_all("User DetachKeys WorkingDir", _ANY),
-        **_all("Tty AttachStdin AttachStdout AttachStderr Detach", truth),
-        **_all("Env Cmd", _WORDS),
-        "ConsoleSize": _SIZES,
-    },
-    needed=("Cmd",),
-)
-_EXEC_START = _record({**_all("Detach Tty", truth), "ConsoleSize": _SIZES})
+_EXEC = _record({
+    **_all("User DetachKeys WorkingDir", _ANY),
+    **_all("Tty AttachStdin AttachStdout AttachStderr Detach", bool),
+    **_all("Env Cmd", [_ANY]),
+    "ConsoleSize": [range(10_001)],
+})  # fmt: skip
+_EXEC_START = _record({**_all("Detach Tty", bool), "ConsoleSize": [range(10_001)]})
 
 # ── networks, volumes, builds ───────────────────────────────────────────────────────────
 
 _SUBNET = _record({
     **_all("Subnet IPRange Gateway", _address),
-    **_all("AuxiliaryAddresses AuxAddress", mapping(_ANY, _address)),
+    **_all("AuxiliaryAddresses AuxAddress", Map(_ANY, _address)),
 })  # fmt: skip
-_NETWORK = _record(
-    {
-        "Name": _network(),
-        "Driver": one_of("", "bridge", why="other networks reach the machine below the containers"),
-        "Scope": one_of("", "local"),
-        "IPAM": _record({"Driver": one_of("", "default"), "Config": listing(_SUBNET)}),
-        **_all("CheckDuplicate EnableIPv6 Internal Attachable", truth),
-        "Labels": _LABELS,
-    },
-    needed=("Name",),
-)
-_CONNECT = _record({"Container": _NAME, "EndpointConfig": _ENDPOINT}, needed=("Container",))
-_DISCONNECT = _record({"Container": _NAME, "Force": truth}, needed=("Container",))
-_VOLUME = _record({
-    "Name": lambda value, where: volume_name(value, where) if value else LEFT_OUT,
-    "Driver": _LOCAL,
+_NETWORK = _record({
+    "Name": _NETWORK_NAME,
+    "Driver": OneOf(("", "bridge"), "other networks reach the machine below the containers"),
+    "Scope": OneOf(("", "local")),
+    "IPAM": _record({"Driver": OneOf(("", "default")), "Config": [_SUBNET]}),
+    **_all("CheckDuplicate EnableIPv6 Internal Attachable", bool),
     "Labels": _LABELS,
 })  # fmt: skip
-
-
-def _build_arguments(value: Json, where: str) -> Json:
-    arguments = mapping(_ANY, _ANY, nulls=True)(value, where)
-    for name in arguments if isinstance(arguments, dict) else ():
-        if name.upper().startswith("BUILDKIT_") and name != "BUILDKIT_INLINE_CACHE":
-            raise Refusal(
-                f"{where}.{name[:60]} cannot be set here: it changes how BuildKit builds, and other frontends than the "
-                "Dockerfile's own are not available"
-            )
-    return arguments
-
-
-_BUILD: Fields = {
-    **_all("q nocache", switch),
-    # BuildKit does nothing with these; and there is no registry with a newer base image, nor one with a cache.
-    **_all("rm forcerm pull", ignored(switch)),
-    **_all("cpuperiod cpushares memory", ignored(decimal(0))),
-    **_all("cpuquota memswap", ignored(decimal(-1))),
-    **_all("cpusetcpus cpusetmems", ignored(_CPUS)),
-    "cachefrom": ignored(as_json(listing(_IMAGE))),
-    "version": ignored(one_of("", "1", why="the proxy speaks no protocol of BuildKit's own")),
-    "t": text(r"(?:[A-Za-z0-9][A-Za-z0-9_.:/-]{0,511})?", says="is not written as a name for an image (name:tag)"),
-    "dockerfile": text(
-        r"(?!/)(?!(?:.*/)?\.\.(?:/|$))[^\x00-\x1f\x7f]{0,400}", says="is not a path inside the folder that is built"
+_CONNECT = _record({"Container": _NAME, "EndpointConfig": _ENDPOINT})
+_DISCONNECT = _record({"Container": _NAME, "Force": bool})
+_VOLUME = _record({"Name": VOLUME_NAME, "Driver": _LOCAL, "Labels": _LABELS})
+_ARGUMENT = Text(
+    r"(?!(?i:BUILDKIT_)(?!INLINE_CACHE$))[^\x00]*",
+    "changes how BuildKit builds, and other frontends than the Dockerfile's own are not available",
+)
+_SWITCH = OneOf(("", "0", "1", "false", "true", "False", "True"))
+_DECIMAL = Text(r"(?:-?[0-9]{1,19})?", "is no number in digits")
+LEFT_OUT = _all("rm forcerm pull cpuperiod cpushares memory cpuquota memswap cpusetcpus cpusetmems", _SHORT)
+"""Parameters of a build that BuildKit does nothing with; and there is no registry with a newer base image."""
+_BUILD: Mapping[str, Shape] = {
+    **_all("q nocache", _SWITCH),
+    **LEFT_OUT,
+    "cachefrom": Encoded([_IMAGE]),
+    "version": OneOf(("", "1"), "the proxy speaks no protocol of BuildKit's own"),
+    "t": Text(r"(?:[A-Za-z0-9][A-Za-z0-9_.:/-]{0,511})?", "is not written as a name for an image (name:tag)"),
+    "dockerfile": Text(
+        r"(?!/)(?!(?:.*/)?\.\.(?:/|$))[^\x00-\x1f\x7f]{0,400}", "is not a path inside the folder that is built"
     ),
-    "target": text(r"[A-Za-z0-9_.-]{0,200}"),
+    "target": Text(r"[A-Za-z0-9_.-]{0,200}"),
     "platform": _PLATFORM,
     "networkmode": _NETWORK_MODE,
-    "buildargs": as_json(_build_arguments),
-    "labels": as_json(_LABELS),
-    "ulimits": as_json(_ULIMITS),
-    "shmsize": decimal(0),
+    "buildargs": Encoded(Map(_ARGUMENT, _ANY)),
+    "labels": Encoded(_LABELS),
+    "ulimits": Encoded(_ULIMITS),
+    "shmsize": _DECIMAL,
     "extrahosts": _PLAIN,
 }
 
 # ── parameters ──────────────────────────────────────────────────────────────────────────
 
-
-def _filter_values(value: Json, where: str) -> Json:
-    """Either form that the engine takes: `{"a": true}` or, from before API 1.22, `["a"]`."""
-    check = listing(_ANY) if isinstance(value, list) else mapping(_ANY, truth)
-    return check(value, where)
-
-
-_SECONDS = text(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?)?", says="is not in seconds since 1970")
-"""How the docker command writes a time, whatever was typed (`10m`, a date)."""
-_PARAMETERS: Fields = {
-    **_all("all size digests shared-size stream one-shot follow stdin stdout stderr timestamps", switch),
-    **_all("details logs v force link noprune verbose", switch),
-    **_all("limit t", decimal(-1)),
-    **_all("h w", decimal(0, 10_000)),
-    **_all("since until", _SECONDS),
-    "filters": as_json(mapping(text(r"[a-z-]{1,40}!?", says="is no filter"), _filter_values)),
+_PARAMETERS: Mapping[str, Shape] = {
+    **_all("all size digests shared-size stream one-shot follow stdin stdout stderr timestamps", _SWITCH),
+    **_all("details logs v force link noprune verbose", _SWITCH),
+    **_all("limit t h w keep-storage", _DECIMAL),
+    # How the docker command writes a time, whatever was typed (`10m`, a date).
+    **_all("since until", Text(r"(?:[0-9]{1,12}(?:\.[0-9]{1,9})?)?", "is not in seconds since 1970")),
+    "filters": Encoded(Map(Text(r"[a-z-]{1,40}!?", "is no filter"), object)),
     "name": _NAME,
     "platform": _PLATFORM,
     "signal": _SIGNAL,
     "detachKeys": _PLAIN,
-    "tail": text(r"(?:all|[0-9]{0,18})"),
+    "tail": Text(r"(?:all|[0-9]{0,18})"),
     # The arguments go to a `ps` in the engine's own container.
-    "ps_args": one_of("", "aux", "-ef", "-aux"),
-    "condition": one_of("", "not-running", "next-exit", "removed"),
-    "path": text(r"[^\x00-\x1f\x7f]{1,4096}", says="is not a path in a container"),
+    "ps_args": OneOf(("", "aux", "-ef", "-aux")),
+    "condition": OneOf(("", "not-running", "next-exit", "removed")),
+    "path": Text(r"[^\x00-\x1f\x7f]{1,4096}", "is not a path in a container"),
     **_all("fromImage repo", _IMAGE),
-    "tag": text(r"(?:[A-Za-z0-9_.-]{1,128}|[a-z0-9]{1,32}:[0-9a-f]{1,128})?", says="is not written as a tag"),
-    "keep-storage": decimal(0),
-    **_all("type scope", text("[a-z-]{0,20}")),
+    "tag": Text(r"(?:[A-Za-z0-9_.-]{1,128}|[a-z0-9]{1,32}:[0-9a-f]{1,128})?", "is not written as a tag"),
+    **_all("type scope", Text("[a-z-]{0,20}")),
 }
+_REPEATED = frozenset({"t", "extrahosts", "type"})
+"""Parameters that may be there several times."""
 
 
-def _query(names: str) -> Fields:
+def _query(names: str) -> Mapping[str, Shape]:
     return {name: _PARAMETERS[name] for name in names.split()}
 
 
@@ -363,7 +290,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("ping", "(GET|HEAD) /_ping"),
     Endpoint("version", "GET /version"),
     Endpoint("info", "GET /info"),
-    Endpoint("disk usage", "GET /system/df", _query("type"), repeated=("type",)),
+    Endpoint("disk usage", "GET /system/df", _query("type")),
     Endpoint("events", "GET /events", _query("since until filters")),
     # containers
     Endpoint("containers", "GET /containers/json", _query("all size limit filters")),
@@ -388,8 +315,8 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("container wait", f"POST {_ONE}/wait", _query("condition")),
     Endpoint("container attach", f"POST {_ONE}/attach", _query(_ATTACH), upgrades=("tcp",)),
     Endpoint("container remove", f"DELETE {_ONE}", _query("v force link")),
-    Endpoint("exec create", f"POST {_ONE}/exec", check=_EXEC, makes="commands"),
-    Endpoint("exec start", f"POST /exec/{_ID}/start", check=_EXEC_START, upgrades=("", "tcp")),
+    Endpoint("exec create", f"POST {_ONE}/exec", body=_EXEC, makes="commands"),
+    Endpoint("exec start", f"POST /exec/{_ID}/start", body=_EXEC_START, upgrades=("", "tcp")),
     Endpoint("exec resize", f"POST /exec/{_ID}/resize", _query("h w")),
     Endpoint("exec inspect", f"GET /exec/{_ID}/json"),
     # images
@@ -402,32 +329,28 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     Endpoint("image tag", f"POST /images/{_REFERENCE}/tag", _query("repo tag"), makes="images"),
     Endpoint("image remove", f"DELETE /images/{_REFERENCE}", _query("force noprune")),
     # builds
-    Endpoint("build", "POST /build", _BUILD, repeated=("t", "extrahosts"), makes="builds"),
+    Endpoint("build", "POST /build", _BUILD, makes="builds"),
     Endpoint("build prune", "POST /build/prune", _query("all keep-storage filters")),
     # networks
     Endpoint("networks", "GET /networks", _query("filters")),
     Endpoint("network inspect", f"GET /networks/{_REFERENCE}", _query("verbose scope")),
-    Endpoint("network create", "POST /networks/create", check=_NETWORK, makes="networks"),
+    Endpoint("network create", "POST /networks/create", body=_NETWORK, makes="networks"),
     Endpoint("network prune", "POST /networks/prune", _query("filters")),
-    Endpoint("network connect", f"POST /networks/(?!host/){_ID}/connect", check=_CONNECT),
-    Endpoint("network disconnect", f"POST /networks/{_ID}/disconnect", check=_DISCONNECT),
+    Endpoint("network connect", f"POST /networks/(?!host/){_ID}/connect", body=_CONNECT),
+    Endpoint("network disconnect", f"POST /networks/{_ID}/disconnect", body=_DISCONNECT),
     Endpoint("network remove", f"DELETE /networks/{_ID}"),
     # volumes
     Endpoint("volumes", "GET /volumes", _query("filters")),
     Endpoint("volume inspect", f"GET /volumes/{_REFERENCE}"),
-    Endpoint("volume create", "POST /volumes/create", check=_VOLUME, makes="volumes"),
+    Endpoint("volume create", "POST /volumes/create", body=_VOLUME, makes="volumes"),
     Endpoint("volume prune", "POST /volumes/prune", _query("filters")),
     Endpoint("volume remove", f"DELETE /volumes/{_ID}", _query("force")),
     # The last thing that `docker inspect` asks for. There are none, so the answer is "not found".
     Endpoint("plugin inspect", f"GET /plugins/{_REFERENCE}/json"),
 )
 
-_NO_REGISTRY = "`docker {}` is not available here: there is no registry"
 _REASONS = (
-    (r"POST /auth", _NO_REGISTRY.format("login")),
-    (r"POST /images/.+/push", _NO_REGISTRY.format("push")),
-    (r"GET /images/search", _NO_REGISTRY.format("search")),
-    (r"GET /distribution/.*", "there is no registry here to ask about images"),
+    (r"POST /(auth|images/.+/push)|GET /(images/search|distribution/.*)", "there is no registry here"),
     (r"POST /images/load", "`docker load` is not available here: images are built from the submission"),
     (r"GET /images/(.+/)?get", "`docker save` is not available here"),
     (r"POST /commit", "`docker commit` is not available here: make images with `docker build`"),
@@ -445,11 +368,16 @@ _REASONS = (
     (r"(GET|POST|DELETE) /plugins(/.*)?", "plugins are not available here"),
     (r"POST /networks/host/connect", "containers of an exercise do not get the host's network"),
 )
+_OLDEST, _NEWEST = (1, 24), (1, 45)
+_VERSION = re.compile(r"^/v(\d{1,3})\.(\d{1,3})(?=/)")
 
 
 def find_endpoint(method: str, path: str) -> Endpoint:
     """The endpoint that takes such a request. Raises `Refusal` if there is none, which says why for those known."""
-    asked = f"{method} {path}"
+    version = _VERSION.match(path)
+    if version and not _OLDEST <= (int(version[1]), int(version[2])) <= _NEWEST:
+        raise Refusal(f"the API version of {path[:40]} is not between 1.24 and 1.45, which this engine has")
+    asked = f"{method} {without_version(path)}"
     for endpoint in ENDPOINTS:
         if re.fullmatch(endpoint.pattern, asked):
             return endpoint
@@ -457,16 +385,20 @@ def find_endpoint(method: str, path: str) -> Endpoint:
     raise Refusal(reason or f"{asked[:120]} is not available in this engine")
 
 
+def without_version(path: str) -> str:
+    """The path without the API's version before it."""
+    return _VERSION.sub("", path)
+
+
 def parameters(endpoint: Endpoint, query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
     """The parameters of a request as they go on, in their order. Raises `Refusal`."""
     checked = []
     names = [name for name, _ in query]
     for name, value in query:
-        if names.count(name) > 1 and name not in endpoint.repeated:
+        if names.count(name) > 1 and name not in _REPEATED:
             raise Refusal(f"{name} may be there once in the query of a request")
         if name in endpoint.query:
-            result = endpoint.query[name](value, name)
-            checked += [(name, str(result))] if result is not LEFT_OUT else []
+            checked.append((name, str(rebuilt(endpoint.query[name], value, name))))
         elif value not in {"", "0", "false"}:
             why = f": {_WHY[name]}" if name in _WHY else ""
             raise Refusal(f"{name[:60]}={value[:60]} is not available here for {endpoint.name}{why}")

@@ -27,7 +27,6 @@ HEAD_LIMIT = 64 * 1024
 """Bytes of a head. Go's own limit is 1 MiB; those of the docker command are a few hundred bytes."""
 _LAST_SECONDS = 5.0
 """How long a client that is answered may still send."""
-_UNREAD_LIMIT = 2**30
 _CALL_SECONDS = 30.0
 _PARAMETERS = 200
 """Parameters of a request. A build by the docker command has about thirty, and one more for each name of the image."""
@@ -56,10 +55,6 @@ class Request:
     content_type: str = ""
     upgrade: str = ""
 
-    def target(self) -> str:
-        """Path and query as they stand in the first line."""
-        return f"{self.path}{'?' if self.query else ''}{urlencode(self.query)}"
-
 
 class Client:
     """The script's side of one connection. `head` is the request as soon as it has been read."""
@@ -73,14 +68,14 @@ class Client:
     def read_head(self) -> Request:
         """Read the first line and the headers. Raises `Refusal`, and `ConnectionError` if the client goes meanwhile."""
         event = cast("h11.Request", self._next())
-        headers = {name.decode("ascii"): value.decode("latin-1") for name, value in event.headers}
+        headers = {name.decode("ascii"): value.decode("latin-1").lower() for name, value in event.headers}
         path, _, query = event.target.decode("latin-1").partition("?")
         self.head = Request(
-            method=event.method.decode("ascii"),
-            path=path,
-            query=_query(query),
-            content_type=headers.get("content-type", "").lower(),
-            upgrade=headers.get("upgrade", "").lower(),
+            event.method.decode("ascii"),
+            path,
+            _query(query),
+            headers.get("content-type", ""),
+            headers.get("upgrade", ""),
         )
         if not _PATH.fullmatch(path):
             why = next((hint for sign, hint in _QUOTED.items() if sign in path.upper()), "")
@@ -89,17 +84,13 @@ class Client:
 
     def read_body(self, limit: int, what: str = "the body of this request") -> bytes:
         """Read the body, of at most `limit` bytes. Raises `Refusal`, which calls it `what`."""
-        body = b"".join(self._pieces(limit))
-        if len(body) > limit:
-            raise Refusal(f"{what} may have at most {limit / 2**20:.3g} MiB")
-        return body
-
-    def _pieces(self, limit: int) -> Iterator[bytes]:
-        """The rest of the body in pieces, up to the one by which it is more than `limit` bytes."""
-        while self._http.their_state is h11.SEND_BODY and limit >= 0:
+        body = bytearray()
+        while self._http.their_state is h11.SEND_BODY:
             if isinstance(event := self._next(), h11.Data):
-                limit -= len(event.data)
-                yield event.data
+                body += event.data
+            if len(body) > limit:
+                raise Refusal(f"{what} may have at most {limit / 2**20:.3g} MiB")
+        return bytes(body)
 
     def _next(self) -> object:
         try:
@@ -117,32 +108,27 @@ class Client:
         if data := self._http.send(event):
             self.socket.sendall(data)
 
+    def begin(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Send the head of an answer with JSON."""
+        common = [("Api-Version", "1.45"), ("Content-Type", "application/json"), ("Connection", "close")]
+        self.send(h11.Response(status_code=status, headers=[*common, *headers]))
+
     def answer(self, status: int, body: object) -> None:
         """Send a whole answer with a JSON document, or a message in the engine's own form for a text.
 
-        What the request still has of a body is read before, and what comes behind it afterwards: whoever is cut off
-        while it sends may not look for an answer. Not for longer than a few seconds.
+        What the client still sends is read for a few seconds: who is cut off meanwhile may not look for an answer.
         """
-        deadline = time.monotonic() + _LAST_SECONDS
-        with contextlib.suppress(Refusal, OSError):
-            self.socket.settimeout(_LAST_SECONDS)
-            for _ in self._pieces(_UNREAD_LIMIT):
-                self.socket.settimeout(max(deadline - time.monotonic(), 0.001))
         document = json.dumps({"message": body} if isinstance(body, str) else body).encode() + b"\n"
         self.begin(status, [("Content-Length", str(len(document)))])
         if self.head is None or self.head.method != "HEAD":
             self.send(h11.Data(data=document))
         self.send(h11.EndOfMessage())
         self.socket.shutdown(socket.SHUT_WR)
+        deadline = time.monotonic() + _LAST_SECONDS
         while (left := deadline - time.monotonic()) > 0:
             self.socket.settimeout(left)
             if not self.socket.recv(_PIECE):
                 return
-
-    def begin(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Send the head of an answer with JSON."""
-        common = [("Api-Version", "1.45"), ("Content-Type", "application/json"), ("Connection", "close")]
-        self.send(h11.Response(status_code=status, headers=[*common, *headers]))
 
     def early_bytes(self) -> bytes:
         """What the client has sent behind its request, before the connection was hijacked."""
@@ -176,7 +162,8 @@ class Engine:
         headers += [("Content-Type", request.content_type)] if body else []
         # Go's server takes a POST without a length for one without a body, but its clients announce the 0.
         headers += [("Content-Length", str(len(body)))] if body or request.method == "POST" else []
-        first = h11.Request(method=request.method, target=request.target(), headers=headers)
+        target = f"{request.path}{'?' if request.query else ''}{urlencode(request.query)}"
+        first = h11.Request(method=request.method, target=target, headers=headers)
         self.socket.connect(self._path)
         written = [self._http.send(event) or b"" for event in (first, h11.Data(data=body), h11.EndOfMessage())]
         with contextlib.suppress(BrokenPipeError):  # it may answer before it has read all
@@ -222,21 +209,18 @@ def passed_on(event: h11.Response | h11.InformationalResponse) -> h11.Event:
 
 def call(engine: str, method: str, path: str, document: Mapping[str, object] | None = None) -> tuple[int, bytes]:
     """A request of the proxy's own to the engine's socket: the answer's status (0: none) and body."""
-    body = json.dumps(document).encode() if document else b""
-    status, parts = 0, []
+    status, body = 0, b""
     upstream = Engine(engine)
     with upstream.socket, contextlib.suppress(OSError, h11.ProtocolError):
         upstream.socket.settimeout(_CALL_SECONDS)
-        upstream.send(Request(method, f"/v1.45{path}", (), "application/json"), body)
+        sent = json.dumps(document).encode() if document else b""
+        upstream.send(Request(method, f"/v1.45{path}", (), "application/json"), sent)
         for event in upstream.events():
             if isinstance(event, h11.Response):
                 status = event.status_code
             elif isinstance(event, h11.Data):
-                parts.append(event.data)
-    return status, b"".join(parts)
-
-
-# ── hijacked connections ────────────────────────────────────────────────────────────────
+                body += event.data
+    return status, body
 
 
 def relay(client: socket.socket, engine: socket.socket) -> None:

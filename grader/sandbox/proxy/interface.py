@@ -22,14 +22,12 @@ QUOTA: dict[str, int] = {
 }
 """The most that one script may ask for, whether what it made is still there or not. An honest script makes a handful.
 
-Memory, disk and processes are bounded by the private engine. What is counted here costs little of these, and yet slows
-an engine down for a long time (a thousand networks), or fills the record. `images` counts names too: a tag, and each
-`-t` of a build. `commands` are those of `docker exec`. Networks are fewer than an engine has addresses for (31 at a
-time), so that this limit is what a script is told of.
+What is counted here costs little memory or disk, and yet slows an engine down for a long time (a thousand networks), or
+fills the record. `images` counts names too: a tag, and each `-t` of a build. `commands` are those of `docker exec`.
+Networks are fewer than an engine has addresses for (31), so that this limit is what a script is told of.
 """
 _RECORD_LIMIT = 8 * 1024 * 1024
 """Bytes of a record. A line of a few hundred is usual; that of a build names each file of its context."""
-_PATH_KEPT = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,11 @@ class ProxySettings:
 
     def to_json(self) -> bytes:
         """The document that `from_json` reads."""
-        return json.dumps(dataclasses.asdict(self), indent=1).encode()
+        return json.dumps(dataclasses.asdict(self)).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> ProxySettings:
-        """Settings as `to_json` wrote them. They are ours, so a fault in them is an exception of any kind."""
+        """Settings as `to_json` wrote them."""
         values: dict[str, Any] = json.loads(text)
         return cls(**values | {"images": tuple(values["images"])})
 
@@ -92,15 +90,14 @@ class Recorder:
             line = _line(entry)
             if self._size + len(line) > _RECORD_LIMIT:
                 kept = {name: entry[name] for name in ("began", "method", "status", "refused") if name in entry}
-                line = _line(kept | {"path": entry["path"][:_PATH_KEPT]})
+                line = _line(kept | {"path": entry["path"][:200]})
             self._size += len(line)
             self.file.write(line)
             self.file.flush()
 
 
 def _line(entry: Mapping[str, Any]) -> bytes:
-    kept = {name: value for name, value in entry.items() if value}
-    return json.dumps(kept, separators=(",", ":")).encode() + b"\n"
+    return json.dumps({name: value for name, value in entry.items() if value}).encode() + b"\n"
 
 
 def read_record(text: bytes) -> Record:
@@ -108,12 +105,12 @@ def read_record(text: bytes) -> Record:
     lines = [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith(b"\n")]
     lines.sort(key=lambda line: float(line.pop("began")))
     refusals = [str(line.pop("refused")) for line in lines if "refused" in line]
-    return Record(tuple(EngineRequest(**_frozen(line)) for line in lines), tuple(refusals))
+    return Record(
+        tuple(EngineRequest(**{name: _frozen(value) for name, value in line.items()}) for line in lines),
+        tuple(refusals),
+    )
 
 
-def _frozen(line: dict[str, Any]) -> dict[str, Any]:
+def _frozen(value: Any) -> Any:  # noqa: ANN401 - JSON
     """Lists as the tuples that they were."""
-    return {
-        name: tuple(tuple(one) if isinstance(one, list) else one for one in value) if isinstance(value, list) else value
-        for name, value in line.items()
-    }
+    return tuple(map(_frozen, value)) if isinstance(value, list) else value

@@ -1,6 +1,5 @@
 """The requests that are passed on, each written anew from what is known; everything else is refused. Pure.
 
-`plan` decides by the head which endpoint is meant and what body it takes, `Plan.with_json` by the decoded body.
 Requests go on as API 1.45, that of the private engine (Docker 26.1), so a newer engine behind the proxy has no fields
 or endpoints that these rules do not know.
 
@@ -16,84 +15,82 @@ import posixpath
 import re
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, cast
 
 from grader.dockerfile.image_names import normalised
-from grader.sandbox.proxy.endpoints import RESERVED, TARGET, Endpoint, find_endpoint, parameters, volume_name
+from grader.sandbox.proxy.endpoints import (
+    RESERVED,
+    TARGET,
+    VOLUME_NAME,
+    Endpoint,
+    find_endpoint,
+    parameters,
+    without_version,
+)
 from grader.sandbox.proxy.http import Request
 from grader.sandbox.proxy.interface import ProxySettings
-from grader.sandbox.proxy.shape import Refusal, read, written
+from grader.sandbox.proxy.shape import Refusal, read, rebuilt, written
 
-API = "v1.45"
-_OLDEST, _NEWEST = (1, 24), (1, 45)
-_VERSION = re.compile(r"^/v(\d{1,3})\.(\d{1,3})(?=/)")
-_TAR, _JSON = frozenset({"application/x-tar"}), frozenset({"application/json"})
-_ANY_TYPE = frozenset({"", "text/plain", "application/json"})
-"""The types that a body may be of, where there is none."""
 Query = tuple[tuple[str, str], ...]
 Settings = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A request that is in order as far as it has been read, as it goes on.
+    """A request that is in order, as it goes on.
 
-    `makes` is what it counts for, by the quotas' names. `folders` are folders of the workspace that Docker would make
-    for bind mounts; it is None where a container mounts nothing of the workspace.
+    `makes` is what it counts for, by the quotas' names, `entry` what the record says of it besides. `folders` are
+    folders of the workspace that Docker would make for bind mounts; it is None where nothing of the workspace is
+    mounted.
     """
 
     endpoint: Endpoint
     request: Request
     body: bytes = b""
     makes: Mapping[str, int] = field(default_factory=dict)
+    entry: Mapping[str, Any] = field(default_factory=dict)
     folders: tuple[str, ...] | None = None
 
-    def with_json(self, text: bytes, settings: ProxySettings) -> Plan:
-        """The same with its body, if the endpoint takes one. Raises `Refusal`."""
-        if self.endpoint.check is None:
-            return self
-        value = cast("Settings", self.endpoint.check(read(text), ""))
-        if self.endpoint.name == "exec start" and bool(value.get("Detach")) == bool(self.request.upgrade):
-            raise Refusal("an exec that is not detached hijacks its connection (`Upgrade: tcp`), and no other does")
-        if self.endpoint.name != "container create":
-            return replace(self, body=written(value))
-        host, folders = _with_mounts(_with_cores(value.get("HostConfig") or {}, settings.cpus), settings.workspace)
-        volumes = [mount for mount in host.get("Mounts") or () if mount["Type"] == "volume"]
-        brought = len(volumes) + len(host.get("Binds") or ()) + len(value.get("Volumes") or ())
-        body = written({**value, "HostConfig": host})
-        return replace(self, body=body, makes={"containers": 1, "volumes": brought}, folders=folders)
+
+def endpoint_of(request: Request) -> Endpoint:
+    """Find the endpoint by the head of a request. Raises `Refusal` where there is none that is used in this way."""
+    endpoint = find_endpoint(request.method, request.path)
+    if request.upgrade not in endpoint.upgrades:
+        way = f"for {request.upgrade[:20]}" if request.upgrade else "without `Upgrade`"
+        raise Refusal(f"{request.method} {request.path[:80]} is not available {way}")
+    json, other = frozenset({"application/json"}), frozenset({"", "text/plain"})
+    known = {"application/x-tar"} if endpoint.name == "build" else json if endpoint.body else json | other
+    if request.content_type not in known:
+        raise Refusal(f"the body of this request cannot be of the type {request.content_type[:80] or '(none given)'}")
+    return endpoint
 
 
-def plan(request: Request, began: float) -> Plan:
-    """Find the endpoint and check all of the head. Raises `Refusal` for anything that is not known and allowed.
+def plan(endpoint: Endpoint, request: Request, body: bytes, settings: ProxySettings, began: float) -> Plan:
+    """The request as it goes on, but for a build's context. Raises `Refusal` for what is not known and allowed.
 
     The engine's news from before `began`, in seconds since 1970, are other people's.
     """
-    version = _VERSION.match(request.path)
-    if version and not _OLDEST <= (int(version[1]), int(version[2])) <= _NEWEST:
-        raise Refusal(f"the API version of {request.path[:40]} is not between 1.24 and 1.45, which this engine has")
-    path = without_version(request.path)
-    endpoint = find_endpoint(request.method, path)
-    if request.upgrade not in endpoint.upgrades:
-        way = f"for {request.upgrade[:20]}" if request.upgrade else "without `Upgrade`"
-        raise Refusal(f"{request.method} {path[:80]} is not available {way}")
-    if request.content_type not in (_TAR if endpoint.name == "build" else _JSON if endpoint.check else _ANY_TYPE):
-        named = request.content_type[:80] or "(none given)"
-        raise Refusal(f"the body of this request cannot be of the type {named}")
     query = _of_this_script(endpoint.name, parameters(endpoint, request.query), began)
+    content_type = "application/json" if endpoint.body else ""
+    path = f"/v1.45{without_version(request.path)}"
+    onward = Request(request.method, path, query, content_type, request.upgrade)
     makes = {endpoint.makes: 1} if endpoint.makes else {}
     if endpoint.name == "build":
         makes["images"] = max(1, sum(name == "t" for name, _ in query))
-    content_type = "application/json" if endpoint.check else ""
-    onward = Request(request.method, f"/{API}{path}", query, content_type, request.upgrade)
-    return Plan(endpoint, onward, makes=makes)
-
-
-def without_version(path: str) -> str:
-    """The path without the API's version before it."""
-    return _VERSION.sub("", path)
+    if endpoint.body is None:
+        return Plan(endpoint, onward, makes=makes)
+    value = cast("Settings", rebuilt(endpoint.body, read(body), ""))
+    if endpoint.name == "exec start" and bool(value.get("Detach")) == bool(request.upgrade):
+        raise Refusal("an exec that is not detached hijacks its connection (`Upgrade: tcp`), and no other does")
+    if endpoint.name != "container create":
+        return Plan(endpoint, onward, written(value), makes)
+    host, folders = _with_mounts(_with_cores(value.get("HostConfig") or {}, settings.cpus), settings.workspace)
+    volumes = [mount for mount in host.get("Mounts") or () if mount["Type"] == "volume"]
+    makes["volumes"] = len(volumes) + len(host.get("Binds") or ()) + len(value.get("Volumes") or ())
+    entry = {"image": value["Image"], "command": value.get("Cmd"), "entrypoint": value.get("Entrypoint")}
+    return Plan(endpoint, onward, written({**value, "HostConfig": host}), makes, entry, folders)
 
 
 _COUNTED = ("container", "image", "volume")
@@ -116,18 +113,15 @@ def _of_this_script(endpoint: str, query: Query, began: float) -> Query:
 
 # ── containers ──────────────────────────────────────────────────────────────────────────
 
-_PERIOD = 100_000
-"""Microseconds; the engine's own where none is given."""
-
 
 def _with_cores(host: Settings, cpus: float) -> Settings:
     """A container's `HostConfig` with at most so many cores (0: no bound), where it asks for more.
 
     Where control groups are of version 1, the kernel takes no quota for a group that is larger than that of the group
-    above it, so the container would not start, with words that nobody understands. It gets what there is, as it would
-    with version 2.
+    above it, so the container would not start, with words that nobody understands.
     """
-    most = {"NanoCpus": int(cpus * 1e9), "CpuQuota": int(cpus * (host.get("CpuPeriod") or _PERIOD))}
+    period = host.get("CpuPeriod") or 100_000  # microseconds
+    most = {"NanoCpus": int(cpus * 1e9), "CpuQuota": int(cpus * period)}
     return host | {name: least for name, least in most.items() if cpus and (host.get(name) or 0) > least}
 
 
@@ -144,12 +138,11 @@ def _with_mounts(host: Settings, workspace: str) -> tuple[Settings, tuple[str, .
     binds, mounts, folders = [], [], []
     for bind in host.get("Binds") or ():
         source, target, options = _parts(bind)
-        TARGET(target, f"the target of the mount {bind!r}")
         if source.startswith("/"):
             folders.append(_below(source, workspace))
             mounts.append(_workspace_mount(folders[-1], target, read_only="ro" in options))
         else:
-            volume_name(source, "the name of a volume")
+            rebuilt(VOLUME_NAME, source, "the name of a volume")
             binds.append(bind)
     for mount in host.get("Mounts") or ():
         source = mount.get("Source") or ""
@@ -160,8 +153,7 @@ def _with_mounts(host: Settings, workspace: str) -> tuple[Settings, tuple[str, .
             continue
         if source and mount["Type"] == "tmpfs":
             raise Refusal("a tmpfs mount has no source")
-        if source:
-            volume_name(source, "the name of a volume")
+        rebuilt(VOLUME_NAME, source, "the name of a volume")
         mounts.append({name: value for name, value in mount.items() if name != "BindOptions"})
     uses_workspace = any(mount.get("Source") == RESERVED for mount in mounts)
     own = {name: value for name, value in {"Binds": binds, "Mounts": mounts}.items() if value}
@@ -180,20 +172,18 @@ _MODES = frozenset({"", "ro", "rw", "z", "Z", "nocopy", "rprivate", "cached", "d
 def _parts(bind: str) -> tuple[str, str, set[str]]:
     """Source, target and options of `source:target:options`."""
     source, _, rest = bind.partition(":")
-    target, _, options = rest.partition(":")
-    if not source or not target or ":" in options:
-        raise Refusal(f"the mount {bind!r} is not of the form source:target or source:target:options")
-    if unknown := {*options.split(",")} - _MODES:
-        raise Refusal(f"the mount {bind!r} has the option {min(unknown)!r}, which is not available here")
-    return source, target, {*options.split(",")}
+    target, _, given = rest.partition(":")
+    options = {*given.split(",")}
+    if not source or options - _MODES:
+        raise Refusal(f"the mount {bind!r} is not of the form source:target or source:target:ro")
+    rebuilt(TARGET, target, f"the target of the mount {bind!r}")
+    return source, target, options
 
 
 def _below(source: str, folder: str) -> str:
     """The path relative to the workspace, "." for the folder itself. Links are the engine's business."""
-    if not source.startswith("/") or any(ord(character) < ord(" ") for character in source):
-        raise Refusal(f"the source of a bind mount is an absolute path, not {source!r}")
     path = PurePosixPath(posixpath.normpath("/" + source.lstrip("/")))
-    if not path.is_relative_to(folder):
+    if not source.startswith("/") or not source.isprintable() or not path.is_relative_to(folder):
         raise Refusal(
             f"{source!r} cannot be mounted: containers of an exercise see only folders of the submission. "
             'Use a path below the current folder (`-v "$PWD/data:/data"`), or a named volume (`-v data:/data`)'
@@ -219,22 +209,17 @@ class Account:
         with self._lock:
             after = {kind: self._spent.get(kind, 0) + count for kind, count in makes.items()}
             for kind, count in after.items():
-                most = self.quota[kind]
-                if count > most and kind == "requests":
+                if count > (most := self.quota[kind]):
                     raise Refusal(
                         f"the script has made more than {most} requests to the engine. Does a loop in it never end?"
-                    )
-                if count > most:
-                    raise Refusal(
-                        f"at most {most} {_COUNTS.get(kind, kind)} can be made by one script, whether they are removed "
-                        "again or not"
+                        if kind == "requests"
+                        else f"at most {most} {_COUNTS.get(kind, kind)} can be made by one script, whether they are "
+                        "removed again or not"
                     )
             self._spent.update(after)
 
 
 # ── pulls ───────────────────────────────────────────────────────────────────────────────
-
-_DIGEST = re.compile(r"[a-z0-9]+:[0-9a-f]+")
 
 
 def pulled(query: Query) -> str:
@@ -243,10 +228,11 @@ def pulled(query: Query) -> str:
     All tags (`docker pull -a`) count as the latest. Raises `Refusal` where none is named.
     """
     asked = dict(query)
-    if not asked.get("fromImage"):
+    name, tag = asked.get("fromImage"), asked.get("tag")
+    if not name:
         raise Refusal("a pull names an image (fromImage)")
-    name, tag = asked["fromImage"], asked.get("tag")
-    return normalised(f"{name}{'@' if _DIGEST.fullmatch(tag) else ':'}{tag}" if tag else name)
+    digest = tag and re.fullmatch(r"[a-z0-9]+:[0-9a-f]+", tag)
+    return normalised(f"{name}{'@' if digest else ':'}{tag}" if tag else name)
 
 
 def not_here(name: str) -> Refusal:

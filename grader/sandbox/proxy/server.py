@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,9 +22,18 @@ from typing import Any
 import h11
 
 from grader.sandbox.proxy.build import BadContext, Printer, body_limit, prepare
-from grader.sandbox.proxy.http import Client, Engine, call, passed_on, relay
+from grader.sandbox.proxy.endpoints import without_version
+from grader.sandbox.proxy.http import Client, Engine, Request, call, passed_on, relay
 from grader.sandbox.proxy.interface import ProxySettings, Recorder
-from grader.sandbox.proxy.rules import Account, Plan, not_here, plan, pulled, without_version, workspace_volume
+from grader.sandbox.proxy.rules import (
+    Account,
+    Plan,
+    endpoint_of,
+    not_here,
+    plan,
+    pulled,
+    workspace_volume,
+)
 from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
 
 REFUSED = 403
@@ -34,6 +42,7 @@ _CONNECTIONS = 128
 """Connections that are served at once; others are closed, so that nobody waits who cannot be served."""
 _SILENCE_SECONDS = 30.0
 """How long a client that has begun a request may be silent."""
+_MADE = re.compile(rb'"Id":"([0-9a-f]{64})"')
 
 
 def main() -> None:
@@ -45,18 +54,13 @@ def main() -> None:
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before there are threads, which inherit it
     with running(settings):
-        sys.stdout.write("listening\n")
-        sys.stdout.flush()
+        print("listening", flush=True)  # noqa: T201 - the grader waits for it
         signal.sigwait(ends)
 
 
 @contextmanager
 def running(settings: ProxySettings) -> Iterator[None]:
-    """Listen and serve until the block ends.
-
-    The folder of the workspace must not be replaceable by a script. What containers were given of it stays with them;
-    the volume that stands for it is removed if none has it any more.
-    """
+    """Listen and serve until the block ends. The folder of the workspace must not be replaceable by a script."""
     with Path(settings.record).open("ab") as file, _Server(settings, Recorder(file)) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
         thread.start()
@@ -65,8 +69,6 @@ def running(settings: ProxySettings) -> Iterator[None]:
         finally:
             server.shutdown()
             Path(settings.listen).unlink(missing_ok=True)
-            if server.used_workspace:
-                call(settings.engine, "DELETE", f"/volumes/{workspace_volume(settings.workspace)['Name']}")
 
 
 class _Server(socketserver.ThreadingUnixStreamServer):
@@ -80,7 +82,6 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.account = Account(settings.quota)
         self.began = time.time()
         self.caches = secrets.token_hex(16)
-        self.used_workspace = False
         self.reading = threading.Lock()
         self._slots = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__(settings.listen, _Handler)
@@ -98,19 +99,6 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self._slots.release()
         super().shutdown_request(request)
 
-    def mount(self, planned: Plan) -> None:
-        """Make what a container's mounts need. Raises `Refusal` where the engine makes no volume."""
-        if planned.folders is None:
-            return
-        self.used_workspace = True
-        for folder in planned.folders:
-            _make_folder(self.settings.workspace, folder)
-        status, answer = call(
-            self.settings.engine, "POST", "/volumes/create", workspace_volume(self.settings.workspace)
-        )
-        if status != HTTPStatus.CREATED:
-            raise Refusal(f"the folder of the submission could not be mounted: {answer.decode(errors='replace')}")
-
 
 class _Handler(socketserver.BaseRequestHandler):
     """One connection, which carries one request."""
@@ -119,16 +107,17 @@ class _Handler(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
+        self.settings = self.server.settings
         self.client = Client(self.request)
         self.entry: dict[str, Any] = {"began": time.monotonic()}
         self.is_recorded = False
         with contextlib.suppress(OSError, h11.ProtocolError):
             try:
                 self._serve()
-            except Refusal as refusal:
-                self._answer(REFUSED, str(refusal))
-            except RecursionError:
-                self._answer(REFUSED, "the JSON of the request is nested too deeply")
+            except (Refusal, RecursionError) as refusal:
+                is_deep = isinstance(refusal, RecursionError)
+                self.entry["refused"] = "the JSON of the request is nested too deeply" if is_deep else str(refusal)
+                self._answer(REFUSED, self.entry["refused"])
             except BadContext as problem:
                 self._answer(HTTPStatus.BAD_REQUEST, str(problem))
             finally:
@@ -138,46 +127,51 @@ class _Handler(socketserver.BaseRequestHandler):
         self.request.settimeout(_SILENCE_SECONDS)
         head = self.client.read_head()
         self.server.account.charge({"requests": 1})
-        planned = plan(head, self.server.began)
-        printer = None
-        if planned.endpoint.name == "build":
-            planned, printer = self._read_build(planned)
-        else:
-            body = self.client.read_body(BODY_LIMIT if planned.endpoint.check else 0)
-            planned = planned.with_json(body, self.server.settings)
-        if planned.endpoint.name == "image pull":
+        endpoint = endpoint_of(head)
+        body = self.client.read_body(BODY_LIMIT if endpoint.body else 0) if endpoint.name != "build" else b""
+        planned = plan(endpoint, head, body, self.settings, self.server.began)
+        if endpoint.name == "image pull":
             self._pull(pulled(planned.request.query))
             return
-        if planned.endpoint.name == "container create":
-            made = json.loads(planned.body)
-            self.entry |= {"image": made["Image"], "command": made.get("Cmd"), "entrypoint": made.get("Entrypoint")}
+        sent, printer = (
+            self._read_build(planned) if endpoint.name == "build" else ((planned.request, planned.body), None)
+        )
+        self.entry |= planned.entry
         self.server.account.charge(planned.makes)
-        self.server.mount(planned)
+        if planned.folders is not None:
+            self._mount(planned.folders)
         self.request.settimeout(None)
-        engine = Engine(self.server.settings.engine)
+        engine = Engine(self.settings.engine)
         with engine.socket:
-            engine.send(planned.request, planned.body)
-            planned = replace(planned, body=b"")  # a context is large, and a build may be long
+            engine.send(*sent)
+            del sent  # a context is large, and a build may be long
             self._pass_on(engine, planned, printer)
 
-    def _read_build(self, planned: Plan) -> tuple[Plan, Printer]:
-        settings = self.server.settings
+    def _read_build(self, planned: Plan) -> tuple[tuple[Request, bytes], Printer]:
         with self.server.reading:  # contexts are held in memory, so one at a time
-            body = self.client.read_body(body_limit(settings), "a build's context (.dockerignore makes it smaller)")
-            build = prepare(planned.request, body, settings, self._images(), self.server.caches)
+            body = self.client.read_body(
+                body_limit(self.settings), "a build's context (.dockerignore makes it smaller)"
+            )
+            _, images = call(self.settings.engine, "GET", "/images/json")
+            present = [name for image in json.loads(images or b"[]") for name in image.get("RepoTags") or ()]
+            build = prepare(planned.request, body, self.settings, present, self.server.caches)
         self.entry |= {"dockerfile": build.dockerfile, "context": build.context}
         query = planned.request.query
-        printer = Printer([value for name, value in query if name == "t"], quiet=("q", "1") in query)
-        return replace(planned, request=build.request, body=build.body), printer
+        tags = [value for name, value in query if name == "t"]
+        return (build.request, build.body), Printer(tags, quiet=dict(query).get("q", "").lower() in {"1", "true"})
 
-    def _images(self) -> list[str]:
-        """The names of all images that the engine has."""
-        _, answer = call(self.server.settings.engine, "GET", "/images/json")
-        return [name for image in json.loads(answer or b"[]") for name in image.get("RepoTags") or ()]
+    def _mount(self, folders: tuple[str, ...]) -> None:
+        """Make what a container's mounts of the workspace need. Raises `Refusal` where the engine makes no volume."""
+        for folder in folders:
+            _make_folder(self.settings.workspace, folder)
+        volume = workspace_volume(self.settings.workspace)
+        status, answer = call(self.settings.engine, "POST", "/volumes/create", volume)
+        if status != HTTPStatus.CREATED:
+            raise Refusal(f"the folder of the submission could not be mounted: {answer.decode(errors='replace')}")
 
     def _pull(self, image: str) -> None:
         """An image that is here is up to date; so `docker pull` does in a script what it does at home."""
-        status, _ = call(self.server.settings.engine, "GET", f"/images/{image}/json")
+        status, _ = call(self.settings.engine, "GET", f"/images/{image}/json")
         if status != HTTPStatus.OK:
             raise not_here(image)
         self._answer(HTTPStatus.OK, {"status": f"Status: Image is up to date for {image}"})
@@ -195,31 +189,28 @@ class _Handler(socketserver.BaseRequestHandler):
             return
         if not isinstance(first, h11.Response):
             return
+        built = printer if first.status_code == HTTPStatus.OK else None
         if planned.request.path.endswith("/create"):
-            rest = list(events)
-            answer = b"".join(event.data for event in rest if isinstance(event, h11.Data))
-            made = _MADE.search(answer)
+            events = iter(rest := [*events])
+            made = _MADE.search(b"".join(event.data for event in rest if isinstance(event, h11.Data)))
             self.entry["made"] = made[1].decode() if made else ""
-            events = iter(rest)
-        if printer is None or first.status_code != HTTPStatus.OK:
+        if built:
+            self.client.begin(HTTPStatus.OK)
+        else:
             self._record(first.status_code)
             self.client.send(passed_on(first))
-            for event in events:
-                self.client.send(event)
-            return
-        self.client.begin(HTTPStatus.OK)
         for event in events:
-            if isinstance(event, h11.Data):
-                for line in printer.feed(event.data):
+            if built and isinstance(event, h11.Data):
+                for line in built.feed(event.data):
                     self.client.send(h11.Data(data=line))
-        self.entry["made"] = printer.image
-        self._record(first.status_code)
-        self.client.send(h11.EndOfMessage())
+                continue
+            if built:
+                self.entry["made"] = built.image
+                self._record(first.status_code)
+            self.client.send(event)
 
     def _answer(self, status: int, body: object) -> None:
         """Answer without the engine."""
-        if status == REFUSED:
-            self.entry["refused"] = str(body)
         self._record(status)
         if not self.client.answered:
             self.client.answer(status, body)
@@ -232,9 +223,6 @@ class _Handler(socketserver.BaseRequestHandler):
             method, path = (head.method, without_version(head.path)) if head else ("?", "/")
             query = head.query if head else ()
             self.server.recorder.add(self.entry | {"method": method, "path": path, "query": query, "status": status})
-
-
-_MADE = re.compile(rb'"Id":"([0-9a-f]{64})"')
 
 
 def _make_folder(workspace: str, below: str) -> None:

@@ -1,8 +1,7 @@
-"""The values of a request: JSON read in one way, and small checks that larger ones are made of.
+"""The values of a request: JSON read in one way, and shapes that it is rebuilt by.
 
-A check takes a decoded value and where it stands (`HostConfig.Binds`), and returns what is sent on in its place, or
-raises `Refusal`. What was sent itself never goes on, so it does not matter how else it might be read. Null means the
-same as nothing everywhere in the engine's API, so `record` leaves it out; checks are never asked about it.
+A shape is data: `bool`, `object` for anything, a `range` of integers, `[shape]` for a list, or one of the classes here.
+What was sent itself never goes on, so it does not matter how else it might be read.
 """
 
 from __future__ import annotations
@@ -10,146 +9,143 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
 
 from grader.errors import GraderError
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
-Check = Callable[[Json, str], Json]
-Fields = Mapping[str, Check]
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a JSON document. The docker command sends about 2,000 for a container, most of it nulls."""
+_INT64 = 2**63
 
 
 class Refusal(GraderError):  # noqa: N818 - what happened; nothing went wrong
     """A request that is not passed on. A student reads the text in the terminal, behind docker's own words."""
 
 
-LEFT_OUT: Json = {"": "left out"}
-"""What a check returns, this very object, for a field that is not sent on."""
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A text that matches as a whole; `says` is what is said of others."""
 
-_TRUE = frozenset({"1", "true", "True"})
-_FALSE = frozenset({"", "0", "false", "False"})
-_INT64 = 2**63
-
-
-def text(pattern: str = r"[^\x00]*", *, says: str = "is not written as it should be") -> Check:
-    """A text that matches as a whole."""
-    known = re.compile(pattern)
-
-    def check(value: Json, where: str) -> Json:
-        if not isinstance(value, str) or not known.fullmatch(value):
-            raise Refusal(f"{where} {says}: {_shown(value)}")
-        return value
-
-    return check
+    pattern: str = r"[^\x00]*"
+    says: str = "is not written as it should be"
 
 
-def number(low: int, high: int = _INT64 - 1) -> Check:
-    """An integer from `low` to `high`."""
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """One of a few texts, and why no other."""
 
-    def check(value: Json, where: str) -> Json:
-        if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-            raise Refusal(f"{where} is a number from {low} to {high}, not {_shown(value)}")
-        return value
-
-    return check
+    allowed: tuple[str, ...]
+    why: str = ""
 
 
-def truth(value: Json, where: str) -> Json:
-    """True or false."""
-    if not isinstance(value, bool):
-        raise Refusal(f"{where} is true or false, not {_shown(value)}")
+@dataclass(frozen=True, slots=True)
+class Map:
+    """An object with any names and values of these shapes. A value may be null, and stays so."""
+
+    names: Shape
+    values: Shape
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """An object with these fields. Others may be there with nothing in them; `why` says of some why not with more.
+
+    Neither those nor nulls are sent on: null means the same as nothing everywhere in the engine's API.
+    """
+
+    fields: Mapping[str, Shape]
+    needed: tuple[str, ...] = ()
+    why: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """A JSON document in a text, written anew; null is the same as no text."""
+
+    inner: Shape
+
+
+Shape: TypeAlias = type | range | Text | OneOf | Map | Record | Encoded | list["Shape"] | Callable[[Json, str], Json]
+NATURAL = range(_INT64)
+FROM_MINUS_1 = range(-1, _INT64)
+
+
+def rebuilt(shape: Shape, value: Json, where: str) -> Json:
+    """What is sent on in the place of a value, which stands at `where` (`HostConfig.Binds`). Raises `Refusal`."""
+    match shape, value:
+        case Record(), dict():
+            return _rebuilt_record(shape, value, where)
+        case Map(), dict():
+            for name in value:
+                rebuilt(shape.names, name, f"a name in {where}")
+            given = {name: one for name, one in value.items() if one is not None}
+            return value | {name: rebuilt(shape.values, one, _inside(where, name)) for name, one in given.items()}
+        case list(), list():
+            return [rebuilt(shape[0], one, f"{where}[{index}]") for index, one in enumerate(value)]
+        case Encoded(), str():
+            inner = read(value.encode()) if value else None
+            return "" if inner is None else written(rebuilt(shape.inner, inner, where)).decode()
+        case _:
+            if callable(shape) and not isinstance(shape, type):
+                return shape(value, where)
+    if not _is_of(shape, value):
+        raise Refusal(f"{where or 'the body'} {_expected(shape).replace('{}', _shown(value))}")
     return value
 
 
-def one_of(*allowed: str, why: str = "") -> Check:
-    """One of a few texts."""
-
-    def check(value: Json, where: str) -> Json:
-        if not isinstance(value, str) or value not in allowed:
-            known = ", ".join(one or '""' for one in allowed)
-            raise Refusal(f"{where} may be {known} here, not {_shown(value)}{why and f': {why}'}")
-        return value
-
-    return check
-
-
-def ignored(check: Check) -> Check:
-    """What passes the check is left out, since the engine would do nothing with it."""
-
-    def checked(value: Json, where: str) -> Json:
-        check(value, where)
-        return LEFT_OUT
-
-    return checked
+def _is_of(shape: Shape, value: Json) -> bool:
+    match shape:
+        case Text():
+            return isinstance(value, str) and re.fullmatch(shape.pattern, value) is not None
+        case OneOf():
+            return isinstance(value, str) and value in shape.allowed
+        case range():
+            return isinstance(value, int) and not isinstance(value, bool) and value in shape
+        case type():
+            return isinstance(value, shape)
+        case _:
+            return False
 
 
-def listing(check: Check) -> Check:
-    """A list whose entries pass."""
-
-    def checked(value: Json, where: str) -> Json:
-        if not isinstance(value, list):
-            raise Refusal(f"{where} is a list, not {_shown(value)}")
-        return [_present(check, one, f"{where}[{index}]") for index, one in enumerate(value)]
-
-    return checked
-
-
-def mapping(key: Check, check: Check, *, nulls: bool = False) -> Check:
-    """An object with any keys that pass, and values that pass. With `nulls`, values may be null, and stay so."""
-
-    def checked(value: Json, where: str) -> Json:
-        if not isinstance(value, dict):
-            raise Refusal(f"{where} is an object, not {_shown(value)}")
-        for name in value:
-            key(name, f"a name in {where}")
-        return {
-            name: None if nulls and one is None else _present(check, one, _inside(where, name))
-            for name, one in value.items()
-        }
-
-    return checked
+def _expected(shape: Shape) -> str:
+    match shape:
+        case Text():
+            return f"{shape.says}: {{}}"
+        case OneOf():
+            known = ", ".join(one or '""' for one in shape.allowed)
+            return f"may be {known} here, not {{}}{shape.why and f': {shape.why}'}"
+        case range():
+            return f"is a number from {shape.start} to {shape.stop - 1}, not {{}}"
+        case type():
+            return "is true or false, not {}"
+        case list():
+            return "is a list, not {}"
+        case _:
+            return "is an object, not {}"
 
 
-def record(fields: Fields, *, needed: tuple[str, ...] = (), why: Mapping[str, str] | None = None) -> Check:
-    """An object with these fields. Others may be there with nothing in them; `why` says of some why not with more.
-
-    Neither those nor nulls, nor what its check leaves out, are sent on.
-    """
-
-    def checked(value: Json, where: str) -> Json:
-        if not isinstance(value, dict):
-            raise Refusal(f"{where or 'the body'} is an object, not {_shown(value)}")
-        if missing := [name for name in needed if value.get(name) is None]:
-            raise Refusal(f"{_inside(where, missing[0])} is missing")
-        built = {name: _field(fields, name, one, where, why or {}) for name, one in value.items() if one is not None}
-        return {name: one for name, one in built.items() if one is not LEFT_OUT}
-
-    return checked
-
-
-def _field(fields: Fields, name: str, value: Json, where: str, why: Mapping[str, str]) -> Json:
-    if name in fields:
-        return fields[name](value, _inside(where, name))
-    if not is_nothing(value):
-        raise Refusal(cannot_be_set(_inside(where, name), value, why.get(name)))
-    return LEFT_OUT
-
-
-def cannot_be_set(where: str, value: Json, why: str | None) -> str:
-    """What is said of a field that no table has."""
-    return f"{where} cannot be set here: {why or 'it has no use in an exercise'} (it was {_shown(value)})"
+def _rebuilt_record(shape: Record, value: dict[str, Json], where: str) -> Json:
+    if missing := [name for name in shape.needed if value.get(name) is None]:
+        raise Refusal(f"{_inside(where, missing[0])} is missing")
+    built: dict[str, Json] = {}
+    for name, one in value.items():
+        if name in shape.fields:
+            if one is not None:
+                built[name] = rebuilt(shape.fields[name], one, _inside(where, name))
+        elif not is_nothing(one):
+            why = shape.why.get(name, "it has no use in an exercise")
+            raise Refusal(f"{_inside(where, name)} cannot be set here: {why} (it was {_shown(one)})")
+    return built
 
 
 def is_nothing(value: Json) -> bool:
     """Whether this is one of the ways in which clients say nothing."""
     if isinstance(value, dict):
         return all(is_nothing(one) for one in value.values())
-    return value in (None, "", 0, []) or value is False
-
-
-# ── JSON ────────────────────────────────────────────────────────────────────────────────
+    return value in (None, "", 0, [])
 
 
 def read(text: bytes) -> Json:
@@ -181,49 +177,6 @@ def _integer(digits: str) -> int:
 
 def _no_number(text: str) -> Json:
     raise ValueError(f"{text[:40]} is not an integer")
-
-
-# ── values in a query, which are all texts ──────────────────────────────────────────────
-
-
-def switch(value: Json, where: str) -> Json:
-    """Yes or no; sent on as 1 or 0."""
-    if value not in _TRUE | _FALSE:
-        raise Refusal(f"{where} is 1 or 0, not {_shown(value)}")
-    return "1" if value in _TRUE else "0"
-
-
-def decimal(low: int, high: int = _INT64 - 1) -> Check:
-    """A number in digits; nothing is left out."""
-    within = number(low, high)
-
-    def check(value: Json, where: str) -> Json:
-        if value == "":
-            return LEFT_OUT
-        if not isinstance(value, str) or not re.fullmatch(r"-?[0-9]{1,19}", value):
-            raise Refusal(f"{where} is a number, not {_shown(value)}")
-        return str(within(int(value), where))
-
-    return check
-
-
-def as_json(check: Check) -> Check:
-    """A JSON document in a text, written anew; nothing and null are left out."""
-
-    def checked(value: Json, where: str) -> Json:
-        inner = read(value.encode()) if isinstance(value, str) and value else None
-        return LEFT_OUT if inner is None else written(check(inner, where)).decode()
-
-    return checked
-
-
-# ── what they share ─────────────────────────────────────────────────────────────────────
-
-
-def _present(check: Check, value: Json, where: str) -> Json:
-    if value is None:
-        raise Refusal(f"{where} is null")
-    return check(value, where)
 
 
 def _inside(where: str, name: str) -> str:

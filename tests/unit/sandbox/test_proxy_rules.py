@@ -13,7 +13,7 @@ import pytest
 
 from grader.sandbox.proxy.http import Client, Request
 from grader.sandbox.proxy.interface import QUOTA, ProxySettings
-from grader.sandbox.proxy.rules import Account, Plan, plan, workspace_volume
+from grader.sandbox.proxy.rules import Account, Plan, endpoint_of, plan, workspace_volume
 from grader.sandbox.proxy.shape import Refusal
 
 SETTINGS = ProxySettings("", "", "", "/submission")
@@ -46,8 +46,7 @@ def understood(sent: bytes) -> tuple[Request, bytes]:
 def passed_on(head: str, body: str = "", settings: ProxySettings = SETTINGS, began: float = 0.0) -> Plan:
     """The request that goes to the engine."""
     request, received = understood(wire(head, body))
-    planned = plan(request, began)
-    return planned.with_json(received, settings)
+    return plan(endpoint_of(request), request, received, settings, began)
 
 
 def create(body: object, settings: ProxySettings = SETTINGS) -> Plan:
