@@ -17,7 +17,7 @@ from urllib.parse import parse_qsl
 
 from grader.sandbox.proxy.http import Engine
 from grader.sandbox.proxy.interface import ProxySettings
-from grader.sandbox.proxy.rules import Plan, plan, workspace_volume
+from grader.sandbox.proxy.rules import Plan, endpoint_of, plan, workspace_volume
 from grader.sandbox.proxy.shape import Refusal
 from tests.fuzz.harness import Found
 
@@ -34,7 +34,7 @@ def judge(sent: bytes, on: Plan) -> None:
         *framing_problems(headers, body),
         *place_problems(method, path),
         *query_problems(query),
-        *([] if on.endpoint.check is None else body_problems(path, body)),
+        *([] if on.endpoint.body is None else body_problems(path, body)),
     ):
         raise Found(problem + shown)
     again(on, shown)
@@ -116,7 +116,7 @@ def place_problems(method: str, path: str) -> Iterator[str]:
 
 def query_problems(query: list[tuple[str, str]]) -> Iterator[str]:
     for name, value in query:
-        if name.lower() in {"remote", "securityopt", "cgroupparent", "fromimage", "fromsrc", "outputs", "session"}:
+        if name.lower() in {"remote", "securityopt", "cgroupparent", "fromsrc", "outputs", "session"}:
             yield f"{name}={value} is sent on"
         if name.lower() == "networkmode" and value.lower() == "host":
             yield "a build gets the host's network"
@@ -152,8 +152,12 @@ def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-TEXTS = {"labels", "config", "extrahosts"}
-"""Where names are anybody's own words."""
+TEXTS = {
+    *("labels", "config", "extrahosts", "healthcheck", "exposedports", "portbindings", "restartpolicy", "ulimits"),
+    *("ipamconfig", "env", "cmd", "user", "workingdir", "detachkeys", "consolesize", "cpusetcpus", "cpusetmems"),
+    *("containeridfile", "macaddress", "stoptimeout", "shmsize"),
+}
+"""Where names are anybody's own words, or anything may stand without harm."""
 
 
 def inside(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
@@ -194,8 +198,8 @@ def again(on: Plan, shown: str) -> None:
         return
     try:
         kind = "application/x-tar" if on.endpoint.name == "build" else on.request.content_type
-        second = plan(replace(on.request, content_type=kind), 0.0)
-        rebuilt = second.with_json(on.body, SETTINGS)
+        second = replace(on.request, content_type=kind)
+        rebuilt = plan(endpoint_of(second), second, on.body, SETTINGS, 0.0)
     except Refusal as refusal:
         raise Found(f"what is sent on would be refused: {refusal}{shown}") from refusal
     if rebuilt != on:

@@ -25,9 +25,8 @@ from grader.engine.tar import write_tar
 from grader.engine.wording import plain_error
 from grader.models import MemoryFile
 from grader.sandbox.proxy.endpoints import LEFT_OUT
-from grader.sandbox.proxy.http import Request
 from grader.sandbox.proxy.interface import ProxySettings
-from grader.sandbox.proxy.rules import not_here
+from grader.sandbox.proxy.rules import Plan, not_here
 from grader.sandbox.proxy.shape import Refusal, written
 from grader.submissions.archive import Unreadable, read_archive
 from grader.submissions.budget import MEGABYTE, Budget
@@ -46,28 +45,18 @@ class BadContext(Exception):  # noqa: N818 - what happened; nothing went wrong
     """A context that nothing can be built from. The text is the engine's answer, with status 400."""
 
 
-@dataclass(frozen=True, slots=True)
-class Build:
-    """A build as it goes to the engine, and what is recorded of it: which files there were, by path and SHA-256."""
-
-    request: Request
-    body: bytes
-    dockerfile: str
-    context: tuple[tuple[str, str], ...]
-
-
 def body_limit(settings: ProxySettings) -> int:
     """Bytes that the tar of a context may have."""
     return settings.context_mb * MEGABYTE + HEADERS_LIMIT * (1 + settings.context_files // 1000)
 
 
-def prepare(request: Request, body: bytes, settings: ProxySettings, present: Sequence[str], caches: str) -> Build:
-    """Read the context and judge its Dockerfile. `request` is as `rules.plan` made it.
+def prepare(planned: Plan, body: bytes, settings: ProxySettings, present: Sequence[str], caches: str) -> Plan:
+    """Read the context and judge its Dockerfile. The record says which files there were, by path and SHA-256.
 
     `present` are the names of the images that the engine has, `caches` is the namespace of what `RUN
     --mount=type=cache` keeps. Raises `Refusal` and `BadContext`.
     """
-    query = dict(request.query)
+    query = dict(planned.request.query)
     path = query.get("dockerfile") or _DOCKERFILE
     members = _read(body, settings)
     found = next((member for member in members if member.path == path), None)
@@ -78,13 +67,15 @@ def prepare(request: Request, body: bytes, settings: ProxySettings, present: Seq
     dockerfile = _judge(parse(found.content, given, path), settings, present)
     own = {"version": "2", "dockerfile": path}
     own["buildargs"] = written(arguments | {"BUILDKIT_CACHE_MOUNT_NS": caches}).decode()
-    kept = tuple((name, value) for name, value in request.query if name not in {"q", "cachefrom", *LEFT_OUT, *own})
+    kept = tuple((name, value) for name, value in planned.request.query if name not in {"q", *LEFT_OUT, *own})
     sent = [MemoryFile(one.path, dockerfile.built if one is found else one.content, one.mode) for one in members]
-    context = tuple(
-        (one.path, hashlib.sha256(one.content).hexdigest()) for one in members if not one.path.endswith("/")
+    digests = [(one.path, hashlib.sha256(one.content).hexdigest()) for one in members if not one.path.endswith("/")]
+    return replace(
+        planned,
+        request=replace(planned.request, query=(*kept, *own.items()), content_type="application/x-tar"),
+        body=write_tar(sent, modified=_MODIFIED),
+        entry={"dockerfile": path, "context": digests},
     )
-    onward = replace(request, query=(*kept, *own.items()), content_type="application/x-tar")
-    return Build(onward, write_tar(sent, modified=_MODIFIED), path, context)
 
 
 def _read(body: bytes, settings: ProxySettings) -> tuple[Member, ...]:

@@ -62,8 +62,7 @@ class Client:
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
         self.head: Request | None = None
-        self.answered = False
-        self._http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
+        self.http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_LIMIT)
 
     def read_head(self) -> Request:
         """Read the first line and the headers. Raises `Refusal`, and `ConnectionError` if the client goes meanwhile."""
@@ -85,7 +84,7 @@ class Client:
     def read_body(self, limit: int, what: str = "the body of this request") -> bytes:
         """Read the body, of at most `limit` bytes. Raises `Refusal`, which calls it `what`."""
         body = bytearray()
-        while self._http.their_state is h11.SEND_BODY:
+        while self.http.their_state is h11.SEND_BODY:
             if isinstance(event := self._next(), h11.Data):
                 body += event.data
             if len(body) > limit:
@@ -94,18 +93,17 @@ class Client:
 
     def _next(self) -> object:
         try:
-            while (event := self._http.next_event()) is h11.NEED_DATA:
+            while (event := self.http.next_event()) is h11.NEED_DATA:
                 if not (piece := self.socket.recv(_PIECE)):
                     raise ConnectionError("the client has gone")
-                self._http.receive_data(piece)
+                self.http.receive_data(piece)
         except h11.RemoteProtocolError as problem:
             raise Refusal(f"this is not a request as HTTP/1.1 has them: {problem}") from None
         return event
 
     def send(self, event: h11.Event) -> None:
         """Send a part of the answer."""
-        self.answered = True
-        if data := self._http.send(event):
+        if data := self.http.send(event):
             self.socket.sendall(data)
 
     def begin(self, status: int, headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -130,10 +128,6 @@ class Client:
             if not self.socket.recv(_PIECE):
                 return
 
-    def early_bytes(self) -> bytes:
-        """What the client has sent behind its request, before the connection was hijacked."""
-        return self._http.trailing_data[0]
-
 
 def _query(text: str) -> tuple[tuple[str, str], ...]:
     try:
@@ -153,7 +147,7 @@ class Engine:
     def __init__(self, path: str) -> None:
         self.socket = socket.socket(socket.AF_UNIX)
         self._path = path
-        self._http = h11.Connection(h11.CLIENT)
+        self.http = h11.Connection(h11.CLIENT)
 
     def send(self, request: Request, body: bytes = b"") -> None:
         """Send the whole request."""
@@ -165,7 +159,7 @@ class Engine:
         target = f"{request.path}{'?' if request.query else ''}{urlencode(request.query)}"
         first = h11.Request(method=request.method, target=target, headers=headers)
         self.socket.connect(self._path)
-        written = [self._http.send(event) or b"" for event in (first, h11.Data(data=body), h11.EndOfMessage())]
+        written = [self.http.send(event) or b"" for event in (first, h11.Data(data=body), h11.EndOfMessage())]
         with contextlib.suppress(BrokenPipeError):  # it may answer before it has read all
             self.socket.sendall(b"".join(written))
 
@@ -175,19 +169,15 @@ class Engine:
         If the client goes meanwhile, or says more, that is a `ConnectionError`: the request is over.
         """
         while True:
-            while (event := self._http.next_event()) is h11.NEED_DATA:
+            while (event := self.http.next_event()) is h11.NEED_DATA:
                 if client is not None and not _comes_first(self.socket, client):
                     raise ConnectionError("the client has gone")
-                self._http.receive_data(self.socket.recv(_PIECE))
+                self.http.receive_data(self.socket.recv(_PIECE))
             if not isinstance(event, h11.Event):
                 return
             yield event
             if isinstance(event, h11.InformationalResponse | h11.EndOfMessage):
                 return
-
-    def early_bytes(self) -> bytes:
-        """What the engine has sent behind its agreement to hijack the connection."""
-        return self._http.trailing_data[0]
 
 
 def _comes_first(engine: socket.socket, client: socket.socket) -> bool:

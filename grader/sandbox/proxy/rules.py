@@ -87,8 +87,8 @@ def plan(endpoint: Endpoint, request: Request, body: bytes, settings: ProxySetti
     if endpoint.name != "container create":
         return Plan(endpoint, onward, written(value), makes)
     host, folders = _with_mounts(_with_cores(value.get("HostConfig") or {}, settings.cpus), settings.workspace)
-    volumes = [mount for mount in host.get("Mounts") or () if mount["Type"] == "volume"]
-    makes["volumes"] = len(volumes) + len(host.get("Binds") or ()) + len(value.get("Volumes") or ())
+    mounts = host.get("Mounts") or ()
+    makes["volumes"] = sum(mount["Type"] == "volume" for mount in mounts) + len(value.get("Volumes") or ())
     entry = {"image": value["Image"], "command": value.get("Cmd"), "entrypoint": value.get("Entrypoint")}
     return Plan(endpoint, onward, written({**value, "HostConfig": host}), makes, entry, folders)
 
@@ -135,49 +135,40 @@ def _with_mounts(host: Settings, workspace: str) -> tuple[Settings, tuple[str, .
 
     Returns the folders as in `Plan` too.
     """
-    binds, mounts, folders = [], [], []
-    for bind in host.get("Binds") or ():
-        source, target, options = _parts(bind)
-        if source.startswith("/"):
-            folders.append(_below(source, workspace))
-            mounts.append(_workspace_mount(folders[-1], target, read_only="ro" in options))
+    mounts, folders = [], []
+    for mount in (*map(_as_mount, host.get("Binds") or ()), *(host.get("Mounts") or ())):
+        kept = {name: value for name, value in mount.items() if name != "BindOptions"}
+        source = kept.get("Source") or ""
+        if kept["Type"] == "bind":
+            path = _below(source, workspace)
+            folders += [path] if (mount.get("BindOptions") or {}).get("CreateMountpoint") and path != "." else []
+            part = {} if path == "." else {"Subpath": path}
+            kept |= {"Type": "volume", "Source": RESERVED, "VolumeOptions": {"NoCopy": True} | part}
+        elif kept["Type"] == "tmpfs" and source:
+            raise Refusal("a tmpfs mount has no source")
         else:
             rebuilt(VOLUME_NAME, source, "the name of a volume")
-            binds.append(bind)
-    for mount in host.get("Mounts") or ():
-        source = mount.get("Source") or ""
-        if mount["Type"] == "bind":
-            path = _below(source, workspace)
-            folders += [path] if (mount.get("BindOptions") or {}).get("CreateMountpoint") else []
-            mounts.append(_workspace_mount(path, mount["Target"], read_only=bool(mount.get("ReadOnly"))))
-            continue
-        if source and mount["Type"] == "tmpfs":
-            raise Refusal("a tmpfs mount has no source")
-        rebuilt(VOLUME_NAME, source, "the name of a volume")
-        mounts.append({name: value for name, value in mount.items() if name != "BindOptions"})
-    uses_workspace = any(mount.get("Source") == RESERVED for mount in mounts)
-    own = {name: value for name, value in {"Binds": binds, "Mounts": mounts}.items() if value}
+        mounts.append(kept)
     others = {name: value for name, value in host.items() if name not in {"Binds", "Mounts"}}
-    return others | own, tuple(path for path in folders if path != ".") if uses_workspace else None
-
-
-def _workspace_mount(path: str, target: str, *, read_only: bool) -> Settings:
-    options = {"NoCopy": True} | ({} if path == "." else {"Subpath": path})
-    return {"Type": "volume", "Source": RESERVED, "Target": target, "ReadOnly": read_only, "VolumeOptions": options}
+    uses_workspace = any(mount.get("Source") == RESERVED for mount in mounts)
+    return others | ({"Mounts": mounts} if mounts else {}), tuple(folders) if uses_workspace else None
 
 
 _MODES = frozenset({"", "ro", "rw", "z", "Z", "nocopy", "rprivate", "cached", "delegated", "consistent"})
 
 
-def _parts(bind: str) -> tuple[str, str, set[str]]:
-    """Source, target and options of `source:target:options`."""
+def _as_mount(bind: str) -> Settings:
+    """What `source:target:options` means, as an entry of `Mounts`."""
     source, _, rest = bind.partition(":")
     target, _, given = rest.partition(":")
     options = {*given.split(",")}
     if not source or options - _MODES:
         raise Refusal(f"the mount {bind!r} is not of the form source:target or source:target:ro")
     rebuilt(TARGET, target, f"the target of the mount {bind!r}")
-    return source, target, options
+    mount = {"Source": source, "Target": target, "ReadOnly": "ro" in options}
+    if source.startswith("/"):
+        return {"Type": "bind", **mount, "BindOptions": {"CreateMountpoint": True}}
+    return {"Type": "volume", **mount, "VolumeOptions": {"NoCopy": "nocopy" in options}}
 
 
 def _below(source: str, folder: str) -> str:

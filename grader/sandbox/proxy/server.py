@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import h11
 
 from grader.sandbox.proxy.build import BadContext, Printer, body_limit, prepare
 from grader.sandbox.proxy.endpoints import without_version
-from grader.sandbox.proxy.http import Client, Engine, Request, call, passed_on, relay
+from grader.sandbox.proxy.http import Client, Engine, call, passed_on, relay
 from grader.sandbox.proxy.interface import ProxySettings, Recorder
 from grader.sandbox.proxy.rules import (
     Account,
@@ -133,9 +134,11 @@ class _Handler(socketserver.BaseRequestHandler):
         if endpoint.name == "image pull":
             self._pull(pulled(planned.request.query))
             return
-        sent, printer = (
-            self._read_build(planned) if endpoint.name == "build" else ((planned.request, planned.body), None)
-        )
+        printer = None
+        if endpoint.name == "build":
+            asked = planned.request.query
+            printer = Printer([value for name, value in asked if name == "t"], dict(asked).get("q") in {"1", "true"})
+            planned = self._read_build(planned)
         self.entry |= planned.entry
         self.server.account.charge(planned.makes)
         if planned.folders is not None:
@@ -143,22 +146,17 @@ class _Handler(socketserver.BaseRequestHandler):
         self.request.settimeout(None)
         engine = Engine(self.settings.engine)
         with engine.socket:
-            engine.send(*sent)
-            del sent  # a context is large, and a build may be long
+            engine.send(planned.request, planned.body)
+            planned = replace(planned, body=b"")  # a context is large, and a build may be long
             self._pass_on(engine, planned, printer)
 
-    def _read_build(self, planned: Plan) -> tuple[tuple[Request, bytes], Printer]:
+    def _read_build(self, planned: Plan) -> Plan:
         with self.server.reading:  # contexts are held in memory, so one at a time
-            body = self.client.read_body(
-                body_limit(self.settings), "a build's context (.dockerignore makes it smaller)"
-            )
+            what = "a build's context (.dockerignore makes it smaller)"
+            body = self.client.read_body(body_limit(self.settings), what)
             _, images = call(self.settings.engine, "GET", "/images/json")
             present = [name for image in json.loads(images or b"[]") for name in image.get("RepoTags") or ()]
-            build = prepare(planned.request, body, self.settings, present, self.server.caches)
-        self.entry |= {"dockerfile": build.dockerfile, "context": build.context}
-        query = planned.request.query
-        tags = [value for name, value in query if name == "t"]
-        return (build.request, build.body), Printer(tags, quiet=dict(query).get("q", "").lower() in {"1", "true"})
+            return prepare(planned, body, self.settings, present, self.server.caches)
 
     def _mount(self, folders: tuple[str, ...]) -> None:
         """Make what a container's mounts of the workspace need. Raises `Refusal` where the engine makes no volume."""
@@ -183,8 +181,8 @@ class _Handler(socketserver.BaseRequestHandler):
         if isinstance(first, h11.InformationalResponse):
             self._record(first.status_code)
             self.client.send(passed_on(first))
-            self.request.sendall(engine.early_bytes())
-            engine.socket.sendall(self.client.early_bytes())
+            self.request.sendall(engine.http.trailing_data[0])
+            engine.socket.sendall(self.client.http.trailing_data[0])
             relay(self.request, engine.socket)
             return
         if not isinstance(first, h11.Response):
@@ -212,8 +210,7 @@ class _Handler(socketserver.BaseRequestHandler):
     def _answer(self, status: int, body: object) -> None:
         """Answer without the engine."""
         self._record(status)
-        if not self.client.answered:
-            self.client.answer(status, body)
+        self.client.answer(status, body)
 
     def _record(self, status: int) -> None:
         """Write the request down, once, if there is one."""

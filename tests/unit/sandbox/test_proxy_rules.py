@@ -188,9 +188,10 @@ def test_volumes_and_tmpfs_go_on_as_they_are() -> None:
         {"Type": "volume", "Target": "/anonymous"},
         {"Type": "tmpfs", "Target": "/t", "TmpfsOptions": {"SizeBytes": 1000}},
     ]
-    host = {"Binds": ["cache:/c:ro"], "Mounts": mounts, "Tmpfs": {"/tmp": "size=1m,mode=1777"}}
-    sent = create({"Image": "app", "HostConfig": host})
-    assert json.loads(sent.body)["HostConfig"] == host
+    tmpfs = {"/tmp": "size=1m,mode=1777"}
+    sent = create({"Image": "app", "HostConfig": {"Binds": ["cache:/c:ro"], "Mounts": mounts, "Tmpfs": tmpfs}})
+    named = {"Type": "volume", "Source": "cache", "Target": "/c", "ReadOnly": True, "VolumeOptions": {"NoCopy": False}}
+    assert json.loads(sent.body)["HostConfig"] == {"Mounts": [named, *mounts], "Tmpfs": tmpfs}
     assert sent.folders is None
 
 
