@@ -157,10 +157,9 @@ _CONTAINER = _record(
     },
     "Image",
 )
-_EXEC = _record({
-    **_all("User DetachKeys WorkingDir Env Cmd ConsoleSize", object),
-    **_all("Tty AttachStdin AttachStdout AttachStderr Detach", bool),
-})  # fmt: skip
+_EXEC = _record(
+    _all("User DetachKeys WorkingDir Env Cmd ConsoleSize Tty AttachStdin AttachStdout AttachStderr Detach", object)
+)
 _SUBNET = _record({
     **_all("Subnet IPRange Gateway", _address),
     **_all("AuxiliaryAddresses AuxAddress", Map(str, _address)),
@@ -168,10 +167,8 @@ _SUBNET = _record({
 _NETWORK = _record({
     "Name": _NETWORK_NAME,
     "Driver": _one_of("bridge", "other networks reach the machine below the containers"),
-    "Scope": _one_of("local"),
     "IPAM": _record({"Driver": _one_of("default"), "Config": [_SUBNET]}),
-    **_all("CheckDuplicate EnableIPv6 Internal Attachable", bool),
-    "Labels": object,
+    **_all("CheckDuplicate EnableIPv6 Internal Attachable Scope Labels", object),
 })  # fmt: skip
 
 # ── parameters ──────────────────────────────────────────────────────────────────────────
@@ -180,23 +177,11 @@ _ARGUMENT = Text(
     "(?!(?i:BUILDKIT_)(?!INLINE_CACHE$)).*",
     "changes how BuildKit builds, and other frontends than the Dockerfile's own are not available",
 )
-LEFT_OUT = [
-    "rm",
-    "forcerm",
-    "pull",
-    "cpuperiod",
-    "cpushares",
-    "memory",
-    "cpuquota",
-    "memswap",
-    "cpusetcpus",
-    "cpusetmems",
-    "cachefrom",
-]
+LEFT_OUT = _all("rm forcerm pull cpuperiod cpushares memory cpuquota memswap cpusetcpus cpusetmems cachefrom", _PLAIN)
 """Parameters of a build that BuildKit does nothing with; and there is no registry with a newer base image."""
 _BUILD: Mapping[str, Shape] = {
     **_all("q nocache target platform shmsize extrahosts", _PLAIN),
-    **dict.fromkeys(LEFT_OUT, _PLAIN),
+    **LEFT_OUT,
     "version": _one_of("1", "the proxy speaks no protocol of BuildKit's own"),
     "t": Text(rf"(?:{_IMAGE.pattern})?", "is not written as a name for an image (name:tag)"),
     "dockerfile": Text(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
@@ -45,21 +45,15 @@ class ProxySettings:
     engine: str
     record: str
     workspace: str
-    images: tuple[str, ...] = ()
+    images: Sequence[str] = ()
     context_mb: int = 32
     context_files: int = 2000
     cpus: float = 0.0
     quota: Mapping[str, int] = field(default_factory=lambda: dict(QUOTA))
 
     def to_json(self) -> bytes:
-        """The document that `from_json` reads."""
+        """The document that the program reads: the fields by their names."""
         return json.dumps(dataclasses.asdict(self)).encode()
-
-    @classmethod
-    def from_json(cls, text: bytes) -> ProxySettings:
-        """Settings as `to_json` wrote them."""
-        values: dict[str, Any] = json.loads(text)
-        return cls(**values | {"images": tuple(values["images"])})
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def main() -> None:
 
     Says `listening` once scripts can connect. Connections that are open at the end are closed with the program.
     """
-    settings = ProxySettings.from_json(Path(sys.argv[1]).read_bytes())
+    settings = ProxySettings(**json.loads(Path(sys.argv[1]).read_bytes()))
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before there are threads, which inherit it
     with running(settings):
@@ -84,21 +84,9 @@ class _Server(socketserver.ThreadingUnixStreamServer):
         self.began = time.time()
         self.caches = secrets.token_hex(16)
         self.reading = threading.Lock()
-        self._slots = threading.BoundedSemaphore(_CONNECTIONS)
+        self.slots = threading.BoundedSemaphore(_CONNECTIONS)
         super().__init__(settings.listen, _Handler)
         Path(settings.listen).chmod(0o600)
-
-    def process_request(self, request: socket.socket, client_address: object) -> None:  # type: ignore[override] # of a Unix socket
-        """Serve a connection in a thread of its own; close it at once if there are too many."""
-        if self._slots.acquire(blocking=False):
-            super().process_request(request, client_address)
-        else:
-            self.close_request(request)
-
-    def shutdown_request(self, request: socket.socket) -> None:  # type: ignore[override] # a Unix socket
-        """Called once for each connection, when it has ended."""
-        self._slots.release()
-        super().shutdown_request(request)
 
 
 class _Handler(socketserver.BaseRequestHandler):
@@ -108,6 +96,8 @@ class _Handler(socketserver.BaseRequestHandler):
     request: socket.socket
 
     def handle(self) -> None:
+        if not self.server.slots.acquire(blocking=False):
+            return
         self.settings = self.server.settings
         self.client = Client(self.request)
         self.entry: dict[str, Any] = {"began": time.monotonic()}
@@ -115,14 +105,15 @@ class _Handler(socketserver.BaseRequestHandler):
         with contextlib.suppress(OSError, h11.ProtocolError):
             try:
                 self._serve()
-            except (Refusal, RecursionError) as refusal:
-                is_deep = isinstance(refusal, RecursionError)
-                self.entry["refused"] = "the JSON of the request is nested too deeply" if is_deep else str(refusal)
-                self._answer(REFUSED, self.entry["refused"])
+            except Refusal as refusal:
+                self._refuse(str(refusal))
+            except RecursionError:
+                self._refuse("the JSON of the request is nested too deeply")
             except BadContext as problem:
                 self._answer(HTTPStatus.BAD_REQUEST, str(problem))
             finally:
                 self._record(0)
+                self.server.slots.release()
 
     def _serve(self) -> None:
         self.request.settimeout(_SILENCE_SECONDS)
@@ -206,6 +197,10 @@ class _Handler(socketserver.BaseRequestHandler):
                 self.entry["made"] = built.image
                 self._record(first.status_code)
             self.client.send(event)
+
+    def _refuse(self, why: str) -> None:
+        self.entry["refused"] = why
+        self._answer(REFUSED, why)
 
     def _answer(self, status: int, body: object) -> None:
         """Answer without the engine."""

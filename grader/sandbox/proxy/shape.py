@@ -19,7 +19,6 @@ Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
 
 BODY_LIMIT = 1024 * 1024
 """Bytes of a JSON document. The docker command sends about 2,000 for a container, most of it nulls."""
-_INT64 = 2**63
 
 
 class Refusal(GraderError):  # noqa: N818 - what happened; nothing went wrong
@@ -127,13 +126,11 @@ def is_nothing(value: Json) -> bool:
 
 
 def read(text: bytes) -> Json:
-    """Decode a document of at most `BODY_LIMIT` bytes; its numbers are integers of 64 bits. Raises `Refusal`."""
+    """Decode a document of at most `BODY_LIMIT` bytes. Raises `Refusal`."""
     if len(text) > BODY_LIMIT:
         raise Refusal(f"the JSON of a request may have at most {BODY_LIMIT} bytes")
     try:
-        value: Json = json.loads(
-            text.decode("utf-8"), parse_int=_integer, parse_float=_no_number, parse_constant=_no_number
-        )
+        value: Json = json.loads(text.decode("utf-8"))
         written(value)  # escapes may have made half a surrogate, which has no UTF-8
     except (ValueError, RecursionError) as problem:
         raise Refusal(f"the body of the request is not the JSON that an engine takes: {problem}") from None
@@ -143,18 +140,6 @@ def read(text: bytes) -> Json:
 def written(value: Json) -> bytes:
     """A value as a document."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-def _integer(digits: str) -> int:
-    # A long one would take quadratic time to convert; 20 characters hold any of 64 bits.
-    number = int(digits) if len(digits) <= 20 else _INT64  # noqa: PLR2004
-    if not -_INT64 <= number < _INT64:
-        raise ValueError("a number does not fit in 64 bits")
-    return number
-
-
-def _no_number(text: str) -> Json:
-    raise ValueError(f"{text[:40]} is not an integer")
 
 
 def _inside(where: str, name: str) -> str:

@@ -64,7 +64,6 @@ def test_the_program_brings_all_that_it_imports(tmp_path: Path) -> None:
 def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
     settings = ProxySettings("s", "engine", "record", "/work")
     (tmp_path / "settings.json").write_bytes(settings.to_json())
-    assert ProxySettings.from_json(settings.to_json()) == settings
     command = [sys.executable, "-c", "from grader.sandbox.proxy.server import main; main()", "settings.json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
         assert process.stdout is not None
