@@ -32,9 +32,6 @@ from grader.submissions.archive import Unreadable, read_archive
 from grader.submissions.budget import MEGABYTE, Budget
 from grader.submissions.models import Member
 
-HEADERS_LIMIT = 2 * MEGABYTE
-"""Bytes of a context's tar besides its files' content, for each thousand of them: header and padding are 1,024."""
-_DOCKERFILE = "Dockerfile"
 _MODIFIED = 315_532_800
 """When every file was last changed, in seconds since 1970: as in `engine.build.context`."""
 _END = bytes(2 * tarfile.BLOCKSIZE)
@@ -46,8 +43,8 @@ class BadContext(Exception):  # noqa: N818 - what happened; nothing went wrong
 
 
 def body_limit(settings: ProxySettings) -> int:
-    """Bytes that the tar of a context may have."""
-    return settings.context_mb * MEGABYTE + HEADERS_LIMIT * (1 + settings.context_files // 1000)
+    """Bytes that the tar of a context may have: header and padding of a file are 1,024."""
+    return (settings.context_mb + 2 + settings.context_files // 500) * MEGABYTE
 
 
 def prepare(planned: Plan, body: bytes, settings: ProxySettings, present: Sequence[str], caches: str) -> Plan:
@@ -57,14 +54,14 @@ def prepare(planned: Plan, body: bytes, settings: ProxySettings, present: Sequen
     --mount=type=cache` keeps. Raises `Refusal` and `BadContext`.
     """
     query = dict(planned.request.query)
-    path = query.get("dockerfile") or _DOCKERFILE
+    path = query.get("dockerfile") or "Dockerfile"
     members = _read(body, settings)
     found = next((member for member in members if member.path == path), None)
     if found is None:
         raise BadContext(f"failed to read dockerfile: open {path}: no such file or directory")
     arguments = json.loads(query.get("buildargs") or "{}")
     given = {name: value for name, value in arguments.items() if value is not None}
-    dockerfile = _judge(parse(found.content, given, path), settings, present)
+    dockerfile = _judged(parse(found.content, given, path), settings, present)
     own = {"version": "2", "dockerfile": path}
     own["buildargs"] = written(arguments | {"BUILDKIT_CACHE_MOUNT_NS": caches}).decode()
     kept = tuple((name, value) for name, value in planned.request.query if name not in {"q", *LEFT_OUT, *own})
@@ -84,13 +81,12 @@ def _read(body: bytes, settings: ProxySettings) -> tuple[Member, ...]:
     members = read_archive(io.BytesIO(body + end), ".tar", budget, whole=True)
     if isinstance(members, Unreadable):
         raise Refusal(f"the build context cannot be taken: {members.message}")
-    for member in members:
-        if member.problem:
-            raise Refusal(f"the build context cannot be taken: {member.path[:120]}: {member.problem}")
+    if bad := next((member for member in members if member.problem), None):
+        raise Refusal(f"the build context cannot be taken: {bad.path[:120]}: {bad.problem}")
     return members
 
 
-def _judge(dockerfile: Dockerfile | Unparsable, settings: ProxySettings, present: Sequence[str]) -> Dockerfile:
+def _judged(dockerfile: Dockerfile | Unparsable, settings: ProxySettings, present: Sequence[str]) -> Dockerfile:
     """The Dockerfile, if BuildKit may be given it. Images of the script's own may be built from."""
     allowed = (*settings.images, *(name for name in present if "*" not in name))
     found = judge_dockerfile(dockerfile, allowed)
@@ -122,8 +118,7 @@ class Printer:
     image: str = ""
     _held: list[str] = field(default_factory=list)
     _rest: bytes = b""
-    _begun: set[str] = field(default_factory=set)
-    _cached: set[str] = field(default_factory=set)
+    _told: set[tuple[str, str]] = field(default_factory=set)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The next piece of the engine's answer, which is a line of JSON for each message."""
@@ -133,42 +128,38 @@ class Printer:
                 yield json.dumps(message).encode() + b"\r\n"
 
     def _messages(self, message: dict[str, object]) -> Iterator[dict[str, object]]:
+        last: list[dict[str, object]] = []
         match message:
             case {"id": "moby.buildkit.trace", "aux": str(encoded)}:
                 self._held += self._traced(base64.b64decode(encoded))
-                if not self.quiet:
-                    yield from self._shown()
+                if self.quiet:
+                    return
             case {"id": "moby.image.id", "aux": {"ID": str(image)}}:
                 self.image = image
                 yield {"aux": {"ID": image}}
                 built = [f"Successfully built {image.removeprefix('sha256:')[:12]}\n"]
                 tagged = [f"Successfully tagged {normalised(tag)}\n" for tag in self.tags]
                 self._held = [f"{image}\n"] if self.quiet else built + tagged
-                yield from self._shown()
             case {"error": str(error)}:
-                yield from self._shown()
                 text = plain_error(error)
                 code = _EXIT_CODE.search(text)
-                yield {"error": text, "errorDetail": {"message": text, "code": int(code[1]) if code else 1}}
+                last = [{"error": text, "errorDetail": {"message": text, "code": int(code[1]) if code else 1}}]
             case _:
-                pass
-
-    def _shown(self) -> Iterator[dict[str, object]]:
+                return
         held, self._held = self._held, []
         for text in held:
             yield {"stream": text}
+        yield from last
 
     def _traced(self, status: bytes) -> Iterator[str]:
         """Each step's head as it begins, that it was cached, and what it writes."""
         decoded = decode_status(status)
         for vertex in decoded.vertices:
-            step = _STEP.match(vertex.name)
-            if step is None:
+            if (step := _STEP.match(vertex.name)) is None:
                 continue
-            if vertex.started is not None and vertex.digest not in self._begun:
-                self._begun.add(vertex.digest)
-                yield " ".join(filter(None, ["Step", step["stage"], step["number"], ":", step["text"]])) + "\n"
-            if vertex.cached and vertex.digest not in self._cached:
-                self._cached.add(vertex.digest)
-                yield " ---> Using cache\n"
+            head = " ".join(filter(None, ["Step", step["stage"], step["number"], ":", step["text"]])) + "\n"
+            for text, is_so in ((head, vertex.started is not None), (" ---> Using cache\n", vertex.cached)):
+                if is_so and (vertex.digest, text) not in self._told:
+                    self._told.add((vertex.digest, text))
+                    yield text
         yield from (log.data.decode("utf-8", "replace") for log in decoded.logs)

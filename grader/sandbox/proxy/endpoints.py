@@ -1,7 +1,7 @@
 """The tables: which requests of API 1.45 there are, what each may ask for, and what is said of the rest.
 
 What the docker command and Compose need is here; the fields are those of
-https://docs.docker.com/reference/api/engine/version/v1.45/. What is in no table is not passed on; `_WHY` and `_REASONS`
+https://docs.docker.com/reference/api/engine/version/v1.45/. What is in no table is not passed on; `WHY` and `REASONS`
 only say it in words that help. What can do no harm, whatever is in it, is left to the engine to complain about.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
-from grader.sandbox.proxy.shape import Encoded, Json, Map, Record, Refusal, Shape, Text, rebuilt
+from grader.sandbox.proxy.shape import Encoded, Json, Map, Record, Refusal, Shape, Text
 
 T = TypeVar("T")
 RESERVED = "grader-work"
@@ -50,7 +50,7 @@ def _one_of(allowed: str, why: str = "") -> Text:
 # ── why not ─────────────────────────────────────────────────────────────────────────────
 
 _MACHINE = "it reaches the machine below the containers, which is not part of the exercise"
-_WHY: Mapping[str, str] = {
+WHY: Mapping[str, str] = {
     **_all("UTSMode UsernsMode CgroupParent Cgroup Sysctls StorageOpt Annotations", _MACHINE),
     **_all("Devices DeviceRequests DeviceCgroupRules", "containers of an exercise get no devices of the machine"),
     **_all("Ingress ConfigOnly ConfigFrom ClusterVolumeSpec", "it is for clusters"),
@@ -66,7 +66,7 @@ _WHY: Mapping[str, str] = {
 
 
 def _record(fields: Mapping[str, Shape], *needed: str) -> Record:
-    return Record(fields, needed, _WHY)
+    return Record(fields, needed, WHY)
 
 
 # ── values that many have in common ─────────────────────────────────────────────────────
@@ -179,7 +179,7 @@ _ARGUMENT = Text(
 )
 LEFT_OUT = _all("rm forcerm pull cpuperiod cpushares memory cpuquota memswap cpusetcpus cpusetmems cachefrom", _PLAIN)
 """Parameters of a build that BuildKit does nothing with; and there is no registry with a newer base image."""
-_BUILD: Mapping[str, Shape] = {
+BUILD: Mapping[str, Shape] = {
     **_all("q nocache target platform shmsize extrahosts", _PLAIN),
     **LEFT_OUT,
     "version": _one_of("1", "the proxy speaks no protocol of BuildKit's own"),
@@ -191,7 +191,7 @@ _BUILD: Mapping[str, Shape] = {
     "buildargs": Encoded(Map(_ARGUMENT, str)),
     **_all("labels ulimits", Encoded(object)),
 }
-_PARAMETERS: Mapping[str, Shape] = {
+PARAMETERS: Mapping[str, Shape] = {
     **_all("all size digests shared-size stream one-shot follow stdin stdout stderr timestamps details logs", _PLAIN),
     **_all("v force link noprune verbose limit t h w keep-storage name platform signal detachKeys tail", _PLAIN),
     **_all("condition type scope", _PLAIN),
@@ -205,7 +205,7 @@ _PARAMETERS: Mapping[str, Shape] = {
     "tag": Text(r"(?:[A-Za-z0-9_.-]{1,128}|[a-z0-9]{1,32}:[0-9a-f]{1,128})?", "is not written as a tag"),
 }
 """Those of all other requests together: an engine does nothing with one that an endpoint does not have."""
-_REPEATED = frozenset({"t", "extrahosts", "type"})
+REPEATED = frozenset({"t", "extrahosts", "type"})
 """Parameters that may be there several times."""
 
 # ── requests ────────────────────────────────────────────────────────────────────────────
@@ -248,7 +248,7 @@ ENDPOINTS: tuple[Endpoint, ...] = (
     ),
 )
 
-_REASONS = (
+REASONS = (
     (r"POST /(auth|images/.+/push)|GET /(images/search|distribution/.*)", "there is no registry here"),
     (r"POST /images/load", "`docker load` is not available here: images are built from the submission"),
     (r"GET /images/(.+/)?get", "`docker save` is not available here"),
@@ -267,38 +267,3 @@ _REASONS = (
     (r"(GET|POST|DELETE) /plugins(/.*)?", "plugins are not available here"),
     (r"POST /networks/host/connect", "containers of an exercise do not get the host's network"),
 )
-_OLDEST, _NEWEST = (1, 24), (1, 45)
-_VERSION = re.compile(r"^/v(\d{1,3})\.(\d{1,3})(?=/)")
-
-
-def find_endpoint(method: str, path: str) -> Endpoint:
-    """The endpoint that takes such a request. Raises `Refusal` if there is none, which says why for those known."""
-    version = _VERSION.match(path)
-    if version and not _OLDEST <= (int(version[1]), int(version[2])) <= _NEWEST:
-        raise Refusal(f"the API version of {path[:40]} is not between 1.24 and 1.45, which this engine has")
-    asked = f"{method} {without_version(path)}"
-    for endpoint in ENDPOINTS:
-        if re.fullmatch(endpoint.pattern, asked):
-            return endpoint
-    reason = next((reason for pattern, reason in _REASONS if re.fullmatch(pattern, asked)), None)
-    raise Refusal(reason or f"{asked[:120]} is not available in this engine")
-
-
-def without_version(path: str) -> str:
-    """The path without the API's version before it."""
-    return _VERSION.sub("", path)
-
-
-def parameters(endpoint: Endpoint, query: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-    """The parameters of a request as they go on, in their order. Raises `Refusal`."""
-    known, checked = _BUILD if endpoint.name == "build" else _PARAMETERS, []
-    names = [name for name, _ in query]
-    for name, value in query:
-        if names.count(name) > 1 and name not in _REPEATED:
-            raise Refusal(f"{name} may be there once in the query of a request")
-        if name in known:
-            checked.append((name, str(rebuilt(known[name], value, name))))
-        elif value not in {"", "0", "false"}:
-            why = f": {_WHY[name]}" if name in _WHY else ""
-            raise Refusal(f"{name[:60]}={value[:60]} is not available here{why}")
-    return tuple(checked)

@@ -39,10 +39,6 @@ _QUOTED = {
     "$%28": ": a $( … ) in single quotes is not carried out",
 }
 """What becomes of quotes in a script that belong nowhere, by what they leave in the path."""
-_PASSED_ON = re.compile(
-    rb"content-type|content-length|transfer-encoding|api-version|ostype|server|x-docker-.*|docker-.*"
-)
-"""Headers of an answer that go back to the client."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,12 +184,9 @@ def _comes_first(engine: socket.socket, client: socket.socket) -> bool:
         return all(key.fileobj is engine for key, _ in waiting.select())
 
 
-def passed_on(event: h11.Response | h11.InformationalResponse) -> h11.Event:
-    """The head of the engine's answer as the client gets it."""
-    kept = [(name, value) for name, value in event.headers if _PASSED_ON.fullmatch(name)]
-    if isinstance(event, h11.InformationalResponse):
-        hijacked = [(b"Connection", b"Upgrade"), (b"Upgrade", b"tcp")]
-        return h11.InformationalResponse(status_code=event.status_code, headers=[*kept, *hijacked], reason=event.reason)
+def passed_on(event: h11.Response) -> h11.Response:
+    """The head of the engine's answer as the client gets it: the connection carries no further request."""
+    kept = [(name, value) for name, value in event.headers if name != b"connection"]
     return h11.Response(status_code=event.status_code, headers=[*kept, (b"Connection", b"close")])
 
 

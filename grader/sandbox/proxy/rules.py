@@ -14,21 +14,14 @@ from __future__ import annotations
 import posixpath
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, cast
 
 from grader.dockerfile.image_names import normalised
-from grader.sandbox.proxy.endpoints import (
-    RESERVED,
-    TARGET,
-    VOLUME_NAME,
-    Endpoint,
-    find_endpoint,
-    parameters,
-    without_version,
-)
+from grader.sandbox.proxy import endpoints
+from grader.sandbox.proxy.endpoints import RESERVED, TARGET, VOLUME_NAME, WHY, Endpoint
 from grader.sandbox.proxy.http import Request
 from grader.sandbox.proxy.interface import ProxySettings
 from grader.sandbox.proxy.shape import Refusal, read, rebuilt, written
@@ -54,17 +47,45 @@ class Plan:
     folders: tuple[str, ...] | None = None
 
 
+_VERSION = re.compile(r"^/v(\d{1,3})\.(\d{1,3})(?=/)")
+
+
+def without_version(path: str) -> str:
+    """The path without the API's version before it."""
+    return _VERSION.sub("", path)
+
+
 def endpoint_of(request: Request) -> Endpoint:
-    """Find the endpoint by the head of a request. Raises `Refusal` where there is none that is used in this way."""
-    endpoint = find_endpoint(request.method, request.path)
+    """Find the endpoint by the head of a request. Raises `Refusal`, which says why for those known."""
+    version = _VERSION.match(request.path)
+    if version and not (1, 24) <= (int(version[1]), int(version[2])) <= (1, 45):
+        raise Refusal(f"the API version of {request.path[:40]} is not between 1.24 and 1.45, which this engine has")
+    asked = f"{request.method} {without_version(request.path)}"
+    endpoint = next((one for one in endpoints.ENDPOINTS if re.fullmatch(one.pattern, asked)), None)
+    if endpoint is None:
+        reason = next((reason for pattern, reason in endpoints.REASONS if re.fullmatch(pattern, asked)), None)
+        raise Refusal(reason or f"{asked[:120]} is not available in this engine")
     if request.upgrade not in endpoint.upgrades:
         way = f"for {request.upgrade[:20]}" if request.upgrade else "without `Upgrade`"
-        raise Refusal(f"{request.method} {request.path[:80]} is not available {way}")
-    json, other = frozenset({"application/json"}), frozenset({"", "text/plain"})
-    known = {"application/x-tar"} if endpoint.name == "build" else json if endpoint.body else json | other
+        raise Refusal(f"{asked[:120]} is not available {way}")
+    tar, json, other = {"application/x-tar"}, {"application/json"}, {"", "text/plain"}
+    known = tar if endpoint.name == "build" else json if endpoint.body else json | other
     if request.content_type not in known:
         raise Refusal(f"the body of this request cannot be of the type {request.content_type[:80] or '(none given)'}")
     return endpoint
+
+
+def _parameters(endpoint: Endpoint, query: Query) -> Iterator[tuple[str, str]]:
+    known = endpoints.BUILD if endpoint.name == "build" else endpoints.PARAMETERS
+    names = [name for name, _ in query]
+    for name, value in query:
+        if names.count(name) > 1 and name not in endpoints.REPEATED:
+            raise Refusal(f"{name} may be there once in the query of a request")
+        if name in known:
+            yield name, str(rebuilt(known[name], value, name))
+        elif value not in {"", "0", "false"}:
+            why = f": {WHY[name]}" if name in WHY else ""
+            raise Refusal(f"{name[:60]}={value[:60]} is not available here{why}")
 
 
 def plan(endpoint: Endpoint, request: Request, body: bytes, settings: ProxySettings, began: float) -> Plan:
@@ -72,7 +93,7 @@ def plan(endpoint: Endpoint, request: Request, body: bytes, settings: ProxySetti
 
     The engine's news from before `began`, in seconds since 1970, are other people's.
     """
-    query = _of_this_script(endpoint.name, parameters(endpoint, request.query), began)
+    query = _of_this_script(endpoint.name, tuple(_parameters(endpoint, request.query)), began)
     content_type = "application/json" if endpoint.body else ""
     path = f"/v1.45{without_version(request.path)}"
     onward = Request(request.method, path, query, content_type, request.upgrade)
@@ -93,9 +114,6 @@ def plan(endpoint: Endpoint, request: Request, body: bytes, settings: ProxySetti
     return Plan(endpoint, onward, written({**value, "HostConfig": host}), makes, entry, folders)
 
 
-_COUNTED = ("container", "image", "volume")
-
-
 def _of_this_script(endpoint: str, query: Query, began: float) -> Query:
     """The query, so that it asks for nothing of scripts that used the engine before.
 
@@ -103,8 +121,9 @@ def _of_this_script(endpoint: str, query: Query, began: float) -> Query:
     builder's cache, which calls a step by its command: the commands of other people's containers and Dockerfiles.
     """
     if endpoint == "disk usage":
-        asked = tuple(value for name, value in query if name == "type" and value in _COUNTED)
-        return tuple(("type", value) for value in asked or _COUNTED)
+        every = ("container", "image", "volume")
+        asked = tuple(value for name, value in query if name == "type" and value in every)
+        return tuple(("type", value) for value in asked or every)
     if endpoint == "events":
         since = max(float(dict(query).get("since") or 0), began)
         return (("since", f"{since:.9f}"), *((name, value) for name, value in query if name != "since"))
@@ -154,15 +173,13 @@ def _with_mounts(host: Settings, workspace: str) -> tuple[Settings, tuple[str, .
     return others | ({"Mounts": mounts} if mounts else {}), tuple(folders) if uses_workspace else None
 
 
-_MODES = frozenset({"", "ro", "rw", "z", "Z", "nocopy", "rprivate", "cached", "delegated", "consistent"})
-
-
 def _as_mount(bind: str) -> Settings:
     """What `source:target:options` means, as an entry of `Mounts`."""
     source, _, rest = bind.partition(":")
     target, _, given = rest.partition(":")
     options = {*given.split(",")}
-    if not source or options - _MODES:
+    known = {"", "ro", "rw", "z", "Z", "nocopy", "rprivate", "cached", "delegated", "consistent"}
+    if not source or options - known:
         raise Refusal(f"the mount {bind!r} is not of the form source:target or source:target:ro")
     rebuilt(TARGET, target, f"the target of the mount {bind!r}")
     mount = {"Source": source, "Target": target, "ReadOnly": "ro" in options}
@@ -184,8 +201,6 @@ def _below(source: str, folder: str) -> str:
 
 # ── quotas ──────────────────────────────────────────────────────────────────────────────
 
-_COUNTS = {"commands": "commands with `docker exec`", "images": "images and names of images"}
-
 
 @dataclass(slots=True)
 class Account:
@@ -204,8 +219,7 @@ class Account:
                     raise Refusal(
                         f"the script has made more than {most} requests to the engine. Does a loop in it never end?"
                         if kind == "requests"
-                        else f"at most {most} {_COUNTS.get(kind, kind)} can be made by one script, whether they are "
-                        "removed again or not"
+                        else f"at most {most} {kind} can be made by one script, whether they are removed again or not"
                     )
             self._spent.update(after)
 

@@ -22,19 +22,10 @@ from typing import Any
 
 import h11
 
+from grader.sandbox.proxy import rules
 from grader.sandbox.proxy.build import BadContext, Printer, body_limit, prepare
-from grader.sandbox.proxy.endpoints import without_version
 from grader.sandbox.proxy.http import Client, Engine, call, passed_on, relay
 from grader.sandbox.proxy.interface import ProxySettings, Recorder
-from grader.sandbox.proxy.rules import (
-    Account,
-    Plan,
-    endpoint_of,
-    not_here,
-    plan,
-    pulled,
-    workspace_volume,
-)
 from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
 
 REFUSED = 403
@@ -80,7 +71,7 @@ class _Server(socketserver.ThreadingUnixStreamServer):
     def __init__(self, settings: ProxySettings, recorder: Recorder) -> None:
         self.settings = settings
         self.recorder = recorder
-        self.account = Account(settings.quota)
+        self.account = rules.Account(settings.quota)
         self.began = time.time()
         self.caches = secrets.token_hex(16)
         self.reading = threading.Lock()
@@ -119,11 +110,11 @@ class _Handler(socketserver.BaseRequestHandler):
         self.request.settimeout(_SILENCE_SECONDS)
         head = self.client.read_head()
         self.server.account.charge({"requests": 1})
-        endpoint = endpoint_of(head)
+        endpoint = rules.endpoint_of(head)
         body = self.client.read_body(BODY_LIMIT if endpoint.body else 0) if endpoint.name != "build" else b""
-        planned = plan(endpoint, head, body, self.settings, self.server.began)
+        planned = rules.plan(endpoint, head, body, self.settings, self.server.began)
         if endpoint.name == "image pull":
-            self._pull(pulled(planned.request.query))
+            self._pull(rules.pulled(planned.request.query))
             return
         printer = None
         if endpoint.name == "build":
@@ -141,7 +132,7 @@ class _Handler(socketserver.BaseRequestHandler):
             planned = replace(planned, body=b"")  # a context is large, and a build may be long
             self._pass_on(engine, planned, printer)
 
-    def _read_build(self, planned: Plan) -> Plan:
+    def _read_build(self, planned: rules.Plan) -> rules.Plan:
         with self.server.reading:  # contexts are held in memory, so one at a time
             what = "a build's context (.dockerignore makes it smaller)"
             body = self.client.read_body(body_limit(self.settings), what)
@@ -153,7 +144,7 @@ class _Handler(socketserver.BaseRequestHandler):
         """Make what a container's mounts of the workspace need. Raises `Refusal` where the engine makes no volume."""
         for folder in folders:
             _make_folder(self.settings.workspace, folder)
-        volume = workspace_volume(self.settings.workspace)
+        volume = rules.workspace_volume(self.settings.workspace)
         status, answer = call(self.settings.engine, "POST", "/volumes/create", volume)
         if status != HTTPStatus.CREATED:
             raise Refusal(f"the folder of the submission could not be mounted: {answer.decode(errors='replace')}")
@@ -162,16 +153,16 @@ class _Handler(socketserver.BaseRequestHandler):
         """An image that is here is up to date; so `docker pull` does in a script what it does at home."""
         status, _ = call(self.settings.engine, "GET", f"/images/{image}/json")
         if status != HTTPStatus.OK:
-            raise not_here(image)
+            raise rules.not_here(image)
         self._answer(HTTPStatus.OK, {"status": f"Status: Image is up to date for {image}"})
 
-    def _pass_on(self, engine: Engine, planned: Plan, printer: Printer | None) -> None:
+    def _pass_on(self, engine: Engine, planned: rules.Plan, printer: Printer | None) -> None:
         """Pass the engine's answer on. What the record says of it is written before the client has all of it."""
         events = engine.events(self.request)
         first = next(events)
         if isinstance(first, h11.InformationalResponse):
             self._record(first.status_code)
-            self.client.send(passed_on(first))
+            self.client.send(first)
             self.request.sendall(engine.http.trailing_data[0])
             engine.socket.sendall(self.client.http.trailing_data[0])
             relay(self.request, engine.socket)
@@ -212,7 +203,7 @@ class _Handler(socketserver.BaseRequestHandler):
         head = self.client.head
         if (head or "refused" in self.entry) and not self.is_recorded:
             self.is_recorded = True
-            method, path = (head.method, without_version(head.path)) if head else ("?", "/")
+            method, path = (head.method, rules.without_version(head.path)) if head else ("?", "/")
             query = head.query if head else ()
             self.server.recorder.add(self.entry | {"method": method, "path": path, "query": query, "status": status})
 
