@@ -12,7 +12,7 @@ from itertools import takewhile
 from typing import Any
 
 from grader.dockerfile.image_names import is_called
-from grader.engine.http import Connection, Parameters, Refused, parse_time
+from grader.engine.http import Connection, Parameters, parse_time
 from grader.engine.images import image_config
 from grader.errors import EngineError
 from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen, ScriptSeen
@@ -20,7 +20,6 @@ from grader.models import ContainerEnded, ContainerSeen, EngineState, ImageSeen,
 PREPARED_IMAGE = "sales-predictor"
 """How the names of the images begin that exercises with commands are about."""
 
-_NOT_FOUND = 404
 _POLL_SECONDS = 0.1
 _SILENCE_SECONDS = 30.0
 _ENDS = {"type": ["container"], "event": ["die"]}
@@ -34,10 +33,8 @@ def engine_state(engine: Connection, wanted: Callable[[str], bool] = lambda _: T
     )
     listed = engine.call("GET", "/containers/json", parameters={"all": 1}).json
     known = {image.id for image in images}
-    containers = [
-        _container_seen(engine, one["Id"]) for one in listed if wanted(one["Image"]) or one["ImageID"] in known
-    ]
-    return EngineState(images, tuple(one for one in containers if one is not None))
+    ids = [one["Id"] for one in listed if wanted(one["Image"]) or one["ImageID"] in known]
+    return EngineState(images, tuple(seen for one in ids if (seen := _container_seen(engine, one))))
 
 
 def own_engine_seen(engine: Connection) -> ScriptSeen:
@@ -48,11 +45,9 @@ def own_engine_seen(engine: Connection) -> ScriptSeen:
 
     now = engine_state(engine, counts)
     with _events(engine, {"since": 1, "until": f"{_time(engine):.6f}"}) as events:
-        known = tuple(events)
-    ended = [
-        one for one in _ended(known) if counts(one.image) or any(is_called(one.image, image) for image in now.images)
-    ]
-    return ScriptSeen("own_engine", after=now, ended=tuple(ended))
+        ended = tuple(_ended(events))
+    ours = (one for one in ended if counts(one.image) or any(is_called(one.image, image) for image in now.images))
+    return ScriptSeen("own_engine", after=now, ended=tuple(ours))
 
 
 @contextmanager
@@ -122,23 +117,14 @@ def _command_line(value: object) -> tuple[str, ...] | None:
 
 
 def _image_seen(engine: Connection, image: Mapping[str, Any]) -> ImageSeen:
-    tags = tuple(sorted(image.get("RepoTags") or ()))
-    try:
-        details = engine.call("GET", f"/images/{image['Id']}/json").json
-    except Refused as refused:
-        if refused.status != _NOT_FOUND:
-            raise
-        details = {}
-    return ImageSeen(str(image["Id"]), tags, image_config(details.get("Config") or {}))
+    config = engine.find(f"/images/{image['Id']}/json").get("Config")
+    return ImageSeen(str(image["Id"]), tuple(sorted(image.get("RepoTags") or ())), image_config(config or {}))
 
 
 def _container_seen(engine: Connection, container: str) -> ContainerSeen | None:
     """One container's details; None if it is gone meanwhile."""
-    try:
-        details = engine.call("GET", f"/containers/{container}/json").json
-    except Refused as refused:
-        if refused.status != _NOT_FOUND:
-            raise
+    details = engine.find(f"/containers/{container}/json")
+    if not details:
         return None
     state, config = details["State"], details["Config"]
     status = str(state.get("Status"))

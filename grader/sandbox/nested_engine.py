@@ -38,25 +38,19 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from grader.base_images.provider import LABEL_BASE, LABEL_RECIPE
+from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine, connect
-from grader.engine.files import has_path, put_in, read_tar
-from grader.engine.http import Connection, OpenStream, Refused, if_there
-from grader.engine.ownership import (
-    Kind,
-    Owner,
-    labels,
-    prune,
-    remove_run,
-    this_process,
-)
-from grader.engine.run import split_frames
+from grader.engine.files import put_in, read_tar
+from grader.engine.http import Connection, Refused, if_there
+from grader.engine.ownership import Kind, Owner, labels, prune, remove_run, this_process
+from grader.engine.run import ContainerRun, container_settings, split_frames
 from grader.engine.tar import with_folders, write_tar
 from grader.errors import EngineError, ImageUnavailable
 from grader.failpoints import failpoint
-from grader.models import MemoryFile
+from grader.models import MemoryFile, RunRequest
 from grader.sandbox import tunnel
 from grader.sandbox.engine_image import engine_image, image_name, recipe_digest
 
@@ -66,21 +60,21 @@ LABEL_IMAGES = "io.grader.base_images.provider"
 WORKSPACE_MB, WORKSPACE_FILES = 128, 20_000
 """MiB and files that a script's folder may hold: four and ten times what a submission may have.
 
-Bytes count as memory of whoever writes.
+It is a file system of its own, in memory, so that no disk fills up; bytes count as memory of whoever writes.
 """
 _WORKSPACE = {
     "type": "tmpfs",
     "device": "tmpfs",
     "o": f"size={WORKSPACE_MB}m,nr_inodes={WORKSPACE_FILES},mode=0755",
 }
-"""Options of the volume for what scripts write: a file system of its own, in memory, so that no disk fills up."""
 
 _ENGINE_FILES = "/sockets/engine"
 ENGINE_SOCKET = f"{_ENGINE_FILES}/engine.sock"
 SCRIPT_FILES = "/sockets/script"
 PROXY_FILES = "/opt/proxy"
 """Where the helper container has the nested engine's socket, what script containers see, and the proxy's program."""
-_BOUNDED = f"{_ENGINE_FILES}/disk-is-bounded"
+DISK_IS_BOUNDED = f"{_ENGINE_FILES}/disk-is-bounded"
+"""A file that is there unless the host has no loop devices."""
 
 _BOOT = (
     "while :; do containerd --root /run/containerd/root --log-level warn; sleep 1; done & "
@@ -93,15 +87,13 @@ _LOAD_SECONDS = 600.0
 """The longest wait for another grader that makes the image or the template."""
 _CREATE_SECONDS = 5.0
 """The longest wait, after an interrupt, for a container that the engine was asked for."""
-_PATIENCE_SECONDS = 1.0
 _LOCK = "grader-private-making"
-_NOT_FOUND, _CONFLICT = 404, 409
+_CONFLICT = 409
 _COMPLETE = "-complete"
 """How the name of the volume ends that says that a template is complete."""
-_HELPER_MB, _HELPER_PROCESSES = 512, 1024
+_HELPER = Limits(memory_mb=512, processes=1024)
 """For the tunnel and the proxy, whose threads count as processes: two for each connection."""
 _FILE_LIMIT = 64 * 2**20
-_PIECE = 65_536
 _STDOUT = 1
 
 
@@ -112,8 +104,7 @@ class PrivateSettings:
     `images` are references of base images, all present in the host engine. `memory_mb` (MiB, no swap on top),
     `processes`, `disk_mb` (MiB) and `cores` bound everything in the engine together: the engine, its builds, its
     containers. `cores` is a part of those that the machine has, so that the grader, the proxy and the host engine keep
-    the rest.
-    `environment` is where proxies and package archives are looked up when the engine's image is made.
+    the rest. `environment` is where proxies and package archives are looked up when the engine's image is made.
     """
 
     images: tuple[str, ...]
@@ -126,11 +117,10 @@ class PrivateSettings:
 
 @dataclass(frozen=True, slots=True)
 class PrivateEngine:
-    """A running private engine.
+    """A running private engine, which `engine` talks to.
 
-    `engine` talks to it, through what `open_stream` opens. `host` is the engine that it runs in, with two containers of
-    it: `container` holds the nested engine, `helper` is beside it. `disk_is_bounded` is false where the host has no
-    loop devices. `cpus` is how many cores everything in it has together; where control groups are of version 1, a
+    `host` is the engine that it runs in, with two containers of it: `container` holds the nested engine, `helper` is
+    beside it. `cpus` is how many cores everything in it has together; where control groups are of version 1, a
     container in it that may use more does not start.
     """
 
@@ -140,19 +130,14 @@ class PrivateEngine:
     container: str
     helper: str
     cpus: float
-    open_stream: OpenStream
-    disk_is_bounded: bool = False
 
     @property
     def workspace(self) -> str:
-        """The folder of limited size that both containers have, at a path that nobody prints by chance.
+        """The folder of limited size that both containers have, at a path that nobody prints by chance."""
+        return _workspace(self.run)
 
-        It has a folder of its own above it, so that `..` in a script is not the root of its container.
-        """
-        return f"/exercise/{self.run}"
-
-    def mount(self, name: Literal["workspace", "script"], target: str, *, read_only: bool = False) -> dict[str, object]:
-        """A volume of this engine as an entry of `HostConfig.Mounts`."""
+    def mount(self, name: str, target: str, *, read_only: bool = False) -> dict[str, object]:
+        """The engine's `workspace` or `script` volume as an entry of `HostConfig.Mounts`."""
         return _mount(_volume_name(self.run, name), target, read_only=read_only)
 
     def check(self) -> None:
@@ -191,15 +176,10 @@ def start_private_engine(
 
 def _image_ids(host: Connection, references: Sequence[str]) -> dict[str, str]:
     """Return the ids of the images that the references stand for now."""
-    found: dict[str, str] = {}
-    for reference in sorted(references):
-        try:
-            found[reference] = str(host.call("GET", f"/images/{reference}/json").json["Id"])
-        except Refused as refused:
-            if refused.status != _NOT_FOUND:
-                raise
-            raise ImageUnavailable(f"{reference} is not in the engine. Run `grader images`, then try again.") from None
-    return found
+    found = {reference: host.find(f"/images/{reference}/json") for reference in sorted(references)}
+    if missing := [reference for reference, image in found.items() if not image]:
+        raise ImageUnavailable(f"{missing[0]} is not in the engine. Run `grader images`, then try again.")
+    return {reference: str(image["Id"]) for reference, image in found.items()}
 
 
 def _template_name(images: Mapping[str, str]) -> str:
@@ -210,7 +190,7 @@ def _template_name(images: Mapping[str, str]) -> str:
 
 def _is_complete(host: Connection, template: str) -> bool:
     """Whether there is such a template. A second volume, which is empty, says that it is complete."""
-    return all(_exists(host, f"/volumes/{name}") for name in (template, template + _COMPLETE))
+    return all(host.find(f"/volumes/{name}") for name in (template, template + _COMPLETE))
 
 
 def _make_template(
@@ -234,16 +214,12 @@ def _make_template(
 
 
 def _remove_stale_templates(host: Connection) -> None:
-    """Remove templates of another recipe, and those with a base image that the engine no longer has.
-
-    What says that one is complete goes after it, so that nobody fills one that a private engine is at work with. Only
-    both together are a complete template.
-    """
+    """Remove templates of another recipe, and those with a base image that the engine no longer has."""
     filters = json.dumps({"label": [f"{LABEL_BASE}=private-template"]})
     for volume in host.call("GET", "/volumes", parameters={"filters": filters}).json.get("Volumes") or ():
         known = volume.get("Labels") or {}
         held = str(known.get(LABEL_IMAGES, "")).split(",")
-        if known.get(LABEL_RECIPE) != recipe_digest() or not all(_exists(host, f"/images/{one}/json") for one in held):
+        if known.get(LABEL_RECIPE) != recipe_digest() or not all(host.find(f"/images/{one}/json") for one in held):
             with contextlib.suppress(Refused):  # a private engine is at work with it
                 _remove_template(host, volume["Name"].removesuffix(_COMPLETE))
 
@@ -261,7 +237,7 @@ def _alone(host: Connection, base: str, say: Callable[[str], None]) -> Iterator[
 
     The container is never started. Where its owner was killed, it goes with what else that one has left.
     """
-    run, told = _Run(secrets.token_hex(6), this_process(host)), False
+    run, has_told = _Run(secrets.token_hex(6), this_process(host)), False
     deadline = time.monotonic() + _LOAD_SECONDS
     try:
         while True:
@@ -272,80 +248,16 @@ def _alone(host: Connection, base: str, say: Callable[[str], None]) -> Iterator[
             except Refused as refused:
                 if refused.status != _CONFLICT or time.monotonic() > deadline:
                     raise
-            if not told:
+            if not has_told:
                 say("private engine: another grader is preparing it, waiting for it")
-                told = True
-            time.sleep(_PATIENCE_SECONDS)
+                has_told = True
+            time.sleep(1)
         yield
     finally:
         remove_run(host, run.id)
 
 
-def _exists(host: Connection, path: str) -> bool:
-    try:
-        host.call("GET", path)
-    except Refused as refused:
-        if refused.status != _NOT_FOUND:
-            raise
-        return False
-    return True
-
-
 # ── one engine ──────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def _running(
-    host: Connection, settings: PrivateSettings, template: str, made_with: Mapping[str, str] | None = None
-) -> Iterator[PrivateEngine]:
-    """An engine that answers, and its helper; containers and volumes are removed at the end.
-
-    With labels for the template to be `made_with`, the engine fills it instead of using it.
-    """
-    run = _Run(secrets.token_hex(6), this_process(host))
-    info = host.call("GET", "/info", seconds=10).json
-    cpus = _cpus(settings, info)
-    try:
-        nested = _create(host, f"grader-private-{run.id}", _nested(settings, template, made_with, run, info))
-        failpoint("private-created")
-        host.call("POST", f"/containers/{nested}/start")
-        failpoint("private-started")
-        # Started while the engine comes up, which takes as long.
-        helper = _create(host, f"grader-private-{run.id}-helper", _helper(run))
-        put_files(host, helper, PROXY_FILES, program_files())
-        put_files(host, helper, SCRIPT_FILES, _tools())
-        host.call("POST", f"/containers/{helper}/start")
-        with _open_tunnel(host, helper) as opened:
-            engine = _wait_until_up(host, nested, lambda: _connected(run.id, cpus, opened.open))
-            failpoint("private-up")
-            bounded = has_path(host, helper, _BOUNDED)
-            yield PrivateEngine(engine, host, run.id, nested, helper, cpus, opened.open, bounded)
-    finally:
-        remove_run(host, run.id)
-        failpoint("private-removed")
-
-
-def _connected(run: str, cpus: float, open_stream: OpenStream) -> DockerEngine:
-    return connect(endpoint=f"private-engine://{run}", open_stream=open_stream, tier="private", cpus=cpus)
-
-
-def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:
-    """Create a container and return its id. On an interrupt the engine goes on creating it, so that is waited for."""
-    try:
-        return str(host.call("POST", "/containers/create", parameters={"name": name}, json=body).json["Id"])
-    except EngineError:
-        raise
-    except BaseException:
-        deadline = time.monotonic() + _CREATE_SECONDS
-        with contextlib.suppress(EngineError):  # the interrupt is what is told
-            while not _exists(host, f"/containers/{name}/json") and time.monotonic() < deadline:
-                time.sleep(0.2)
-        raise
-
-
-def _cpus(settings: PrivateSettings, info: Mapping[str, Any]) -> float:
-    """Cores of the engine, of those that its machine has (`GET /info`)."""
-    return round((info.get("NCPU") or 1) * settings.cores, 2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,15 +270,19 @@ class _Run:
     def labels(self, kind: Kind) -> dict[str, str]:
         return dict(labels(self.id, self.owner, kind))
 
+    def volume(self, name: str, target: str, options: Mapping[str, str] | None = None) -> dict[str, object]:
+        """The mount of one of the engine's own volumes, which is made with the first container that has it."""
+        driver = {"Name": "local", "Options": dict(options or {})}
+        return _mount(_volume_name(self.id, name), target, {"Labels": self.labels("volume"), "DriverConfig": driver})
+
+
+def _workspace(run: str) -> str:
+    # It has a folder of its own above it, so that `..` in a script is not the root of its container.
+    return f"/exercise/{run}"
+
 
 def _volume_name(run: str, name: str) -> str:
     return f"grader-private-{run}-{name}"
-
-
-def _volume(run: _Run, name: str, target: str, options: Mapping[str, str] | None = None) -> dict[str, object]:
-    """The mount of one of the engine's own volumes, which is made with the first container that has it."""
-    driver = {"Name": "local", "Options": dict(options or {})}
-    return _mount(_volume_name(run.id, name), target, {"Labels": run.labels("volume"), "DriverConfig": driver})
 
 
 def _mount(
@@ -377,82 +293,131 @@ def _mount(
     return {"Type": "volume", "Source": name, "Target": target, "ReadOnly": read_only, "VolumeOptions": volume}
 
 
+@contextmanager
+def _running(
+    host: Connection, settings: PrivateSettings, template: str, made_with: Mapping[str, str] | None = None
+) -> Iterator[PrivateEngine]:
+    """An engine that answers, and its helper; containers and volumes are removed at the end.
+
+    With labels for the template to be `made_with`, the engine fills it instead of using it.
+    """
+    run = _Run(secrets.token_hex(6), this_process(host))
+    info = host.call("GET", "/info", seconds=10).json
+    cpus = round((info.get("NCPU") or 1) * settings.cores, 2)
+    has_new_cgroups = str(info.get("CgroupVersion")) == "2"
+    mounts = [
+        run.volume("data", "/volume"),
+        _mount(template, "/template", read_only=True),
+        run.volume("workspace", _workspace(run.id), _WORKSPACE),
+    ]
+    if made_with:
+        mounts = [_mount(template, "/var/lib/docker", {"Labels": dict(made_with)})]
+    try:
+        body = _nested(settings, run, mounts, cpus, "make" if made_with else "use", has_new_cgroups=has_new_cgroups)
+        nested = _create(host, f"grader-private-{run.id}", body)
+        failpoint("private-created")
+        host.call("POST", f"/containers/{nested}/start")
+        failpoint("private-started")
+        # Started while the engine comes up, which takes as long.
+        helper = _create(host, f"grader-private-{run.id}-helper", _helper(run))
+        put_files(host, helper, PROXY_FILES, program_files())
+        put_files(host, helper, SCRIPT_FILES, _tools())
+        host.call("POST", f"/containers/{helper}/start")
+        with _open_tunnel(host, helper) as opened:
+            engine = _wait_until_up(host, nested, lambda: _connected(run.id, cpus, opened))
+            failpoint("private-up")
+            yield PrivateEngine(engine, host, run.id, nested, helper, cpus)
+    finally:
+        remove_run(host, run.id)
+        failpoint("private-removed")
+
+
+def _connected(run: str, cpus: float, opened: tunnel.Tunnel) -> DockerEngine:
+    return connect(endpoint=f"private-engine://{run}", open_stream=opened.open, tier="private", cpus=cpus)
+
+
+def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:
+    """Create a container and return its id. On an interrupt the engine goes on creating it, so that is waited for."""
+    try:
+        return str(host.call("POST", "/containers/create", parameters={"name": name}, json=body).json["Id"])
+    except EngineError:
+        raise
+    except BaseException:
+        deadline = time.monotonic() + _CREATE_SECONDS
+        with contextlib.suppress(EngineError):  # the interrupt is what is told
+            while not host.find(f"/containers/{name}/json") and time.monotonic() < deadline:
+                time.sleep(0.2)
+        raise
+
+
 def _nested(
     settings: PrivateSettings,
-    template: str,
-    made_with: Mapping[str, str] | None,
     run: _Run,
-    info: Mapping[str, Any],
+    mounts: Sequence[Mapping[str, object]],
+    cpus: float,
+    template: str,
+    *,
+    has_new_cgroups: bool,
 ) -> dict[str, object]:
     """The container of the nested engine, as in POST /containers/create."""
-    mounts = [_volume(run, "engine", _ENGINE_FILES)]
-    if made_with:
-        mounts += [_mount(template, "/var/lib/docker", {"Labels": dict(made_with)})]
-    else:
-        mounts += [
-            _volume(run, "data", "/volume"),
-            _mount(template, "/template", read_only=True),
-            _volume(run, "workspace", f"/exercise/{run.id}", _WORKSPACE),
-        ]
-    cgroups_are_new = str(info.get("CgroupVersion")) == "2"
+    variables = {
+        "SOCKET": ENGINE_SOCKET,
+        "BOUNDED": DISK_IS_BOUNDED,
+        "TEMPLATE": template,
+        "DISK_MB": settings.disk_mb,
+    }
     return {
         "Image": image_name(),
         "Labels": run.labels("container"),
-        "Env": [
-            f"SOCKET={ENGINE_SOCKET}",
-            f"BOUNDED={_BOUNDED}",
-            f"TEMPLATE={'make' if made_with else 'use'}",
-            f"DISK_MB={settings.disk_mb}",
-        ],
+        "Env": [f"{name}={value}" for name, value in variables.items()],
         "Cmd": ["sh", "-c", _BOOT],
         "Tty": True,  # one log, without the frames that tell stdout from stderr
         "HostConfig": {
-            "Binds": [] if cgroups_are_new else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
-            "Mounts": mounts,
+            "Binds": [] if has_new_cgroups else ["/sys/fs/cgroup:/sys/fs/cgroup:rw"],
+            "Mounts": [run.volume("engine", _ENGINE_FILES), *mounts],
             "Tmpfs": {"/run": "exec,mode=755"},
             "Init": True,
             "NetworkMode": "bridge",
             "Memory": settings.memory_mb * 2**20,
             "MemorySwap": settings.memory_mb * 2**20,
             "PidsLimit": settings.processes,
-            "NanoCpus": round(_cpus(settings, info) * 100) * 10**7,  # whole hundredths of a core
+            "NanoCpus": round(cpus * 100) * 10**7,  # whole hundredths of a core
             # `privileged` is refused where the host has not all capabilities; these are enough.
             "CapAdd": ["SYS_ADMIN", "NET_ADMIN", "SYS_PTRACE", "MKNOD"],
             "SecurityOpt": ["seccomp=unconfined", "apparmor=unconfined"],
-            "CgroupnsMode": "private" if cgroups_are_new else "host",
+            "CgroupnsMode": "private" if has_new_cgroups else "host",
             "DeviceCgroupRules": ["c 10:237 rwm", "b 7:* rwm"],  # loop devices, for a disk of limited size
             "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
         },
     }
 
 
-def _helper(run: _Run) -> dict[str, object]:
+def _helper(run: _Run) -> dict[str, Any]:
     """The helper container, as in POST /containers/create. It waits for programs to be started in it."""
-    mounts = [
-        _volume(run, "engine", _ENGINE_FILES),
-        _volume(run, "script", SCRIPT_FILES),
-        _volume(run, "proxy", PROXY_FILES),
-        _volume(run, "workspace", f"/exercise/{run.id}", _WORKSPACE),
-    ]
-    return {
-        "Image": image_name(),
-        "Labels": run.labels("container"),
-        "Cmd": ["sleep", "infinity"],
-        "NetworkDisabled": True,  # as in `run.container_settings`
-        "StopSignal": "SIGKILL",
-        "HostConfig": {
-            "NetworkMode": "none",
-            "ReadonlyRootfs": True,
-            "CapDrop": ["ALL"],
-            "SecurityOpt": ["no-new-privileges:true"],
-            "Memory": _HELPER_MB * 2**20,
-            "MemorySwap": _HELPER_MB * 2**20,
-            "PidsLimit": _HELPER_PROCESSES,
-            "LogConfig": {"Type": "none"},
-            "Mounts": mounts,
-            "Init": True,
-        },
+    order = ContainerRun(
+        image=image_name(),
+        name="",
+        request=RunRequest(args=("sleep", "infinity")),
+        limits=_HELPER,
+        labels=tuple(run.labels("container").items()),
+        volume_labels=(),
+        capabilities=(),
+        names_localhost=False,
+    )
+    settings = container_settings(order) | {"StopSignal": "SIGKILL"}
+    settings["HostConfig"] |= {
+        "Mounts": [
+            run.volume("engine", _ENGINE_FILES),
+            run.volume("script", SCRIPT_FILES),
+            run.volume("proxy", PROXY_FILES),
+            run.volume("workspace", _workspace(run.id), _WORKSPACE),
+        ],
+        "ReadonlyRootfs": True,
+        "Init": True,
+        "NanoCpus": 0,
+        "OomScoreAdj": 0,
     }
+    return settings
 
 
 def _wait_until_up(host: Connection, container: str, connected: Callable[[], DockerEngine]) -> DockerEngine:
@@ -461,13 +426,13 @@ def _wait_until_up(host: Connection, container: str, connected: Callable[[], Doc
     while time.monotonic() < deadline:
         with contextlib.suppress(EngineError):
             return connected()
-        state = host.call("GET", f"/containers/{container}/json").json.get("State") or {}
+        state = host.find(f"/containers/{container}/json").get("State") or {}
         if not state.get("Running"):
             raise EngineError(
                 f"The private engine ended before it answered (exit code {state.get('ExitCode')}). "
                 + _log(host, container)
             )
-        time.sleep(0.05)
+        time.sleep(0.02)
     raise EngineError(f"The private engine did not answer within {_START_SECONDS:g} s. {_log(host, container)}")
 
 
@@ -533,17 +498,12 @@ def _open_tunnel(host: Connection, helper: str) -> Iterator[tunnel.Tunnel]:
     source = Path(tunnel.__file__).read_text(encoding="utf-8")
     with start_program(host, helper, ("python3", "-I", "-S", "-c", source, ENGINE_SOCKET)) as stream:
         opened = tunnel.Tunnel(output_of(stream), stream.sendall)
-        threading.Thread(target=_serve, args=(opened,), daemon=True).start()
+        threading.Thread(target=opened.serve, daemon=True).start()
         try:
             yield opened
         finally:
             with contextlib.suppress(OSError):
                 stream.shutdown(socket.SHUT_RDWR)  # wakes the thread, which a close would not
-
-
-def _serve(opened: tunnel.Tunnel) -> None:
-    with contextlib.suppress(EngineError):  # the helper has ended in the middle of a frame; its connections say so
-        opened.serve()
 
 
 def start_program(host: Connection, container: str, command: Sequence[str]) -> closing[socket.socket]:
@@ -555,7 +515,7 @@ def run_program(host: Connection, container: str, command: Sequence[str]) -> Non
     """Run a program in a running container to its end. `EngineError` unless it succeeds."""
     started, stream = _start(host, container, command)
     with closing(stream):
-        printed = b"".join(data for _, data in split_frames(_pieces(stream)))
+        printed = b"".join(data for _, data in split_frames(tunnel.pieces(stream)))
     code = host.call("GET", f"/exec/{started}/json").json["ExitCode"]
     if code != 0:
         said = printed.decode("utf-8", "replace").strip()
@@ -570,11 +530,7 @@ def _start(host: Connection, container: str, command: Sequence[str]) -> tuple[st
 
 def output_of(stream: socket.socket) -> Iterator[bytes]:
     """What the program prints on its standard output, as it comes."""
-    return (data for number, data in split_frames(_pieces(stream)) if number == _STDOUT)
-
-
-def _pieces(stream: socket.socket) -> Iterator[bytes]:
-    return iter(lambda: stream.recv(_PIECE), b"")
+    return (data for number, data in split_frames(tunnel.pieces(stream)) if number == _STDOUT)
 
 
 def put_files(host: Connection, container: str, folder: str, files: Iterable[MemoryFile]) -> None:

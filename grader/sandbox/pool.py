@@ -160,9 +160,8 @@ class PrivateSandboxes:
     def _take(self) -> tuple[PrivateSandbox, EngineState, ExitStack]:
         self._cancellation.check()
         with self._lock:
-            taken = self._idle.pop() if self._idle else None
-        if taken is None:
-            taken = self._new()
+            idle = self._idle.pop() if self._idle else None
+        taken = idle or self._new()
         with self._lock:
             self._busy.append(taken[0].private.engine)
         return taken

@@ -65,12 +65,15 @@ class _Connection:
 
 
 class Tunnel:
-    """One end. `pieces` are what the other end sends, `send` sends to it, and `dial` connects what it opens."""
+    """One end. `received` is what the other one sends, `send` sends to it, and `dial` connects what it opens."""
 
     def __init__(
-        self, pieces: Iterable[bytes], send: Callable[[bytes], object], dial: Callable[[], socket.socket] | None = None
+        self,
+        received: Iterable[bytes],
+        send: Callable[[bytes], object],
+        dial: Callable[[], socket.socket] | None = None,
     ) -> None:
-        self._pieces = pieces
+        self._received = received
         self._send_bytes = send
         self._dial = dial
         self._numbers = itertools.count(1)
@@ -94,8 +97,8 @@ class Tunnel:
     def serve(self) -> None:
         """Pass on what the other end sends, until it ends; then all connections end."""
         try:
-            with contextlib.suppress(OSError):
-                for number, kind, data in _frames(self._pieces):
+            with contextlib.suppress(Exception):  # whatever breaks the pieces off, the connections end
+                for number, kind, data in _frames(self._received):
                     self._receive(number, kind, data)
         finally:
             with self._lock:
@@ -152,7 +155,7 @@ class Tunnel:
 
     def _pass_out(self, connection: _Connection, stream: socket.socket) -> None:
         try:
-            while data := stream.recv(_PIECE):
+            for data in pieces(stream):
                 connection.spend_credit(len(data))
                 self._send(connection.number, _DATA, data)
             self._send(connection.number, _END)
@@ -170,9 +173,14 @@ class Tunnel:
             self._send_bytes(_FRAME.pack(number, kind, len(data)) + data)
 
 
-def _frames(pieces: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
+def pieces(stream: socket.socket) -> Iterator[bytes]:
+    """What comes out of a stream, until its end."""
+    return iter(lambda: stream.recv(_PIECE), b"")
+
+
+def _frames(received: Iterable[bytes]) -> Iterator[tuple[int, int, bytes]]:
     buffer = bytearray()
-    for piece in pieces:
+    for piece in received:
         buffer += piece
         while len(buffer) >= _FRAME.size:
             number, kind, size = _FRAME.unpack_from(buffer)

@@ -90,14 +90,20 @@ class Workspace:
         )
         outcome = self._observed(order)
         self.private.check()
-        return replace(outcome, stdout=self._relative(outcome.stdout), stderr=self._relative(outcome.stderr))
+        stdout, stderr = (
+            printed.replace(os.fsencode(self.private.workspace), b".") for printed in (outcome.stdout, outcome.stderr)
+        )
+        return replace(outcome, stdout=stdout, stderr=stderr)
 
     def put(self, files: Sequence[MemoryFile]) -> None:
         """Write vetted files into the folder. They replace what is there, also a link.
 
         Scripts get the line ends of Unix: to bash, the other half of an editor's CRLF is part of the last word.
         """
-        written = [_with_unix_line_ends(file) for file in files]
+        written = (
+            replace(file, content=file.content.replace(b"\r\n", b"\n")) if file.path.endswith(".sh") else file
+            for file in files
+        )
         put_files(self.private.host, self.private.helper, self.private.workspace, written)
 
     def record(self) -> Record:
@@ -129,9 +135,6 @@ class Workspace:
             "Init": True,  # a shell does not pass on signals, and leaves zombies
         }
         return settings
-
-    def _relative(self, printed: bytes) -> bytes:
-        return printed.replace(os.fsencode(self.private.workspace), b".")
 
 
 @contextmanager
@@ -196,7 +199,3 @@ def _proxy(private: PrivateEngine) -> Iterator[Callable[[], None]]:
                 stream.sendall(b"\n")
                 for _ in printed:
                     pass
-
-
-def _with_unix_line_ends(file: MemoryFile) -> MemoryFile:
-    return replace(file, content=file.content.replace(b"\r\n", b"\n")) if file.path.endswith(".sh") else file

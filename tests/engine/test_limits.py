@@ -15,8 +15,10 @@ from grader.cli.wiring import TrialEngine, host_engines, trial_engine
 from grader.course.loader import open_course
 from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine
+from grader.engine.files import has_path
 from grader.limits.probes import attempt, engine_cpu, probes
 from grader.models import Exited, RunRequest
+from grader.sandbox.nested_engine import DISK_IS_BOUNDED
 from tests.engine.contexts import BASE, LIMITS
 
 pytestmark = pytest.mark.engine
@@ -50,7 +52,8 @@ def trial(host: DockerEngine) -> Iterator[TrialEngine]:
 
 @pytest.mark.private
 def test_every_limit_of_a_private_engine_holds(trial: TrialEngine) -> None:
-    wanted = [probe for probe in probes("private", BASE) if trial.private.disk_is_bounded or "disk" not in probe.name]
+    is_bounded = has_path(trial.private.host, trial.private.helper, DISK_IS_BOUNDED)
+    wanted = [probe for probe in probes("private", BASE) if is_bounded or "disk" not in probe.name]
     results = list(attempt(trial.engines, wanted, ignore, trial.few_cores))
     assert [f"{one.probe.name}: {one.seen}" for one in results if not one.holds] == []
 
