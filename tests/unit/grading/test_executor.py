@@ -381,6 +381,9 @@ class Table:
     def call(self, method: str, path: str, **_: object) -> Answer:
         return Answer(path, json.dumps(self.answers[path]).encode())
 
+    def find(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        return self.call("GET", path).json
+
     def stream(self, method: str, path: str, **_: object) -> Pieces:
         return Pieces(self.answers[path])
 
