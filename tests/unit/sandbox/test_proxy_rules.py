@@ -72,9 +72,7 @@ def significant(value: Any) -> Any:  # noqa: ANN401 - JSON
         ("/system/df?type=image&type=build-cache", [("type", "image")]),
         ("/system/df?type=build-cache", [("type", "container"), ("type", "image"), ("type", "volume")]),
         ("/events", [("since", "1900000000.250000000")]),
-        ("/events?until=2", [("since", "1900000000.250000000"), ("until", "2")]),
         ("/events?since=0&until=2000000000", [("since", "1900000000.250000000"), ("until", "2000000000")]),
-        ("/events?since=1900000000.100000000", [("since", "1900000000.250000000")]),
         ("/events?since=1900000001.5", [("since", "1900000001.500000000")]),
     ],
 )
@@ -97,12 +95,9 @@ def test_times_that_the_engine_may_read_in_another_way_are_refused(since: str) -
     [
         ({"NanoCpus": 2_000_000_000}, {"NanoCpus": 1_800_000_000}),
         ({"NanoCpus": 500_000_000}, {"NanoCpus": 500_000_000}),
-        ({"CpuQuota": 200_000}, {"CpuQuota": 180_000}),
         ({"CpuQuota": 200_000, "CpuPeriod": 50_000}, {"CpuQuota": 90_000, "CpuPeriod": 50_000}),
         ({"CpuQuota": 90_000, "CpuPeriod": 50_000}, {"CpuQuota": 90_000, "CpuPeriod": 50_000}),
         ({"CpuQuota": -1}, {"CpuQuota": -1}),
-        ({"CpuPeriod": 50_000}, {"CpuPeriod": 50_000}),
-        ({}, {}),
     ],
 )
 def test_no_container_gets_more_cores_than_the_engine_has(asked: dict[str, int], sent: dict[str, int]) -> None:
@@ -145,33 +140,22 @@ def without_mounts(body: dict[str, Any]) -> dict[str, Any]:
 
 # ── mounts ──────────────────────────────────────────────────────────────────────────────
 
-INSIDE = [
-    ("/submission/data:/data", "data", "/data", False, ("data",)),
-    ("/submission/data:/data:ro", "data", "/data", True, ("data",)),
-    ("/submission/a/b:/data:rw,z", "a/b", "/data", False, ("a/b",)),
-    ("/submission:/all", None, "/all", False, ()),
-    ("/submission/:/all", None, "/all", False, ()),
-    ("//submission//a/./b/../c/:/all", "a/c", "/all", False, ("a/c",)),
-]
 
-
-@pytest.mark.parametrize(("bind", "path", "target", "read_only", "folders"), INSIDE)
-def test_folders_of_the_work_are_mounted_as_parts_of_its_volume(
-    bind: str, path: str | None, target: str, read_only: bool, folders: tuple[str, ...]
-) -> None:
+@pytest.mark.parametrize(
+    ("bind", "path", "read_only"),
+    [
+        ("/submission/data:/x", "data", False),
+        ("/submission/data:/x:ro", "data", True),
+        ("/submission/:/x:rw,z", "", False),
+        ("//submission//a/./b/../c/:/x", "a/c", False),
+    ],
+)
+def test_folders_of_the_work_are_mounted_as_parts_of_its_volume(bind: str, path: str, read_only: bool) -> None:
     sent = create({"Image": "app", "HostConfig": {"Binds": [bind]}})
-    assert sent.folders == folders
-    assert json.loads(sent.body)["HostConfig"] == {
-        "Mounts": [
-            {
-                "Type": "volume",
-                "Source": VOLUME,
-                "Target": target,
-                "ReadOnly": read_only,
-                "VolumeOptions": {"NoCopy": True} | ({"Subpath": path} if path else {}),
-            }
-        ]
-    }
+    assert sent.folders == ((path,) if path else ())
+    options = {"NoCopy": True} | ({"Subpath": path} if path else {})
+    mount = {"Type": "volume", "Source": VOLUME, "Target": "/x", "ReadOnly": read_only, "VolumeOptions": options}
+    assert json.loads(sent.body)["HostConfig"] == {"Mounts": [mount]}
 
 
 def test_a_mount_of_type_bind_is_not_made_where_nothing_is() -> None:
@@ -228,14 +212,3 @@ def test_all_that_docker_and_compose_were_recorded_with_is_far_below_the_quota()
         for recorded in command["requests"]:
             account.charge({"requests": 4})
             account.charge(passed_on(recorded["head"], recorded["body"]).makes)
-
-
-def test_the_last_one_is_given_and_the_next_is_not() -> None:
-    account = Account({"networks": 2, "volumes": 3})
-    for _ in range(2):
-        account.charge({"networks": 1})
-    with pytest.raises(Refusal, match="at most 2 networks can be made by one script"):
-        account.charge({"networks": 1})
-    with pytest.raises(Refusal, match="at most 3 volumes"):
-        account.charge({"volumes": 4})
-    account.charge({"volumes": 3})  # what was refused did not count
