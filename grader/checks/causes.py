@@ -40,7 +40,8 @@ def cause_in(section: str, reason: str = "", /, **texts: str) -> Cause | None:
             }
             known = texts[row["near"]].split("\n") if "near" in row else []
             near = nearest(shown.get("name", ""), [word for word in known if word != shown["name"]])
-            values = texts | shown | {"near": f" Did you mean {near}?" if near else ""}
+            quoted = f"`{near}`" if "`{name}`" in row["says"] else near
+            values = texts | shown | {"near": f" Did you mean {quoted}?" if near else ""}
             return Cause(row.get("reason", reason), _filled(row["says"], values), None, found["seen"])
     return None
 
