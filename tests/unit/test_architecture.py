@@ -34,34 +34,38 @@ CLOCK = {"exercise.py": {"time"}}
 """Grading says how long it took."""
 
 
-def imported(path: Path) -> set[str]:
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found.add(node.module.partition(".")[0])
-    return found
-
-
 def inside(path: Path) -> str:
     return path.relative_to(PACKAGE).as_posix()
 
 
-def own_imports(path: Path) -> set[str]:
-    """The modules of this package that a module imports, now or late, as dotted names without `grader.`."""
-    known = {inside(module)[:-3].replace("/", ".").removesuffix(".__init__") for module in MODULES}
-    found: set[str] = set()
+def dotted(path: Path) -> str:
+    return inside(path)[:-3].replace("/", ".").removesuffix(".__init__")
+
+
+KNOWN = {dotted(path) for path in MODULES}
+
+
+def imports(path: Path) -> tuple[set[str], set[str]]:
+    """What a module imports, now or late: libraries by name, and modules of this package as dotted names."""
+    libraries: set[str] = set()
+    own: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("grader."):
-            module = node.module.removeprefix("grader.")
-            found |= {name if (name := f"{module}.{alias.name}") in known else module for alias in node.names}
-    return found
+        if isinstance(node, ast.Import):
+            libraries |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            top, _, module = node.module.partition(".")
+            libraries.add(top)
+            if top == "grader" and module:
+                own |= {name if (name := f"{module}.{alias.name}") in KNOWN else module for alias in node.names}
+    return libraries, own
+
+
+IMPORTS = {path: imports(path) for path in MODULES}
 
 
 @pytest.mark.parametrize("library", sorted(ONLY))
 def test_one_module_knows_each_foreign_world(library: str) -> None:
-    assert {inside(path) for path in MODULES if library in imported(path)} == ONLY[library]
+    assert {inside(path) for path in MODULES if library in IMPORTS[path][0]} == ONLY[library]
 
 
 def test_every_folder_is_a_floor() -> None:
@@ -75,14 +79,14 @@ def test_nothing_imports_upwards() -> None:
         (inside(path), name)
         for path in MODULES
         if inside(path) not in {"__main__.py", "__init__.py"}
-        for name in own_imports(path)
+        for name in IMPORTS[path][1]
         if floor.get(name.partition(".")[0], len(FLOORS)) < floor.get(inside(path).partition("/")[0], len(FLOORS))
     ]
     assert upwards == []
 
 
 def test_no_modules_import_each_other_in_a_circle() -> None:
-    needs = {inside(path)[:-3].replace("/", ".").removesuffix(".__init__"): own_imports(path) for path in MODULES}
+    needs = {dotted(path): own for path, (_, own) in IMPORTS.items()}
     while free := {name for name, wanted in needs.items() if not wanted & needs.keys() - {name}}:
         needs = {name: wanted for name, wanted in needs.items() if name not in free}
     assert needs == {}
@@ -93,7 +97,7 @@ def test_pure_modules_do_no_io(name: str) -> None:
     paths = [path for path in MODULES if path == PACKAGE / name or PACKAGE / name in path.parents]
     assert paths
     for path in paths:
-        assert imported(path) & IMPURE_IMPORTS <= CLOCK.get(path.name, set()), path
+        assert IMPORTS[path][0] & IMPURE_IMPORTS <= CLOCK.get(path.name, set()), path
 
 
 def test_help_imports_nothing_heavy() -> None:
