@@ -382,13 +382,13 @@ def test_a_syntax_error_has_a_line(text: str, said: str, line: int, told: str) -
     ("command", "printed", "told"),
     [
         ("docker build -t a b .", '"docker build" requires exactly 1 argument.', "no blank in them"),
-        ("docker build --tga x .", "unknown flag: --tga\nSee 'docker build --help'.", "Did you mean --tag?"),
-        ("docker biuld -t x .", "unknown shorthand flag: 't' in -t\n\nUsage:  docker", "Did you mean build?"),
+        ("docker build --tga x .", "unknown flag: --tga\nSee 'docker build --help'.", "Did you mean `--tag`?"),
+        ("docker biuld -t x .", "unknown shorthand flag: 't' in -t\n\nUsage:  docker", "Did you mean `build`?"),
         ("docker start sales-predictor", f"{DAEMON}No such container: sales-predictor", "is an image"),
         ("docker rm", '"docker rm" requires at least 1 argument.', "docker rm was given no name"),
         ("docker run x 100", f'{DAEMON}exec: "100": executable file not found in $PATH', "tried to execute `100`"),
         ("docker run -v sales.txt:/app/sales.txt x", "IsADirectoryError: x", "the name of a volume, an empty folder"),
-        ("Docker ps", "commands.sh: line 1: Docker: command not found", "Did you mean docker?"),
+        ("Docker ps", "commands.sh: line 1: Docker: command not found", "Did you mean `docker`?"),
         ("ForEach-Object { docker rm $_ }", "ForEach-Object: command not found", "`ForEach-Object` belongs to Power"),
     ],
 )  # fmt: skip
