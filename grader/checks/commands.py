@@ -63,8 +63,6 @@ _WINDOWS = (
 )
 _NEARLY = re.compile(r"(?:.*/)?commands?(?:[ ._-]?\(?\d\)?)?(?:\.\w+)*", re.IGNORECASE)
 _SHOWN_FAILED = 3
-_LONGEST = 500
-"""Characters of a command."""
 _OK = 200
 _MOST_CHARACTERS = 500
 """Of a line, for a search and for a message: somebody may hand in one of a megabyte."""
@@ -138,7 +136,7 @@ def _what_failed(seen: ScriptSeen, cause: Cause, failed: Sequence[FailedCommand]
     """The commands that failed on the way, why as far as it is known, and what was refused."""
     for first in failed[:1]:
         why = "" if cause.message or cause.reason != SCRIPT_FAILED else said(first) or f"exit code {first.code}"
-        yield f"Line {first.line} (`{first.command[:_LONGEST]}`) failed{f': {why}'.rstrip(':.? ')}."
+        yield f"Line {first.line} (`{first.command[:_MOST_CHARACTERS]}`) failed{f': {why}'.rstrip(':.? ')}."
     if cause.message:
         yield cause.message
     elif not failed:
@@ -175,7 +173,13 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
     reproduce = after_script(context, f"docker images '{name}*'")
     problem = RIGHT
     if image is None:
-        problem = IMAGE_MISSING, _missing(check.image, seen, names)
+        where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
+        failed = seen.failed[:1]
+        why = "".join(
+            f" Line {one.line} (`{one.command[:_MOST_CHARACTERS]}`) failed; that may be why." for one in failed
+        )
+        there = f" There is: {names}." if names else ""
+        problem = IMAGE_MISSING, f"There is no image {check.image} {where}.{there}{why}"
     elif check.from_folder:
         why, look = yield from _not_from_folder(context, check.image, image, seen)
         if why:
@@ -189,15 +193,6 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
         reproduce=reproduce,
         file=_file(seen),
         line=next((one.line for one in seen.failed if image is None), None),
-    )
-
-
-def _missing(name: str, seen: ScriptSeen, names: str) -> str:
-    where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
-    return (
-        f"There is no image {name} {where}."
-        + (f" There is: {names}." if names else "")
-        + "".join(f" Line {one.line} (`{one.command[:_LONGEST]}`) failed; that may be why." for one in seen.failed[:1])
     )
 
 

@@ -178,6 +178,7 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
     case = context.group(check.case)[0]
     expected = case.expected("average")
     names = {one.name: one for one in wanted}
+    file, saved, weeks = check.file, f"{check.file}.before", sales_file("", case).content
     findings = [
         judged(
             _printed(one, seen, expected, names[one.service]),
@@ -194,16 +195,9 @@ def compose_prints(check: ComposePrints, context: CheckContext) -> CheckGenerato
         finding,
         line=_line(context, wanted[0].name, key) if key else None,
         expected=f"{LINE_FORM.replace('<number>', f'{expected:.10g}')}, exit code 0",
-        reproduce=_with_other_weeks(check.file, case.weeks),
+        reproduce=f"cp {file} {saved}\n{write_file(file, weeks)}\ndocker compose up --build\ncp {saved} {file}",
         file=context.files.compose_file,
     )
-
-
-def _with_other_weeks(file: str, weeks: Sequence[str]) -> str:
-    """A shell line that brings it up with these weeks in the file, and then puts the student's own file back."""
-    saved = f"{file}.before"
-    put = write_file(file, "".join(f"{week}\n" for week in weeks).encode())
-    return f"cp {file} {saved}\n{put}\ndocker compose up --build\ncp {saved} {file}"
 
 
 def _no_container(seen: ComposeSeen, wanted: Sequence[_Service]) -> Finding:
@@ -227,7 +221,7 @@ def _not_ended(ran: ServiceSeen, seen: ComposeSeen, service: _Service) -> Proble
     elif "not a directory" in why:
         reason, message = (
             MOUNTED_ELSEWHERE,
-            f"A file cannot be mounted at {service.target}: the image has a folder there",
+            f"A file cannot be mounted at {service.target}: there is a folder in the image",
         )
     elif ran.status == "created" and seen.up and isinstance(seen.up.ended, TimedOut):
         message += ": it waits for a service that it depends on (`depends_on`)"

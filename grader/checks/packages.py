@@ -71,11 +71,10 @@ class HasFiles(Check):
 def has_files(check: HasFiles, context: CheckContext) -> CheckGenerator[Finding]:
     """The folder has each of the files."""
     missing = [path for path in check.files if context.files.content(path) is None]
-    lacks = f"neither {' nor '.join(missing)}" if len(missing) > 1 else f"no {''.join(missing)}"
     return judged(
-        (FILE_MISSING, f"The exercise's folder has {lacks}.") if missing else RIGHT,
+        (FILE_MISSING, f"The exercise's folder has no {' and no '.join(missing)}.") if missing else RIGHT,
         expected=", ".join(check.files),
-        actual=", ".join(file.path for file in context.files.files[:12]),
+        actual=context.there,
         reproduce=f"ls {' '.join(check.files)}",
     )
     yield  # pragma: no cover - makes it a generator, like every check
@@ -98,7 +97,7 @@ def locked_versions(check: LockedVersions, context: CheckContext) -> CheckGenera
     try:
         wanted = locked(lock, project, seen.version)
     except LockError as error:
-        return judged((LOCK_UNREADABLE, str(error)), file=error.file, reproduce="poetry check --lock")
+        return judged((LOCK_UNREADABLE, str(error)), file=str(error).split()[0], reproduce="poetry check --lock")
     installed = dict(seen.distributions)
     wrong = {name: " or ".join(versions) for name, versions in wanted.items() if installed.get(name) not in versions}
     message = ""
@@ -139,7 +138,7 @@ def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:
             variables |= dict(word.split("=", 1) for word in one.arguments if "=" in word)
         elif one.keyword == "ENV":
             variables |= dict(zip(one.arguments[::3], one.arguments[1::3], strict=False))  # name, value, sign
-        found = _PIN.finditer(_filled_in(_text(one), variables) if one.keyword == "RUN" else "")
+        found = _PIN.finditer(_text(one, variables) if one.keyword == "RUN" else "")
         pin = next((match for match in found if canonicalize_name(match["name"]) in names), None)
         if pin:
             return judged(
@@ -153,13 +152,9 @@ def no_pins(check: NoPins, context: CheckContext) -> CheckGenerator[Finding]:
     return Finding(passed=True)
 
 
-def _text(instruction: Instruction) -> str:
-    quotes = str.maketrans({"'": " ", '"': " "})
-    return "\n".join([instruction.value, *instruction.heredocs]).translate(quotes)
-
-
-def _filled_in(text: str, variables: Mapping[str, str]) -> str:
-    """The text with each variable that ARG or ENV set in place of its name; what a shell sets stays as written."""
+def _text(run: Instruction, variables: Mapping[str, str]) -> str:
+    """What a RUN executes, without quotes, and with what ARG or ENV set in place of variables' names."""
+    text = "\n".join([run.value, *run.heredocs]).replace("'", " ").replace('"', " ")
     return _VARIABLE.sub(lambda match: variables.get(match["name"], match.group()).strip("\"'"), text)
 
 
@@ -169,11 +164,7 @@ Table = Mapping[str, Any]
 
 
 class LockError(ValueError):
-    """One of the two files cannot be read; the message is for the student, and `file` is the one it is about."""
-
-    def __init__(self, file: str, message: str) -> None:
-        super().__init__(message)
-        self.file = file
+    """A file cannot be read; the message is for the student, and begins with the file's name."""
 
 
 def locked(lock: bytes, project: bytes, python: str) -> dict[str, list[str]]:
@@ -194,7 +185,7 @@ def locked(lock: bytes, project: bytes, python: str) -> dict[str, list[str]]:
             found.setdefault(_name(package), []).append(str(package.get("version", "")))
     except (TypeError, AttributeError, RecursionError):  # TOML, in which a text stands for a table, say
         message = "poetry.lock or pyproject.toml does not have the form that Poetry writes."
-        raise LockError("poetry.lock", message) from None
+        raise LockError(message) from None
     return found
 
 
@@ -202,14 +193,14 @@ def _toml(file: str, content: bytes) -> dict[str, Any]:
     try:
         return tomllib.loads(content.decode("utf-8"))
     except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number may have too many digits
-        raise LockError(file, f"{file} cannot be read: {error}") from None
+        raise LockError(f"{file} cannot be read: {error}") from None
 
 
 def _packages(lock: Table) -> list[Table]:
     found = lock.get("package", [])
     tables: list[Table] = [package for package in found if isinstance(package, dict)] if isinstance(found, list) else []
     if not tables:
-        raise LockError("poetry.lock", "poetry.lock locks no package at all.")
+        raise LockError("poetry.lock locks no package at all.")
     return tables
 
 
