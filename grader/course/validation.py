@@ -38,7 +38,7 @@ def validation_problems(errors: Iterable[ErrorDetails], document: Document) -> l
         (*error.path[:-1], name)
         for error in found
         if error.kind == _UNKNOWN
-        for name in difflib.get_close_matches(str(error.path[-1])[:MAX_QUOTED], _keys(error.owner[1]), n=1)
+        for name in difflib.get_close_matches(str(error.path[-1])[:MAX_QUOTED], _keys(error.path[:-1], document), n=1)
     }
     refused = {problem.position for problem in document.problems}
     problems = (
@@ -46,7 +46,7 @@ def validation_problems(errors: Iterable[ErrorDetails], document: Document) -> l
         for error in found
         if not (error.kind == _MISSING and error.path in misspelt)
         # Pydantic counts only the good items of a list; if it is long enough, their own errors say it all.
-        and not (error.kind == "too_short" and error.length >= error.context["min_length"])
+        and not (error.kind == "too_short" and len(error.value) >= error.context["min_length"])
     )
     return [problem for problem in problems if problem.position not in refused]
 
@@ -83,7 +83,9 @@ def _owner(path: Path, document: Document) -> tuple[str, type | None]:
     return name, made if isinstance(made, type) else made.get(str(document.at((*path, "kind"))))
 
 
-def _keys(made: type | None) -> list[str]:
+def _keys(path: Path, document: Document) -> list[str]:
+    """The keys that this mapping may have."""
+    made = _owner(path, document)[1]
     return [field.name for field in dataclasses.fields(made)] if dataclasses.is_dataclass(made) else []
 
 
@@ -102,28 +104,21 @@ class _Error:
 
     kind: str
     path: Path
-    value: object
+    value: Any
     context: Mapping[str, Any]
     document: Document
 
-    @property
-    def owner(self) -> tuple[str, type | None]:
-        return _owner(self.path[:-1], self.document)
-
-    @property
-    def length(self) -> int:
-        return len(self.value) if isinstance(self.value, list) else 0
-
     def message(self) -> str:
         """What is wrong, and what was expected."""
-        (owner, made), key = self.owner, str(self.path[-1]) if self.path else ""
+        (owner, made), key = _owner(self.path[:-1], self.document), str(self.path[-1]) if self.path else ""
         choices = self.context.get("expected_tags") or self.context.get("expected", "")
         known, near = re.findall(r"'([^']*)'", choices), ""
         if self.kind == "too_short" and key == "checks":
             return "the exercise has no checks, so it would assert nothing; expected at least one"
         if self.kind == _UNKNOWN:
-            near, keys = did_you_mean(key, _keys(made)), ", ".join(_keys(made))
-            return f"the key {quoted(key)} is not known in {owner}{near}; expected one of: {keys}"
+            keys = _keys(self.path[:-1], self.document)
+            near, known_keys = did_you_mean(key, keys), ", ".join(keys)
+            return f"the key {quoted(key)} is not known in {owner}{near}; expected one of: {known_keys}"
         if self.kind in (_MISSING, "union_tag_not_found"):
             kinds = CHECK_KINDS if owner == "this check" else _CASE_KINDS
             wanted = _type_name(get_type_hints(made)[key]) if made else f"one of: {', '.join(kinds)}"
@@ -159,7 +154,7 @@ class _Error:
             case "" | [] if "too_short" in self.kind:
                 return "is empty"
             case list() if self.kind == "too_short":
-                return f"has {self.length} item{'' if self.length == 1 else 's'}"
+                return f"has {len(self.value)} item{'' if len(self.value) == 1 else 's'}"
             case str():
                 return f"is the text {quoted(self.value)}"
             case int() | float():
@@ -172,7 +167,7 @@ class _Error:
         written = self.document.written.get(self.path, "")
         if expected == "a text" and written:
             return f", so write it in quotes: {quoted(written)}"
-        if expected == "a mapping" and (keys := _keys(_owner(self.path, self.document)[1])):
+        if expected == "a mapping" and (keys := _keys(self.path, self.document)):
             return f" with the keys {', '.join(keys)}"
         if isinstance(self.value, str):
             if expected.endswith("number") and re.fullmatch(r"-?[0-9]+(\.[0-9]+)?", self.value):

@@ -146,9 +146,6 @@ def _refuse_many(count: int, depth: int, position: Position) -> None:
         raise TooLargeError(Problem(position, message))
 
 
-# ── events to data ──────────────────────────────────────────────────────────────────────
-
-
 class _Reader:
     """Turns the events of one text into data, and notes the place of each; an alias repeats its anchor's events."""
 
