@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from http.client import parse_headers
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import parse_qsl
 
@@ -40,26 +41,14 @@ def judge(sent: bytes, on: Plan) -> None:
     again(on, shown)
 
 
-class Kept:
-    """A socket that keeps what is sent."""
-
-    def __init__(self) -> None:
-        self.sent = b""
-
-    def connect(self, _path: str) -> None:
-        """Nothing listens."""
-
-    def sendall(self, data: bytes) -> None:
-        self.sent += data
-
-
 def written(on: Plan) -> bytes:
     """The bytes that reach the engine."""
-    engine, kept = Engine(""), Kept()
+    sent: list[bytes] = []
+    engine = Engine("")
     engine.socket.close()
-    engine.socket = cast("Any", kept)
+    engine.socket = cast("Any", SimpleNamespace(connect=lambda _: None, sendall=sent.append))
     engine.send(on.request, on.body)
-    return kept.sent
+    return b"".join(sent)
 
 
 def as_others_read(head: bytes) -> tuple[str, str, list[tuple[str, str]], list[tuple[str, str]]]:
@@ -89,29 +78,24 @@ def framing_problems(headers: list[tuple[str, str]], body: bytes) -> Iterator[st
         yield "the connection is not closed"
 
 
+NAME = r"[^/]+(?:/[^/]+)*"
 PLACES = re.compile(
-    r"/v1\.45(?:/_ping|/version|/info|/events|/system/df|/build|/build/prune"
-    r"|/containers/(?:json|create|prune|[^/]+(?:/(?:changes|top|stats|logs|start|stop|restart|kill|pause|unpause"
-    r"|rename|resize|wait|attach|exec|archive))?|.+/json)"
-    r"|/exec/[^/]+/(?:start|resize|json)|/images/.+|/networks.*|/volumes.*|/plugins/.+/json)"
+    r"(?:GET|HEAD) /v1\.45/(?:_ping|containers/[^/]+/archive)"
+    r"|GET /v1\.45/(?:version|info|events|system/df|networks|volumes|(?:containers|images)/json)"
+    rf"|GET /v1\.45/(?:(?:containers|images|plugins)/{NAME}/json|images/{NAME}/history|(?:networks|volumes)/{NAME})"
+    r"|GET /v1\.45/(?:containers/[^/]+/(?:changes|top|stats|logs)|exec/[^/]+/json)"
+    r"|POST /v1\.45/(?:build|(?:containers|images|build|networks|volumes)/prune|(?:containers|networks|volumes)/create)"
+    r"|POST /v1\.45/containers/[^/]+/(?:start|stop|restart|kill|pause|unpause|rename|resize|wait|attach|exec)"
+    rf"|POST /v1\.45/(?:exec/[^/]+/(?:start|resize)|images/{NAME}/tag|networks/(?!host/)[^/]+/(?:dis)?connect)"
+    rf"|DELETE /v1\.45/(?:(?:containers|networks|volumes)/[^/]+|images/{NAME})"
 )
-NEVER = re.compile(r".*/(?:export|update|commit|push|load|get|import|search|copy|auth|swarm.*)")
 
 
 def place_problems(method: str, path: str) -> Iterator[str]:
-    inspected = method == "GET" and re.fullmatch(r"/v1\.45/(?:containers|images|plugins)/.+/json", path)
-    tagged = method == "POST" and re.fullmatch(r"/v1\.45/images/[\w.-]+(?::\d+)?(?:/[\w.-]+)*(?::[\w.-]+)?/tag", path)
-    named = method == "DELETE" or tagged or re.fullmatch(r"/v1\.45/(?:networks|volumes)/[^/]+(?:/[^/]+)*", path)
-    if not PLACES.fullmatch(path) or (NEVER.fullmatch(path) and not inspected and not named):
+    if not PLACES.fullmatch(f"{method} {path}"):
         yield f"{method} {path} is nothing that the docker command needs"
-    if (
-        {"", ".", ".."} & {*path[1:].split("/")}
-        or not re.fullmatch(r"[\x21-\x7e]+", path)
-        or re.search(r"[%?#;]", path)
-    ):
+    if {"", ".", ".."} & {*path[1:].split("/")} or not re.fullmatch(r"[\w/.:@~+-]+", path, re.ASCII):
         yield f"{path} can be read in two ways"
-    if (method, path) == ("POST", "/v1.45/images/create"):
-        yield "an image is fetched"
 
 
 def query_problems(query: list[tuple[str, str]]) -> Iterator[str]:
@@ -155,7 +139,7 @@ def without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 TEXTS = {
     *("labels", "config", "extrahosts", "healthcheck", "exposedports", "portbindings", "restartpolicy", "ulimits"),
     *("ipamconfig", "env", "cmd", "user", "workingdir", "detachkeys", "consolesize", "cpusetcpus", "cpusetmems"),
-    *("containeridfile", "macaddress", "stoptimeout", "shmsize"),
+    *("containeridfile", "macaddress", "stoptimeout", "shmsize", "scope"),
 }
 """Where names are anybody's own words, or anything may stand without harm."""
 

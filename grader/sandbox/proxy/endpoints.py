@@ -157,9 +157,10 @@ _CONTAINER = _record(
     },
     "Image",
 )
-_EXEC = _record(
-    _all("User DetachKeys WorkingDir Env Cmd ConsoleSize Tty AttachStdin AttachStdout AttachStderr Detach", object)
-)
+_EXEC = _record({
+    **_all("Tty AttachStdin AttachStdout AttachStderr Detach", bool),
+    **_all("User DetachKeys WorkingDir Env Cmd ConsoleSize", object),
+})  # fmt: skip
 _SUBNET = _record({
     **_all("Subnet IPRange Gateway", _address),
     **_all("AuxiliaryAddresses AuxAddress", Map(str, _address)),
@@ -168,7 +169,8 @@ _NETWORK = _record({
     "Name": _NETWORK_NAME,
     "Driver": _one_of("bridge", "other networks reach the machine below the containers"),
     "IPAM": _record({"Driver": _one_of("default"), "Config": [_SUBNET]}),
-    **_all("CheckDuplicate EnableIPv6 Internal Attachable Scope Labels", object),
+    **_all("CheckDuplicate EnableIPv6 Internal Attachable", bool),
+    **_all("Scope Labels", object),
 })  # fmt: skip
 
 # ── parameters ──────────────────────────────────────────────────────────────────────────

@@ -72,6 +72,7 @@ def endpoint_of(request: Request) -> Endpoint:
     known = tar if endpoint.name == "build" else json if endpoint.body else json | other
     if request.content_type not in known:
         raise Refusal(f"the body of this request cannot be of the type {request.content_type[:80] or '(none given)'}")
+    tuple(_parameters(endpoint, request.query))  # what is wrong with them is said before a body is read
     return endpoint
 
 
