@@ -20,15 +20,11 @@ from tests.fuzz.harness import Found, main, mutated_bytes, mutated_text
 ROOT = Path(__file__).parents[2]
 MISTAKE = re.compile(r"exercises\.yaml:[1-9][0-9]*:[1-9][0-9]*: [^\n]+; expected [^\n]+")
 
-TOKENS = """\
-{ } [ ] , : - ? & * ! | > ' " % @ ` # --- ... <<: !!python/object/apply:os.system !!binary !!set !!omap !<x> &a *a
-*b null ~ true false yes no on 0 -1 1 3.9 "3.9" 1e999 .inf -.inf .nan 0x1F 0o17 1_000 12:30:45 2026-01-01
-99999999999999999999 '' "" [] {} [[[[[[ {{{{{{ {a:{b:{c: "\\x00" "\\ud800" "\\u202e" |2- >+ kind: id: checks: cases:
-needs: hints: weight: points: builds predicts script_runs usage given drawn rising noisy count: length: weeks:
-names: release: bullseye trixie version: title: text: exercises: images: limits: memory_mb: run_seconds: bonus:
-arguments: file: folder: path: method: value:
+SPECIAL = """\
+{ } [ ] , : - ? & * ! | > ' " % @ ` # --- ... <<: !!python/object/apply:os.system !!binary !!omap !<x> &a *a *b
+null ~ true no on 0 -1 3.9 "3.9" 1e999 .inf -.nan 0x1F 1_000 12:30:45 2026-01-01 99999999999999999999 '' "" [] {} [[[[[[
+{{{{{{ {a:{b:{c: "\\x00" "\\ud800" "\\u202e" |2- >+
 """
-WORDS = TOKENS.split()
 
 
 def seeds() -> list[str]:
@@ -40,6 +36,7 @@ def seeds() -> list[str]:
 
 
 SEEDS = seeds()
+WORDS = [*SPECIAL.split(), *sorted({word for text in SEEDS[1:3] for word in re.findall(r"\w+:?", text)})]
 
 
 def once(draw: random.Random) -> str:
