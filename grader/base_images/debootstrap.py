@@ -111,16 +111,7 @@ def _run(release: str, command: Sequence[str], archive: IO[bytes], log_path: Pat
     return version
 
 
-_STEP = re.compile(r"I: (?P<step>\S.*?)(?:\.\.\.)?$")
-_PACKAGE_STEP = re.compile(r"I: (?P<verb>[A-Z][a-z]+) (?P<package>[a-z0-9][a-z0-9+.-]+?)(?::\w+)?(?:\.\.\.| \d\S*)$")
-_PACKAGE_STEPS = {
-    "Retrieving": "downloading packages",
-    "Validating": "downloading packages",
-    "Extracting": "unpacking packages",
-    "Unpacking": "unpacking packages",
-    "Configuring": "configuring packages",
-}
-"""What debootstrap says of each package, and what that is to a reader."""
+_STEP = re.compile(r"I: (\S.*?)(?:\.\.\.)?$")
 
 
 class Progress:
@@ -143,10 +134,8 @@ class Progress:
 
     def read(self, line: str) -> None:
         """Take in a line of the recipe; one that names no step belongs to the step before."""
-        if (package := _PACKAGE_STEP.match(line)) and package["verb"] in _PACKAGE_STEPS:
-            self._doing = f": {_PACKAGE_STEPS[package['verb']]}: {package['package']}"
-        elif named := _STEP.match(line):
-            self._doing = f": {named['step'][0].lower()}{named['step'][1:]}"
+        if named := _STEP.match(line):
+            self._doing = f": {named[1][0].lower()}{named[1][1:]}"
 
     def _speak(self) -> None:
         began = time.monotonic()

@@ -28,6 +28,8 @@ from grader.errors import EngineError, UsageError
 from grader.failpoints import failpoint
 from grader.models import BuildFailed, Built, EngineInfo, Exited, NotStarted, RunOutcome, RunRequest
 
+_PAUSE = 0.3
+"""Seconds between two questions whether an engine is back."""
 _DISK_RESERVE = 64 * 2**20
 """Bytes; with less than that free on the engine's disk, a failed build is nobody's fault."""
 
@@ -231,7 +233,7 @@ class DockerEngine(ImageStore):
 
     def comes_back(self, seconds: float) -> bool:
         """Whether the engine answers within so many seconds; it may just be started again. Raises `Cancelled`."""
-        until, pause = time.monotonic() + seconds, 0.1
+        until = time.monotonic() + seconds
         while True:
             self.cancellation.check()
             with contextlib.suppress(EngineError):
@@ -239,8 +241,7 @@ class DockerEngine(ImageStore):
                 return True
             if time.monotonic() > until:
                 return False
-            time.sleep(pause)
-            pause = min(pause * 2, 2.0)
+            time.sleep(_PAUSE)
 
     def move_to(self, other: DockerEngine) -> None:
         """Use another engine from now on; the old one is gone, with everything built in it."""

@@ -212,10 +212,9 @@ def test_names_of_base_images() -> None:
 def test_many_lines_become_few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("grader.base_images.debootstrap._SPEAKS_EVERY", 0.01)
     lines = {
-        "I: Retrieving libc6 2.31-13": "downloading packages: libc6",
-        "I: Unpacking libc6:amd64...": "unpacking packages: libc6",
-        "noise": "unpacking packages: libc6",
-        "I: Adapting Python": "adapting Python",
+        "I: Retrieving libc6 2.31-13": "retrieving libc6 2.31-13",
+        "I: Unpacking libc6:amd64...": "unpacking libc6:amd64",
+        "noise": "unpacking libc6:amd64",
     }
     said: queue.SimpleQueue[str] = queue.SimpleQueue()
     with Progress(said.put, "Debian bullseye") as progress:
