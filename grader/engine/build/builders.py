@@ -89,10 +89,7 @@ def build_image(
         steps = progress.steps(unfinished=text)
         return BuildFailed(text, stopped, next((step.line for step in reversed(steps) if step.error), None), steps)
     if error:
-        failure = progress.failure(error)
-        if failure.ours:
-            raise EngineError(f"The engine could not build, and the Dockerfile is not to blame: {failure.message}")
-        return BuildFailed(failure.message, line=failure.line, steps=progress.steps())
+        return progress.failure(error)
     image = progress.image if builder == "buildkit" else connection.find(f"/images/{order.tag}/json").get("Id")
     if not image:
         raise EngineError(

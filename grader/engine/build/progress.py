@@ -28,19 +28,10 @@ from grader.engine.wording import (
     plain_error,
 )
 from grader.errors import EngineError
-from grader.models import BuildStep
+from grader.models import BuildFailed, BuildStep
 
 LOG_TAIL = 16_384
 """Bytes of output kept of each step, the last ones."""
-
-
-@dataclass(frozen=True, slots=True)
-class Failure:
-    """Why there is no image. `ours` says that the Dockerfile is not to blame: the engine or a base image is."""
-
-    message: str
-    line: int | None = None
-    ours: bool = False
 
 
 @dataclass(slots=True)
@@ -106,18 +97,26 @@ class BuildKitProgress:
             line=step_line(vertex.name, self.dockerfile),
         )
 
-    def failure(self, message: str) -> Failure:
-        """Who is to blame for `message`, the builder's last word: the failed vertex says, else the Dockerfile."""
+    def failure(self, message: str) -> BuildFailed:
+        """Why there is no image. `EngineError` where the engine or a base image is to blame.
+
+        `message` is the builder's last word. The failed vertex says who is to blame for it, else the Dockerfile.
+        """
         failed = [vertex for vertex in self._vertices.values() if vertex.error]
         named = [vertex for vertex in failed if vertex.error in message]  # the others were cancelled because of it
         vertex = next(iter(named or failed), None)
-        if vertex is None:
-            plain = plain_error(message)
-            return Failure(plain, error_line(plain, self.dockerfile), ours=is_engine_fault(message))
-        line = step_line(vertex.name, self.dockerfile)
-        if INTERNAL_STEP.match(vertex.name) or BASE_IMAGE_STEP.match(vertex.name):
-            return Failure(plain_error(message), line, ours=True)
-        return Failure(plain_error(vertex.error), line, ours=is_engine_fault(vertex.error))
+        error = vertex.error if vertex else message
+        step = vertex.name if vertex else ""
+        if INTERNAL_STEP.match(step) or BASE_IMAGE_STEP.match(step) or is_engine_fault(error):
+            raise not_to_blame(message)
+        plain = plain_error(error)
+        line = step_line(step, self.dockerfile) if vertex else error_line(plain, self.dockerfile)
+        return BuildFailed(plain, line=line, steps=self.steps())
+
+
+def not_to_blame(message: str) -> EngineError:
+    """That a build has failed for which the Dockerfile is not to blame."""
+    return EngineError(f"The engine could not build, and the Dockerfile is not to blame: {plain_error(message)}")
 
 
 def _is_begun_step(vertex: Vertex) -> bool:
@@ -171,14 +170,14 @@ class ClassicProgress:
         self._end_step(error=unfinished)
         return tuple(self._ended)
 
-    def failure(self, message: str) -> Failure:
-        """The last step that was begun has failed; a FROM that fails is not the student's doing."""
+    def failure(self, message: str) -> BuildFailed:
+        """As BuildKit's: the last step that was begun has failed, and a FROM that fails is not the student's doing."""
         plain = plain_error(message)
         self._end_step(error=plain)
-        if not self._ended:
-            return Failure(plain, error_line(plain, self.dockerfile), ours=is_engine_fault(message))
-        last = self._ended[-1]
-        return Failure(plain, last.line, ours="] FROM " in last.name or is_engine_fault(message))
+        last = self._ended[-1] if self._ended else None
+        if is_engine_fault(message) or (last and "] FROM " in last.name):
+            raise not_to_blame(message)
+        return BuildFailed(plain, line=last.line if last else error_line(plain, self.dockerfile), steps=self.steps())
 
 
 _NUMBERED = {"FROM", "ADD", "COPY", "RUN", "WORKDIR"}
