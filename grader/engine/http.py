@@ -11,6 +11,7 @@ foreign library becomes an `EngineError` in one place, `_translated`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import json as json_format
 import os
@@ -313,7 +314,10 @@ def open_connection(endpoint: str | None = None, open_stream: OpenStream | None 
         with _translated("DOCKER_HOST or the context"):
             settings = {"base_url": endpoint} if endpoint else _settings()
             endpoint = str(settings.get("base_url") or _DEFAULT_ENDPOINT)
-            return Connection(settings, endpoint, open_stream or _opens_socket(endpoint))
+            scheme, _, path = endpoint.partition("://")
+            if open_stream is None and scheme in {"unix", "http+unix"}:
+                open_stream = functools.partial(_unix_socket, f"/{path.lstrip('/')}")
+            return Connection(settings, endpoint, open_stream)
     except EngineError as error:
         where, reason = endpoint or _DEFAULT_ENDPOINT, _plain(error.__cause__ or error)
         if "Permission denied" in reason:
@@ -338,20 +342,11 @@ def _settings() -> dict[str, Any]:
     return {**ContextAPI.kwargs_from_context(environment=os.environ), **from_environment}
 
 
-def _opens_socket(endpoint: str) -> OpenStream | None:
-    """What opens a unix socket, None for another endpoint. The SDK's way leaks one where nobody listens."""
-    scheme, _, path = endpoint.partition("://")
-    if scheme not in {"unix", "http+unix"}:
-        return None
-
-    def open_socket() -> socket.socket:
-        stream = socket.socket(socket.AF_UNIX)
-        try:
-            stream.settimeout(_CONNECT_SECONDS)
-            stream.connect(f"/{path.lstrip('/')}")
-        except OSError:
-            stream.close()
-            raise
-        return stream
-
-    return open_socket
+def _unix_socket(path: str) -> socket.socket:
+    """A stream to a unix socket. The SDK's way leaks one where nobody listens."""
+    with contextlib.ExitStack() as unless_connected:
+        stream = unless_connected.enter_context(socket.socket(socket.AF_UNIX))
+        stream.settimeout(_CONNECT_SECONDS)
+        stream.connect(path)
+        unless_connected.pop_all()
+    return stream

@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import tarfile
-import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +15,8 @@ from grader.base_images.provider import BaseImages
 from grader.course.models import BaseImage
 from grader.engine.docker_engine import DockerEngine
 from grader.engine.images import untag_image
+from grader.engine.tar import write_tar
+from grader.models import MemoryFile
 from tests.engine.contexts import BASE, make_job
 
 pytestmark = pytest.mark.engine
@@ -30,65 +30,45 @@ def name(engine: DockerEngine) -> Iterator[str]:
         untag_image(engine._connection, f"{made}:{tag}")
 
 
-def piped(data: bytes) -> io.BufferedReader:
-    """A file that cannot be sought in, as the output of a program is."""
-    read, write = os.pipe()
-
-    def feed() -> None:
-        with os.fdopen(write, "wb") as pipe:
-            pipe.write(data)
-
-    threading.Thread(target=feed, daemon=True).start()
-    return os.fdopen(read, "rb")
-
-
 def test_an_image_is_imported_and_tagged(engine: DockerEngine, name: str) -> None:
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w") as archive:
-        entry = tarfile.TarInfo("file")
-        entry.size = 2**20
-        archive.addfile(entry, io.BytesIO(os.urandom(2**20)))
     assert engine.image_labels(name) is None
-    with piped(buffer.getvalue()) as source:
-        engine.import_image(source, name, ["LABEL io.grader.test=a", "ENV A=b"])
-    assert engine.image_labels(name) == {"io.grader.test": "a"}
+    archive = write_tar([MemoryFile("file", os.urandom(2**20))], modified=0)
+    engine.import_image(io.BytesIO(archive), name, ["LABEL io.grader.test=a", "ENV A=b"])
     other = name.replace(":3.9", ":two")
     engine.tag_image(name, other)
-    assert engine.image_labels(other) == {"io.grader.test": "a"}
+    assert engine.image_labels(name) == engine.image_labels(other) == {"io.grader.test": "a"}
+
+
+@pytest.fixture
+def ensure(engine: DockerEngine, name: str, tmp_path: Path) -> Callable[[], str]:
+    """Makes `name` present as a base image; where it came from."""
+    if "io.grader.base" not in (engine.image_labels(BASE) or {}):
+        pytest.skip(f"{BASE} was not built here")
+    base = BaseImage(names=(name,), python="3.9", release="bullseye")
+    return lambda: BaseImages(engine, say=print, cache=tmp_path, environment={}).ensure(base, name).origin
 
 
 @pytest.mark.parametrize("steps", ["ENV MINE=1\n", "RUN true\n", "CMD true\n", "LABEL mine=1\n"])
 @pytest.mark.parametrize("builder", ["2", "1"], ids=["buildkit", "classic"])
 def test_a_users_image_made_from_a_base_image_of_ours_keeps_its_name(
-    engine: DockerEngine, name: str, tmp_path: Path, steps: str, builder: str
+    engine: DockerEngine, name: str, ensure: Callable[[], str], steps: str, builder: str
 ) -> None:
-    if "io.grader.base" not in (engine.image_labels(BASE) or {}):
-        pytest.skip(f"{BASE} was not built here")
-    _built(engine, name, f"FROM {BASE}\n{steps}", builder)
+    job = make_job(f"FROM {BASE}\n{steps}")
+    parameters = {"t": name, "version": builder}
+    with contextlib.closing(
+        engine.connection.stream("POST", "/build", parameters=parameters, data=job.context, silence=120)
+    ) as stream:
+        list(stream)
     before = engine.connection.call("GET", f"/images/{name}/json").json["Id"]
-    base = BaseImage(names=(name,), python="3.9", release="bullseye")
-    supply = BaseImages(engine, say=print, cache=tmp_path, environment={})
-    assert supply.ensure(base, name).origin == "local"
+    assert ensure() == "local"
     assert engine.connection.call("GET", f"/images/{name}/json").json["Id"] == before
 
 
 def test_a_base_image_of_ours_is_known_under_any_name_that_means_debian(
-    engine: DockerEngine, name: str, tmp_path: Path
+    engine: DockerEngine, name: str, ensure: Callable[[], str]
 ) -> None:
-    if "io.grader.base" not in (engine.image_labels(BASE) or {}):
-        pytest.skip(f"{BASE} was not built here")
     engine.tag_image(BASE, name)
-    base = BaseImage(names=(name,), python="3.9", release="bullseye")
-    assert BaseImages(engine, say=print, cache=tmp_path, environment={}).ensure(base, name).origin == "built"
-
-
-def _built(engine: DockerEngine, name: str, dockerfile: str, version: str) -> None:
-    parameters = {"t": name, "version": version}
-    stream = engine.connection.stream(
-        "POST", "/build", parameters=parameters, data=make_job(dockerfile).context, silence=120
-    )
-    with contextlib.closing(stream):
-        list(stream)
+    assert ensure() == "built"
 
 
 def test_an_image_that_no_registry_has_is_not_pulled(engine: DockerEngine) -> None:
