@@ -114,16 +114,16 @@ class DockerEngine(ImageStore):
 
     def info(self) -> EngineInfo:
         """Endpoint, version, builder and tier."""
-        return EngineInfo(self._connection.endpoint, self._version, self._builder, self._tier)
+        return EngineInfo(self.connection.endpoint, self._version, self._builder, self._tier)
 
     def facts(self) -> EngineFacts:
         """The engine's own account of itself. `EngineError` if it does not answer."""
         info = self._info()
         root = str(info.get("DockerRootDir") or "")
         return EngineFacts(
-            endpoint=self._connection.endpoint,
+            endpoint=self.connection.endpoint,
             version=self._version,
-            api_version=str(self._connection.version["ApiVersion"]),
+            api_version=str(self.connection.version["ApiVersion"]),
             operating_system=str(info.get("OperatingSystem", "")),
             architecture=str(info.get("Architecture", "")),
             cgroup_version=str(info.get("CgroupVersion", "")),
@@ -133,7 +133,7 @@ class DockerEngine(ImageStore):
             memory_bytes=int(info.get("MemTotal") or 0),
             rootless=any("name=rootless" in option for option in info.get("SecurityOptions") or ()),
             warnings=tuple(str(warning) for warning in info.get("Warnings") or ()),
-            free_bytes=_free_bytes(self._connection.endpoint, root),
+            free_bytes=_free_bytes(self.connection.endpoint, root),
         )
 
     def build(self, job: BuildJob, limits: Limits, on_step: OnStep) -> Built | BuildFailed:
@@ -146,13 +146,13 @@ class DockerEngine(ImageStore):
         began = time.monotonic()
         kept = False
         try:
-            result = build_image(self._connection, self._builder, order, self.cancellation, on_step)
+            result = build_image(self.connection, self._builder, order, self.cancellation, on_step)
             self.cancellation.check()  # so `close` either sees the image or keeps it from staying
             kept = isinstance(result, Built)
         finally:
             if not kept:  # it may have been finished in the very moment when it was stopped
                 with contextlib.suppress(EngineError):  # `close` or a later prune tries again
-                    untag_image(self._connection, tag)
+                    untag_image(self.connection, tag)
         seconds = time.monotonic() - began
         if isinstance(result, BuildFailed):
             if self._tier == "host":  # a private engine's disk is its own, and a full one is the build's own doing
@@ -195,13 +195,13 @@ class DockerEngine(ImageStore):
         holder = known.holder
         if holder is None:
             waits = RunRequest(files=(self._waits,), entrypoint=(self._waits.path,))
-            made = Holder(self._connection, self._order(image, waits, limits))
+            made = Holder(self.connection, self._order(image, waits, limits))
             with self._lock:
                 holder = known.holder = known.holder or made
         return holder.execute(command, request.environment, self.cancellation)
 
     def _run_once(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
-        outcome = run_container(self._connection, self._order(image, request, limits), self.cancellation, self._warn)
+        outcome = run_container(self.connection, self._order(image, request, limits), self.cancellation, self._warn)
         self._image(image).has_started |= not isinstance(outcome.ended, NotStarted)
         return outcome
 
@@ -225,7 +225,7 @@ class DockerEngine(ImageStore):
     def _mounted_files(self) -> MountedFiles:
         labels = {kind: dict(self._labels(kind)) for kind in ("image", "volume", "container")}
         name = f"{TAG_PREFIX}grader-{self._run_id}-files-{next(self._numbers)}"
-        return MountedFiles(self._connection, name, labels)
+        return MountedFiles(self.connection, name, labels)
 
     def cancel(self) -> None:
         """End all builds and runs of this object at once; they, and all later ones, raise `Cancelled`."""
@@ -237,7 +237,7 @@ class DockerEngine(ImageStore):
         while True:
             self.cancellation.check()
             with contextlib.suppress(EngineError):
-                self._connection.call("GET", "/_ping", seconds=5)
+                self.connection.call("GET", "/_ping", seconds=5)
                 return True
             if time.monotonic() > until:
                 return False
@@ -246,7 +246,7 @@ class DockerEngine(ImageStore):
     def move_to(self, other: DockerEngine) -> None:
         """Use another engine from now on; the old one is gone, with everything built in it."""
         with self._lock:
-            self._connection = other.connection
+            self.connection = other.connection
             self._files = self._mounted_files()
             self._images.clear()
 
@@ -262,7 +262,7 @@ class DockerEngine(ImageStore):
         if holder:
             holder.close()
         if tag:
-            untag_image(self._connection, tag)
+            untag_image(self.connection, tag)
             failpoint("image-untagged")
 
     def close(self) -> None:
@@ -277,23 +277,23 @@ class DockerEngine(ImageStore):
         for image in images:
             if image.holder:
                 image.holder.close()
-        ownership.remove_run(self._connection, self._run_id)
+        ownership.remove_run(self.connection, self._run_id)
 
     def prune(self, *, everything: bool = False) -> tuple[ownership.Leftover, ...]:
         """Remove what graders left that died on this machine, or with a container of this engine, and say what it was.
 
         With `everything`, all of ours, also of graders at work and of other machines' graders on this engine.
         """
-        return ownership.prune(self._connection, everything=everything)
+        return ownership.prune(self.connection, everything=everything)
 
     def _info(self) -> dict[str, Any]:
-        answer = self._connection.call("GET", "/info", seconds=10).json
+        answer = self.connection.call("GET", "/info", seconds=10).json
         return answer if isinstance(answer, dict) else {}
 
     def _check_health(self) -> None:
         """Raise `EngineError` if a failed build may be the engine's fault: it is going down, or its disk is full."""
         info = self._info()  # an engine that is being stopped fails builds before it breaks connections
-        free = _free_bytes(self._connection.endpoint, str(info.get("DockerRootDir") or ""))
+        free = _free_bytes(self.connection.endpoint, str(info.get("DockerRootDir") or ""))
         if free is not None and free < _DISK_RESERVE:
             raise EngineError(
                 f"The engine's disk is full ({free // 2**20} MiB left at {info.get('DockerRootDir')}), so builds fail "
@@ -309,7 +309,7 @@ class DockerEngine(ImageStore):
     def _image(self, image: str, tag: str = "", *, look_into_tmp: bool = True, names_localhost: bool = True) -> Image:
         known = self._images.get(image)
         if known is None:
-            known = look_at(self._connection, image, dict(self._labels("container")) if look_into_tmp else None)
+            known = look_at(self.connection, image, dict(self._labels("container")) if look_into_tmp else None)
             known.names_localhost = names_localhost
         with self._lock:
             known = self._images.setdefault(image, known)

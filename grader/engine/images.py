@@ -76,12 +76,7 @@ class ImageStore:
     """The images of one engine by their names. Methods raise `EngineError` for the engine's own faults."""
 
     def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    @property
-    def connection(self) -> Connection:
-        """For what needs more of the engine: private engines, a look at what is in it."""
-        return self._connection
+        self.connection = connection
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         """The labels of a local image, or None if there is no such image."""

@@ -27,7 +27,7 @@ def name(engine: DockerEngine) -> Iterator[str]:
     made = f"grader-test-{uuid.uuid4().hex[:12]}/python"
     yield f"{made}:3.9"
     for tag in ("3.9", "two"):
-        untag_image(engine._connection, f"{made}:{tag}")
+        untag_image(engine.connection, f"{made}:{tag}")
 
 
 def test_an_image_is_imported_and_tagged(engine: DockerEngine, name: str) -> None:

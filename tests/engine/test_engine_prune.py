@@ -63,14 +63,14 @@ def test_a_killed_graders_objects_are_pruned_and_a_living_ones_are_not(connected
     engine = connected()
     with other_grader() as (process, owner):
         assert Owner.parse(owner)
-        while "container" not in of(owner, our_objects(engine._connection)):
+        while "container" not in of(owner, our_objects(engine.connection)):
             time.sleep(0.1)
         assert of(owner, engine.prune()) == []
-        assert of(owner, our_objects(engine._connection)) == ["container", "image", "volume"]
+        assert of(owner, our_objects(engine.connection)) == ["container", "image", "volume"]
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
         assert of(owner, engine.prune()) == ["container", "image", "volume"]
-        assert of(owner, our_objects(engine._connection)) == []
+        assert of(owner, our_objects(engine.connection)) == []
 
 
 def test_closing_one_engine_leaves_the_others_objects(connected: Callable[..., DockerEngine]) -> None:
@@ -84,11 +84,11 @@ def test_closing_one_engine_leaves_the_others_objects(connected: Callable[..., D
 
 
 def test_a_container_that_somebody_starts_from_our_image_is_theirs(engine: DockerEngine, image: str) -> None:
-    theirs = engine._connection.call("POST", "/containers/create", json={"Image": image}).json["Id"]
+    theirs = engine.connection.call("POST", "/containers/create", json={"Image": image}).json["Id"]
     try:
-        assert theirs not in {one.id for one in our_objects(engine._connection)}
+        assert theirs not in {one.id for one in our_objects(engine.connection)}
     finally:
-        engine._connection.call("DELETE", f"/containers/{theirs}")
+        engine.connection.call("DELETE", f"/containers/{theirs}")
 
 
 def test_a_grader_in_a_container_knows_which_and_what_it_leaves_is_pruned_once_that_has_ended(
@@ -96,7 +96,7 @@ def test_a_grader_in_a_container_knows_which_and_what_it_leaves_is_pruned_once_t
 ) -> None:
     """Its pid says nothing outside; but the engine knows whether its container runs."""
     engine = connected()
-    connection = engine._connection
+    connection = engine.connection
     body = {"Image": BASE, "Cmd": ["sleep", "1000"], "StopSignal": "SIGKILL"}
     grader = connection.call("POST", "/containers/create", json=body).json["Id"]
     try:

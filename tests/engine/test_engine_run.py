@@ -245,7 +245,7 @@ def test_what_the_image_has_in_tmp_and_in_volumes_is_seen(engine: DockerEngine, 
 
 def _volumes(engine: DockerEngine) -> set[str]:
     """All volumes, but for those of private engines and of mounted files, which last as long as their engine object."""
-    names = (one["Name"] for one in engine._connection.call("GET", "/volumes").json["Volumes"] or ())
+    names = (one["Name"] for one in engine.connection.call("GET", "/volumes").json["Volumes"] or ())
     return {name for name in names if not name.startswith("grader-private-") and "-files-" not in name}
 
 
