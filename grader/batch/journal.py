@@ -20,7 +20,7 @@ import json
 import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -144,39 +144,35 @@ class Journal:
         self._judged_by: Mapping[str, str] = {}
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = False) -> Self:
-        """Open the journal in a result folder, or make it. `UsageError` if there is none or it is not ours."""
-        path = folder / _NAME
-        if not create:
-            _require(path)
-        held = _lock_folder(folder)
-        try:
-            connection = sqlite3.connect(path, timeout=_WAIT_SECONDS, check_same_thread=False)
-            for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-                connection.execute(f"PRAGMA {setting}")
-            if _format_of(connection) == 0:
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
-            _require_format(connection, path)
-        except (UsageError, sqlite3.Error) as error:
-            held.close()
-            if isinstance(error, UsageError):
-                raise
-            raise UsageError(
-                f"{path}: cannot be used as a journal: {error}. Is another grader working on it, or is the disk full?"
-            ) from error
-        return cls(path, connection, held)
+    def open(cls, folder: Path, *, create: bool = False, only_read: bool = False) -> Self:
+        """Open the journal in a result folder, or make it. `UsageError` if there is none or it is not ours.
 
-    @classmethod
-    def look(cls, folder: Path) -> Self:
-        """Open the journal only to read it, also while a grader is at work in it. `UsageError` if there is none."""
+        What is `only_read` can be opened while a grader is at work in the folder.
+        """
         path = folder / _NAME
-        _require(path)
-        try:
-            connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=_WAIT_SECONDS)
-            _require_format(connection, path)
-        except sqlite3.Error as error:
-            raise UsageError(f"{path}: cannot be read: {error}.") from error
-        return cls(path, connection)
+        if not create and not path.is_file():
+            raise UsageError(f"{folder}: has no {_NAME}; it is not a result folder of `grader batch`.")
+        with ExitStack() as stack:
+            held = None if only_read else stack.enter_context(_lock_folder(folder))
+            try:
+                place = f"{path.absolute().as_uri()}?mode={'ro' if only_read else 'rwc'}"
+                connection = sqlite3.connect(place, uri=True, timeout=_WAIT_SECONDS, check_same_thread=False)
+                version = connection.execute("PRAGMA user_version").fetchone()[0]
+                if not only_read:
+                    for setting in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
+                        connection.execute(f"PRAGMA {setting}")
+                    if version == 0:
+                        connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {_FORMAT}; COMMIT;")
+            except sqlite3.Error as error:
+                message = f"{path}: cannot be used as a journal: {error}."
+                raise UsageError(f"{message} Is another grader working on it, or is the disk full?") from error
+            if version not in {0, _FORMAT}:
+                raise UsageError(
+                    f"{path}: written by another version of grader (format {version}, this one knows {_FORMAT}). "
+                    "Use that version, or name another folder."
+                )
+            stack.pop_all()
+        return cls(path, connection, held)
 
     def __enter__(self) -> Self:
         return self
@@ -373,24 +369,6 @@ def _evidence() -> TypeAdapter[tuple[ExerciseFiles | None, tuple[tuple[Request, 
         tuple[ExerciseFiles | None, tuple[tuple[Request, Observation], ...]],
         config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"),
     )
-
-
-def _require(path: Path) -> None:
-    if not path.is_file():
-        raise UsageError(f"{path.parent}: has no {_NAME}; it is not a result folder of `grader batch`.")
-
-
-def _format_of(connection: sqlite3.Connection) -> int:
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return int(version)
-
-
-def _require_format(connection: sqlite3.Connection, path: Path) -> None:
-    if (version := _format_of(connection)) != _FORMAT:
-        raise UsageError(
-            f"{path}: written by another version of grader (format {version}, this one knows {_FORMAT}). "
-            "Use that version, or name another folder."
-        )
 
 
 def _lock_folder(folder: Path) -> TextIO:

@@ -246,7 +246,7 @@ _PAUSE = 600
 def status_command(results: Path, *, student: str | None, trail: bool, form: str) -> int:
     """Say how far a batch is. It may be at work meanwhile: nothing is locked, nothing is changed."""
     console = terminal()
-    with Journal.look(results) as journal:
+    with Journal.open(results, only_read=True) as journal:
         if student is not None and student not in journal.students():
             raise UsageError(f"{results}: has no student {student}. It has: {', '.join(journal.students()[:10])} …")
         if student is not None or trail:
