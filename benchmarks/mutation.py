@@ -30,8 +30,7 @@ from grader.course.models import Exercise
 from grader.dockerfile.parser import Dockerfile, parse
 from grader.grading.session import Session, grade_one
 from grader.models import CheckStatus, ExerciseStatus, silent
-from grader.submissions.budget import files_digest
-from grader.submissions.models import ExerciseFiles
+from grader.submissions.models import ExerciseFiles, files_digest
 from grader.submissions.reader import read_exercise
 
 Span = tuple[int, int]

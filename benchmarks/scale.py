@@ -23,8 +23,7 @@ from pathlib import Path
 from grader.api import open_course
 from grader.batch.journal import Graded, Journal
 from grader.batch.results import course_digest, judging_digests
-from grader.submissions.budget import files_digest
-from grader.submissions.models import ExerciseFiles
+from grader.submissions.models import ExerciseFiles, files_digest
 
 ROOT = Path(__file__).parents[1]
 MEGABYTE = 2**20

@@ -20,8 +20,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import IO, BinaryIO
 
-from grader.submissions.budget import MEGABYTE, Budget, is_skipped, path_problem, permissions, shown
-from grader.submissions.models import Member
+from grader.submissions.models import MEGABYTE, Budget, Member, is_skipped, path_problem, permissions, shown
 
 READABLE = (".zip", ".tar", ".tar.gz", ".tgz")
 """Ends of the names of archives that can be read."""

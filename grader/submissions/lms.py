@@ -31,9 +31,20 @@ from grader.errors import UsageError
 from grader.models import Refusal
 from grader.sanitize import sanitize_line
 from grader.submissions.archive import Unreadable, archive_suffix, read_archive
-from grader.submissions.budget import MEGABYTE, Budget, is_skipped, refused_folder, shown, submission_budget
 from grader.submissions.git import committed
-from grader.submissions.models import ExerciseFiles, Member, RefusedFolder, Submission, SubmittedExercise
+from grader.submissions.models import (
+    MEGABYTE,
+    Budget,
+    ExerciseFiles,
+    Member,
+    RefusedFolder,
+    Submission,
+    SubmittedExercise,
+    is_skipped,
+    refused_folder,
+    shown,
+    submission_budget,
+)
 from grader.submissions.reader import (
     Packed,
     Selection,

@@ -25,8 +25,11 @@ from grader.course.models import Course, Exercise, Limits, folder_key
 from grader.errors import UsageError
 from grader.sanitize import sanitize_line
 from grader.submissions.archive import Unreadable, archive_suffix, read_archive
-from grader.submissions.budget import (
+from grader.submissions.models import (
     Budget,
+    Member,
+    Submission,
+    SubmittedExercise,
     exercise_budget,
     is_skipped,
     path_problem,
@@ -35,7 +38,6 @@ from grader.submissions.budget import (
     submission_budget,
     vetted,
 )
-from grader.submissions.models import Member, Submission, SubmittedExercise
 
 _NESTED = 3
 """Folders that may stand around the exercises: a zip is often made of a folder, and unpacked into another."""

@@ -23,9 +23,8 @@ from pathlib import Path
 from grader.course.models import Limits
 from grader.errors import UsageError
 from grader.submissions.archive import read_archive
-from grader.submissions.budget import MEGABYTE, submission_budget
 from grader.submissions.lms import open_submissions
-from grader.submissions.models import ExerciseFiles, Submission
+from grader.submissions.models import MEGABYTE, ExerciseFiles, Submission, submission_budget
 from grader.submissions.reader import Selection, read_exercise
 from tests.archives import a_tar, a_zip, zip_entry
 from tests.fuzz.harness import Found, main, mutated_bytes

@@ -29,8 +29,7 @@ from grader.sandbox.proxy.interface import ProxySettings
 from grader.sandbox.proxy.rules import Plan, not_here
 from grader.sandbox.proxy.shape import Refusal, written
 from grader.submissions.archive import Unreadable, read_archive
-from grader.submissions.budget import MEGABYTE, Budget
-from grader.submissions.models import Member
+from grader.submissions.models import MEGABYTE, Budget, Member
 
 _MODIFIED = 315_532_800
 """When every file was last changed, in seconds since 1970: as in `engine.build.context`."""

@@ -13,9 +13,8 @@ import pytest
 from grader.course.models import Limits
 from grader.errors import UsageError
 from grader.models import MemoryFile
-from grader.submissions.budget import files_digest
 from grader.submissions.lms import open_submissions
-from grader.submissions.models import ExerciseFiles, RefusedFolder
+from grader.submissions.models import ExerciseFiles, RefusedFolder, files_digest
 from grader.submissions.reader import Selection, find_target, read_exercise, read_submission
 from tests.worlds import COURSE
 
