@@ -202,7 +202,7 @@ def path_problem(parts: Sequence[str]) -> str:
             return f"more than {MAX_DEPTH} folders stand within each other."
         if any(len(name.encode()) > MAX_NAME for name in parts):
             return f"the name has more than {MAX_NAME} bytes. Shorten it."
-        if "\\" in path or any(unicodedata.category(character) in {"Cc", "Zl", "Zp"} for character in path):
+        if "\\" in path or (not path.isprintable() and {"Cc", "Zl", "Zp"} & {*map(unicodedata.category, path)}):
             return "the name has a backslash, a line break or a control character. Rename it."
         return f"the path has more than {MAX_PATH} bytes. Shorten it." if len(path.encode()) > MAX_PATH else ""
     except UnicodeEncodeError:

@@ -155,9 +155,12 @@ def exercises_in(tree: Tree, selection: Selection, alone: str | None) -> Iterato
         yield from (refused_folder(exercise, tree.root, _why(error)) for exercise in selection.ids)
         return
     here = levels[-1]
+    called: dict[str, list[str]] = {}
+    for name in here.folders:
+        called.setdefault(folder_key(name), []).append(name)
     for exercise in selection.ids:
-        names = [name for name in here.folders if folder_key(name) == folder_key(exercise)]
-        names = [name for name in names if name == exercise] or names
+        names = called.get(folder_key(exercise), [])
+        names = [exercise] if exercise in names else names
         if len(names) == 1:
             yield tree.read((*here.parts, names[0]), exercise)
         elif names:
@@ -314,11 +317,11 @@ def _entry(folder: int, entry: os.DirEntry[str], parts: tuple[str, ...], budget:
 
 
 def _read(file: BinaryIO, path: str, budget: Budget) -> Iterator[Member]:
-    """A file until its end, or one byte more than fits, whatever its size is said to be."""
     status = os.fstat(file.fileno())
-    left = budget.bytes_left()
-    content = b"" if status.st_size > left else file.read(left + 1)
-    if budget.add(max(len(content), status.st_size)):
+    content = file.read(status.st_size + 1) if status.st_size <= budget.bytes_left() else b""
+    if len(content) > status.st_size:
+        yield Member(path, problem="it was written to while it was read. Hand it in again.")
+    elif budget.add(status.st_size):
         yield Member(path, content, permissions(status.st_mode))
 
 
