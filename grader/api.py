@@ -21,6 +21,7 @@ from grader.models import Emit, Report, silent
 
 if TYPE_CHECKING:
     from grader.batch.tables import Results
+    from grader.cli.wiring import Tier, Whose
     from grader.submissions.reader import Target
 
 _LARGEST_SEED = 2**31 - 1
@@ -51,7 +52,7 @@ def check(
     """
     folder = course or open_course()
     target = find_work(folder, Path(path), exercises, every=bool(exercises))
-    return for_student(grade_own_work(folder, target, fresh_seed() if seed is None else seed), details)
+    return for_student(grade_work(folder, target, fresh_seed() if seed is None else seed), details)
 
 
 def find_work(folder: CourseFolder, path: Path, exercises: Sequence[str], *, every: bool) -> Target:
@@ -61,14 +62,21 @@ def find_work(folder: CourseFolder, path: Path, exercises: Sequence[str], *, eve
     return find_target(path, folder.course, chosen_exercises(folder, exercises), every=every)
 
 
-def grade_own_work(
-    folder: CourseFolder, target: Target, seed: int, *, emit: Emit = silent, say: Callable[[str], None] = lambda _: None
+def grade_work(
+    folder: CourseFolder,
+    target: Target,
+    seed: int,
+    *,
+    tier: Tier = "host",
+    whose: Whose = "own",
+    emit: Emit = silent,
+    say: Callable[[str], None] = lambda _: None,
 ) -> Report:
     """Grade what was found in a path. `emit` gets what happens, `say` a line about what is prepared."""
     from grader.cli.wiring import GradingSettings, open_session
     from grader.grading.session import grade_submission
 
-    settings = GradingSettings(folder=folder, exercises=target.exercises, seed=seed, whose="own")
+    settings = GradingSettings(folder=folder, exercises=target.exercises, seed=seed, tier=tier, whose=whose)
     report: Report | None = None
     try:
         with open_session(settings, emit, say) as session:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from grader.api import find_work, grade_own_work
+from grader.api import find_work, grade_work
 from grader.checks.base import CheckContext
 from grader.cli import common
 from grader.cli.console import Console
@@ -119,7 +119,7 @@ def grade_path(console: Console, options: CheckOptions, *, every: bool) -> Grade
     target = find_work(options.folder, options.path, options.exercises, every=every)
     try:
         with console.working() as emit:
-            report = grade_own_work(options.folder, target, options.seed, emit=emit, say=console.note)
+            report = grade_work(options.folder, target, options.seed, emit=emit, say=console.note)
         return Graded(target, for_student(report, options.details))
     except EnvironmentProblem as problem:
         return Graded(target, _nothing_graded(target, options.seed, problem), problem)

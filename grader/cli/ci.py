@@ -17,16 +17,14 @@ from typing import Any
 import click
 
 from grader import __version__
-from grader.api import find_work, fresh_seed
+from grader.api import find_work, fresh_seed, grade_work
 from grader.cli import common
 from grader.cli.check import CheckOptions, files_of, grade_path
 from grader.cli.console import Console
-from grader.cli.wiring import GradingSettings, open_session
 from grader.course.loader import CourseFolder
 from grader.errors import EnvironmentProblem
 from grader.files import write_whole
 from grader.grading.scoring import Details, for_student
-from grader.grading.session import grade_submission
 from grader.models import Report
 from grader.reports import wording as words
 from grader.reports.ci import (
@@ -165,9 +163,8 @@ def gradescope_command(
             console.note("Put your engine into its engine.env, or name a file with it by --engine-env.")
         return 0
     target = find_work(folder, submission, exercises, every=True)
-    settings = GradingSettings(folder=folder, exercises=target.exercises, seed=fresh_seed(), tier="private")
-    with console.working() as emit, open_session(settings, emit, console.note) as session:
-        report = grade_submission(session, target.submission, target.exercises)
+    with console.working() as emit:
+        report = grade_work(folder, target, fresh_seed(), tier="private", whose="known", emit=emit, say=console.note)
     if missing := [exercise for _, exercise in words.ungraded([report])]:
         names = ", ".join(exercise.id for exercise in missing)
         why = "; ".join(dict.fromkeys(exercise.message for exercise in missing))

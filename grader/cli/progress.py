@@ -28,6 +28,11 @@ class Attempt:
     at: str
     score: float
 
+    @property
+    def shown(self) -> str:
+        """When it was: `28 Nov 14:02`."""
+        return datetime.fromisoformat(self.at).strftime("%d %b %H:%M")
+
 
 @dataclass(frozen=True, slots=True)
 class Kept:

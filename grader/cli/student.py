@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from datetime import datetime
 from pathlib import Path
 
 import click
@@ -146,7 +145,7 @@ def next_command(folder: CourseFolder, console: Console) -> int:
     console.write(spread((("heading", f"{exercise.id}  "),), "heading", exercise.title, ("heading", points), width))
     console.write(paragraph("plain", exercise.text.partition("\n\n")[0], "  ", width))
     if kept.attempts:
-        console.write([BLANK, *paragraph("faint", f"Last checked {_when(kept)}.", "  ", width)])
+        console.write([BLANK, *paragraph("faint", f"Last checked {kept.attempts[-1].shown}.", "  ", width)])
     there = bool(kept.folder) and Path(kept.folder).is_dir()
     place = Path(os.path.relpath(kept.folder)) if there else _place_for(folder.course, exercise)
     begin = [] if there else [f"grader start {exercise.id}"]
@@ -179,7 +178,7 @@ def progress_command(folder: CourseFolder, console: Console) -> int:
 
 
 def _row(exercise: Exercise, kept: Kept, width: int) -> list[Line]:
-    """`✓ 3.1.4  Pass the weeks as arguments      3 tries, today 14:02, 4 → 10    10 / 10`."""
+    """`✓ 3.1.4  Pass the weeks as arguments      3 tries, 28 Nov 14:02, 4 → 10    10 / 10`."""
     style: Style = "faint" if not kept.attempts else "passed" if kept.score == exercise.points else "failed"
     sign = {"faint": "· ", "passed": "✓ ", "failed": "✗ "}[style]
     facts = ""
@@ -187,19 +186,12 @@ def _row(exercise: Exercise, kept: Kept, width: int) -> list[Line]:
         scores = [attempt.score for attempt in kept.attempts]
         last = next((one for one in reversed(scores) if one != scores[-1]), None)
         change = "" if last is None else f", {words.number(last)} → {words.number(scores[-1])}"
-        facts = f"{len(scores)} {'try' if len(scores) == 1 else 'tries'}, {_when(kept)}{change}"
+        facts = f"{len(scores)} {'try' if len(scores) == 1 else 'tries'}, {kept.attempts[-1].shown}{change}"
     points = words.points(kept.score, exercise.points).rjust(len("7.75 / 10"))
     room = width - len("✓ 3.1.4 ") - len(facts) - len(points) - 4
     title = exercise.title if len(exercise.title) <= room else f"{exercise.title[: room - 1]}…"
     label: Line = ((style, sign), ("plain", f"{exercise.id:6}"))
     return list(spread(label, "plain", title, (style, f"{facts}  {points}"), width))
-
-
-def _when(kept: Kept) -> str:
-    """When the last attempt was, as people say it: `today 14:02`, else `28 Nov 14:02`."""
-    moment = datetime.fromisoformat(kept.attempts[-1].at)
-    today = moment.date() == datetime.now().astimezone().date()
-    return f"{'today' if today else moment.strftime('%d %b')} {moment.strftime('%H:%M')}"
 
 
 # ── handing in ──────────────────────────────────────────────────────────────────────────

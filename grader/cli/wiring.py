@@ -35,6 +35,8 @@ if TYPE_CHECKING:  # imported where one is made: most self-checks need no privat
     from grader.sandbox.nested_engine import PrivateEngine, PrivateSettings
     from grader.sandbox.pool import PrivateSandboxes
 
+Tier = Literal["private", "host"]
+Whose = Literal["own", "known", "strangers"]
 Say = Callable[[str], None]
 """Takes one line about what is done, for whoever started the command."""
 
@@ -51,8 +53,8 @@ class GradingSettings:
     folder: CourseFolder
     exercises: Sequence[Exercise]
     seed: int
-    tier: Literal["private", "host"] = "host"
-    whose: Literal["own", "known", "strangers"] = "known"
+    tier: Tier = "host"
+    whose: Whose = "known"
     cases: Mapping[str, tuple[Case, ...]] | None = None
 
 
