@@ -101,26 +101,24 @@ def list_problem(instruction: Instruction) -> str:
 _CURLY = "\u2018-\u201f\u2033"
 """The quotation marks that word processors put in the place of plain ones, for a character class."""
 
-
 _SHELL_SIGNS = {">", ">>", "<", "|", "||", "&&", ";", "&", "2>&1"}
 
 
 def _words_problem(instruction: Instruction) -> str:
     """What is wrong with a list that Docker reads as one."""
-    words = instruction.arguments
-    if len(words) == 1 and " " in words[0].strip():
-        return f"Each word needs its own quotes: {instruction.keyword} {json.dumps(words[0].split())}"
-    if words and " " in words[0].strip():
-        first = json.dumps(words[0].split())[1:-1]
-        return f"The first word holds a whole command. Each word needs its own quotes: {first}"
-    if words and words[0] != words[0].strip():
-        return f"There is a blank inside the quotes of the first word: write {json.dumps(words[0].strip())}"
-    is_shell = bool(words) and posixpath.basename(words[0]) in {"sh", "bash", "dash", "ash"}
-    if not is_shell and (sign := next((word for word in words if word in _SHELL_SIGNS), "")):
+    if not instruction.arguments:
+        return ""
+    first, *others = instruction.arguments
+    if " " in first.strip():
+        return f"Each word needs its own quotes: {instruction.keyword} {json.dumps([*first.split(), *others])}"
+    if first != first.strip():
+        return f"There is a blank inside the quotes of the first word: write {json.dumps(first.strip())}"
+    if posixpath.basename(first) in {"sh", "bash", "dash", "ash"}:
+        return ""
+    if sign := next((word for word in others if word in _SHELL_SIGNS), ""):
         return f"`{sign}` is for a shell, and a list is executed without one: the program gets it as an argument."
-    if not is_shell and words and re.match(r"\w+=\S", words[0]):
-        return "A list is executed without a shell, so it cannot set a variable. Use ENV for that."
-    return ""
+    set_variable = re.match(r"\w+=\S", first)
+    return "A list is executed without a shell, so it cannot set a variable. Use ENV for that." if set_variable else ""
 
 
 _PROGRAMS = ("python", "python3", "bash", "uvicorn", "poetry", "flask")

@@ -103,19 +103,15 @@ def _images(dockerfile: Dockerfile, allowed: Sequence[str]) -> Iterator[tuple[in
 
 def _external_images(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, str]]:
     """Each mention of an image that is no stage, with the image's name."""
-    names: list[str] = []
     for instruction in dockerfile.instructions:
+        earlier = {stage.name for stage in dockerfile.stages[: max(instruction.stage, 0)]}
         if instruction.keyword == "FROM":
-            stage = dockerfile.stages[instruction.stage]
-            if stage.image not in (_SCRATCH, *names):
-                yield instruction, stage.image
-            known = list(names)
-            names.append(stage.name or f"#{instruction.stage}")  # "#": no name of a stage, but a place taken
-        else:
-            known = names[: instruction.stage] if instruction.stage >= 0 else []
+            image = dockerfile.stages[instruction.stage].image
+            if image not in (_SCRATCH, *earlier):
+                yield instruction, image
         for one in filter(None, (instruction, instruction.trigger)):
             for image in _sources(one):
-                if image not in (_SCRATCH, "") and image.lower() not in known:
+                if image not in (_SCRATCH, "") and image.lower() not in earlier:
                     yield one, image
 
 
