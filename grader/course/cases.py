@@ -1,9 +1,9 @@
 """Cases from a seed. The same seed gives the same figures on every machine and Python.
 
-Figures come from SHA-256 of a counter, not from `random`, whose methods may change between
-versions of Python. A drawn list is kept only if the usual mistakes (rounded weeks, the last
-week, the median, an extreme, one week left out, a trend off by a week or never below 0, an answer
-without its decimals) give visibly different answers, so that a wrong program cannot be right by luck.
+Figures come from SHA-256 of a counter, not from `random`, whose methods may change between versions of Python. A drawn
+list is kept only if the usual mistakes (rounded weeks, the last week, the median, an extreme, one week left out, a
+trend off by a week or never below 0, an answer without its decimals) give visibly different answers, so that a wrong
+program cannot be right by luck.
 """
 
 from __future__ import annotations
@@ -12,18 +12,17 @@ import hashlib
 import itertools
 import math
 import statistics
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, assert_never
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from grader.course.models import DrawnCases, GivenCase
 from grader.models import Case
 
 if TYPE_CHECKING:
-    from grader.course.models import CaseSpec, Exercise
+    from grader.course.models import Exercise
 
 _HIGHEST_CENTS = 2_000_000
-"""20 000.00. EXERCISES.md allows 100 000; below this the tolerance stays under 0.03, so that
-the mean of rounded figures can be told from the mean."""
+"""20 000.00: the tolerance stays under 0.03, so that a mean of rounded figures can be told from the mean."""
 
 _APART = 0.05
 """How far a mistaken answer must be from the right one; twice the largest tolerance, 0.03, and no
@@ -32,7 +31,15 @@ more, because the rounding errors of 52 weeks nearly cancel out."""
 
 def draw_cases(exercise: Exercise, seed: int) -> tuple[Case, ...]:
     """The cases of an exercise in the order of the spec, without predictions yet."""
-    return tuple(case for spec in exercise.cases for case in _cases(exercise.id, spec, seed))
+    cases: list[Case] = []
+    for spec in exercise.cases:
+        if isinstance(spec, GivenCase):
+            cases.append(Case(spec.name, spec.name, tuple(f"{week:g}" for week in spec.weeks)))
+            continue
+        for number in range(1, spec.count + 1):
+            name = spec.name if spec.count == 1 else f"{spec.name}-{number}"
+            cases.append(Case(spec.name, name, _telling_weeks(seed, f"{exercise.id}/{name}", spec)))
+    return tuple(cases)
 
 
 def probe_nonce(exercise: str, seed: int) -> str:
@@ -43,18 +50,6 @@ def probe_nonce(exercise: str, seed: int) -> str:
 def draw_text(seed: int, *labels: str) -> str:
     """64 hex digits that depend on the seed and the labels alone."""
     return hashlib.sha256("/".join((str(seed), *labels)).encode()).hexdigest()
-
-
-def _cases(exercise: str, spec: CaseSpec, seed: int) -> Iterator[Case]:
-    match spec:
-        case GivenCase():
-            yield Case(spec.name, spec.name, tuple(f"{week:g}" for week in spec.weeks))
-        case DrawnCases():
-            for number in range(1, spec.count + 1):
-                name = spec.name if spec.count == 1 else f"{spec.name}-{number}"
-                yield Case(spec.name, name, _telling_weeks(seed, f"{exercise}/{name}", spec))
-        case _:
-            assert_never(spec)
 
 
 def _telling_weeks(seed: int, label: str, spec: DrawnCases) -> tuple[str, ...]:

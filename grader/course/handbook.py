@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import yaml
+from grader.files import read_table
 
 _FOLDER = Path("docs/handbook")
 
@@ -32,11 +32,8 @@ def sections(course: Path) -> dict[str, str]:
 
 
 def _index(course: Path) -> dict[str, dict[str, str]]:
-    try:
-        index: dict[str, dict[str, str]] = yaml.safe_load((course / _FOLDER / "index.yaml").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {"exercises": {}, "reasons": {}}
-    return index
+    path = course / _FOLDER / "index.yaml"
+    return read_table(path) if path.is_file() else {"exercises": {}, "reasons": {}}
 
 
 def section(page: str, anchor: str) -> str:
