@@ -313,58 +313,36 @@ _WAYS: Sequence[tuple[str, Callable[[bytes], Iterator[Edit]], Callable[[bytes], 
 
 # ── grading them ────────────────────────────────────────────────────────────────────────
 
-
-@dataclass(frozen=True, slots=True)
-class Tried:
-    """What became of one mutant: `failed`, `survived`, `not graded` or `crashed`; `told` by which check, or why."""
-
-    exercise: str
-    solution: str
-    mutant: str
-    outcome: str
-    told: str
-
-
-def table(tried: Sequence[Tried]) -> str:
-    """The result in Markdown: a line for each exercise and one for all."""
-    lines = ["| Exercise | Mutants | Failed | Survived | Not graded |", "|---|---:|---:|---:|---:|"]
-    for name in [*dict.fromkeys(one.exercise for one in tried), "all"]:
-        outcomes = [one.outcome for one in tried if name in {one.exercise, "all"}]
-        failed, survived = outcomes.count("failed"), outcomes.count("survived")
-        rest = len(outcomes) - failed - survived
-        lines.append(f"| {name} | {len(outcomes)} | {failed} | {survived} | {rest} |")
-    return "\n".join(lines)
-
-
 _OUTCOMES = {ExerciseStatus.PASSED: "survived", ExerciseStatus.FAILED: "failed", ExerciseStatus.REJECTED: "failed"}
 
 
-def _try(session: Session, exercise: Exercise, handed: ExerciseFiles, mutant: Mutant) -> tuple[str, str]:
-    files = tuple(replace(file, content=mutant.files[file.path]) for file in handed.files)
-    changed = replace(handed, files=files, digest=files_digest(files))
-    try:
-        report = grade_one(session, mutant.name, exercise, changed).report
-    except Exception:  # noqa: BLE001 - whatever it is, it is a fault of the grader's and what this tool looks for
-        return "crashed", traceback.format_exc()
-    first = (check.id for check in report.checks if check.status is not CheckStatus.PASSED)
-    return _OUTCOMES.get(report.status, "not graded"), next(first, report.message)
+def _tried(options: argparse.Namespace, session: Session, exercise: Exercise, folder: Path) -> list[tuple[str, str]]:
+    """What became of each mutant of one solution: `failed`, `survived`, `not graded` or `crashed`, and its name.
 
-
-def _solution(options: argparse.Namespace, session: Session, exercise: Exercise, folder: Path) -> Iterator[Tried]:
-    """Grade the mutants of one solution, if it passes as it is: not every engine knows heredocs."""
+    None is tried of a solution that does not pass as it is: not every engine knows heredocs.
+    """
     handed = read_exercise(folder, exercise.id, session.course.limits)
     if not isinstance(handed, ExerciseFiles):
-        return
+        return []
     original = {file.path: file.content for file in handed.files}
     picked = [one for one in mutants(original) if options.match in one.name]
     wanted = chosen(picked, options.limit, f"{options.seed}/{exercise.id}/{folder.name}")
+    tried: list[tuple[str, str]] = []
     for mutant in [Mutant("as it is", "", original), *wanted] if wanted else []:
-        outcome, told = _try(session, exercise, handed, mutant)
+        files = tuple(replace(file, content=mutant.files[file.path]) for file in handed.files)
+        changed = replace(handed, files=files, digest=files_digest(files))
+        try:
+            report = grade_one(session, mutant.name, exercise, changed).report
+            first = (check.id for check in report.checks if check.status is not CheckStatus.PASSED)
+            outcome, told = _OUTCOMES.get(report.status, "not graded"), next(first, report.message)
+        except Exception:  # noqa: BLE001 - whatever it is, it is a fault of the grader's and what this tool looks for
+            outcome, told = "crashed", traceback.format_exc()
         terminal().note(f"{outcome:<10} {exercise.id} {folder.name} {mutant.name} {told.strip().splitlines()[-1:]}")
-        if mutant.name != "as it is" or outcome not in {"survived", "failed"}:
-            yield Tried(exercise.id, folder.name, mutant.name, outcome, told)
-        if mutant.name == "as it is" and outcome != "survived":
-            return
+        if mutant.operator or outcome not in {"survived", "failed"}:
+            tried.append((outcome, f"{exercise.id} {folder.name} {mutant.name}"))
+        if not mutant.operator and outcome != "survived":
+            break
+    return tried
 
 
 def main() -> None:
@@ -378,10 +356,16 @@ def main() -> None:
     opening = open_session(settings, silent, terminal().note)
     with ThreadPoolExecutor(options.jobs) as pool, opening as opened:
         session = replace(opened, thorough=False)
-        results = list(pool.map(lambda pair: list(_solution(options, session, *pair)), solutions))
-    tried = [one for result in results for one in result]
-    others = [f"{one.outcome}: {one.exercise} {one.solution} {one.mutant}" for one in tried if one.outcome != "failed"]
-    sys.stdout.write("\n".join([table(tried), "", *others, ""]))
+        results = list(pool.map(lambda pair: _tried(options, session, *pair), solutions))
+    lines = ["| Exercise | Mutants | Failed | Survived | Not graded |", "|---|---:|---:|---:|---:|"]
+    for name in [*dict.fromkeys(exercise.id for exercise, _ in solutions), "all"]:
+        pairs = zip(solutions, results, strict=True)
+        outcomes = [outcome for (one, _), tried in pairs if name in {one.id, "all"} for outcome, _ in tried]
+        failed, survived = outcomes.count("failed"), outcomes.count("survived")
+        rest = len(outcomes) - failed - survived
+        lines.append(f"| {name} | {len(outcomes)} | {failed} | {survived} | {rest} |")
+    others = [f"{outcome}: {name}" for tried in results for outcome, name in tried if outcome != "failed"]
+    sys.stdout.write("\n".join([*lines, "", *others, ""]))
 
 
 def _options() -> argparse.Namespace:
