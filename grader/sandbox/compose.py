@@ -71,18 +71,6 @@ def compose_up(
     if judged.refusals or not request.replaced:
         return ComposeSeen(configured, refused=judged.refusals)
     submitted.supply(judged.bases)
-    return _brought_up(workspace, engine, submitted, request, limits, configured=configured)
-
-
-def _brought_up(
-    workspace: Workspace,
-    engine: Connection,
-    submitted: ComposeFiles,
-    request: ComposeRequest,
-    limits: Limits,
-    *,
-    configured: RunOutcome,
-) -> ComposeSeen:
     built = workspace.run(submitted.command("build"), limits.build_seconds)
     if built.ended != Exited(0):
         return ComposeSeen(configured, built)

@@ -150,7 +150,6 @@ _DRIVEN = (
 _EXTERNAL = (
     "cannot be set here: nothing was made before this file is brought up. Leave `external` out, and Compose makes it"
 )
-_MANY = "is {}; at most 4 containers of a service are started"
 
 _AS_WRITTEN: tuple[Rule, ...] = (
     ("include", _NOTHING, "reads other Compose files. Write the services into this one"),
@@ -163,6 +162,12 @@ _AS_WRITTEN: tuple[Rule, ...] = (
 def _without(names: str, why: str) -> Rule:
     """Settings of a service that it may not have at all."""
     return f"services/*/(?:{names})", _NOTHING, f"cannot be set here: {why}. Leave it out (it was {{}})"
+
+
+def _only(path: str, allowed: str, why: str) -> Rule:
+    """A setting that may be one of these words."""
+    known = allowed.replace(" ", ", ").replace(":.*", ":NAME")
+    return path, allowed.replace(" ", "|"), f"may be {known} here, not {{}}: {why}"
 
 
 _AS_READ: tuple[Rule, ...] = (
@@ -187,34 +192,25 @@ _AS_READ: tuple[Rule, ...] = (
     _without("build/(?:ssh|secrets)", "there are no keys and no secrets here"),
     ("services/*/build/args/(?i:BUILDKIT_).*", _NOTHING, "changes how images are built. Leave it out"),
     ("services/*/build/context", _INSIDE, _OUT),
-    ("services/*/build/network", "default|none", "may be default or none here, not {}: a build has no other network"),
-    ("services/*/deploy/mode", "replicated", "may be replicated here, not {}: others are for clusters"),
-    ("services/*/(?:scale|deploy/replicas)", "[0-4]", _MANY),
-    (
-        "services/*/logging/driver",
-        "json-file|local",
-        "may be json-file or local here, not {}: what a service prints is read from its log, and sent nowhere else",
-    ),
+    _only("services/*/build/network", "default none", "a build has no other network"),
+    _only("services/*/deploy/mode", "replicated", "others are for clusters"),
+    ("services/*/(?:scale|deploy/replicas)", "[0-4]", "is {}; at most 4 containers of a service are started"),
+    _only("services/*/logging/driver", "json-file local", "what a service prints is read from its log"),
     ("services/*/logging/options/(?!max-size$|max-file$|compress$).*", _NOTHING, "cannot be set here (it was {})"),
-    ("services/*/volumes/*/type", "bind|volume|tmpfs", "may be bind, volume or tmpfs here, not {}"),
+    _only("services/*/volumes/*/type", "bind volume tmpfs", "others reach the machine below the containers"),
     ("services/*/volumes/*/source", rf"{_INSIDE}|[A-Za-z0-9][A-Za-z0-9_.-]*", _OUT),
-    ("services/*/volumes/*/bind/propagation", "rprivate", "may be rprivate here, not {}"),
+    _only("services/*/volumes/*/bind/propagation", "rprivate", "mounts stay inside the container"),
     ("services/*/volumes_from/*", "(?!container:).*", "names a service of this file, not {}"),
-    (
-        "services/*/network_mode",
-        "none|bridge|default|service:.*",
-        "may be none, bridge or another service's here, not {}",
-    ),
-    ("services/*/pid", "service:.*", "may be the service's own or another service's, not {}"),
-    ("services/*/ipc", "none|private|shareable|service:.*", "may be the service's own or another service's, not {}"),
-    (
-        "services/*/security_opt/*",
-        "no-new-privileges(?:[:=]true)?",
-        "may be no-new-privileges here, not {}: other options switch off what keeps a container in. Leave it out",
+    _only("services/*/network_mode", "none bridge default service:.*", "it is the service's own or another one's"),
+    _only("services/*/pid", "service:.*", "it is the service's own or another one's"),
+    _only("services/*/ipc", "none private shareable service:.*", "it is the service's own or another one's"),
+    _only(
+        *("services/*/security_opt/*", "no-new-privileges no-new-privileges:true no-new-privileges=true"),
+        "other options switch off what keeps a container in",
     ),
     ("networks/*/name", "(?!host$).*", "cannot be the host's network. Leave it out: services have one of their own"),
-    ("networks/*/driver", "bridge", "may be bridge here, not {}: other drivers reach the machine below the containers"),
-    ("volumes/*/driver", "local", "may be local here, not {}: other drivers reach the machine below the containers"),
+    _only("networks/*/driver", "bridge", "others reach the machine below the containers"),
+    _only("volumes/*/driver", "local", "others reach the machine below the containers"),
     ("(?:networks|volumes)/*/driver_opts", _NOTHING, _DRIVEN),
     ("(?:networks|volumes)/*/external", _NOTHING, _EXTERNAL),
     ("(?:secrets|configs)/*/file", _INSIDE, _OUT),

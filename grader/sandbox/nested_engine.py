@@ -324,16 +324,15 @@ def _running(
         put_files(host, helper, SCRIPT_FILES, _tools())
         host.call("POST", f"/containers/{helper}/start")
         with _open_tunnel(host, helper) as opened:
-            engine = _wait_until_up(host, nested, lambda: _connected(run.id, cpus, opened))
+            name = f"private-engine://{run.id}"
+            engine = _wait_until_up(
+                host, nested, lambda: connect(endpoint=name, open_stream=opened.open, tier="private", cpus=cpus)
+            )
             failpoint("private-up")
             yield PrivateEngine(engine, host, run.id, nested, helper, cpus)
     finally:
         remove_run(host, run.id)
         failpoint("private-removed")
-
-
-def _connected(run: str, cpus: float, opened: tunnel.Tunnel) -> DockerEngine:
-    return connect(endpoint=f"private-engine://{run}", open_stream=opened.open, tier="private", cpus=cpus)
 
 
 def _create(host: Connection, name: str, body: Mapping[str, Any]) -> str:

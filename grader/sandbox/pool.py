@@ -160,18 +160,16 @@ class PrivateSandboxes:
     def _take(self) -> tuple[PrivateSandbox, EngineState, ExitStack]:
         self._cancellation.check()
         with self._lock:
-            idle = self._idle.pop() if self._idle else None
-        taken = idle or self._new()
+            taken = self._idle.pop() if self._idle else None
+        if taken is None:
+            with ExitStack() as stack:
+                private = stack.enter_context(start_private_engine(self._host, self._settings, self._say))
+                base = self._settings.images[0]
+                sandbox = PrivateSandbox(private, base, self._cancellation, self._images, self._supply)
+                taken = sandbox, engine_state(private.engine.connection), stack.pop_all()
         with self._lock:
             self._busy.append(taken[0].private.engine)
         return taken
-
-    def _new(self) -> tuple[PrivateSandbox, EngineState, ExitStack]:
-        with ExitStack() as stack:
-            private = stack.enter_context(start_private_engine(self._host, self._settings, self._say))
-            base = self._settings.images[0]
-            sandbox = PrivateSandbox(private, base, self._cancellation, self._images, self._supply)
-            return sandbox, engine_state(private.engine.connection), stack.pop_all()
 
 
 def _reset(engine: Connection, pristine: EngineState) -> bool:

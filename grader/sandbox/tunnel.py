@@ -91,7 +91,7 @@ class Tunnel:
             self._connections[connection.number] = connection
         ours, theirs = socket.socketpair()
         self._send(connection.number, _OPEN)
-        self._start(connection, lambda: theirs)
+        _in_thread(self._carry, connection, lambda: theirs)
         return ours
 
     def serve(self) -> None:
@@ -112,21 +112,16 @@ class Tunnel:
             connection = _Connection(number)
             with self._lock:
                 self._connections[number] = connection
-            self._start(connection, self._dial)
+            _in_thread(self._carry, connection, self._dial)
             return
         with self._lock:
             known = self._connections.get(number)
-        if known is None:  # it was reset here
-            return
-        if kind == _CREDIT:
+        if known and kind == _CREDIT:
             known.add_credit(int.from_bytes(data, "big"))
-        elif kind == _RESET:
+        elif known and kind == _RESET:
             known.cut()
-        else:
+        elif known:  # else it was reset here
             known.incoming.put(data)
-
-    def _start(self, connection: _Connection, dial: Callable[[], socket.socket]) -> None:
-        threading.Thread(target=self._carry, args=(connection, dial), daemon=True).start()
 
     def _carry(self, connection: _Connection, dial: Callable[[], socket.socket]) -> None:
         """Carry both directions of a connection to their ends."""
@@ -134,8 +129,7 @@ class Tunnel:
             with dial() as stream:
                 with connection.changed:
                     connection.stream = stream
-                outgoing = threading.Thread(target=self._pass_out, args=(connection, stream), daemon=True)
-                outgoing.start()
+                outgoing = _in_thread(self._pass_out, connection, stream)
                 self._pass_in(connection, stream)
                 outgoing.join()
         except OSError:
@@ -171,6 +165,12 @@ class Tunnel:
     def _send(self, number: int, kind: int, data: bytes = b"") -> None:
         with self._sending:
             self._send_bytes(_FRAME.pack(number, kind, len(data)) + data)
+
+
+def _in_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
+    thread = threading.Thread(target=target, args=arguments, daemon=True)
+    thread.start()
+    return thread
 
 
 def pieces(stream: socket.socket) -> Iterator[bytes]:
