@@ -22,9 +22,8 @@ QUOTA: dict[str, int] = {
 }
 """The most that one script may ask for, whether what it made is still there or not. An honest script makes a handful.
 
-What is counted here costs little memory or disk, and yet slows an engine down for a long time (a thousand networks), or
-fills the record. `images` counts names too: a tag, and each `-t` of a build. `commands` are those of `docker exec`.
-Networks are fewer than an engine has addresses for (31), so that this limit is what a script is told of.
+All of it slows an engine down for a long time (a thousand networks) or fills the record. `images` counts names too: a
+tag, and each `-t` of a build. Networks are fewer than an engine has addresses for (31).
 """
 _RECORD_LIMIT = 8 * 1024 * 1024
 """Bytes of a record. A line of a few hundred is usual; that of a build names each file of its context."""

@@ -1,12 +1,11 @@
 """The requests that are passed on, each written anew from what is known; everything else is refused. Pure.
 
-Requests go on as API 1.45, that of the private engine (Docker 26.1), so a newer engine behind the proxy has no fields
-or endpoints that these rules do not know.
+They go on as API 1.45, that of Docker 26.1, so a newer engine has no fields or endpoints that these rules do not know.
 
 A bind mount names a path, and the engine goes there when the container *starts*. By then a script may have put a link
-in its place that leads anywhere in the engine's own file system, so looking at the path beforehand proves nothing.
-Instead, the workspace is made a volume, and a bind mount below it becomes a mount of that volume with `Subpath` (API
-1.45), which the engine resolves at the start, safely: a link that leads out of the volume is an error then.
+there that leads anywhere in the engine's own file system, so looking at the path beforehand proves nothing. Instead, a
+bind mount below the workspace becomes a mount of a volume that is the workspace, with `Subpath`, which the engine
+resolves at the start, safely: a link that leads out of the volume is an error then.
 """
 
 from __future__ import annotations
@@ -135,10 +134,9 @@ def _of_this_script(endpoint: str, query: Query, began: float) -> Query:
 
 
 def _with_cores(host: Settings, cpus: float) -> Settings:
-    """A container's `HostConfig` with at most so many cores (0: no bound), where it asks for more.
+    """A container's `HostConfig` with at most so many cores (0: no bound).
 
-    Where control groups are of version 1, the kernel takes no quota for a group that is larger than that of the group
-    above it, so the container would not start, with words that nobody understands.
+    With more than its engine has, it would not start where control groups are of version 1.
     """
     period = host.get("CpuPeriod") or 100_000  # microseconds
     most = {"NanoCpus": int(cpus * 1e9), "CpuQuota": int(cpus * period)}

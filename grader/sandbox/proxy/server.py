@@ -38,10 +38,7 @@ _MADE = re.compile(rb'"Id":"([0-9a-f]{64})"')
 
 
 def main() -> None:
-    """Serve by the settings in the file that the first argument names, until SIGTERM.
-
-    Says `listening` once scripts can connect. Connections that are open at the end are closed with the program.
-    """
+    """Serve by the settings in the file that the first argument names, until SIGTERM. Says `listening` once it does."""
     settings = ProxySettings(**json.loads(Path(sys.argv[1]).read_bytes()))
     ends = {signal.SIGTERM, signal.SIGINT}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)  # before there are threads, which inherit it
@@ -209,10 +206,7 @@ class _Handler(socketserver.BaseRequestHandler):
 
 
 def _make_folder(workspace: str, below: str) -> None:
-    """Make a folder for a bind mount, as the engine does where there is none. Links are not followed.
-
-    What stands in the way is for the engine to complain about, in words that students find elsewhere too.
-    """
+    """Make a folder for a bind mount, as the engine does. No link is followed; the engine says what is in the way."""
     with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
         parent = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
         stack.callback(os.close, parent)

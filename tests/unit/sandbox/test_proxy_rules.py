@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from grader.sandbox.proxy.http import Client, Request
-from grader.sandbox.proxy.interface import QUOTA, ProxySettings
-from grader.sandbox.proxy.rules import Account, Plan, endpoint_of, plan, workspace_volume
+from grader.sandbox.proxy.interface import ProxySettings
+from grader.sandbox.proxy.rules import Plan, endpoint_of, plan, workspace_volume
 from grader.sandbox.proxy.shape import Refusal
 
 SETTINGS = ProxySettings("", "", "", "/submission")
@@ -203,12 +203,3 @@ MAKES: list[tuple[Mapping[str, int], Mapping[str, int]]] = [
 @pytest.mark.parametrize(("makes", "expected"), MAKES)
 def test_what_a_request_makes(makes: Mapping[str, int], expected: Mapping[str, int]) -> None:
     assert makes == expected
-
-
-def test_all_that_docker_and_compose_were_recorded_with_is_far_below_the_quota() -> None:
-    """Every command of the chapter together, as one script."""
-    account = Account(QUOTA)
-    for command in COMMANDS:
-        for recorded in command["requests"]:
-            account.charge({"requests": 4})
-            account.charge(passed_on(recorded["head"], recorded["body"]).makes)

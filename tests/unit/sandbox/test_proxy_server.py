@@ -204,17 +204,6 @@ def test_a_client_that_goes_or_says_more_ends_its_request(world: World, more: by
     assert all(b"DELETE" not in one for one in world.engine.received)
 
 
-def test_a_hijacked_connection_goes_both_ways(world: World) -> None:
-    with world.open() as client:
-        client.sendall(request("POST /containers/web/attach?stream=1", "Connection: Upgrade", "Upgrade: tcp"))
-        assert client.recv(1000).startswith(b"HTTP/1.1 101")
-        client.sendall(b"hello")
-        assert client.recv(1000) == b"HELLO"
-        client.shutdown(socket.SHUT_WR)
-        assert client.recv(1000) == b""
-    assert world.seen() == [("POST", "/containers/web/attach", 101)]
-
-
 def test_without_agreement_the_client_is_not_heard(world: World) -> None:
     """Else what it says next would be a request that nobody has looked at."""
     world.engine.agrees = False
@@ -316,21 +305,6 @@ def test_the_engine_hears_of_no_more_than_the_quota_and_the_script_is_told(world
     assert b"at most 2 containers can be made by one script" in answers[2]
     assert "more than 6 requests" in narrow.record().refusals[-1]
     assert len(world.engine.received) == 5
-
-
-def test_connections_that_say_nothing_do_not_pile_up(world: World) -> None:
-    """Each takes a file and a thread."""
-    before = threading.active_count()
-    held = [world.open() for _ in range(200)]
-    assert threading.active_count() - before <= 130
-    for client in held:
-        client.close()
-    for _ in range(200):
-        with contextlib.suppress(ConnectionError):  # one too many is closed before it has said what it wants
-            if b"done" in world.ask(request("GET /info")):
-                return
-        threading.Event().wait(0.05)
-    pytest.fail("the proxy serves nobody any more")
 
 
 def test_long_requests_do_not_fill_the_record_and_one_that_is_cut_off_is_read_up_to_there(world: World) -> None:

@@ -69,10 +69,6 @@ def test_twenty_are_told_and_all_are_taken_out() -> None:
     assert [one.line for one in failed] == list(range(1, 21))
 
 
-def test_a_command_that_is_no_text_is_told_as_well_as_can_be() -> None:
-    assert failed_commands(b"%b 1 2 rm \xff\n" % MARK.encode(), MARK)[1] == (FailedCommand(2, 1, "rm \ufffd"),)
-
-
 SCRIPT = """\
 echo out
 false
