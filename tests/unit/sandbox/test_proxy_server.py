@@ -12,7 +12,7 @@ import tarfile
 import tempfile
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -20,41 +20,33 @@ import pytest
 from grader.sandbox.proxy.interface import QUOTA, ProxySettings, Record, read_record
 from grader.sandbox.proxy.server import running
 
+ANSWERS = {
+    b"Upgrade: tcp": b"HTTP/1.1 404 Not Found\r\n\r\nno such thing",
+    b"GET /v1.45/images/json": b'HTTP/1.1 200 OK\r\n\r\n[{"RepoTags": ["python:3.9"]}, {"RepoTags": ["own:1"]}]',
+    b"POST /v1.45/build": b'HTTP/1.1 200 OK\r\n\r\n{"id": "moby.image.id", "aux": {"ID": "sha256:1234"}}\r\n',
+    b"/images/alpine": b"HTTP/1.1 404 Not Found\r\n\r\n{}",
+    b"/events": b"HTTP/1.1 200 OK\r\n\r\nevent",
+    b"GET": b"HTTP/1.1 200 OK\r\n\r\ndone",
+    b"": b'HTTP/1.1 201 Created\r\n\r\n{"Id":"' + b"ab" * 32 + b'"}',
+}
+"""What the engine answers, by what is in a request."""
 
-@dataclass
-class Engine:
-    """Keeps what it was sent, one entry for each connection. It answers when it has seen the end of a request."""
 
-    received: list[bytearray] = field(default_factory=list)
-    agrees: bool = True
+class Handler(socketserver.BaseRequestHandler):
+    """One connection to an engine that keeps what it was sent. It answers when it has seen the end of a request."""
 
-    def serve(self, connection: socket.socket) -> None:
+    request: socket.socket
+
+    def handle(self) -> None:
         data = bytearray()
-        self.received.append(data)
+        self.server.received.append(data)  # type: ignore[attr-defined] # set by the fixture
         while not _is_whole(data):
-            if not (piece := connection.recv(10_000)):
+            if not (piece := self.request.recv(10_000)):
                 return
             data += piece
-        if b"Upgrade: tcp" in data:
-            agreed = b"HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"
-            connection.sendall(agreed if self.agrees else b"HTTP/1.1 404 Not Found\r\n\r\nno such thing")
-            while piece := connection.recv(1000):
-                data += piece
-                connection.sendall(piece.upper())
-        elif b"/events" in data:
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\nevent")
-            connection.recv(1)  # until the proxy ends it
-        elif b"GET /v1.45/images/json" in data:
-            connection.sendall(b'HTTP/1.1 200 OK\r\n\r\n[{"RepoTags": ["python:3.9"]}, {"RepoTags": ["own:1"]}]')
-        elif b"POST /v1.45/build" in data:
-            built = b'{"id": "moby.image.id", "aux": {"ID": "sha256:1234"}}\r\n'
-            connection.sendall(b"HTTP/1.1 200 OK\r\n\r\n" + built)
-        elif b"/images/alpine" in data:
-            connection.sendall(b"HTTP/1.1 404 Not Found\r\n\r\n{}")
-        elif b"GET" in data:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Docker-Container-Path-Stat: e30=\r\n\r\ndone")
-        else:
-            connection.sendall(b'HTTP/1.1 201 Created\r\n\r\n{"Id":"' + b"ab" * 32 + b'"}')
+        self.request.sendall(next(answer for sign, answer in ANSWERS.items() if sign in data))
+        if b"/events" in data or b"Upgrade: tcp" in data:
+            data += self.request.recv(1000)  # until the proxy ends it
 
 
 def _is_whole(data: bytearray) -> bool:
@@ -63,16 +55,11 @@ def _is_whole(data: bytearray) -> bool:
     return bool(end) and len(body) >= int(length)
 
 
-class Handler(socketserver.BaseRequestHandler):
-    request: socket.socket
-
-    def handle(self) -> None:
-        self.server.known.serve(self.request)  # type: ignore[attr-defined] # set by the fixture
-
-
 @dataclass
 class World:
-    engine: Engine
+    """A proxy, and what reached the engine behind it, one entry for each connection."""
+
+    received: list[bytearray]
     settings: ProxySettings
 
     def record(self) -> Record:
@@ -87,11 +74,10 @@ class World:
         opened.settimeout(10)
         return opened
 
-    def ask(self, *sent: bytes) -> bytes:
+    def ask(self, sent: bytes) -> bytes:
         """Send all, and return all that comes back."""
         with self.open() as client:
-            for piece in sent:
-                client.sendall(piece)
+            client.sendall(sent)
             return read_all(client)
 
 
@@ -106,18 +92,14 @@ def read_all(client: socket.socket) -> bytes:
 @pytest.fixture
 def world() -> Iterator[World]:
     with tempfile.TemporaryDirectory() as name:  # pytest's own folders have names too long for a socket
-        folder = Path(name)
-        work = folder / "submission"
+        work = Path(name, "submission")
         work.mkdir()
-        engine = Engine()
-        settings = ProxySettings(
-            str(folder / "proxy"), str(folder / "engine"), str(folder / "record"), str(work), ("python:*",)
-        )
+        settings = ProxySettings(f"{name}/proxy", f"{name}/engine", f"{name}/record", str(work), ("python:*",))
         with socketserver.ThreadingUnixStreamServer(settings.engine, Handler) as server:
-            server.known = engine  # type: ignore[attr-defined] # for the handler
+            server.received = []  # type: ignore[attr-defined] # for the handler
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
             with running(settings):
-                yield World(engine, settings)
+                yield World(server.received, settings)  # type: ignore[attr-defined]
             assert not Path(settings.listen).exists()
             server.shutdown()
 
@@ -132,7 +114,7 @@ def test_a_request_goes_on_rewritten_and_is_recorded_as_it_came(world: World) ->
     body = b'{"Image": "app", "Labels": null, "Cmd": ["true"]}'
     answer = world.ask(request("POST /v1.41/containers/create?name=a", "X-Registry-Auth: secret", body=body))
     assert answer.startswith(b"HTTP/1.1 201 ")
-    (received,) = world.engine.received
+    (received,) = world.received
     head, _, sent = received.partition(b"\r\n\r\n")
     assert head.startswith(b"POST /v1.45/containers/create?name=a HTTP/1.1\r\n")
     assert b"secret" not in head
@@ -160,7 +142,7 @@ def test_nothing_is_pulled_and_what_is_here_is_up_to_date(world: World, query: s
     answer = world.ask(request(f"POST /v1.45/images/create?{query}", "X-Registry-Auth: secret"))
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert words in answer.decode()
-    assert all(one.startswith(b"GET /v1.45/images/") for one in world.engine.received)
+    assert all(one.startswith(b"GET /v1.45/images/") for one in world.received)
     assert world.seen() == [("POST", "/images/create", status)]
 
 
@@ -184,7 +166,7 @@ def test_of_a_refused_request_nothing_reaches_the_engine(
     world: World, sent: bytes, recorded: tuple[str, str, int]
 ) -> None:
     answer = world.ask(sent)
-    assert world.engine.received == []
+    assert world.received == []
     assert answer.startswith(b"HTTP/1.1 403 ")
     assert world.seen() == [recorded]
     assert world.record().refusals == (json.loads(answer.partition(b"\r\n\r\n")[2])["message"],)
@@ -201,12 +183,11 @@ def test_a_client_that_goes_or_says_more_ends_its_request(world: World, more: by
         if more:
             read_all(client)
     assert world.seen() == [("GET", "/events", 200)]
-    assert all(b"DELETE" not in one for one in world.engine.received)
+    assert all(b"DELETE" not in one for one in world.received)
 
 
 def test_without_agreement_the_client_is_not_heard(world: World) -> None:
     """Else what it says next would be a request that nobody has looked at."""
-    world.engine.agrees = False
     with world.open() as client:
         client.sendall(request("POST /containers/web/attach?stream=1", "Connection: Upgrade", "Upgrade: tcp"))
         assert client.recv(1000).startswith(b"HTTP/1.1 404")
@@ -214,7 +195,7 @@ def test_without_agreement_the_client_is_not_heard(world: World) -> None:
             client.sendall(request("DELETE /containers/web"))
             read_all(client)
     assert world.seen() == [("POST", "/containers/web/attach", 404)]
-    assert all(b"DELETE" not in received for received in world.engine.received)
+    assert all(b"DELETE" not in received for received in world.received)
 
 
 def context(dockerfile: str = "FROM python:3.9\n") -> bytes:
@@ -233,7 +214,7 @@ TAR = "Content-Type: application/x-tar"
 def test_a_context_is_read_and_sent_on_anew(world: World) -> None:
     answer = world.ask(request("POST /build?t=app&t=b:1&q=0", TAR, body=context()))
     assert b"Successfully tagged b:1" in answer
-    images, build = world.engine.received
+    images, build = world.received
     assert images.startswith(b"GET /v1.45/images/json")
     assert build.startswith(b"POST /v1.45/build?t=app&t=b%3A1&version=2&dockerfile=Dockerfile&buildargs=")
     with tarfile.open(fileobj=io.BytesIO(build.partition(b"\r\n\r\n")[2])) as sent:
@@ -272,7 +253,7 @@ def test_folders_for_mounts_are_made_inside_the_workspace_only(world: World, tmp
         assert b"201 " in world.ask(request("POST /containers/create", body=body))
     assert (here / "new" / "deep").is_dir()
     assert list(tmp_path.iterdir()) == []
-    first, second = world.engine.received[:2]
+    first, second = world.received[:2]
     assert b"POST /v1.45/volumes/create" in first
     assert json.loads(first.partition(b"\r\n\r\n")[2])["DriverOpts"]["device"] == str(here)
     assert b"/v1.45/containers/create" in second
@@ -283,7 +264,7 @@ def test_an_engine_that_is_away_is_no_refusal() -> None:
         folder = Path(name)
         settings = ProxySettings(str(folder / "s"), str(folder / "engine"), str(folder / "record"), "/work")
         with running(settings):
-            world = World(Engine(), settings)
+            world = World([], settings)
             assert world.ask(request("GET /info")) == b""
         assert world.seen() == [("GET", "/info", 0)]
         assert world.record().refusals == ()
@@ -299,12 +280,12 @@ def test_the_engine_hears_of_no_more_than_the_quota_and_the_script_is_told(world
     )
     create = request("POST /containers/create", body=b'{"Image": "a"}')
     with running(settings):
-        narrow = World(world.engine, settings)
+        narrow = World(world.received, settings)
         answers = [narrow.ask(create) for _ in range(3)] + [narrow.ask(request("GET /info")) for _ in range(4)]
     assert [one[9:12] for one in answers] == [b"201", b"201", b"403", b"200", b"200", b"200", b"403"]
     assert b"at most 2 containers can be made by one script" in answers[2]
     assert "more than 6 requests" in narrow.record().refusals[-1]
-    assert len(world.engine.received) == 5
+    assert len(world.received) == 5
 
 
 def test_long_requests_do_not_fill_the_record_and_one_that_is_cut_off_is_read_up_to_there(world: World) -> None:
