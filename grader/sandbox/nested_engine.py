@@ -359,16 +359,15 @@ def _nested(
     has_new_cgroups: bool,
 ) -> dict[str, object]:
     """The container of the nested engine, as in POST /containers/create."""
-    variables = {
-        "SOCKET": ENGINE_SOCKET,
-        "BOUNDED": DISK_IS_BOUNDED,
-        "TEMPLATE": template,
-        "DISK_MB": settings.disk_mb,
-    }
     return {
         "Image": image_name(),
         "Labels": run.labels("container"),
-        "Env": [f"{name}={value}" for name, value in variables.items()],
+        "Env": [
+            f"SOCKET={ENGINE_SOCKET}",
+            f"BOUNDED={DISK_IS_BOUNDED}",
+            f"TEMPLATE={template}",
+            f"DISK_MB={settings.disk_mb}",
+        ],
         "Cmd": ["sh", "-c", _BOOT],
         "Tty": True,  # one log, without the frames that tell stdout from stderr
         "HostConfig": {
@@ -404,18 +403,10 @@ def _helper(run: _Run) -> dict[str, Any]:
         names_localhost=False,
     )
     settings = container_settings(order) | {"StopSignal": "SIGKILL"}
-    settings["HostConfig"] |= {
-        "Mounts": [
-            run.volume("engine", _ENGINE_FILES),
-            run.volume("script", SCRIPT_FILES),
-            run.volume("proxy", PROXY_FILES),
-            run.volume("workspace", _workspace(run.id), _WORKSPACE),
-        ],
-        "ReadonlyRootfs": True,
-        "Init": True,
-        "NanoCpus": 0,
-        "OomScoreAdj": 0,
-    }
+    places = {"engine": _ENGINE_FILES, "script": SCRIPT_FILES, "proxy": PROXY_FILES}
+    mounts = [run.volume(name, place) for name, place in places.items()]
+    mounts.append(run.volume("workspace", _workspace(run.id), _WORKSPACE))
+    settings["HostConfig"] |= {"Mounts": mounts, "ReadonlyRootfs": True, "Init": True, "NanoCpus": 0, "OomScoreAdj": 0}
     return settings
 
 
@@ -446,17 +437,8 @@ def _log(host: Connection, container: str) -> str:
 
 # ── what the helper is for ──────────────────────────────────────────────────────────────
 
-_PROGRAM_PARTS = (
-    "*.py",
-    "dockerfile/*.py",
-    "engine/*.py",
-    "engine/build/*.py",
-    "submissions/*.py",
-    "sandbox/proxy/*.py",
-)
+_PROGRAM_PARTS = ("", "dockerfile/", "engine/", "engine/build/", "submissions/", "sandbox/proxy/")
 """What of this package the proxy imports, and some more; nothing of a course, whose answers it must not have."""
-_LIBRARIES = ("e2b_dockerfile_utils", "h11")
-"""Pure Python, without dependencies."""
 _MAIN = b"""\
 import sys
 from pathlib import Path
@@ -476,10 +458,10 @@ def program_files() -> Iterator[MemoryFile]:
     """
     yield MemoryFile("main.py", _MAIN)
     package = Path(__file__).parents[1]
-    for path in (path for pattern in _PROGRAM_PARTS for path in package.glob(pattern)):
+    for path in (path for part in _PROGRAM_PARTS for path in package.glob(f"{part}*.py")):
         if path.name != "__init__.py":
             yield MemoryFile(f"{package.name}/{path.relative_to(package).as_posix()}", path.read_bytes())
-    for library in _LIBRARIES:
+    for library in ("e2b_dockerfile_utils", "h11"):  # pure Python, without dependencies
         folder = Path(str(import_module(library).__file__)).parent
         for path in folder.rglob("*.py"):
             yield MemoryFile(f"{library}/{path.relative_to(folder).as_posix()}", path.read_bytes())

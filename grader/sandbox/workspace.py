@@ -14,8 +14,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -111,8 +111,8 @@ class Workspace:
         return read_record(read_file(self.private.host, self.private.helper, f"{PROXY_FILES}/{_RECORD}"))
 
     def _observed(self, order: ContainerRun) -> RunOutcome:
-        host = self.private.host
         self.cancellation.check()
+        host = self.private.host
         created = host.call("POST", "/containers/create", parameters={"name": order.name}, json=self._settings(order))
         container = created.json["Id"]
         failpoint("script-created")
@@ -166,36 +166,20 @@ def open_workspace(
     )
     started_with = [MemoryFile(_SETTINGS, settings.to_json()), MemoryFile(_RECORD, b"")]
     put_files(private.host, private.helper, PROXY_FILES, started_with)
-    with ExitStack() as stack:
-        stack.callback(failpoint, "workspace-removed")
-        wait_until_listening = stack.enter_context(_proxy(private))
-        # By the nested engine's container, whose root may remove what others wrote.
-        run_program(private.host, private.container, ("find", private.workspace, "-mindepth", "1", "-delete"))
-        workspace.put(files)
-        wait_until_listening()
-        failpoint("workspace-made")
-        yield workspace
-
-
-@contextmanager
-def _proxy(private: PrivateEngine) -> Iterator[Callable[[], None]]:
-    """Have the proxy run in the helper container until the block ends. Gives what waits until it listens."""
     with start_program(private.host, private.helper, ("sh", "-c", _START)) as stream:
         stream.settimeout(_PROXY_SECONDS)
         printed = output_of(stream)
-
-        def wait_until_listening() -> None:
-            said = b""
-            while not said.endswith(b"listening\n"):
-                piece = next(printed, b"")
-                said += piece
-                if not piece:
-                    raise EngineError(f"The proxy before the private engine did not start: {said.decode()}")
-
         try:
-            yield wait_until_listening
+            # By the nested engine's container, whose root may remove what others wrote; the proxy starts meanwhile.
+            run_program(private.host, private.container, ("find", private.workspace, "-mindepth", "1", "-delete"))
+            workspace.put(files)
+            if next(printed, b"") != b"listening\n":
+                raise EngineError("The proxy before the private engine did not start.")
+            failpoint("workspace-made")
+            yield workspace
         finally:
             with suppress(OSError, EngineError):  # the containers may have ended, and the proxy with them
                 stream.sendall(b"\n")
                 for _ in printed:
                     pass
+            failpoint("workspace-removed")
