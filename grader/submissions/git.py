@@ -23,38 +23,28 @@ def committed(clone: Path) -> str:
     It is what the machine said on which the commit was made.
     """
     inside = clone / ".git"
-    commit = _commit(inside, _text(inside / "HEAD"))
-    git = shutil.which("git")
+    head = _text(inside / "HEAD")
+    if branch := re.fullmatch(r"ref: (?!.*\.\.)(refs/heads/[\w./+-]+)\n?", head):
+        name = branch[1]
+        packed = re.search(rf"^([0-9a-f]{{40}}) {re.escape(name)}$", _text(inside / "packed-refs"), re.MULTILINE)
+        head = _text(inside / name) or (packed[1] if packed else "")
+    commit, git = re.fullmatch(r"([0-9a-f]{40})\s*", head), shutil.which("git")
     if not commit or not git:
         return ""
     with tempfile.TemporaryDirectory() as made:
-        environment = {"PATH": os.defpath, "HOME": made, "GIT_CONFIG_NOSYSTEM": "1", "GIT_DIR": f"{made}/empty"}
+        (Path(made) / "refs").mkdir()
+        (Path(made) / "HEAD").write_text("ref: refs/heads/none\n", encoding="utf-8")
+        environment = {
+            "PATH": os.defpath, "HOME": made, "GIT_CONFIG_NOSYSTEM": "1", "GIT_DIR": made,
+            "GIT_OBJECT_DIRECTORY": str((inside / "objects").resolve()),
+        }  # fmt: skip
+        words = [git, "cat-file", "commit", commit[1]]
         try:
-            subprocess.run(
-                [git, "init", "-q", "--bare", f"{made}/empty"], env=environment, check=True, timeout=_SECONDS,
-                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            done = subprocess.run(
-                [git, "cat-file", "commit", commit], capture_output=True, timeout=_SECONDS, check=True,
-                env={**environment, "GIT_OBJECT_DIRECTORY": str((inside / "objects").resolve())},
-            )  # fmt: skip
+            done = subprocess.run(words, capture_output=True, timeout=_SECONDS, check=True, env=environment)
         except (OSError, subprocess.SubprocessError):
             return ""
     when = re.search(rb"^committer .*> (\d{1,11}) [+-]\d{4}$", done.stdout, re.MULTILINE)
     return datetime.fromtimestamp(int(when[1]), UTC).isoformat(timespec="seconds") if when else ""
-
-
-def _commit(inside: Path, head: str) -> str:
-    """The id of the commit that HEAD names, directly or by a branch; empty if there is none."""
-    if branch := re.fullmatch(r"ref: (refs/heads/[\w./+-]+)\n?", head):
-        if ".." in branch[1]:
-            return ""
-        packed = re.search(
-            rf"^([0-9a-f]{{40,64}}) {re.escape(branch[1])}$", _text(inside / "packed-refs"), re.MULTILINE
-        )
-        head = _text(inside / branch[1]) or (packed[1] if packed else "")
-    found = re.fullmatch(r"([0-9a-f]{40}|[0-9a-f]{64})\s*", head)
-    return found[1] if found else ""
 
 
 def _text(path: Path) -> str:

@@ -88,50 +88,44 @@ def whole(_draw: random.Random, source: Path, selection: Selection) -> str:
         submission = submissions.read(handin, selection)
         if submission.student != student or "\n" in student or not student:
             raise Found(f"{student!r} is called {submission.student!r}")
-        words.add(judged(submission, selection))
+        words.add(judged(submission))
     for note in submissions.notes:
         note.encode()
     how = next(iter(submissions.notes), "folder").partition(":")[0]
     return f"{how}: {', '.join(sorted(words)) or 'nobody'}"
 
 
-def single(draw: random.Random, source: Path, selection: Selection) -> str:
-    """As `grader check` reads one folder, or its archives are read, or their names."""
+def single(draw: random.Random, source: Path, _selection: Selection) -> str:
+    """As `grader check` reads one folder, or its archives are read."""
     if source.is_dir():
-        return "one folder: " + judged(Submission("me", (read_exercise(source, "3.1.1", LIMITS),)), selection)
+        return "one folder: " + judged(Submission("me", (read_exercise(source, "3.1.1", LIMITS),)))
     with source.open("rb") as stream:
         suffix = draw.choice([".zip", ".tar", source.suffix])
         return f"one archive: {type(read_archive(stream, suffix, submission_budget(LIMITS))).__name__}"
 
 
-def judged(submission: Submission, selection: Selection) -> str:
-    """Whether a submission is what may be graded or refused."""
+def judged(submission: Submission) -> str:
+    """What it is; everything that is taken is within the limits, stands inside and came from inside."""
     exercises = [item.exercise for item in submission.exercises]
     if len(set(exercises)) != len(exercises):
         raise Found(f"an exercise twice: {exercises}")
     for item in submission.exercises:
-        if isinstance(item, ExerciseFiles):
-            judge_files(item)
+        if not isinstance(item, ExerciseFiles):
+            messages = [refusal.message for refusal in item.refusals]  # each on a line that can be written anywhere
+            if not messages or any(not one or "\n" in one or "\x1b" in one or not one.encode() for one in messages):
+                raise Found(f"no sanitized refusals: {messages}")
             continue
-        messages = [refusal.message for refusal in item.refusals]  # each on a line that can be written anywhere
-        if not messages or any(not one or "\n" in one or "\x1b" in one or not one.encode() for one in messages):
-            raise Found(f"no sanitized refusals: {messages}")
-    kinds = {type(item).__name__ for item in submission.exercises}
-    return "+".join(sorted(kinds)) or "nothing"
-
-
-def judge_files(item: ExerciseFiles) -> None:
-    """What is taken is within the limits, stands inside, and came from inside."""
-    paths = [file.path for file in item.files]
-    size = sum(len(file.content) for file in item.files)
-    if len(paths) > LIMITS.context_files or size > LIMITS.context_mb * MEGABYTE or len(set(paths)) != len(paths):
-        raise Found(f"{len(paths)} files, {size} bytes")
-    for file in item.files:
-        parts = file.path.split("/")
-        if "" in parts or ".." in parts or "." in parts or len(file.path.encode()) > 500 or len(parts) > 20:
-            raise Found(f"a path: {file.path!r}")
-        if SECRET in file.content:
-            raise Found(f"{file.path}: came from outside")
+        paths = [file.path for file in item.files]
+        size = sum(len(file.content) for file in item.files)
+        if len(paths) > LIMITS.context_files or size > LIMITS.context_mb * MEGABYTE or len(set(paths)) != len(paths):
+            raise Found(f"{len(paths)} files, {size} bytes")
+        for file in item.files:
+            parts = file.path.split("/")
+            if {"", ".", ".."} & set(parts) or len(file.path.encode()) > 500 or len(parts) > 20:
+                raise Found(f"a path: {file.path!r}")
+            if SECRET in file.content:
+                raise Found(f"{file.path}: came from outside")
+    return "+".join(sorted({type(item).__name__ for item in submission.exercises})) or "nothing"
 
 
 # ── what is handed in ───────────────────────────────────────────────────────────────────
@@ -186,10 +180,7 @@ def share(draw: random.Random, depth: int = 0) -> Tree:
     tree: Tree = {}
     around = draw.choice([""] * 6 + ["work/"] * 4 + ["a/b/", "a/b/c/d/", "../", "/", "./"])
     for _ in range(draw.choice([0, 1, 1, 2, 2, 3, 4 if depth else 5, 2 if depth else 20])):
-        deep = "d/" * draw.choice([1, 1, 1, 25, 40])
-        folder = draw.choice(
-            ["", "", f"{draw.choice(KNOWN)}/", f"{draw.choice(KNOWN)}/", f"{draw.choice(NAMES)}/", deep]
-        )
+        folder = draw.choice(["", "", *[f"{draw.choice(KNOWN)}/"] * 2, f"{draw.choice(NAMES)}/", "d/" * 25, "d/"])
         name = draw.choice(NAMES)
         tree[around + folder + name] = content_of(draw, name, depth)
     return tree
@@ -223,17 +214,15 @@ def packed(draw: random.Random, tree: Mapping[str, bytes], suffix: str, *, outer
 
 
 def zipped(draw: random.Random, tree: Mapping[str, bytes]) -> bytes:
-    """A zip; names that are no text are left out."""
     method = draw.choice([zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2])
     members = []
     for name, content in tree.items():
         kind = {LINK: stat.S_IFLNK, PIPE: stat.S_IFIFO}.get(content, stat.S_IFREG)
         entry = zip_entry(name or "x", kind | 0o644 if draw.random() < 0.8 else 0)
         members.append((entry, OUTSIDE.encode() if content == LINK else content))
-    with warnings.catch_warnings(), contextlib.suppress(UnicodeEncodeError):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of names that come twice
         return a_zip(*members, method=method)
-    return b""
 
 
 TAR_KINDS = (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.CHRTYPE, tarfile.GNUTYPE_SPARSE, tarfile.XGLTYPE, b"?")
@@ -264,20 +253,16 @@ def write(tree: Mapping[str, bytes], folder: Path) -> None:
             if os.path.lexists(path):  # it may be a pipe, which would wait for a reader
                 continue
             path.parent.mkdir(parents=True, exist_ok=True)
-            put(path, content)
-
-
-def put(path: Path, content: bytes) -> None:
-    """One file, or what stands for one."""
-    if content == LINK:
-        path.symlink_to("../" * 3 + "outside")
-    elif content in {PIPE, SOCKET}:
-        os.mknod(path, 0o644 | (stat.S_IFIFO if content == PIPE else stat.S_IFSOCK))
-    elif content == HOLES:
-        with path.open("wb") as file:
-            file.truncate(2**36)
-    else:
-        path.write_bytes(content)
+            match content:
+                case b"<link>":
+                    path.symlink_to("../" * 3 + "outside")
+                case b"<pipe>" | b"<socket>":
+                    os.mknod(path, 0o644 | (stat.S_IFIFO if content == PIPE else stat.S_IFSOCK))
+                case b"<holes>":
+                    path.touch()
+                    os.truncate(path, 2**36)
+                case _:
+                    path.write_bytes(content)
 
 
 if __name__ == "__main__":
