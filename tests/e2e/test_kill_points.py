@@ -120,7 +120,9 @@ def known() -> dict[str, Outcome]:
     return {}
 
 
-@pytest.mark.parametrize("point", [*FAST, *(pytest.param(one, marks=pytest.mark.long) for one in (*POINTS, *AGAIN))])
+@pytest.mark.parametrize(
+    "point", [*FAST, *(pytest.param(one, marks=pytest.mark.long) for one in (*POINTS, *AGAIN) if one not in FAST)]
+)
 def test_killed_at_a_point(point: str, grade: Grade, grader: Grader, tmp_path: Path, known: dict[str, Outcome]) -> None:
     name = "compose" if point == "compose-up" else "private" if point.startswith(NEEDS_PRIVATE) else "host"
     if name not in known:
