@@ -5,6 +5,8 @@ import pytest
 from grader.dockerfile.image_names import is_allowed, is_called, normalised, reference_problem, split_reference
 from grader.models import ImageSeen
 
+DIGEST = "sha256:" + "0" * 64
+
 
 @pytest.mark.parametrize(
     ("reference", "short"),
@@ -13,7 +15,7 @@ from grader.models import ImageSeen
         ("index.docker.io/library/python:3.9", "python:3.9"),
         ("docker.io/a/b:1", "a/b:1"),
         ("localhost:5000/a:1", "localhost:5000/a:1"),
-        ("a@sha256:" + "0" * 64, "a@sha256:" + "0" * 64),
+        (f"a@{DIGEST}", f"a@{DIGEST}"),
         ("Not A Name", "Not A Name"),
     ],
 )
@@ -29,32 +31,26 @@ def test_what_is_no_name(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "patterns", "allowed"),
+    ("reference", "pattern", "allowed"),
     [
-        ("docker.io/library/python", ["python:latest"], True),
-        ("python:3.9", ["docker.io/library/python:3.9"], True),
-        ("python:3.9.1", ["python:3.9*"], True),
-        ("python:3.10", ["python:3.1"], False),
-        ("xpython:3.9", ["python:*"], False),
-        ("a/python:3.9", ["python:*"], False),
-        ("python:3.9-slim", ["python:*-slim"], True),
-        ("python:-slim", ["python:3*-slim"], False),
+        ("docker.io/library/python", "python:latest", True),
+        ("python:3.9", "docker.io/library/python:3.9", True),
+        ("python:3.9.1", "python:3.9*", True),
+        ("python:3.9-slim", "python:*-slim", True),
+        ("python:3.10", "python:3.1", False),
+        ("xpython:3.9", "python:*", False),
+        ("a/python:3.9", "python:*", False),
+        ("python:-slim", "python:3*-slim", False),
     ],
 )
-def test_patterns(reference: str, patterns: list[str], allowed: bool) -> None:
-    assert is_allowed(reference, patterns) is allowed
+def test_patterns(reference: str, pattern: str, allowed: bool) -> None:
+    assert is_allowed(reference, [pattern]) is allowed
 
 
-@pytest.mark.parametrize(
-    ("reference", "expected"),
-    [
-        ("python", ("python", "latest")),
-        ("python:3.9", ("python", "3.9")),
-        ("localhost:5000/python:3.9", ("localhost:5000/python", "3.9")),
-    ],
-)
-def test_references_are_split_into_name_and_tag(reference: str, expected: tuple[str, str]) -> None:
-    assert split_reference(reference) == expected
+def test_references_are_split_into_name_and_tag() -> None:
+    assert split_reference("python") == ("python", "latest")
+    assert split_reference("localhost:5000/python:3.9") == ("localhost:5000/python", "3.9")
+    assert split_reference(f"python@{DIGEST}") == (f"python@{DIGEST}", "")
 
 
 @pytest.mark.parametrize("text", ["python:3.9", "docker.io/library/python:3.9", "sha256:abcd12", "abcd"])

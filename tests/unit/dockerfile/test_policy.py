@@ -10,6 +10,7 @@ from grader.dockerfile.parser import Unparsable, parse
 from grader.dockerfile.policy import PolicyResult, judge_dockerfile
 from tests.dockerfiles import ENTRIES, Entry, verdict
 
+ROWS = yaml.safe_load(Path(__file__).with_name("policy.yaml").read_text(encoding="utf-8"))
 ALLOWED = ("python:3.9", "python:3.9-slim", "python:3.9.*", "python:latest")
 
 
@@ -23,39 +24,12 @@ def test_the_corpus_gets_the_verdicts_that_fit_an_engine(entry: Entry) -> None:
     assert verdict(entry.content) == entry.ours
 
 
-@pytest.mark.parametrize(
-    ("dockerfile", "bases"),
-    [
-        ("FROM python\n", ["python:latest"]),
-        ("FROM docker.io/library/python:3.9\n", ["python:3.9"]),
-        (
-            "FROM python:3.9 AS build\nFROM python:3.9-slim\nCOPY --from=Build /a /b\n",
-            ["python:3.9", "python:3.9-slim"],
-        ),
-        ("FROM python:3.9 AS a\nFROM a\nCOPY --from=0 /a /b\nCOPY --from=a /a /b\n", ["python:3.9"]),
-        ("FROM python:3.9\nRUN --mount=from=python,target=/x y\n", ["python:3.9", "python:latest"]),
-        ("FROM scratch\nCOPY --from=scratch a b\n", []),
-        ("FROM python:3.9\nRUN <<EOF\nFROM evil\nADD http://x /\nEOF\n", ["python:3.9"]),
-    ],
-)
-def test_the_images_that_a_build_needs(dockerfile: str, bases: list[str]) -> None:
-    assert judged(dockerfile) == PolicyResult((), tuple(bases))
+@pytest.mark.parametrize("row", ROWS["bases"], ids=lambda row: row["text"])
+def test_the_images_that_a_build_needs(row: dict[str, Any]) -> None:
+    assert judged(row["text"]) == PolicyResult((), tuple(row["bases"]))
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "ADD local.tar.gz /app/",
-        "ADD a.py b@1.txt $HOME/",
-        'ADD ["a b", "/x"]',
-        "COPY '--from=evil' a b",  # no option, so Docker looks for a file of this name
-        "WORKDIR /process",
-        "ENV URL=http://x/y.git",
-        "RUN pip install git+https://x/y.git",
-        "RUN --mount=type=tmpfs,target=/t x",
-        "LABEL a='--from=evil'",
-    ],
-)
+@pytest.mark.parametrize("line", ROWS["pass"])
 def test_look_alikes_pass(line: str) -> None:
     assert judged(f"FROM python:3.9\n{line}\n").refusals == ()
 
@@ -66,7 +40,6 @@ def test_a_dockerfile_that_is_missing_or_cannot_be_read_is_no_matter_of_safety(d
     assert judged(dockerfile) == judge_dockerfile(None, ALLOWED) == PolicyResult()
 
 
-REFUSED = yaml.safe_load(Path(__file__).with_name("refused.yaml").read_text(encoding="utf-8"))
 LARGE = [
     {"text": "FROM python:3.9\n" + "RUN x\n" * 200, "line": 201, "says": "there are 201 instructions"},
     {"text": "#" * 300_000, "line": None, "says": "300000 bytes"},
@@ -74,7 +47,7 @@ LARGE = [
 ]
 
 
-@pytest.mark.parametrize("row", [*REFUSED, *LARGE], ids=lambda row: row["says"])
+@pytest.mark.parametrize("row", [*ROWS["refused"], *LARGE], ids=lambda row: row["says"])
 def test_what_reaches_beyond_the_build_is_refused_with_its_line(row: dict[str, Any]) -> None:
     (refusal,) = judged(row["text"]).refusals
     assert (refusal.file, refusal.line) == ("Dockerfile", row["line"])
