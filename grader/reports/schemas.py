@@ -1,9 +1,8 @@
 """What is published about the classes of a course: the JSON Schema of `exercises.yaml`, and the tables of checks.
 
-`python -m grader.reports.schemas` compares the schema, and the tables of two pages of docs/ where this is a checkout,
-with the classes, and ends with 1 if they differ; with `--write` it writes them. (The schema of a report is a contract:
-it stands beside, written by hand, and `to_json` is tested against it.) Descriptions are the docstrings below the
-fields of `grader.course.models`, which pydantic finds in its own models only.
+`python -m grader.reports.schemas` writes the schema, and the tables of two pages of docs/ where this is a checkout.
+(The schema of a report is a contract: it stands beside, written by hand, and `to_json` is tested against it.)
+Descriptions are the docstrings below the fields of `grader.course.models`, which pydantic finds in its own models only.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ import dataclasses
 import inspect
 import itertools
 import json
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +42,7 @@ def rendered() -> dict[Path, str]:
 def with_tables(page: str) -> str:
     """A Markdown page with the tables of kinds and of reasons between the marks made for them."""
     for name, rows in {"kinds": _kind_rows(), "reasons": _reason_rows(), "codes": _code_rows()}.items():
-        mark, end = f"<!-- {name}: made by python -m grader.reports.schemas --write -->\n", f"<!-- end of {name} -->"
+        mark, end = f"<!-- {name}: made by python -m grader.reports.schemas -->\n", f"<!-- end of {name} -->"
         table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
         before, found, after = page.partition(mark)
         page = f"{before}{mark}{table}\n{end}{after.partition(end)[2]}" if found else page
@@ -93,20 +91,6 @@ def course_schema() -> dict[str, Any]:
     return whole
 
 
-def main(arguments: Sequence[str]) -> int:
-    """Compare, or with `--write` write: 0 if the files are as they must be, 1 if not, 2 for other arguments."""
-    if set(arguments) - {"--write"}:
-        sys.stderr.write("usage: python -m grader.reports.schemas [--write]\n")
-        return 2
-    stale = {path: text for path, text in rendered().items() if _on_disk(path) != text}
-    for path, text in stale.items():
-        if arguments:
-            path.write_text(text, encoding="utf-8")
-        else:
-            sys.stderr.write(f"{path} is not what the classes say; run: python -m grader.reports.schemas --write\n")
-    return 1 if stale and not arguments else 0
-
-
 def _on_disk(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -145,4 +129,5 @@ def _descriptions(owner: type) -> dict[str, str]:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    for file, text in rendered().items():
+        file.write_text(text, encoding="utf-8")
