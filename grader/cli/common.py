@@ -31,12 +31,15 @@ JOBS = click.IntRange(1, 64)
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
-def course_command(*lines: str) -> Callable[[Callable[..., int]], click.Command]:
-    """Declares a command: it is given the course, the console, and its options by keyword; `lines` are its examples."""
+def course_command(*lines: str) -> Callable[[Callable[..., int | None]], click.Command]:
+    """Declares a command; `lines` are its examples.
 
-    def declared(function: Callable[..., int]) -> click.Command:
+    It is given the course, the console, and its options by keyword, and may give an exit code that is not 0.
+    """
+
+    def declared(function: Callable[..., int | None]) -> click.Command:
         @functools.wraps(function)
-        def with_course(path: Path | None, /, **given: Any) -> int:
+        def with_course(path: Path | None, /, **given: Any) -> int | None:
             return function(open_course(path), terminal(), **given)
 
         return click.command(epilog=examples(*lines))(click.pass_obj(with_course))

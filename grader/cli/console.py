@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from typing import TextIO
 
 from rich.console import Console as RichConsole
@@ -22,7 +23,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from grader.models import Doing, Emit, Event, ExerciseEnded, ExerciseStarted, ExerciseStatus
+from grader.models import Doing, Emit, Event, ExerciseEnded, ExerciseStatus
 from grader.reports import wording as words
 from grader.reports.text import Line, Style
 from grader.sanitize import sanitize, sanitize_line
@@ -164,18 +165,14 @@ class _Work:
 
     def as_json(self, event: Event) -> dict[str, object]:
         """What is told of an event that was taken in."""
-        match event:
-            case ExerciseStarted(student, exercise):
-                return {"student": student, "event": "started", "exercise": exercise}
-            case Doing(student, exercise, what):
-                return {"student": student, "event": "doing", "exercise": exercise, "what": what}
-            case ExerciseEnded(student, report):
-                left = self.seconds_left()
-                return {
-                    "student": student, "event": "ended", "exercise": report.id, "status": report.status.value,
-                    "score": report.score, "max_score": report.max_score, "seconds": report.seconds,
-                    "done": self.done, "total": self._total, "seconds_left": None if left is None else round(left),
-                }  # fmt: skip
+        if not isinstance(event, ExerciseEnded):
+            return {"event": "doing" if isinstance(event, Doing) else "started", **asdict(event)}
+        report, left = event.report, self.seconds_left()
+        return {
+            "student": event.student, "event": "ended", "exercise": report.id, "status": report.status.value,
+            "score": report.score, "max_score": report.max_score, "seconds": report.seconds,
+            "done": self.done, "total": self._total, "seconds_left": None if left is None else round(left),
+        }  # fmt: skip
 
     def __rich__(self) -> RenderableType:
         with self._lock:

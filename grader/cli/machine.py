@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from grader.base_images.provider import base_of, plain_names
+from grader.base_images.provider import plain_names
 from grader.checks.diagnosis import excerpt
 from grader.cli.common import course_command, examples, terminal
 from grader.cli.console import Console
@@ -29,9 +29,9 @@ from grader.cli.wiring import (
     trial_engine,
 )
 from grader.course.loader import CourseFolder
-from grader.course.models import BaseImage, Limits
+from grader.course.models import Limits
 from grader.engine.docker_engine import DockerEngine
-from grader.errors import EngineError, EnvironmentProblem, UsageError
+from grader.errors import EngineError, EnvironmentProblem
 from grader.grading.executor import Engines, Executor
 from grader.grading.network import probe as probe_network
 from grader.limits import probes as limits
@@ -46,23 +46,14 @@ from grader.submissions.models import ExerciseFiles
 
 @course_command("grader images", "grader images python:3.9-slim")
 @click.argument("references", metavar="[IMAGE]...", nargs=-1)
-def images_command(folder: CourseFolder, console: Console, references: tuple[str, ...]) -> int:
+def images_command(folder: CourseFolder, console: Console, references: tuple[str, ...]) -> None:
     """Make the base images present: local, else pulled, else built here from Debian packages."""
-    asked_for = [(_base(folder, reference), reference) for reference in references]
-    every = [(base, name) for base in folder.course.images for name in plain_names(base)]
+    names = references or [name for base in folder.course.images for name in plain_names(base)]
     with open_engine() as engine:
-        sources = BaseSupply(folder, engine, console.note).images.ensure_all(asked_for or every)
+        supply = BaseSupply(folder, engine, console.note)
+        sources = supply.images.ensure_all([(supply.base(name), name) for name in names])
     rows = [(source.reference, source.origin, source.detail) for source in sources]
     console.write(table_lines(("Image", "Origin", "Details"), rows))
-    return 0
-
-
-def _base(folder: CourseFolder, reference: str) -> BaseImage:
-    base = base_of(reference, folder.course.images)
-    if base is None:
-        allowed = ", ".join(name for base in folder.course.images for name in base.names)
-        raise UsageError(f"{reference} is not among the course's base images: {allowed}")
-    return base
 
 
 @click.command(epilog=examples("grader prune", "grader prune --all"))
@@ -70,7 +61,7 @@ def _base(folder: CourseFolder, reference: str) -> BaseImage:
     "--all", "everything", is_flag=True,
     help="Also what graders that are still running, or run on another machine, own.",
 )  # fmt: skip
-def prune_command(*, everything: bool) -> int:
+def prune_command(*, everything: bool) -> None:
     """Remove what interrupted or killed graders left in the engine. Never anything else."""
     console = terminal()
     with open_engine() as engine:
@@ -78,7 +69,6 @@ def prune_command(*, everything: bool) -> int:
     for leftover in removed:
         console.note(f"removed {leftover.kind} {', '.join(leftover.names) or leftover.id[:19]}")
     console.note(f"{len(removed)} leftovers removed." if removed else "Nothing of ours was left in the engine.")
-    return 0
 
 
 # ── the limits of a batch ───────────────────────────────────────────────────────────────

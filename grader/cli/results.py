@@ -243,7 +243,7 @@ _PAUSE = 600
 @click.option("--student", help="What became of one student's exercises, and what changed the marks.")
 @click.option("--trail", is_flag=True, help="Every change of a score or a mark: when, what, from, to.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", show_default=True)
-def status_command(results: Path, *, student: str | None, trail: bool, form: str) -> int:
+def status_command(results: Path, *, student: str | None, trail: bool, form: str) -> None:
     """Say how far a batch is. It may be at work meanwhile: nothing is locked, nothing is changed."""
     console = terminal()
     with Journal.open(results, only_read=True) as journal:
@@ -251,11 +251,11 @@ def status_command(results: Path, *, student: str | None, trail: bool, form: str
             raise UsageError(f"{results}: has no student {student}. It has: {', '.join(journal.students()[:10])} …")
         if student is not None or trail:
             console.write(table_lines(("When", "Student", "Exercise", "What", "From", "To"), _trail(journal, student)))
-            return 0
+            return
         found = _progress(journal)
     if form == "json":
         console.data(json.dumps(found) + "\n")
-        return 0
+        return
     counts = ", ".join(f"{count} {word.replace('_', ' ')}" for word, count in found["verdicts"].items())
     of = f"{found['graded']} of {found['total']} exercises of {found['students']} students"
     lines = [f"{results}: {of} have a verdict.", f"  {counts or 'none yet'}"]
@@ -266,7 +266,6 @@ def status_command(results: Path, *, student: str | None, trail: bool, form: str
     if undone and not found["at_work"]:
         lines.append(f"  nobody is at work on it: `grader batch SUBMISSIONS --out {results} --resume` goes on")
     console.note("\n".join(lines))
-    return 0
 
 
 def _trail(journal: Journal, student: str | None) -> list[tuple[str, ...]]:
@@ -313,7 +312,7 @@ _PAIRS_SHOWN = 20
 @click.option(
     "--at-least", type=click.IntRange(1, 100), default=60, show_default=True, help="Percent in common to be listed."
 )
-def similar_command(folder: CourseFolder, console: Console, results: Path, at_least: int) -> int:
+def similar_command(folder: CourseFolder, console: Console, results: Path, at_least: int) -> None:
     """List pairs of submissions that have much in common beyond the starter files. Where to look; never a verdict."""
     handed: dict[str, dict[str, frozenset[int]]] = {}
     with Journal.open(results) as journal, console.waiting("comparing the submissions"):
@@ -331,7 +330,6 @@ def similar_command(folder: CourseFolder, console: Console, results: Path, at_le
         "Similar is not copied: read both before you say anything."
     )
     console.note(f"Written: {results / 'similar.csv'}")
-    return 0
 
 
 def _starters(folder: CourseFolder) -> dict[str, frozenset[int]]:

@@ -28,7 +28,7 @@ id_argument = click.argument("identifier", metavar="ID", shell_complete=common.c
 
 
 @common.course_command("grader list")
-def list_command(folder: CourseFolder, console: Console) -> int:
+def list_command(folder: CourseFolder, console: Console) -> None:
     """List the exercises with their points, and the points you have."""
     progress = read_progress(folder.course)
     rows = []
@@ -39,12 +39,11 @@ def list_command(folder: CourseFolder, console: Console) -> int:
     console.write([(("heading", folder.course.title),)])
     console.write(table_lines(("Exercise", "Title", "Points", "Yours"), rows))
     console.note("Read one with `grader show ID`, begin with `grader start ID`; `grader next` names the next one.")
-    return 0
 
 
 @common.course_command("grader show 3.1.4")
 @id_argument
-def show_command(folder: CourseFolder, console: Console, identifier: str) -> int:
+def show_command(folder: CourseFolder, console: Console, identifier: str) -> None:
     """Show one exercise: what is asked, what is given, how to try it, what is checked."""
     (exercise,) = chosen_exercises(folder, [identifier])
     checks = "\n".join(f"- {check.title}" for check in exercise.checks)
@@ -53,7 +52,6 @@ def show_command(folder: CourseFolder, console: Console, identifier: str) -> int
         f"# {exercise.id}  {exercise.title}\n\n{exercise.text}\n## Worth {_worth(exercise)} points\n\n{checks}\n\n"
         f"Hand in: {files}\n\nThe handbook on it: `grader explain {exercise.id}`\n"
     )
-    return 0
 
 
 def _worth(exercise: Exercise) -> str:
@@ -62,7 +60,7 @@ def _worth(exercise: Exercise) -> str:
 
 @common.course_command("grader explain 3.1.4", "grader explain D104", "grader explain cmd_replaced")
 @click.argument("subject", metavar="WHAT", shell_complete=common.complete_ids)
-def explain_command(folder: CourseFolder, console: Console, subject: str) -> int:
+def explain_command(folder: CourseFolder, console: Console, subject: str) -> None:
     """Explain an exercise, or the reason for which a check failed.
 
     WHAT is an exercise's id, or a reason's code or name. The text is the handbook's.
@@ -72,13 +70,13 @@ def explain_command(folder: CourseFolder, console: Console, subject: str) -> int
         if exercise.id.lower() == wanted:
             none = f"The course has no page on {exercise.id}. `grader show {exercise.id}` has its text.\n"
             console.page(explanation(folder.root, exercise.id) or none)
-            return 0
+            return
     for reason in REASONS.values():
         if wanted in {reason.code.lower(), reason.name}:
             hint = folder.course.hints.get(reason.name, "")
             parts = (f"# {reason.code} {reason.name}", reason.when, hint, explanation(folder.root, reason.name))
             console.page("\n\n".join(part.strip() for part in parts if part) + "\n")
-            return 0
+            return
     raise UsageError(f"{subject}: neither an exercise (`grader list`) nor a reason such as D104 or cmd_replaced.")
 
 
@@ -88,7 +86,7 @@ def explain_command(folder: CourseFolder, console: Console, subject: str) -> int
 @common.course_command("grader start 3.1.4", "grader start 3.1.4 my-work/3.1.4")
 @id_argument
 @click.argument("directory", metavar="[DIR]", required=False, type=common.ANY_PATH)
-def start_command(folder: CourseFolder, console: Console, identifier: str, directory: Path | None) -> int:
+def start_command(folder: CourseFolder, console: Console, identifier: str, directory: Path | None) -> None:
     """Copy an exercise's starter files to DIR. Existing files stay.
 
     Without DIR, a folder named by the ID is made here; in the folder of another exercise, beside that one.
@@ -102,7 +100,6 @@ def start_command(folder: CourseFolder, console: Console, identifier: str, direc
         console.note(f"left alone  {path} (it was there already)")
     go = "" if target.resolve() == Path.cwd() else f"`{_change_folder(target)}`, "
     console.note(f"Next: {go}`grader show {exercise.id}` (the task), `grader check`.")
-    return 0
 
 
 def _place_for(course: Course, exercise: Exercise, directory: Path | None = None) -> Path:
@@ -131,7 +128,7 @@ def _change_folder(path: Path) -> str:
 
 
 @common.course_command("grader next")
-def next_command(folder: CourseFolder, console: Console) -> int:
+def next_command(folder: CourseFolder, console: Console) -> None:
     """Say which exercise is next, and how to begin or go on with it."""
     width = console.width
     progress = read_progress(folder.course)
@@ -139,7 +136,7 @@ def next_command(folder: CourseFolder, console: Console) -> int:
     if exercise is None:
         console.write(paragraph("passed", "All exercises have full marks.", "", width))
         console.write(paragraph("heading", "Next: `grader submit` makes a zip to hand in.", "", width))
-        return 0
+        return
     kept = progress[exercise.id]
     points = words.points(kept.score, exercise.points)
     console.write(spread((("heading", f"{exercise.id}  "),), "heading", exercise.title, ("heading", points), width))
@@ -151,11 +148,10 @@ def next_command(folder: CourseFolder, console: Console) -> int:
     begin = [] if there else [f"grader start {exercise.id}"]
     commands = [*begin, _change_folder(place), f"grader show {exercise.id}", "grader check"]
     console.write([BLANK, *((("command", f"  {line}"),) for line in commands if line != "cd .")])
-    return 0
 
 
 @common.course_command("grader progress")
-def progress_command(folder: CourseFolder, console: Console) -> int:
+def progress_command(folder: CourseFolder, console: Console) -> None:
     """Show how far you are: each exercise's points, attempts and last change.
 
     `grader check` keeps them on this machine. The course's own marks may differ.
@@ -174,7 +170,6 @@ def progress_command(folder: CourseFolder, console: Console) -> int:
         f"{following.id} ({following.title}): `grader next`" if following else "`grader submit` makes a zip of it all"
     )
     console.write(paragraph("heading", f"Next: {then}.", "", width))
-    return 0
 
 
 def _row(exercise: Exercise, kept: Kept, width: int) -> list[Line]:
@@ -204,7 +199,7 @@ def _row(exercise: Exercise, kept: Kept, width: int) -> list[Line]:
 @click.option("--anyway", is_flag=True, help="Also make it where files are missing.")
 def submit_command(
     folder: CourseFolder, console: Console, path: Path, exercises: tuple[str, ...], name: str | None, *, anyway: bool
-) -> int:
+) -> None:
     """Make a zip of your work to hand in, after a look that all files are there.
 
     PATH is a folder with the exercises' folders (default: here), one exercise's folder, or an exercise's ID.
@@ -229,7 +224,6 @@ def submit_command(
     for problem in problems:
         console.note(problem, "failed")
     console.note(f"Next: hand in {out}{' (it replaced the one before)' if again else ''}.")
-    return 0
 
 
 _ALSO = {"Dockerfile": ("dockerfile",), **dict.fromkeys(COMPOSE_NAMES, COMPOSE_NAMES)}

@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from grader.base_images.provider import BaseImages, base_of, plain_names
 from grader.course.loader import CourseFolder
-from grader.course.models import Exercise, Limits
+from grader.course.models import BaseImage, Exercise, Limits
 from grader.course.oracle import expected_cases
 from grader.engine.build.context import make_job
 from grader.engine.docker_engine import DockerEngine, connect
 from grader.engine.protocol import Sandbox
-from grader.errors import EngineError, EnvironmentProblem, ImageUnavailable
+from grader.errors import EngineError, EnvironmentProblem, UsageError
 from grader.grading.executor import Engines
 from grader.grading.session import Session
 from grader.models import BuildFailed, Built, Case, Emit, MemoryFile, ScriptSeen
@@ -263,15 +263,19 @@ class BaseSupply:
         self._origins: dict[str, str] = {}
 
     def __call__(self, reference: str) -> str:
-        """Where the image came from. `ImageUnavailable` if it is not the course's or cannot be had."""
+        """Where the image came from. `ImageUnavailable` if it cannot be had."""
         with self._lock:
             if reference not in self._origins:
-                base = base_of(reference, self.folder.course.images)
-                if base is None:
-                    spec = self.folder.root / "exercises.yaml"
-                    raise ImageUnavailable(f"{reference} is not among the base images of {spec}.")
-                self._origins[reference] = self.images.ensure(base, reference).origin
+                self._origins[reference] = self.images.ensure(self.base(reference), reference).origin
             return self._origins[reference]
+
+    def base(self, reference: str) -> BaseImage:
+        """The base image that is meant. `UsageError` if the course has none of that name."""
+        images = self.folder.course.images
+        if base := base_of(reference, images):
+            return base
+        allowed = ", ".join(name for image in images for name in image.names)
+        raise UsageError(f"{reference} is not among the course's base images: {allowed}")
 
     def settings(self) -> PrivateSettings:
         """The first name of each base image is made present; others are taken if they are there."""
