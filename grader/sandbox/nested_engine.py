@@ -437,8 +437,11 @@ def _log(host: Connection, container: str) -> str:
 
 # ── what the helper is for ──────────────────────────────────────────────────────────────
 
-_PROGRAM_PARTS = ("", "dockerfile/", "engine/", "engine/build/", "submissions/", "sandbox/proxy/")
-"""What of this package the proxy imports, and some more; nothing of a course, whose answers it must not have."""
+_PROGRAM_PARTS = (
+    *("*.py", "dockerfile/*.py", "dockerfile/*.yaml", "engine/*.py", "engine/build/*.py", "submissions/*.py"),
+    "sandbox/proxy/*.py",
+)
+"""What of this package the proxy uses, and some more; nothing of a course, whose answers it must not have."""
 _MAIN = b"""\
 import sys
 from pathlib import Path
@@ -458,10 +461,10 @@ def program_files() -> Iterator[MemoryFile]:
     """
     yield MemoryFile("main.py", _MAIN)
     package = Path(__file__).parents[1]
-    for path in (path for part in _PROGRAM_PARTS for path in package.glob(f"{part}*.py")):
+    for path in (path for part in _PROGRAM_PARTS for path in package.glob(part)):
         if path.name != "__init__.py":
             yield MemoryFile(f"{package.name}/{path.relative_to(package).as_posix()}", path.read_bytes())
-    for library in ("e2b_dockerfile_utils", "h11"):  # pure Python, without dependencies
+    for library in ("e2b_dockerfile_utils", "h11", "yaml"):  # pure Python, without dependencies
         folder = Path(str(import_module(library).__file__)).parent
         for path in folder.rglob("*.py"):
             yield MemoryFile(f"{library}/{path.relative_to(folder).as_posix()}", path.read_bytes())

@@ -55,9 +55,10 @@ def test_the_program_brings_all_that_it_imports(tmp_path: Path) -> None:
         (tmp_path / file.path).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / file.path).write_bytes(file.content)
     main = (tmp_path / "main.py").read_text(encoding="utf-8").replace("main()\n", "")
-    shown = f"{main.replace('__file__', repr(str(tmp_path / 'main.py')))}\nprint(*sys.modules)"
+    misspelt = "from grader.dockerfile.parser import parse\nassert 'FORM' in parse(b'FORM x').message"
+    shown = f"{main.replace('__file__', repr(str(tmp_path / 'main.py')))}\n{misspelt}\nprint(*sys.modules)"
     done = subprocess.run([sys.executable, "-ISB", "-c", shown], capture_output=True, text=True, check=True)
-    known = {*sys.stdlib_module_names, "grader", "h11", "e2b_dockerfile_utils"}
+    known = {*sys.stdlib_module_names, "grader", "h11", "e2b_dockerfile_utils", "yaml"}
     assert {name.partition(".")[0] for name in done.stdout.split()} - known == {"__main__"}
 
 
