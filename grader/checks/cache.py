@@ -15,7 +15,18 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from grader.checks.base import IMAGE_NAME, CheckContext, CheckGenerator, Evidence, build, built, check_kind, judged, run
+from grader.checks.base import (
+    IMAGE_NAME,
+    RIGHT,
+    CheckContext,
+    CheckGenerator,
+    Evidence,
+    build,
+    built,
+    check_kind,
+    judged,
+    run,
+)
 from grader.checks.build import BUILD_FAILED, INSTALLS, INSTRUCTION
 from grader.checks.compare import lines
 from grader.checks.probe import probe
@@ -26,9 +37,7 @@ from grader.errors import EngineError
 from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, MemoryFile, RunRequest
 
 NOTHING_INSTALLED = reason("D141", "nothing_installed", "No instruction installs packages.")
-INSTALLED_AGAIN = reason(
-    "D142", "installed_again", "After a change of the script alone, packages were installed again."
-)
+INSTALLED_AGAIN = reason("D142", "installed_again", "After a change of the script alone, packages installed again.")
 
 _REPRODUCE = (
     f"docker build -t {IMAGE_NAME} .\necho '# a change' >> sales_predictor.py\ndocker build -t {IMAGE_NAME} ."
@@ -64,9 +73,16 @@ def cached_installs(check: CachedInstalls, context: CheckContext) -> CheckGenera
     """
     first = yield from built()
     if not any(_seems_to_install(step) for step in first.steps):
-        missing = yield from _missing(context)
+        missing = ", ".join((yield from _missing(context)))
         if missing:
-            return _nothing_installed(first, missing)
+            message = "No instruction installs packages, and the image lacks some of what the script imports"
+            return judged(
+                (NOTHING_INSTALLED, f"{message}: {missing}."),
+                expected="an instruction that installs the script's libraries, before the script is copied",
+                actual="\n".join(map(_instruction, first.steps)),
+                file="Dockerfile",
+                reproduce=_REPRODUCE,
+            )
     finding, certain = yield from _attempt(context, 1)
     if not certain:
         finding, _ = yield from _attempt(context, 2)
@@ -85,7 +101,7 @@ def _attempt(context: CheckContext, number: int) -> CheckGenerator[tuple[Finding
     packages = yield from _installed_again(context, unchanged, changed, again)
     if not packages:
         message = "After a change of the script, no package was installed again."
-        return Finding(passed=True, message=message, reproduce=_REPRODUCE), True
+        return judged(RIGHT, message, reproduce=_REPRODUCE), True
     return _finding(again.steps, packages, context.script), _cause(again.steps, context.script) is not None
 
 
@@ -101,19 +117,6 @@ def _missing(context: CheckContext) -> CheckGenerator[list[str]]:
     executable = "python3" if isinstance(seen, Finding) else seen.executable
     looked = yield from run(RunRequest(entrypoint=(executable, "-c", _FINDS, *needed)))
     return [] if looked.ended == Exited(0) else list(needed)
-
-
-def _nothing_installed(first: Built, needed: Sequence[str]) -> Finding:
-    message = (
-        "No instruction of the Dockerfile installs packages, and the image lacks some of what the script imports: "
-    )
-    return judged(
-        (NOTHING_INSTALLED, f"{message}{', '.join(needed)}."),
-        expected="an instruction that installs the script's libraries, before the script is copied",
-        actual="\n".join(map(_instruction, first.steps)),
-        file="Dockerfile",
-        reproduce=_REPRODUCE,
-    )
 
 
 # ── what is installed again ─────────────────────────────────────────────────────────────

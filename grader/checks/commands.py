@@ -174,10 +174,10 @@ def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Findin
     problem = RIGHT
     if image is None:
         where = "in your engine" if seen.source == "own_engine" else f"after {_FILE}"
-        failed = seen.failed[:1]
-        why = "".join(
-            f" Line {one.line} (`{one.command[:_MOST_CHARACTERS]}`) failed; that may be why." for one in failed
-        )
+        unbuilt = any(one.path == "/build" and not one.made for one in seen.requests)
+        why = " A build failed on the way, and the script went on." if unbuilt else ""
+        for one in seen.failed[:1]:
+            why = f" Line {one.line} (`{one.command[:_MOST_CHARACTERS]}`) failed; that may be why."
         there = f" There is: {names}." if names else ""
         problem = IMAGE_MISSING, f"There is no image {check.image} {where}.{there}{why}"
     elif check.from_folder:

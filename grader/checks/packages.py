@@ -361,10 +361,7 @@ def _no_mean(check: SourceUses, context: CheckContext, uses: Uses) -> CheckGener
     problem = _not_loaded([check.module], loaded, outcome)
     if problem != RIGHT or any(one.name == f"{check.module}.mean" for one in loaded):
         return problem
-    message = (
-        f"When the script runs, no mean of a {check.module} object is taken. (.mean without () calculates nothing.)"
-    )
-    return NO_MEAN, message
+    return NO_MEAN, f"When the script runs, no mean of a {check.module} object is taken."
 
 
 @check_kind(Loads)
