@@ -139,7 +139,7 @@ def test_weeks_that_the_command_brings_along_are_the_dockerfiles_fault() -> None
     assert check(graded("3.1.4", image(), program), "usage-none").message.endswith("the word usage.")
 
 
-@pytest.mark.parametrize("word", ["$@", "${@}", "$*", "$1"])
+@pytest.mark.parametrize("word", ["$@", "$1"])
 def test_a_name_that_only_a_shell_would_replace(word: str) -> None:
     def program(request: RunRequest) -> RunOutcome:
         error = f"Traceback …\nValueError: could not convert string to float: '{word}'\n"
@@ -371,12 +371,9 @@ def test_a_log_that_turned_over_still_holds_the_first_runs_lines() -> None:
 @pytest.mark.parametrize(
     ("exercise", "name", "content", "told"),
     [
-        ("3.2.5", "replaced", lambda old, weeks: old or f"1\n{mean(weeks)}\n", "The last number in prediction.txt"),
-        ("3.2.5", "written", lambda _, weeks: "", "left /app/output/prediction.txt empty."),
         ("3.3.4", "logged", lambda _, weeks: "is {x}", "{x} was written as it stands"),
         ("3.3.4", "logged", lambda _, weeks: "", "Without a level"),
         ("3.2.5", "written", lambda _, weeks: f"{mean(weeks):,.2f}\n", " has a comma in it"),
-        ("3.3.4", "logged", lambda before, weeks: f"{before}started\n", "added to /app/logs/*.log carries"),
         ("3.3.4", "logged", lambda before, weeks: f"INFO {mean(weeks):.0f}\n", " with some of its decimals lost."),
         ("3.3.4", "appended", lambda before, weeks: f"{before}{mean(weeks)} ", "wrote into the first one's line"),
     ],

@@ -73,36 +73,6 @@ def test_any_bytes_give_an_answer_or_a_message(lock: bytes, project: bytes) -> N
         locked(lock, project, "3.9.2")
 
 
-TWICE = (
-    package("attrs", "23.1.0", **{"python-versions": '">=3.7"'})
-    + package("attrs", "24.3.0", **{"python-versions": '">=3.8"'})
-    + package("numpy", "1.26.4", **{"python-versions": '">=3.9"'}) + '[package.dependencies]\nsix = "<2"\n'
-    + package("numpy", "2.1.3", **{"python-versions": '">=3.10"'})
-    + package("six", "1.17.0") + package("six", "2.0.0")
-)  # fmt: skip
-PROJECT_TWICE = b"""[tool.poetry.dependencies]
-attrs = [{version = "23.1.0", python = "<3.10"}, {version = "^24", python = ">=3.10"}]
-numpy = "*"
-"""
-PROJECT_TWICE_621 = b"""[project]
-dependencies = ["attrs (==23.1.0) ; python_version < '3.10'", "attrs>=24; python_version >= '3.10'", "numpy"]
-"""
-
-
-@pytest.mark.parametrize("project", [PROJECT_TWICE, PROJECT_TWICE_621])
-@pytest.mark.parametrize(
-    ("python", "wanted"),
-    [
-        ("3.9.2", {"attrs": ["23.1.0", "24.3.0"], "numpy": ["1.26.4"], "six": ["1.17.0", "2.0.0"]}),
-        ("3.7.2", {"attrs": ["23.1.0"], "six": ["1.17.0", "2.0.0"]}),
-    ],
-)
-def test_of_several_versions_in_an_old_lock_those_for_this_python(
-    project: bytes, python: str, wanted: dict[str, list[str]]
-) -> None:
-    assert locked(TWICE.encode(), project, python) == wanted
-
-
 @pytest.mark.parametrize(
     ("wish", "wanted"),
     [
