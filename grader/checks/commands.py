@@ -45,8 +45,12 @@ from grader.models import (
     ScriptSeen,
 )
 
-NO_COMMANDS = reason("S105", "no_commands", "commands.sh has no docker command in it.")
+# The first two are given by the table in causes.yaml.
+reason("S101", "prompt_copied", "A line of the script begins with the terminal's prompt.")
+reason("S102", "output_copied", "A line of the script is something that a command has printed.")
+SCRIPT_FAILED = reason("S103", "script_failed", "commands.sh ended with an error.")
 SCRIPT_STOPPED = reason("S104", "script_stopped", "commands.sh did not come to its end.")
+NO_COMMANDS = reason("S105", "no_commands", "commands.sh has no docker command in it.")
 IMAGE_MISSING = reason("S201", "image_missing", "There is no image of that name.")
 OTHER_FOLDER = reason("S202", "other_folder", "The image was not built from this folder.")
 NOT_RUN = reason("S203", "not_run", "No container of the image has run to its end.")
@@ -54,7 +58,6 @@ CONTAINER_WRONG = reason("S204", "container_wrong", "A container of the image ra
 NOT_LISTED = reason("S205", "not_listed", "The list was not asked for.")
 CONTAINERS_LEFT = reason("S206", "containers_left", "Containers are still there.")
 IMAGES_REMOVED = reason("S207", "images_removed", "Images are gone that were to stay.")
-
 
 _FILE = "commands.sh"
 _WINDOWS = (
@@ -475,10 +478,7 @@ def _file(seen: ScriptSeen) -> str:
     return _FILE if seen.source == "script" else ""
 
 
-SCRIPT_FAILED = reason("S103", "script_failed", "commands.sh ended with an error.")
-# Given by the table in causes.yaml.
-reason("S101", "prompt_copied", "A line of the script begins with the terminal's prompt.")
-reason("S102", "output_copied", "A line of the script is something that a command has printed.")
+# ── what is wrong with the script's text ────────────────────────────────────────────────
 
 
 def oddity(content: bytes, name: str, failed: Sequence[FailedCommand]) -> Cause | None:

@@ -40,7 +40,6 @@ SERVICE_NOT_STARTED = reason("C106", "service_not_started", "The service has no 
 RESTARTED = reason("C107", "restarted", "The container is started again and again.")
 COMPOSE_LEFT = reason("C108", "compose_left", "Something is there after `down`.")
 
-
 _NAME = "docker-compose.yml"
 _ERROR_LINES = 4
 _EXITED_WELL = Exited(0)
@@ -357,6 +356,9 @@ def _error(outcome: RunOutcome) -> str:
         if "error" in line.lower() or "failed" in line.lower() or before.endswith("errors:")
     ]
     return " ".join((errors or printed)[-_ERROR_LINES:])[-600:]
+
+
+# ── what is wrong with the file's text ──────────────────────────────────────────────────
 
 
 def compose_mistake(content: bytes) -> Cause | None:

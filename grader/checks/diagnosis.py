@@ -34,7 +34,6 @@ OUT_OF_MEMORY = reason("R102", "out_of_memory", "The run used more memory than i
 OUTPUT_LIMIT = reason("R103", "output_limit", "The run printed more than its limit.")
 MODULE_MISSING = reason("R104", "module_missing", "The script stopped because it could not import something.")
 
-
 _EXCERPT_LINES = 8
 _ERROR = re.compile(r"\w+Error:")
 _NEAR = re.compile(

@@ -414,6 +414,9 @@ def _command_problem(ran: Ran) -> Problem | None:
     return None
 
 
+# ── with something mounted or set from outside ──────────────────────────────────────────
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NeedsFile(Check):
     """With nothing mounted, the prediction of this case is not printed: it is not baked into the image."""

@@ -42,9 +42,14 @@ from grader.dockerfile.parser import Dockerfile, Instruction
 from grader.dockerfile.policy import judge_dockerfile
 from grader.models import Exited, Finding, MemoryFile, RunOutcome, RunRequest
 
-NOT_AS_LOCKED = reason(
-    "P104", "not_as_locked", "A package is not installed, or in another version than the locked one."
-)
+BASE_BRINGS_IT = reason("P103", "base_brings_it", "The base image has the library already.")
+SOURCE_UNREADABLE = reason("P201", "source_unreadable", "The script is missing, or does not parse.")
+NOT_IN_SOURCE = reason("P202", "not_in_source", "The library is not imported in the source.")
+NOT_USED = reason("P203", "not_used", "The library is imported and never used.")
+NO_MEAN = reason("P204", "no_mean", "No mean is taken of an object of the library.")
+NOT_LOADED = reason("P205", "not_loaded", "In a run, the library is not loaded.")
+SHADOWED = reason("P206", "shadowed", "In a run, a file of the student's own is loaded under the library's name.")
+NOT_AS_LOCKED = reason("P104", "not_as_locked", "A package is not installed, or not in the locked version.")
 LOCK_UNREADABLE = reason("P105", "lock_unreadable", "poetry.lock or pyproject.toml cannot be read.")
 VERSION_BY_HAND = reason("P106", "version_by_hand", "A RUN names a locked package's version.")
 
@@ -286,13 +291,7 @@ def _specifier(part: str) -> str:
     return forms.get(sign, sign + version)
 
 
-BASE_BRINGS_IT = reason("P103", "base_brings_it", "The base image has the library already.")
-SOURCE_UNREADABLE = reason("P201", "source_unreadable", "The script is missing, or does not parse.")
-NOT_IN_SOURCE = reason("P202", "not_in_source", "The library is not imported in the source.")
-NOT_USED = reason("P203", "not_used", "The library is imported and never used.")
-NO_MEAN = reason("P204", "no_mean", "No mean is taken of an object of the library.")
-NOT_LOADED = reason("P205", "not_loaded", "In a run, the library is not loaded.")
-SHADOWED = reason("P206", "shadowed", "In a run, a file of the student's own is loaded under the library's name.")
+# ── what is loaded and used ─────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
