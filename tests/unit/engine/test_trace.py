@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from grader.engine.build.progress import LOG_TAIL, BuildKitProgress, step_line
+from grader.engine.build.builders import LOG_TAIL, BuildKitProgress, step_line
 from grader.engine.build.trace import Log, Status, Vertex, decode_status
 from grader.engine.wording import plain_error
 from grader.errors import EngineError
