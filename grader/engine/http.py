@@ -171,7 +171,7 @@ class Connection:
     def __init__(self, settings: Mapping[str, Any], endpoint: str, open_stream: OpenStream | None) -> None:
         self.endpoint = endpoint
         self._settings = settings
-        self._open_stream = open_stream
+        self._pool = _pool_of(open_stream) if open_stream else None
         self._session = self._new_session()
         self._prefix = ""
         self.version = self.call("GET", "/version", seconds=_CONNECT_SECONDS).json
@@ -245,10 +245,12 @@ class Connection:
 
     def _new_session(self) -> docker.APIClient:
         # With a version given, the client does not ask the engine, which it would do with the user's `HttpHeaders`.
-        settings = {"base_url": _OPENED} if self._open_stream else self._settings
+        settings = {"base_url": _OPENED} if self._pool else self._settings
         session = docker.APIClient(**settings, version=_ANY_VERSION, timeout=_CONNECT_SECONDS, use_ssh_client=True)
-        if self._open_stream:
-            session.mount("http://", _adapter(self._open_stream))
+        if self._pool:
+            adapter = requests.adapters.HTTPAdapter()
+            adapter.poolmanager.pool_classes_by_scheme = {"http": self._pool}
+            session.mount("http://", adapter)
         session.trust_env = False  # no proxies, no .netrc: the engine is where it says it is
         return session
 
@@ -287,20 +289,18 @@ def _plain(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).rstrip(".")
 
 
-def _adapter(open_stream: OpenStream) -> requests.adapters.HTTPAdapter:
-    """Carries HTTP over what `open_stream` gives."""
+def _pool_of(open_stream: OpenStream) -> type[urllib3.HTTPConnectionPool]:
+    """Pools of connections that carry HTTP over what `open_stream` gives."""
 
-    class Connection(urllib3.connection.HTTPConnection):
+    class Opened(urllib3.connection.HTTPConnection):
         def connect(self) -> None:
             self.sock = open_stream()
             self.sock.settimeout(_CONNECT_SECONDS)  # the request sets its own after that
 
     class Pool(urllib3.HTTPConnectionPool):
-        ConnectionCls = Connection
+        ConnectionCls = Opened
 
-    adapter = requests.adapters.HTTPAdapter()
-    adapter.poolmanager.pool_classes_by_scheme = {"http": Pool}
-    return adapter
+    return Pool
 
 
 def open_connection(endpoint: str | None = None, open_stream: OpenStream | None = None) -> Connection:
