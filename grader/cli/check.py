@@ -25,7 +25,6 @@ from grader.errors import EnvironmentProblem, GraderError, UsageError
 from grader.grading.exercise import not_graded, not_submitted
 from grader.grading.scoring import Details, for_student, with_totals
 from grader.models import EngineInfo, Report
-from grader.reports.json import to_json
 from grader.reports.text import BLANK, Line, TextOptions, first_failed, first_unfinished, paragraph, report_lines
 from grader.sanitize import sanitize_line
 from grader.submissions.models import COMPOSE_NAMES, ExerciseFiles, Submission
@@ -143,6 +142,8 @@ def _check(console: Console, options: CheckOptions) -> Graded:
     if not problem:
         write_progress(course, now)
     if options.form == "json":
+        from grader.reports.json import to_json
+
         console.data(to_json(report))
     elif not problem:
         shown = TextOptions(
