@@ -34,19 +34,10 @@ _SHOWN = 10
 
 
 @dataclass(frozen=True, slots=True)
-class Person:
-    """Someone on the roster: the name in the results, what the roster says, and every name of a submission (keys)."""
-
-    name: str
-    columns: Mapping[str, str]
-    keys: frozenset[str]
-
-
-@dataclass(frozen=True, slots=True)
 class Roster:
-    """A class list. `notes` say how the file was understood, where that was a guess."""
+    """A class list: what it says of each student, by the name in the results. `notes` say what of it was a guess."""
 
-    people: tuple[Person, ...] = ()
+    people: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -76,7 +67,7 @@ def read_roster(path: Path) -> Roster:
     kinds = [_kind(cell) for cell in rows[0]] if rows else []
     headed = any(kinds)
     at = _naming_column(kinds, rows[1:]) if headed else 0
-    people: dict[str, Person] = {}
+    people: dict[str, Mapping[str, str]] = {}
     line_of: dict[str, int] = {}
     for number, row in enumerate(rows[headed:], start=1 + headed):
         if not any(row):
@@ -86,13 +77,12 @@ def read_roster(path: Path) -> Roster:
             problem = f"{name!r} already stands in line {line_of[name]}" if name else "the student's name is missing"
             raise UsageError(f"{path}:{number}: {problem}")
         line_of[name] = number
-        columns = {kind: cell for kind, cell in zip(kinds, row, strict=False) if kind and cell} if headed else {}
-        people[name] = Person(name, columns, keys_of(columns, name))
+        people[name] = {kind: cell for kind, cell in zip(kinds, row, strict=False) if headed and kind and cell}
     notes: tuple[str, ...] = ()
     if rows and len(rows[0]) > 1 and (not headed or kinds[at] != "student"):
         what = f"in the column {rows[0][at]}" if headed else "in the first column, since no header names one"
         notes = (f"{path}: has no column `student`, so students are called as {what}.",)
-    return Roster(tuple(people.values()), notes)
+    return Roster(people, notes)
 
 
 def _kind(header: str) -> str:
@@ -120,47 +110,49 @@ def plan_batch(handins: Sequence[Handin], roster: Roster, exercises: Sequence[Ex
             message = f"Two submissions are named {handin.student}: {other.path} and {handin.path}."
             raise UsageError(f"{message} Remove or rename one.")
         by_name[handin.student] = handin
-    fits = {name: _fitting(handin, roster) for name, handin in by_name.items()}
-    claims = Counter(found[0].name for found in fits.values() if len(found) == 1)
+    called: dict[str, list[str]] = {}
+    having: dict[str, list[str]] = {}
+    for name, columns in roster.people.items():
+        called.setdefault(name_key(name), []).append(name)
+        for key in keys_of(columns, name):
+            having.setdefault(key, []).append(name)
+    fits: dict[str, list[str]] = {}
+    for name, handin in by_name.items():  # who is called so, else all who have such a name, else such another name
+        keys = [name_key(one) for one in (name, *handin.names)]
+        fits[name] = next(filter(None, [called.get(keys[0], []), *(having.get(key, []) for key in keys)]), [])
+    claims = Counter(found[0] for found in fits.values() if len(found) == 1)
     if roster.people and by_name and not any(fits.values()):
-        called = listed([person.name for person in roster.people], _SHOWN)
         raise UsageError(
-            f"The roster has nobody by the names of the submissions. It calls students {called}; the "
-            f"submissions are called {listed(sorted(by_name), _SHOWN)}. Give it a column `student` with these names."
+            f"The roster has nobody by the names of the submissions. It calls students "
+            f"{listed([*roster.people], _SHOWN)}; the submissions are called {listed(sorted(by_name), _SHOWN)}. "
+            "Give it a column `student` with these names."
         )
-    sure = {name: found[0] for name, found in fits.items() if len(found) == 1 and claims[found[0].name] == 1}
-    students: dict[str, Handin | None] = {one.name: None for one in roster.people if not claims[one.name]}
-    people: dict[str, Mapping[str, str]] = {one.name: one.columns for one in roster.people}
+    students: dict[str, Handin | None] = {name: None for name in roster.people if not claims[name]}
+    people: dict[str, Mapping[str, str]] = dict(roster.people)
     for name, handin in by_name.items():
-        who = sure[name].name if name in sure else name
+        found = fits[name]
+        who = found[0] if len(found) == 1 and claims[found[0]] == 1 else name
         students[who] = handin
         people[who] = {**people.get(who, {}), **({"submitted": handin.submitted} if handin.submitted else {})}
-    notes = (*roster.notes, *_notes(fits, claims, roster))
+    notes = (*roster.notes, *_notes(fits, claims, having))
     return Plan(dict(sorted(students.items())), exercises, notes, {name: people.get(name, {}) for name in students})
 
 
-def _fitting(handin: Handin, roster: Roster) -> list[Person]:
-    """Who may have handed this in: who is called so, else all who have such a name, else such another name."""
-    keys = [name_key(name) for name in (handin.student, *handin.names)]
-    called_so = [person for person in roster.people if name_key(person.name) == keys[0]]
-    having = ([person for person in roster.people if key in person.keys] for key in keys)
-    return called_so or next(filter(None, having), [])
-
-
-def _notes(fits: Mapping[str, Sequence[Person]], claims: Mapping[str, int], roster: Roster) -> Iterator[str]:
+def _notes(
+    fits: Mapping[str, Sequence[str]], claims: Mapping[str, int], having: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     """What a teacher has to know of submissions that are not one student's for sure; nothing without a roster."""
     strangers = sorted(name for name, found in fits.items() if not found)
     if strangers and any(fits.values()):
-        absent = {key: person.name for person in roster.people if not claims[person.name] for key in person.keys}
+        absent = {key: name for key, names in having.items() for name in names if not claims[name]}
         who = listed([_nearest(one, absent) for one in strangers], _SHOWN)
         yield f"Handed in, but not on the roster: {who}. They are graded, too."
     for name, found in fits.items():
         if len(found) > 1:
-            may_be = " or ".join(person.name for person in found)
-            yield f"{name}: may be {may_be} of the roster, so it is graded under its own name."
+            yield f"{name}: may be {' or '.join(found)} of the roster, so it is graded under its own name."
     for who, count in claims.items():
         if count > 1:
-            names = " and ".join(name for name, found in fits.items() if [one.name for one in found] == [who])
+            names = " and ".join(name for name, found in fits.items() if [*found] == [who])
             yield f"{who}: {names} may all be this student of the roster, so they are graded under their own names."
 
 

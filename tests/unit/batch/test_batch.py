@@ -10,7 +10,7 @@ import pytest
 
 from grader.batch.journal import BatchInfo, Journal
 from grader.batch.results import reports_in
-from grader.batch.roster import Person, Plan, Roster, plan_batch
+from grader.batch.roster import Plan, Roster, plan_batch
 from grader.batch.run import run_batch
 from grader.errors import EngineError, UsageError
 from grader.models import EngineInfo, RunOutcome, RunRequest
@@ -30,7 +30,7 @@ def read(handin: Handin) -> Submission:
 
 
 def plan(*students: str, absent: tuple[str, ...] = ()) -> Plan:
-    roster = Roster(tuple(Person(name, {}, frozenset({name})) for name in absent))
+    roster = Roster({name: {} for name in absent})
     return plan_batch([Handin(Path(name), name) for name in students], roster, EXERCISES)
 
 

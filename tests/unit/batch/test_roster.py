@@ -35,7 +35,7 @@ def roster(folder: Path, text: str) -> Roster:
 )
 def test_separators_and_columns_are_found(tmp_path: Path, text: str, names: tuple[str, ...], note: str) -> None:
     found = roster(tmp_path, text)
-    assert tuple(person.name for person in found.people) == names
+    assert tuple(found.people) == names
     assert len(found.notes) == bool(note)
     assert all(note in line for line in found.notes)
 
