@@ -1,8 +1,8 @@
 """A report for CI: remarks beside lines of files for GitHub and GitLab, GitHub's job summary and a step's outputs.
 
 GitHub's runner obeys any line of output that begins with `::`, also after spaces, and any line with `##[`. So what is
-printed besides our own commands goes through `escaped_log`. Limits are GitHub's: ten annotations of a kind for a step,
-1 MiB for a summary. GitLab's form of remarks: https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
+printed besides our own commands goes through `escaped_log`. GitLab's form of remarks:
+https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import hashlib
 import html
 import json
 import re
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -26,8 +25,6 @@ Place = Callable[[str, str, int | None], tuple[str, int | None]]
 
 _TEXT_LIMIT = 2_000
 """Characters of one annotation's text; more is not read beside a line."""
-ANNOTATION_LIMIT = 10
-"""Annotations of one kind that GitHub shows for one step; more are dropped without a word."""
 SUMMARY_LIMIT = 1024 * 1024
 """Bytes of one step's summary; GitHub drops a larger one whole."""
 _COMMAND_START = re.compile(r"^(\s*)::", re.MULTILINE)
@@ -97,15 +94,12 @@ def code_quality(annotations: Sequence[Annotation]) -> str:
 
 
 def workflow_commands(annotations: Sequence[Annotation]) -> tuple[str, ...]:
-    """The annotations that GitHub shows, one a line without its newline."""
-    shown: Counter[str] = Counter()
+    """The annotations for GitHub, which shows the first ten of each level; one a line without its newline."""
     commands = []
     for one in annotations:
-        shown[one.level] += 1
-        if shown[one.level] <= ANNOTATION_LIMIT:
-            properties = {"file": one.file, "line": str(one.line or ""), "title": one.title}
-            written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
-            commands.append(f"::{one.level} {written}::{_data(one.text)}")
+        properties = {"file": one.file, "line": str(one.line or ""), "title": one.title}
+        written = ",".join(f"{name}={_property(value)}" for name, value in properties.items() if value)
+        commands.append(f"::{one.level} {written}::{_data(one.text)}")
     return tuple(commands)
 
 
