@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
-import pytest
+from importlib import resources
 
+import pytest
+import yaml
+
+from grader.checks import REASONS
 from grader.checks.static import Remark, advice, static_findings
 from grader.models import BuildFailed, BuildStep, CheckStatus
 from tests.worlds import check, context, graded, predictor, statuses
@@ -111,3 +115,10 @@ def test_a_failed_build_is_explained(built: BuildFailed, hint: str) -> None:
     assert hint in verdict.hint
     assert verdict.line == built.line
     assert verdict.reproduce == "docker build -t sales-predictor ."
+
+
+def test_the_table_of_mistakes_names_reasons_and_words_that_there_are() -> None:
+    table = yaml.safe_load(resources.files("grader.checks").joinpath("causes.yaml").read_text(encoding="utf-8"))
+    rows = [row for section, rows in table.items() if section != "words" for row in rows]
+    assert {row["reason"] for row in rows if "reason" in row} <= set(REASONS)
+    assert {row["near"] for row in rows if "near" in row} - {"files"} <= set(table["words"])
