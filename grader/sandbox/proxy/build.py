@@ -22,7 +22,7 @@ from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.dockerfile.policy import judge_dockerfile
 from grader.engine.build.trace import decode_status
 from grader.engine.tar import write_tar
-from grader.engine.wording import plain_error
+from grader.engine.wording import BUILD_STEP, plain_error
 from grader.models import MemoryFile
 from grader.sandbox.proxy.endpoints import LEFT_OUT
 from grader.sandbox.proxy.interface import ProxySettings
@@ -100,7 +100,6 @@ def _judged(dockerfile: Dockerfile | Unparsable, settings: ProxySettings, presen
 
 # ── what is printed ─────────────────────────────────────────────────────────────────────
 
-_STEP = re.compile(r"\[(?:(?P<stage>[^\s/\]]+) +)?(?P<number>\d+/\d+)\] (?P<text>.*)", re.DOTALL)
 _EXIT_CODE = re.compile(r"exit code: (\d+)$")
 
 
@@ -154,9 +153,10 @@ class Printer:
         """Each step's head as it begins, that it was cached, and what it writes."""
         decoded = decode_status(status)
         for vertex in decoded.vertices:
-            if (step := _STEP.match(vertex.name)) is None:
+            if (step := BUILD_STEP.match(vertex.name)) is None:
                 continue
-            head = " ".join(filter(None, ["Step", step["stage"], step["number"], ":", step["text"]])) + "\n"
+            number = f"{step['index']}/{step['total']}"
+            head = " ".join(filter(None, ["Step", step["stage"], number, ":", step["text"]])) + "\n"
             for text, is_so in ((head, vertex.started is not None), (" ---> Using cache\n", vertex.cached)):
                 if is_so and (vertex.digest, text) not in self._told:
                     self._told.add((vertex.digest, text))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import socket
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +80,7 @@ def test_nobody_is_told_of_who_used_the_engine_before(asked: str, sent: list[tup
     assert list(planned.request.query) == sent
 
 
-@pytest.mark.parametrize("since", ["-1", "nan", "1e3", "2020-01-01", "10m", "0x10"])
+@pytest.mark.parametrize("since", ["-1", "nan", "1e3", "2020-01-01", "0x10"])
 def test_times_that_the_engine_may_read_in_another_way_are_refused(since: str) -> None:
     with pytest.raises(Refusal, match="seconds since 1970"):
         passed_on(f"GET /v1.45/events?since={since} HTTP/1.1\nHost: docker")
@@ -182,24 +181,28 @@ def test_volumes_and_tmpfs_go_on_as_they_are() -> None:
 # ── quotas ──────────────────────────────────────────────────────────────────────────────
 
 VOLUMES = {"Binds": ["v:/v"], "Mounts": [{"Type": "volume", "Target": "/x"}] * 3}
-MAKES: list[tuple[Mapping[str, int], Mapping[str, int]]] = [
-    (create({"Image": "a"}).makes, {"containers": 1, "volumes": 0}),
-    (create({"Image": "a", "Volumes": {"/a": {}}, "HostConfig": VOLUMES}).makes, {"containers": 1, "volumes": 5}),
-    *(
-        (passed_on(f"{first} HTTP/1.1\nHost: d\nContent-Type: {kind}", body).makes, makes)
-        for first, kind, body, makes in [
-            ("POST /containers/a/exec", "application/json", '{"Cmd":["true"]}', {"commands": 1}),
-            ("POST /networks/create", "application/json", '{"Name":"n"}', {"networks": 1}),
-            ("POST /volumes/create", "application/json", '{"Name":"v"}', {"volumes": 1}),
-            ("POST /images/a/tag?repo=b", "text/plain", "", {"images": 1}),
-            ("POST /build?t=a&t=b&t=c", "application/x-tar", "", {"builds": 1, "images": 3}),
-            ("POST /build", "application/x-tar", "", {"builds": 1, "images": 1}),
-            ("GET /containers/json", "text/plain", "", {}),
-        ]
-    ),
-]
 
 
-@pytest.mark.parametrize(("makes", "expected"), MAKES)
-def test_what_a_request_makes(makes: Mapping[str, int], expected: Mapping[str, int]) -> None:
-    assert makes == expected
+@pytest.mark.parametrize(
+    ("first", "body", "makes"),
+    [
+        ("/containers/create", {"Image": "a"}, {"containers": 1, "volumes": 0}),
+        (
+            "/containers/create",
+            {"Image": "a", "Volumes": {"/a": {}}, "HostConfig": VOLUMES},
+            {"containers": 1, "volumes": 5},
+        ),
+        ("/containers/a/exec", {"Cmd": ["true"]}, {"commands": 1}),
+        ("/networks/create", {"Name": "n"}, {"networks": 1}),
+        ("/volumes/create", {"Name": "v"}, {"volumes": 1}),
+        ("/images/a/tag?repo=b", None, {"images": 1}),
+        ("/build?t=a&t=b&t=c", None, {"builds": 1, "images": 3}),
+        ("/build", None, {"builds": 1, "images": 1}),
+        ("/containers/a/start", None, {}),
+    ],
+)
+def test_what_a_request_makes(first: str, body: object, makes: dict[str, int]) -> None:
+    kind = "x-tar" if "build" in first else "json"
+    text = json.dumps(body) if body else ""
+    head = f"POST {first} HTTP/1.1\nHost: d\nContent-Type: application/{kind}"
+    assert passed_on(head, text).makes == makes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import socket
@@ -38,7 +39,7 @@ def through_a_tunnel(folder: Path, serve: Serve) -> Iterator[Tunnel]:
             ) as program,
         ):
             theirs.close()
-            tunnel_end = Tunnel(iter(lambda: ours.recv(65536), b""), ours.sendall)
+            tunnel_end = Tunnel(tunnel.pieces(ours), ours.sendall)
             serving = threading.Thread(target=tunnel_end.serve)
             serving.start()
             try:
@@ -51,16 +52,13 @@ def through_a_tunnel(folder: Path, serve: Serve) -> Iterator[Tunnel]:
 
 
 def accept(listener: socket.socket, serve: Serve) -> None:
-    while True:
-        try:
-            connection, _ = listener.accept()
-        except OSError:
-            return
-        threading.Thread(target=serve, args=(connection,), daemon=True).start()
+    with contextlib.suppress(OSError):
+        while True:
+            threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
 
 
 def everything(stream: socket.socket) -> bytes:
-    return b"".join(iter(lambda: stream.recv(65536), b""))
+    return b"".join(tunnel.pieces(stream))
 
 
 def digest(connection: socket.socket) -> None:
@@ -87,11 +85,10 @@ def flood(connection: socket.socket) -> None:
         if connection.recv(1) == b"!":
             connection.sendall(b"!")
             return
-        try:
+        with contextlib.suppress(OSError):
             while True:
                 connection.sendall(bytes(65536))
-        except OSError:
-            ENDED.set()
+        ENDED.set()
 
 
 ENDED = threading.Event()
