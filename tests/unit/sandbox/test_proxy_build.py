@@ -11,7 +11,6 @@ import pytest
 
 from grader.sandbox.nested_engine import program_files
 from grader.sandbox.proxy.build import Printer
-from grader.sandbox.proxy.interface import ProxySettings
 
 RUN = "Step made 2/2 : RUN echo ready > /ready"
 RECORDED = Path(__file__).parents[1] / "recorded"
@@ -60,17 +59,3 @@ def test_the_program_brings_all_that_it_imports(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-ISB", "-c", shown], capture_output=True, text=True, check=True)
     known = {*sys.stdlib_module_names, "grader", "h11", "e2b_dockerfile_utils", "yaml"}
     assert {name.partition(".")[0] for name in done.stdout.split()} - known == {"__main__"}
-
-
-def test_the_program_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
-    settings = ProxySettings("s", "engine", "record", "/work")
-    (tmp_path / "settings.json").write_bytes(settings.to_json())
-    command = [sys.executable, "-c", "from grader.sandbox.proxy.server import main; main()", "settings.json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, cwd=tmp_path) as process:
-        assert process.stdout is not None
-        assert process.stdout.readline() == b"listening\n"
-        assert (tmp_path / "s").is_socket()
-        process.terminate()
-        assert process.wait(30) == 0
-    assert not (tmp_path / "s").exists()
-    assert (tmp_path / "record").read_bytes() == b""

@@ -125,27 +125,6 @@ def test_a_request_goes_on_rewritten_and_is_recorded_as_it_came(world: World) ->
     assert world.record().refusals == ()
 
 
-@pytest.mark.parametrize(
-    ("query", "status", "words"),
-    [
-        ("fromImage=python&tag=3.9-slim", 200, "Image is up to date for python:3.9-slim"),
-        ("fromImage=docker.io%2Flibrary%2Fpython%3A3.9-slim&platform=", 200, "up to date for python:3.9-slim"),
-        ("fromImage=python&tag=sha256%3A12ab", 200, "up to date for python@sha256:12ab"),
-        ("fromImage=alpine&tag=3", 403, "there is no image alpine:3 here, and no registry to fetch it from"),
-        ("tag=3", 403, "a pull names an image"),
-        ("fromSrc=http%3A%2F%2Fx%2F", 403, "`docker import` is not available here"),
-        ("fromImage=python&tag=a%2F..%2Fb", 403, "is not written as a tag"),
-        ("fromImage=..%2Fpython", 403, "is not written as the name of an image"),
-    ],
-)
-def test_nothing_is_pulled_and_what_is_here_is_up_to_date(world: World, query: str, status: int, words: str) -> None:
-    answer = world.ask(request(f"POST /v1.45/images/create?{query}", "X-Registry-Auth: secret"))
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-    assert words in answer.decode()
-    assert all(one.startswith(b"GET /v1.45/images/") for one in world.received)
-    assert world.seen() == [("POST", "/images/create", status)]
-
-
 REFUSED = [
     (
         request("POST /containers/create", body=b'{"Image":"a","hostconfig":{"Init":true}}'),
@@ -224,6 +203,9 @@ def test_a_context_is_read_and_sent_on_anew(world: World) -> None:
     assert [path for path, _ in recorded.context] == ["Dockerfile", "a/b"]
 
 
+PULL = "POST /images/create?"
+
+
 @pytest.mark.parametrize(
     ("first", "body", "status", "words"),
     [
@@ -236,13 +218,27 @@ def test_a_context_is_read_and_sent_on_anew(world: World) -> None:
         ("POST /build", context("FORM python:3.9\n"), 400, "there is no instruction 'FORM'"),
         ("POST /build?dockerfile=D", context(), 400, "open D: no such file or directory"),
         ("POST /build", b"x" * 50_000_000, 403, "a build's context (.dockerignore makes it smaller) may have at most"),
+        (f"{PULL}fromImage=python&tag=3.9-slim", b"", 200, "Image is up to date for python:3.9-slim"),
+        (f"{PULL}fromImage=docker.io%2Flibrary%2Fpython%3A3.9-slim", b"", 200, "up to date for python:3.9-slim"),
+        (f"{PULL}fromImage=python&tag=sha256%3A12ab", b"", 200, "up to date for python@sha256:12ab"),
+        (
+            f"{PULL}fromImage=alpine&tag=3",
+            b"",
+            403,
+            "there is no image alpine:3 here, and no registry to fetch it from",
+        ),
+        (f"{PULL}tag=3", b"", 403, "a pull names an image"),
+        (f"{PULL}fromSrc=http%3A%2F%2Fx%2F", b"x", 403, "`docker import` is not available here"),
+        (f"{PULL}fromImage=python&tag=a%2F..%2Fb", b"", 403, "is not written as a tag"),
+        (f"{PULL}fromImage=..%2Fpython", b"", 403, "is not written as the name of an image"),
     ],
 )
-def test_what_becomes_of_a_context(world: World, first: str, body: bytes, status: int, words: str) -> None:
-    answer = world.ask(request(first, TAR, body=body))
+def test_what_becomes_of_builds_and_pulls(world: World, first: str, body: bytes, status: int, words: str) -> None:
+    answer = world.ask(request(first, *([TAR] if "/build" in first else []), body=body))
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert words in answer.decode()
     assert [one[2] for one in world.seen()] == [status]
+    assert not any(one.startswith(b"POST /v1.45/images/create") for one in world.received)
 
 
 def test_folders_for_mounts_are_made_inside_the_workspace_only(world: World, tmp_path: Path) -> None:
