@@ -7,19 +7,14 @@
     engine     container + volumes         of each private engine, removed at its end
     helper     container                   what the grader does there, it does by way of it
 
-The helper has the engine's socket, the workspace and no network, capability or file of the host. The grader runs
-programs in it: one end of the tunnel to the engine, and the proxy before it.
+The helper has the engine's socket, the workspace and nothing of the host. The grader runs programs in it: one end of
+the tunnel to the engine, and the proxy before it. All goes through the API of the host engine, which may be anywhere.
 
-The template is never written to by a private engine: the layers of the base images are mounted from it, read-only, into
-the engine's own volume (`nested/start.sh`). So starting costs no copy, and nothing that a submission does in its engine
-can be seen in the next one.
+The layers of the base images are mounted from the template, read-only, into the engine's own volume
+(`nested/start.sh`). So starting costs no copy, and no submission sees what another one did.
 
-Nothing is shared with the grader's machine but the API of the engine that all this runs in, which may be anywhere:
-files go through that API, and so does the tunnel by which the nested engine is reached.
-
-This bounds accidents and keeps the operator's images, containers and credentials out of reach. It is no wall against
-somebody who may send any request to the private engine: such a one can ask it for a container with the outer
-container's own capabilities, which are close to root's. That is what the proxy before it is for.
+What this bounds, and what it does not, stands in docs/safety.md: who may send any request to the private engine can
+have rights that are close to root's. That is what the proxy before it is for.
 """
 
 from __future__ import annotations
@@ -62,12 +57,6 @@ WORKSPACE_MB, WORKSPACE_FILES = 128, 20_000
 
 It is a file system of its own, in memory, so that no disk fills up; bytes count as memory of whoever writes.
 """
-_WORKSPACE = {
-    "type": "tmpfs",
-    "device": "tmpfs",
-    "o": f"size={WORKSPACE_MB}m,nr_inodes={WORKSPACE_FILES},mode=0755",
-}
-
 _ENGINE_FILES = "/sockets/engine"
 ENGINE_SOCKET = f"{_ENGINE_FILES}/engine.sock"
 SCRIPT_FILES = "/sockets/script"
@@ -102,9 +91,8 @@ class PrivateSettings:
     """What private engines are made with.
 
     `images` are references of base images, all present in the host engine. `memory_mb` (MiB, no swap on top),
-    `processes`, `disk_mb` (MiB) and `cores` bound everything in the engine together: the engine, its builds, its
-    containers. `cores` is a part of those that the machine has, so that the grader, the proxy and the host engine keep
-    the rest. `environment` is where proxies and package archives are looked up when the engine's image is made.
+    `processes`, `disk_mb` (MiB) and `cores`, a part of the machine's, bound everything in the engine together.
+    `environment` is where proxies and package archives are looked up when the engine's image is made.
     """
 
     images: tuple[str, ...]
@@ -154,11 +142,10 @@ class PrivateEngine:
 def start_private_engine(
     host: DockerEngine, settings: PrivateSettings, say: Callable[[str], None]
 ) -> Iterator[PrivateEngine]:
-    """Start a private engine, and remove it with all that is in it on the way out, also on an interrupt.
+    """Start a private engine in `host`, and remove it with all that is in it on the way out, also on an interrupt.
 
-    `host` is the engine that its containers run in. What is not there yet (image, template) is made first, while `say`
-    gets a line for each step. Raises `ImageUnavailable` if that cannot be done, and `EngineError` if no engine comes
-    up, with the end of its log.
+    What is not there yet (image, template) is made first, while `say` gets a line for each step. Raises
+    `ImageUnavailable` if that cannot be done, and `EngineError` if no engine comes up, with the end of its log.
     """
     images = _image_ids(host.connection, settings.images)
     template = _template_name(images)
@@ -275,6 +262,10 @@ class _Run:
         driver = {"Name": "local", "Options": dict(options or {})}
         return _mount(_volume_name(self.id, name), target, {"Labels": self.labels("volume"), "DriverConfig": driver})
 
+    def workspace(self) -> dict[str, object]:
+        size = f"size={WORKSPACE_MB}m,nr_inodes={WORKSPACE_FILES},mode=0755"
+        return self.volume("workspace", _workspace(self.id), {"type": "tmpfs", "device": "tmpfs", "o": size})
+
 
 def _workspace(run: str) -> str:
     # It has a folder of its own above it, so that `..` in a script is not the root of its container.
@@ -305,13 +296,9 @@ def _running(
     info = host.call("GET", "/info", seconds=10).json
     cpus = round((info.get("NCPU") or 1) * settings.cores, 2)
     has_new_cgroups = str(info.get("CgroupVersion")) == "2"
-    mounts = [
-        run.volume("data", "/volume"),
-        _mount(template, "/template", read_only=True),
-        run.volume("workspace", _workspace(run.id), _WORKSPACE),
-    ]
-    if made_with:
-        mounts = [_mount(template, "/var/lib/docker", {"Labels": dict(made_with)})]
+    mounts = [_mount(template, "/var/lib/docker", {"Labels": dict(made_with or {})})]
+    if not made_with:
+        mounts = [run.volume("data", "/volume"), _mount(template, "/template", read_only=True), run.workspace()]
     try:
         body = _nested(settings, run, mounts, cpus, "make" if made_with else "use", has_new_cgroups=has_new_cgroups)
         nested = _create(host, f"grader-private-{run.id}", body)
@@ -404,8 +391,7 @@ def _helper(run: _Run) -> dict[str, Any]:
     )
     settings = container_settings(order) | {"StopSignal": "SIGKILL"}
     places = {"engine": _ENGINE_FILES, "script": SCRIPT_FILES, "proxy": PROXY_FILES}
-    mounts = [run.volume(name, place) for name, place in places.items()]
-    mounts.append(run.volume("workspace", _workspace(run.id), _WORKSPACE))
+    mounts = [run.workspace(), *(run.volume(name, place) for name, place in places.items())]
     settings["HostConfig"] |= {"Mounts": mounts, "ReadonlyRootfs": True, "Init": True, "NanoCpus": 0, "OomScoreAdj": 0}
     return settings
 
