@@ -158,12 +158,15 @@ def _matched(
     for mark in marks:
         key = name_key(mark.student)
         others = {key} if key in by_key else keys_of(known.get(mark.student, {}), "") & by_key.keys()
-        fits.append((mark, list({row: person for other in others for row, person in by_key[other].items()}.values())))
-    claims = Counter(found[0].row for _, found in fits if len(found) == 1)
-    sure = {found[0].row: mark for mark, found in fits if len(found) == 1 and claims[found[0].row] == 1}
+        found = {row: person for other in others for row, person in by_key[other].items()}
+        fits.append((mark, [found[row] for row in sorted(found)]))
+    single = [(fitting[0].row, mark) for mark, fitting in fits if len(fitting) == 1]
+    claims = Counter(row for row, _ in single)
+    sure = {row: mark for row, mark in single if claims[row] == 1}
     free = {key: person.label for key, own in by_key.items() for person in own.values() if person.row not in sure}
-    notes = [_doubt(mark, found, free) for mark, found in fits if not (found and sure.get(found[0].row) is mark)]
-    seen = {person.row for _, found in fits for person in found}
+    placed = {mark.student for mark in sure.values()}
+    notes = [_doubt(mark, fitting, free) for mark, fitting in fits if mark.student not in placed]
+    seen = {person.row for _, fitting in fits for person in fitting}
     nobody = (person.label for person in people if person.row not in seen)
     return sure, [*notes, *(f"{label}: is nobody in the results; left as it was." for label in nobody)]
 
