@@ -166,7 +166,8 @@ class _Work:
     def as_json(self, event: Event) -> dict[str, object]:
         """What is told of an event that was taken in."""
         if not isinstance(event, ExerciseEnded):
-            return {"event": "doing" if isinstance(event, Doing) else "started", **asdict(event)}
+            what = "doing" if isinstance(event, Doing) else "started"
+            return {"student": event.student, "event": what, **asdict(event)}
         report, left = event.report, self.seconds_left()
         return {
             "student": event.student, "event": "ended", "exercise": report.id, "status": report.status.value,
