@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import IO, BinaryIO
+from typing import BinaryIO
 
 from grader.submissions.models import MEGABYTE, Budget, Member, is_skipped, path_problem, permissions, shown
 
@@ -29,13 +29,12 @@ UNREADABLE = (".rar", ".7z", ".tar.bz2", ".tbz2", ".tar.xz", ".txz", ".tar.zst",
 """... and of those that are somebody's submission too, but cannot."""
 
 _MAX_DIRECTORY = 4 * MEGABYTE
-"""Bytes of a zip's list of members."""
+"""Bytes of a zip's list of members; and of what is read of a member at once."""
 
 _MAX_HEADER = 64 * 1024
 """Bytes of a header of a tar, such as one with a long name."""
 
 _BLOCK = tarfile.BLOCKSIZE
-_CHUNK = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,21 +188,13 @@ def _zip_entry(archive: zipfile.ZipFile, info: zipfile.ZipInfo, name: str) -> _E
 
     def read() -> bytes:
         with archive.open(info) as member:
-            return _up_to(member, info.file_size)
+            return b"".join(iter(partial(member.read, _MAX_DIRECTORY), b""))
 
     kind = "folder" if name.endswith("/") else _KINDS.get(stat.S_IFMT(mode), "no ordinary file")
     return _Entry(name, kind, mode, info.file_size, read)
 
 
 _KINDS = {0: "file", stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFLNK: "a link"}
-
-
-def _up_to(stream: IO[bytes] | gzip.GzipFile, limit: int) -> bytes:
-    chunks: list[bytes] = []
-    while limit > 0 and (chunk := stream.read(min(_CHUNK, limit))):
-        chunks.append(chunk)
-        limit -= len(chunk)
-    return b"".join(chunks)
 
 
 # ── tar ─────────────────────────────────────────────────────────────────────────────────
@@ -230,7 +221,7 @@ def _tar_entries(stream: BinaryIO, budget: Budget) -> Iterator[_Entry]:
     packed = stream.read(2) == b"\x1f\x8b"  # whatever it is called
     stream.seek(0)
     limit = budget.bytes_left() + 4 * _BLOCK * (budget.max_files + 1) + _MAX_HEADER
-    data = _up_to(gzip.GzipFile(fileobj=stream) if packed else stream, limit + 1)
+    data = (gzip.GzipFile(fileobj=stream) if packed else stream).read(limit + 1)
     if len(data) > limit:
         budget.add(limit)
         return

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from grader.course.models import Limits
 from grader.submissions.models import ExerciseFiles, RefusedFolder
+from grader.submissions.reader import Selection, read_submission
 from tests.archives import a_tar, a_zip, zip_entry
 from tests.unit.submissions.test_reader import IDS, accepted, exercises, put, refused
 
@@ -136,6 +138,14 @@ def test_the_number_of_members_is_limited(tmp_path: Path, suffix: str) -> None:
     ]
     anywhere = PACKERS[suffix](("3.1.1/a", b""), *[(f"x/{number}/", b"") for number in range(200)])
     assert "more than 80 files" in refused(submitted(tmp_path, "b" + suffix, anywhere)["3.1.1"])[0]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+def test_a_large_file_is_read_whole(tmp_path: Path, method: int) -> None:
+    content = os.urandom(6 * 2**20)
+    (tmp_path / "a.zip").write_bytes(a_zip(("3.1.1/x", content), method=method))
+    (found,) = read_submission(tmp_path / "a.zip", Selection(IDS, IDS, Limits(context_mb=8))).exercises
+    assert accepted(found) == {"x": content}
 
 
 @pytest.mark.parametrize("suffix", [".zip", ".tgz"])
