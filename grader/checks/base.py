@@ -63,10 +63,7 @@ class NotAllowed(Exception):  # noqa: N818 - as above
 
 @dataclass(frozen=True, slots=True)
 class CheckContext:
-    """Everything a check may know besides its own parameters.
-
-    `cases` carry their expected answers; `nonce` is a text the submission cannot know.
-    """
+    """What a check may know besides its parameters; `cases` have their answers, no submission knows the `nonce`."""
 
     course: Course
     exercise: Exercise
@@ -85,10 +82,7 @@ class CheckContext:
         return ", ".join(file.path for file in self.files.files[:12]) or "(the folder is empty)"
 
     def line_of(self, *keywords: str) -> int | None:
-        """The line of the last of these instructions, of the Dockerfile's last stage, for a finding about it.
-
-        An earlier stage's instructions are not those of the image.
-        """
+        """The line of the last of these instructions in the Dockerfile's last stage, which makes the image."""
         return next((one.first_line for one in reversed(self.last_stage) if one.keyword in keywords), None)
 
     @property
@@ -281,10 +275,7 @@ def sales_file(path: str, case: Case, *, untidy: bool = False) -> MemoryFile:
 
 
 def given(check: Inputs, case: Case) -> str:
-    """What was given, as part of a sentence that goes on: ` for the weeks 1 2 3 in /app/sales.txt, with NAME=value,`.
-
-    Nothing if nothing was given.
-    """
+    """What was given, if anything, within a sentence: ` for the weeks 1 2 3 in /app/sales.txt, with NAME=value,`."""
     if not (check.arguments or check.file or check.environment):
         return ""
     shown = " ".join(case.weeks[:_MANY]) + (f" … ({len(case.weeks)} weeks)" if len(case.weeks) > _MANY else "")
@@ -366,10 +357,7 @@ def docker_in_image(program: str, *words: str) -> str:
 
 
 def docker_inspect(*fields: str, after: str = "") -> str:
-    """A shell line that builds the folder's image and shows parts of its configuration.
-
-    `after` is a line that builds it too, to come first.
-    """
+    """Shell lines that build the folder's image, or do `after`, which does too, and show parts of its configuration."""
     form = " ".join(f"{{{{.Config.{field}}}}}" for field in fields)
     inspect = f"docker inspect -f '{form}' {IMAGE_NAME}"
     return f"{after or _BUILD}\n{inspect}"

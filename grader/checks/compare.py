@@ -44,21 +44,14 @@ def numbers(line: str) -> list[float]:
 
 
 def with_comma(line: str) -> list[tuple[str, float]]:
-    """Every number with commas in it (`5,210.61`, `5210,61`), as written and as people may mean it, one or two ways.
-
-    No program reads it so, and no line with it is the line; it only serves a note to whoever wrote it.
-    """
+    """Every number with commas in it (`5,210.61`, `5210,61`), as written and as meant: for a note, no verdict."""
     found = [match.group() for match in _WITH_COMMA.finditer(line)]
     decimals = [text for text in found if text.count(",") == 1 and "." not in text]
     return [(one, float(one.replace(",", ""))) for one in found] + [(o, float(o.replace(",", "."))) for o in decimals]
 
 
 def without_series(found: list[float], series: list[float]) -> list[float]:
-    """`found` without the places where the whole `series` stands in a row.
-
-    A line that only lists the weeks given (`[100, 120, 110]`) carries no prediction, even
-    where one of the weeks happens to equal it.
-    """
+    """`found` without the places where all of `series` stands in a row: a list of the weeks carries no prediction."""
     starts = [at for at in range(len(found)) if series and found[at : at + len(series)] == series]
     return [number for at, number in enumerate(found) if not any(start <= at < start + len(series) for start in starts)]
 

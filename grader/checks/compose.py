@@ -362,10 +362,7 @@ def _error(outcome: RunOutcome) -> str:
 
 
 def compose_mistake(content: bytes) -> Cause | None:
-    """The first thing in a Compose file that is not as Compose reads it; None if nothing is known.
-
-    Its message may follow “Line 3: ”.
-    """
+    """The first thing that is not as Compose reads it, with a message that may follow “Line 3: ”; None if none is."""
     try:
         text = decode(content)
         for number, line in enumerate(text.splitlines(), 1):

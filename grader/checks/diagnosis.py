@@ -40,12 +40,6 @@ _NEAR = re.compile(
     r"(?P<front>.*?)(?P<words>Predicted\s*sales\s*for\s*next\s*week)(?P<colon>\s*:)?\s*(?P<after>.*)", re.IGNORECASE
 )
 _FRAME = re.compile(r'\s*File "(?P<path>[^"]{1,4096})", line (?P<line>\d{1,7})(?:$|,)')
-_ENDS = {
-    126: " Exit code 126: the program was found, and may not be executed (see its rights, and its first line).",
-    127: " Exit code 127: no program of that name was found in the image.",
-    137: " Exit code 137: the process was killed, usually because it used too much memory.",
-    139: " Exit code 139: a program crashed in its own machine code, often a library built for another system.",
-}
 
 
 def ended(end: RunEnd) -> str:
@@ -114,7 +108,8 @@ def place(outcome: RunOutcome, context: CheckContext) -> Evidence:
 
 def exit_meaning(outcome: RunOutcome) -> str:
     """What an exit code of the shell or the kernel means, as a sentence that follows another; "" for others."""
-    return _ENDS.get(exit_code(outcome), "")
+    cause = cause_in("exit_code", code=str(exit_code(outcome)))
+    return f" {cause.message}" if cause else ""
 
 
 def exit_code(outcome: RunOutcome) -> int:

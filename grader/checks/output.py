@@ -573,21 +573,15 @@ def _wrong_with_file(
     """What is wrong with the file after a run; `earlier` are its lines after the one before."""
     named, found = _named(check, folder), _lines_in(check, folder)
     if not named:
-        return FILE_NOT_WRITTEN, _not_written(check, context, folder)
+        word, there = check.name.strip("*").encode(), ", ".join(file.path for file in folder.files)
+        missing = f"After the run there is no file {check.name} in the mounted folder {check.folder}"
+        if not there and not any(word in file.content for file in context.files.files):
+            missing += ", and nothing that was handed in names one"
+        return FILE_NOT_WRITTEN, f"{missing}: there is {there}." if there else f"{missing}."
     if not found:
         level = " Without a level, the module logging keeps only warnings and worse." if check.appends else ""
         return NOT_IN_FILE, f"The run left {check.folder}/{named[0].path} empty.{level}"
     return _appended(check, case, folder, earlier) if check.appends else _replaced(check, case, folder, earlier)
-
-
-def _not_written(check: SavesPrediction, context: CheckContext, folder: FolderMount) -> str:
-    """That there is no file, what there is instead, or that it is still to do: nothing handed in even names it."""
-    there = ", ".join(file.path for file in folder.files)
-    word = check.name.strip("*").encode()
-    if not there and not any(word in file.content for file in context.files.files):
-        return f"Your script writes no file {check.name} into {check.folder} yet: nothing that was handed in names one."
-    instead = f": there is {there}" if there else ""
-    return f"After the run there is no file {check.name} in the mounted folder {check.folder}{instead}."
 
 
 def _appended(check: SavesPrediction, case: Case, folder: FolderMount, earlier: list[str]) -> Problem:

@@ -173,10 +173,7 @@ class LockError(ValueError):
 
 
 def locked(lock: bytes, project: bytes, python: str) -> dict[str, list[str]]:
-    """The main dependencies that apply to Linux and this Python (`3.9.2`): locked versions by normalised name, sorted.
-
-    Mostly a name has one version. Raises `LockError`.
-    """
+    """Locked versions, mostly one, of each main dependency for Linux and this Python (`3.9.2`). Raises `LockError`."""
     read, wanted = _toml("poetry.lock", lock), _toml("pyproject.toml", project)
     found: dict[str, list[str]] = {}
     try:

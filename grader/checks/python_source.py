@@ -21,10 +21,7 @@ _PARSING = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """What was found of a library. `imports` are lines to show, `line` is that of the first one in the script.
-
-    `problem` says why the script could not be read.
-    """
+    """Of a library: lines that import it, to show; the script's first one; or why the script cannot be read."""
 
     imports: tuple[str, ...] = ()
     used: bool = False
