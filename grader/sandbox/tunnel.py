@@ -25,15 +25,14 @@ _WINDOW = 256 * 1024
 _PIECE = 32 * 1024
 _FRAME = struct.Struct(">IBI")
 """A frame's beginning: the connection's number, the kind of frame, and the bytes of data that follow."""
-_OPEN, _DATA, _CREDIT, _END, _RESET = range(5)
-"""Kinds of frame. `_CREDIT` holds how many more bytes may be sent; `_END` says that no more data follows it."""
+_OPEN, _DATA, _CREDIT, _RESET = range(4)
+"""Kinds of frame. `_DATA` without any is the end of it; `_CREDIT` holds how many more bytes may be sent."""
 
 
 @dataclass(slots=True)
 class _Connection:
     number: int
     incoming: queue.SimpleQueue[bytes] = field(default_factory=queue.SimpleQueue)
-    """What the other side has sent; empty bytes for its end."""
     credit: int = _WINDOW
     changed: threading.Condition = field(default_factory=threading.Condition)
     is_over: bool = False
@@ -152,7 +151,7 @@ class Tunnel:
             for data in pieces(stream):
                 connection.spend_credit(len(data))
                 self._send(connection.number, _DATA, data)
-            self._send(connection.number, _END)
+            self._send(connection.number, _DATA)
         except OSError:
             self._reset(connection)
 

@@ -16,6 +16,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 from urllib.parse import parse_qsl, urlencode
 
@@ -30,6 +31,7 @@ _LAST_SECONDS = 5.0
 _CALL_SECONDS = 30.0
 _PARAMETERS = 200
 """Parameters of a request. A build by the docker command has about thirty, and one more for each name of the image."""
+_parsed = partial(parse_qsl, keep_blank_values=True, errors="strict", max_num_fields=_PARAMETERS)
 _PIECE = 65_536
 _SEGMENT = r"[A-Za-z0-9_:@~+][A-Za-z0-9_:@~+.-]*"
 """Between two slashes. No percent signs: what one reader decodes and another does not are two paths."""
@@ -127,14 +129,10 @@ class Client:
 
 def _query(text: str) -> tuple[tuple[str, str], ...]:
     try:
-        pairs = parse_qsl(
-            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=_PARAMETERS
-        )
+        return tuple(_parsed(text, strict_parsing=bool(text)))
     except ValueError:
-        raise Refusal(
-            f"the query of the request is not of the form name=value, {_PARAMETERS} times at most: {text[:80]}"
-        ) from None
-    return tuple(pairs)
+        says = f"the query of the request is not of the form name=value, {_PARAMETERS} times at most: {text[:80]}"
+        raise Refusal(says) from None
 
 
 class Engine:
@@ -166,7 +164,7 @@ class Engine:
         """
         while True:
             while (event := self.http.next_event()) is h11.NEED_DATA:
-                if client is not None and not _comes_first(self.socket, client):
+                if client is not None and client in _readable(self.socket, client):
                     raise ConnectionError("the client has gone")
                 self.http.receive_data(self.socket.recv(_PIECE))
             if not isinstance(event, h11.Event):
@@ -176,12 +174,12 @@ class Engine:
                 return
 
 
-def _comes_first(engine: socket.socket, client: socket.socket) -> bool:
-    """Wait until one of the two has something to be read; whether the client has nothing."""
+def _readable(*streams: socket.socket) -> list[object]:
+    """Wait until something can be read, and return from which."""
     with selectors.DefaultSelector() as waiting:
-        waiting.register(engine, selectors.EVENT_READ)
-        waiting.register(client, selectors.EVENT_READ)
-        return all(key.fileobj is engine for key, _ in waiting.select())
+        for stream in streams:
+            waiting.register(stream, selectors.EVENT_READ)
+        return [key.fileobj for key, _ in waiting.select()]
 
 
 def passed_on(event: h11.Response) -> h11.Response:
