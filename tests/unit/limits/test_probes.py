@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from grader.cli.main import run
-from grader.course.models import Limits
-from grader.engine.protocol import BuildJob
 from grader.errors import EngineError, EnvironmentProblem, UsageError
 from grader.grading.executor import Engines
 from grader.limits.probes import (
@@ -31,19 +31,8 @@ from grader.limits.probes import (
     require,
     waivers,
 )
-from grader.models import (
-    BuildFailed,
-    BuildStep,
-    ComposeRequest,
-    ComposeSeen,
-    LimitsRecord,
-    RunOutcome,
-    RunRequest,
-    ScriptRequest,
-    ScriptSeen,
-)
+from grader.models import BuildFailed, BuildStep, LimitsRecord, RunOutcome, RunRequest, ScriptSeen
 from grader.sandbox.nested_engine import WORKSPACE_MB, PrivateSettings
-from grader.submissions.models import ExerciseFiles
 from tests.fakes import FakeEngine
 from tests.worlds import printed
 
@@ -70,49 +59,29 @@ privileges 0xa80425fb, no new ones: 0
 FEW = "0.45 s in 4.00 s, throttled: yes"
 
 
-@dataclass
-class World:
-    """An engine and a sandbox where every program prints `got`, and the kernel counts `counted` for the engine."""
-
-    got: str = BOUNDED
-    counted: str = FEW
-
-    def engines(self) -> Engines:
-        return Engines(FakeEngine(on_build=self.build, on_run=self.ran), lambda: nullcontext(self))
-
-    def ran(self, request: RunRequest) -> RunOutcome:
-        return printed(self.got)
-
-    def build(self, job: BuildJob) -> BuildFailed:
-        return BuildFailed("exit code: 1", steps=(BuildStep("[3/3] RUN python3", log=self.got),))
-
-    def script(self, files: ExerciseFiles, request: ScriptRequest, limits: Limits) -> ScriptSeen:
-        return ScriptSeen("script", printed(self.got))
-
-    def compose(self, files: ExerciseFiles, request: ComposeRequest, limits: Limits) -> ComposeSeen:
-        raise AssertionError(request)
-
-    def run(self, image: str, request: RunRequest, limits: Limits) -> RunOutcome:
-        raise AssertionError(request)
-
-    @contextmanager
-    def few_cores(self, cores: float) -> Iterator[Callable[[str], str]]:
-        yield lambda _: self.counted
+def engines(got: str) -> Engines:
+    """An engine and a sandbox where every program prints `got`."""
+    failed = BuildFailed("exit code: 1", steps=(BuildStep("[3/3] RUN python3", log=got),))
+    sandbox: Any = SimpleNamespace(script=lambda *_: ScriptSeen("script", printed(got)))
+    engine = FakeEngine(on_build=lambda _: failed, on_run=lambda _: printed(got))
+    return Engines(engine, lambda: nullcontext(sandbox))
 
 
-def tried(world: World, tier: Tier = "private") -> list[Result]:
-    return list(attempt(world.engines(), probes(tier, "python:3.9"), lambda _: None, world.few_cores))
+def tried(got: str = BOUNDED, counted: str = FEW, tier: Tier = "private") -> list[Result]:
+    """What comes of all probes, where the kernel counts `counted` for the engine."""
+    few_cores = nullcontext(lambda _: counted)
+    return list(attempt(engines(got), probes(tier, "python:3.9"), lambda _: None, lambda _: few_cores))
 
 
 @pytest.mark.parametrize("tier", ["host", "private"])
 def test_where_nobody_gets_too_much_every_limit_holds(tier: Tier) -> None:
-    assert [one.probe.name for one in tried(World(), tier) if not one.holds] == []
+    assert [one.probe.name for one in tried(tier=tier) if not one.holds] == []
 
 
 @pytest.mark.parametrize("got", [FREE, "", "processes stopped at 0\n/tmp\nmemory refused\nCPU 0.01 s\n", "\x00é"])
 @pytest.mark.parametrize("tier", ["host", "private"])
 def test_where_programs_get_what_they_ask_for_or_do_not_come_to_ask_no_limit_holds(got: str, tier: Tier) -> None:
-    results = tried(World(got, "7.70 s in 4.00 s, throttled: never"), tier)
+    results = tried(got, "7.70 s in 4.00 s, throttled: never", tier)
     assert [one.probe.name for one in results if one.holds] == []
     assert all(one.seen for one in results)
 
@@ -131,21 +100,20 @@ def test_the_cores_of_a_private_engine_are_counted_by_the_kernel(
 ) -> None:
     counted = engine_cpu("0.20 s in 4.10 s, throttled: never", 4.0, cpu_seconds, throttled=throttled)
     assert counted == seen
-    (result,) = (one for one in tried(World(counted=counted)) if one.probe.name == "build CPU")
+    (result,) = (one for one in tried(counted=counted) if one.probe.name == "build CPU")
     assert result.holds == (seen == FEW)
 
 
 def test_what_cannot_be_tried_does_not_hold_and_says_why_but_one_hiccup_decides_nothing() -> None:
-    world = World()
     faults = [EngineError("The engine is gone.")] * 3
 
     def sometimes(request: RunRequest) -> RunOutcome:
         if faults:
             raise faults.pop()
-        return world.ran(request)
+        return printed(BOUNDED)
 
-    engines = replace(world.engines(), engine=FakeEngine(on_run=sometimes))
-    results = list(attempt(engines, probes("host", "x"), lambda _: None))
+    faulty = replace(engines(BOUNDED), engine=FakeEngine(on_run=sometimes))
+    results = list(attempt(faulty, probes("host", "x"), lambda _: None))
     assert {(one.holds, one.seen) for one in results[:-1]} == {
         (False, "could not be tried: The engine is gone."),
         (False, "could not be tried, as run memory"),
