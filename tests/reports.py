@@ -157,7 +157,7 @@ def sample_class() -> tuple[Report, ...]:
     """Five students of different quality, the same four exercises each."""
     first, second, third, fourth = passed_exercise(), build_failure(), failed_exercise(), rejected_exercise()
     better, fine, done = (graded(one.id, one.title, passed_check(points=10.0)) for one in (second, third, fourth))
-    none = replace(missing_exercise(), id="3.1.5", title=fourth.title, message="")
+    none = replace(missing_exercise(), id="3.1.5", title=fourth.title)
     fault = replace(none, status=ExerciseStatus.NOT_GRADED, score=None, message="The engine stopped answering.")
     return (
         report_of("amira", first, better, fine, done),

@@ -19,7 +19,6 @@ NO_SCORE = "–"
 
 _NOTES = {
     ExerciseStatus.REJECTED: "This submission was not run, because the safety check refused it.",
-    ExerciseStatus.NOT_SUBMITTED: "Nothing was handed in for this exercise.",
     ExerciseStatus.NOT_GRADED: "This could not be graded. It is not your fault and costs no points.",
 }
 
@@ -55,9 +54,8 @@ def bonus_note(exercise: ExerciseReport) -> str:
 
 
 def exercise_note(exercise: ExerciseReport) -> str:
-    """What an exercise's status means to its student, where its message and its checks do not say it; may be empty."""
-    told = exercise.status is ExerciseStatus.NOT_SUBMITTED and exercise.message
-    return "" if told else _NOTES.get(exercise.status, "")
+    """What an exercise's status means to its student, where its message and its checks do not say it; may be ""."""
+    return _NOTES.get(exercise.status, "")
 
 
 def place(verdict: CheckVerdict) -> str:
