@@ -79,10 +79,13 @@ def suspicion(seen: Observation) -> Suspicion | None:
 
 def was_cut(seen: Observation) -> bool:
     """Whether it ended at its limit of time."""
-    outcome = seen.outcome if isinstance(seen, ScriptSeen) else seen.build if isinstance(seen, ComposeSeen) else None
-    return isinstance(outcome and outcome.ended, TimedOut) or (
-        isinstance(seen, BuildFailed) and seen.ended == "timed_out"
-    )
+    match seen:
+        case BuildFailed(ended="timed_out"):
+            return True
+        case ScriptSeen(outcome=RunOutcome(ended=TimedOut())) | ComposeSeen(build=RunOutcome(ended=TimedOut())):
+            return True
+        case _:
+            return False
 
 
 def nobodys_fault(suspected: Suspicion, against: Sequence[str]) -> EngineError:
