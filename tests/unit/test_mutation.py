@@ -18,19 +18,11 @@ SOLUTIONS = sorted((ROOT / "reference/solutions").glob("*/*/"))
     ("path", "content", "name", "changed"),
     [
         ("Dockerfile", "FROM a\nRUN b\n", "2 drop RUN b", "FROM a\n"),
-        ("Dockerfile", "FROM a\nCMD b\n", "2 exchange CMD → ENTRYPOINT", "FROM a\nENTRYPOINT b\n"),
-        ("Dockerfile", "FROM a\nRUN pip add numpy\n", "2 package numpy → tabulate", "FROM a\nRUN pip add tabulate\n"),
-        ("requirements.txt", "# a\nnumpy==1.2\n", "2 unpin ==1.2", "# a\nnumpy\n"),
         ("a.py", "b = c < d\n", "1 operator < → <=", "b = c <= d\n"),
-        ("a.py", "if b:\n    c()\n    d()\n", "2 drop c()", "if b:\n    d()\n"),
-        ("a.py", "sys.exit(1)\n", "1 exit code 1 → 0", "sys.exit(0)\n"),
-        ("a.py", "print(b)\n", '1 stderr , file=__import__("sys").stderr', 'print(b, file=__import__("sys").stderr)\n'),
-        ("a.py", "b(c, key=d, e=f)\n", "1 argument , key=d", "b(c, e=f)\n"),
         ("commands.sh", "docker ps -aq\n", "1 letter aq → q", "docker ps -q\n"),
-        ("commands.sh", "# a\r\ndocker stop b\r\n", "2 subcommand stop → pause", "# a\r\ndocker pause b\r\n"),
     ],
-)  # fmt: skip
-def test_each_operator(path: str, content: str, name: str, changed: str) -> None:
+)
+def test_an_operator_changes_what_it_says(path: str, content: str, name: str, changed: str) -> None:
     found = {mutant.name: mutant.files[path].decode() for mutant in mutants({path: content.encode()})}
     assert found.get(f"{path}:{name}") == changed, sorted(found)
 

@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from grader.dockerfile.parser import Dockerfile, Instruction, Unparsable, parse
 from tests.dockerfiles import dockerfile as read
 
+ROWS = yaml.safe_load(Path(__file__).with_name("parser.yaml").read_text(encoding="utf-8"))
+
 
 def refused(text: str | bytes) -> Unparsable:
     parsed = parse(text if isinstance(text, bytes) else text.encode())
@@ -30,38 +32,15 @@ def test_an_instruction_has_its_lines_flags_and_words() -> None:
     assert parsed.arguments == ("a.py", '"b', 'c"', "/app/"), "builders split COPY at white space, whatever quotes say"
 
 
-@pytest.mark.parametrize(
-    ("line", "json", "arguments"),
-    [
-        ('CMD ["python", "a b.py"]', True, ("python", "a b.py")),
-        ("CMD ['python', 'a.py']", False, ("['python',", "'a.py']")),
-        ("RUN [ -f x ] && y", False, ("[", "-f", "x", "]", "&&", "y")),
-        ('COPY ["a b", "/x/"]', True, ("a b", "/x/")),
-        ("ENTRYPOINT", False, ()),
-    ],
-)
-def test_json_form_is_told_from_shell_form(line: str, json: bool, arguments: tuple[str, ...]) -> None:
-    parsed = instruction(f"FROM scratch\n{line}\n")
-    assert (parsed.json, parsed.arguments) == (json, arguments)
+@pytest.mark.parametrize("row", ROWS["words"], ids=lambda row: row["line"])
+def test_json_form_is_told_from_shell_form(row: dict[str, Any]) -> None:
+    parsed = instruction(f"FROM scratch\n{row['line']}\n")
+    assert (parsed.json, list(parsed.arguments)) == (row["json"], row["arguments"])
 
 
-@pytest.mark.parametrize(
-    ("text", "stages"),
-    [
-        ("\ufeffFROM python:3.9\r\n", [("", "python:3.9", "")]),
-        (
-            "FROM --platform=$BUILDPLATFORM a AS Build\nFROM build\n",
-            [("build", "a", "$BUILDPLATFORM"), ("", "build", "")],
-        ),
-        ("ARG V=3.9\nFROM python:${V}-slim\n", [("", "python:3.9-slim", "")]),
-        ('ARG I="python:3.9"\nFROM $I\n', [("", "python:3.9", "")]),
-        ("ARG I\nFROM ${I:-python:3.9}\n", [("", "python:3.9", "")]),
-        ("ARG A=1\nARG A=2\nFROM python:3.9\n", [("", "python:3.9", "")]),
-        ("# FROM evil\nFROM \\\n# c\n  a \\\n  AS b\n", [("b", "a", "")]),
-    ],
-)
-def test_stages_and_their_images(text: str, stages: list[tuple[str, str, str]]) -> None:
-    assert [(stage.name, stage.image, stage.platform) for stage in read(text).stages] == stages
+@pytest.mark.parametrize("row", ROWS["stages"], ids=lambda row: row["text"])
+def test_stages_and_their_images(row: dict[str, Any]) -> None:
+    assert [[stage.name, stage.image, stage.platform] for stage in read(row["text"]).stages] == row["stages"]
 
 
 @pytest.mark.parametrize(
@@ -89,7 +68,7 @@ def test_onbuild_holds_an_instruction() -> None:
     assert (trigger.keyword, trigger.first_line, trigger.flags[0].value) == ("COPY", 2, "x")
 
 
-@pytest.mark.parametrize("row", yaml.safe_load(Path(__file__).with_name("unparsable.yaml").read_text(encoding="utf-8")))
+@pytest.mark.parametrize("row", ROWS["unparsable"], ids=lambda row: row["text"])
 def test_what_would_not_build_says_why_and_where(row: dict[str, Any]) -> None:
     parsed = refused(row["text"])
     assert parsed.line == row["line"]
@@ -136,18 +115,9 @@ PIECES = st.sampled_from(WORDS + MARKS)
 TEXTS = st.lists(st.tuples(PIECES, st.sampled_from(["\n", "\r\n", " ", ""])), max_size=12)
 
 
-@pytest.mark.parametrize(
-    ("text", "built"),
-    [
-        ("# syntax=docker/dockerfile:1\nFROM a\n", "# syntax docker/dockerfile:1\nFROM a\n"),
-        ("#syntax = docker/dockerfile:1.4\r\nFROM a\r\n", "#syntax   docker/dockerfile:1.4\r\nFROM a\r\n"),
-        ("# c\n# Syntax=docker/dockerfile\nFROM a\n", "# c\n# Syntax docker/dockerfile\nFROM a\n"),
-        ("# syntax=docker/dockerfile\n# escape=`\nFROM a\n", "# escape=`\n# syntax docker/dockerfile\nFROM a\n"),
-        ("FROM a\nRUN <<EOF\n# syntax=x\nEOF\n", "FROM a\nRUN <<EOF\n# syntax=x\nEOF\n"),
-    ],
-)
-def test_the_syntax_line_is_a_plain_comment_in_what_is_built(text: str, built: str) -> None:
-    assert read(text).built.decode() == built
+@pytest.mark.parametrize("row", ROWS["built"], ids=lambda row: row["text"])
+def test_the_syntax_line_is_a_plain_comment_in_what_is_built(row: dict[str, Any]) -> None:
+    assert read(row["text"]).built.decode() == row["built"]
 
 
 @given(TEXTS)
