@@ -91,7 +91,8 @@ def _lines(content: bytes) -> Iterator[tuple[int, str]]:
             yield number, line.strip()
 
 
-_STAR, _FOLDERS = "*", "**"
+_STAR, _FOLDERS = "\n*", "\n/"
+"""A star, and `**` where a part of the path begins, until they are written out; no pattern has a line break in it."""
 _MAX_WAYS = 16
 """Ways to read one pattern. Each `a**b` has two, and each class in brackets that `/` is in; nobody writes five."""
 
@@ -104,43 +105,27 @@ def _regex(pattern: str) -> str:
     """
     if pattern.startswith("**") and not re.search(r"[*?\[\]\\]", pattern[2:]):
         return (r"(?:.*/)?" if pattern.startswith("**/") else ".*") + re.escape(pattern[2:].removeprefix("/")) + r"\Z"
-    ways: list[list[str]] = [[]]
+    ways = [""]
     for match in re.finditer(r"\*\*/?|\[\^?(?:\\.|[^\]\\])*\]|\\.|.", pattern, re.DOTALL):
         piece = match[0]
         if piece.startswith("**") and match.end() < len(pattern):
-            at_once = [[*way, _FOLDERS] for way in ways if not way or way[-1] in {"/", _FOLDERS}]
-            inside = [way for way in ways if way and way[-1] not in {"/", _FOLDERS}]
-            ways = [*at_once, *inside, *([*way, _STAR, "/", _FOLDERS] for way in inside)]
-        elif piece.startswith("[") and re.fullmatch(piece, "/"):
-            ways = [[*way, one] for way in ways for one in (f"(?!/){piece}", "/")]
+            at_once = [way + _FOLDERS for way in ways if not way or way.endswith("/")]
+            inside = [way for way in ways if way and not way.endswith("/")]
+            ways = [*at_once, *inside, *(f"{way}{_STAR}/{_FOLDERS}" for way in inside)]
+        elif piece.startswith("["):
+            ways = [way + one for way in ways for one in ((f"(?!/){piece}", "/") if re.match(piece, "/") else (piece,))]
         else:
-            ways = [[*way, _fixed(piece)] for way in ways]
+            fixed = {"*": _STAR, "?": "[^/]", "**": ".*", "**/": ".*"}.get(piece) or re.escape(piece[-1])
+            ways = [way + fixed for way in ways]
         if len(ways) > _MAX_WAYS:
             raise ValueError(pattern)
-    return "|".join(_safe([*way, r"\Z"]) for way in ways)
+    return "|".join(_safe(rf"{way}\Z") for way in ways)
 
 
-def _fixed(piece: str) -> str:
-    if piece.startswith("["):
-        re.compile(piece)
-        return piece
-    return {"*": _STAR, "?": "[^/]", "**": ".*", "**/": ".*"}.get(piece) or re.escape(piece[-1])
-
-
-def _safe(symbols: list[str]) -> str:
-    """The expression for a path of fixed characters, stars, and `**` where a part of the path begins."""
+def _safe(way: str) -> str:
+    """The expression in which a star, and `**` with the folders after it, take the first place that fits for good."""
     blocks = []
-    for block in _split(symbols, _FOLDERS):
-        first, *others = ("".join(run) for run in _split(block, _STAR))
+    for block in way.split(_FOLDERS):
+        first, *others = block.split(_STAR)
         blocks.append(first + "".join(f"(?>[^/]*?{run})" for run in others))
     return blocks[0] + "".join(f"(?>(?:[^/]*/)*?{block})" for block in blocks[1:])
-
-
-def _split(symbols: list[str], at: str) -> list[list[str]]:
-    parts: list[list[str]] = [[]]
-    for symbol in symbols:
-        if symbol == at:
-            parts.append([])
-        else:
-            parts[-1].append(symbol)
-    return parts
