@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from grader.course.models import BaseImage, Limits
 from grader.engine.docker_engine import DockerEngine
@@ -102,27 +102,19 @@ class PrivateSandbox:
                 engine.copy_image(self.private.host, reference)
 
 
+@dataclass(slots=True, eq=False)
 class PrivateSandboxes:
     """Gives sandboxes, each to one taker at a time. Thread-safe; `close` removes all their engines."""
 
-    def __init__(
-        self,
-        host: DockerEngine,
-        settings: PrivateSettings,
-        images: Sequence[BaseImage],
-        *,
-        supply: Supply,
-        say: Callable[[str], None],
-    ) -> None:
-        self._host = host
-        self._settings = settings
-        self._images = images
-        self._supply = supply
-        self._say = say
-        self._lock = threading.Condition()
-        self._cancellation = Cancellation()
-        self._idle: list[tuple[PrivateSandbox, EngineState, ExitStack]] = []
-        self._busy: list[DockerEngine] = []
+    host: DockerEngine
+    settings: PrivateSettings
+    images: Sequence[BaseImage]
+    supply: Supply
+    say: Callable[[str], None]
+    _lock: threading.Condition = field(default_factory=threading.Condition)
+    _cancellation: Cancellation = field(default_factory=Cancellation)
+    _idle: list[tuple[PrivateSandbox, EngineState, ExitStack]] = field(default_factory=list)
+    _busy: list[DockerEngine] = field(default_factory=list)
 
     @contextmanager
     def __call__(self) -> Iterator[Sandbox]:
@@ -163,9 +155,9 @@ class PrivateSandboxes:
             taken = self._idle.pop() if self._idle else None
         if taken is None:
             with ExitStack() as stack:
-                private = stack.enter_context(start_private_engine(self._host, self._settings, self._say))
-                base = self._settings.images[0]
-                sandbox = PrivateSandbox(private, base, self._cancellation, self._images, self._supply)
+                private = stack.enter_context(start_private_engine(self.host, self.settings, self.say))
+                base = self.settings.images[0]
+                sandbox = PrivateSandbox(private, base, self._cancellation, self.images, self.supply)
                 taken = sandbox, engine_state(private.engine.connection), stack.pop_all()
         with self._lock:
             self._busy.append(taken[0].private.engine)

@@ -63,23 +63,18 @@ class _Connection:
                 stream.shutdown(socket.SHUT_RDWR)
 
 
+@dataclass(slots=True, eq=False)
 class Tunnel:
     """One end. `received` is what the other one sends, `send` sends to it, and `dial` connects what it opens."""
 
-    def __init__(
-        self,
-        received: Iterable[bytes],
-        send: Callable[[bytes], object],
-        dial: Callable[[], socket.socket] | None = None,
-    ) -> None:
-        self._received = received
-        self._send_bytes = send
-        self._dial = dial
-        self._numbers = itertools.count(1)
-        self._connections: dict[int, _Connection] = {}
-        self._lock = threading.Lock()
-        self._sending = threading.Lock()
-        self._is_over = False
+    received: Iterable[bytes]
+    send: Callable[[bytes], object]
+    dial: Callable[[], socket.socket] | None = None
+    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    _connections: dict[int, _Connection] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _sending: threading.Lock = field(default_factory=threading.Lock)
+    _is_over: bool = False
 
     def open(self) -> socket.socket:
         """Return a connected stream to what the other end dials. `OSError` if the tunnel has ended."""
@@ -97,7 +92,7 @@ class Tunnel:
         """Pass on what the other end sends, until it ends; then all connections end."""
         try:
             with contextlib.suppress(Exception):  # whatever breaks the pieces off, the connections end
-                for number, kind, data in _frames(self._received):
+                for number, kind, data in _frames(self.received):
                     self._receive(number, kind, data)
         finally:
             with self._lock:
@@ -107,11 +102,11 @@ class Tunnel:
                 connection.cut()
 
     def _receive(self, number: int, kind: int, data: bytes) -> None:
-        if kind == _OPEN and self._dial:
+        if kind == _OPEN and self.dial:
             connection = _Connection(number)
             with self._lock:
                 self._connections[number] = connection
-            _in_thread(self._carry, connection, self._dial)
+            _in_thread(self._carry, connection, self.dial)
             return
         with self._lock:
             known = self._connections.get(number)
@@ -163,7 +158,7 @@ class Tunnel:
 
     def _send(self, number: int, kind: int, data: bytes = b"") -> None:
         with self._sending:
-            self._send_bytes(_FRAME.pack(number, kind, len(data)) + data)
+            self.send(_FRAME.pack(number, kind, len(data)) + data)
 
 
 def _in_thread(target: Callable[..., None], *arguments: object) -> threading.Thread:
