@@ -109,7 +109,8 @@ def build_image(
         return BuildFailed(text, stopped, next((step.line for step in reversed(steps) if step.error), None), steps)
     if error:
         return progress.failure(error)
-    image = progress.image if builder == "buildkit" else connection.find(f"/images/{order.tag}/json").get("Id")
+    by_tag = f"/images/{order.tag}/json"
+    image = progress.image if isinstance(progress, BuildKitProgress) else connection.find(by_tag).get("Id")
     if not image:
         raise EngineError(
             "The engine ended a build without an image and without an error, as if it had been stopped. "
@@ -295,10 +296,9 @@ def _is_begun_step(vertex: Vertex) -> bool:
 
 @dataclass(slots=True)
 class ClassicProgress:
-    """A step's line is that of the next instruction that reads as the step does. `image` is never known from text."""
+    """A step's line is that of the next instruction that reads as the step does."""
 
     dockerfile: Dockerfile
-    image: str = ""
     log_bytes: int = 0
     _number: int = 0
     _ended: list[BuildStep] = field(default_factory=list)

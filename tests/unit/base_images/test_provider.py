@@ -6,6 +6,7 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -30,20 +31,15 @@ BOOKWORM = BaseImage(names=("python:3.11", "python:3.11-slim"), python="3.11", r
 OLD = {LABEL_BASE: "debian-bullseye", LABEL_PYTHON: "3.9.0", LABEL_RECIPE: "an earlier one"}
 
 
+@dataclass(eq=False)
 class Store(ImageStore):
     """An engine's images in a dictionary: labels by name. Registries have what `registry` holds."""
 
-    def __init__(
-        self,
-        images: dict[str, dict[str, str]] | None = None,
-        registry: tuple[str, ...] = (),
-        derived: tuple[str, ...] = (),
-    ) -> None:
-        self.images = images or {}
-        self.registry = registry
-        self.derived = derived
-        self.asked: list[str] = []
-        self.imported: list[bytes] = []
+    images: dict[str, dict[str, str]] = field(default_factory=dict)
+    registry: tuple[str, ...] = ()
+    derived: tuple[str, ...] = ()
+    asked: list[str] = field(default_factory=list)
+    imported: list[bytes] = field(default_factory=list)
 
     def image_labels(self, reference: str) -> dict[str, str] | None:
         return self.images.get(reference)
