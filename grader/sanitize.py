@@ -46,7 +46,9 @@ def sanitize(text: str, limit: int = TEXT_LIMIT) -> str:
     CR LF becomes a newline. At most `limit` characters of the original are kept, and the
     number of those left out is told.
     """
-    return UNSAFE.sub(_visible, capped(text, limit).replace("\r\n", "\n"))
+    return UNSAFE.sub(
+        lambda match: match[0].encode("unicode_escape").decode(), capped(text, limit).replace("\r\n", "\n")
+    )
 
 
 def sanitize_line(text: str, limit: int = LINE_LIMIT) -> str:
@@ -98,10 +100,3 @@ _HASHED = re.compile(r"-[0-9a-f]{16}$")
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d|index)(\.|$)", re.IGNORECASE)
 """Names of devices in Windows, where a report may be unpacked, and of a folder's own page."""
-
-
-def _visible(match: re.Match[str]) -> str:
-    code = ord(match[0])
-    if code <= 0xFF:  # noqa: PLR2004 - the last code that \x can spell
-        return "\\r" if code == ord("\r") else f"\\x{code:02x}"
-    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\U{code:08x}"  # noqa: PLR2004 - the last that \u can spell
