@@ -83,8 +83,8 @@ _LOCAL = _one_of("local", "volumes here are local ones")
 _ANOTHERS = r"container:[A-Za-z0-9][A-Za-z0-9_.-]*"
 _OWN = "may be the container's own or another container's here, not the host's"
 _NOT_THE_HOSTS = (
-    "cannot be the host's network here (`--network host`). Containers of an exercise have a network of their own: leave "
-    "the option out, or name one made with `docker network create`"
+    "cannot be the host's network here (`--network host`). Containers of an exercise have a network of their own: "
+    "leave the option out, or name one made with `docker network create`"
 )
 _NETWORK_NAME = Text(rf"(?!(?i:host)$){_NAME}", _NOT_THE_HOSTS)
 _NETWORK_MODE = Text(rf"{_ANOTHERS}|{_NETWORK_NAME.pattern}|", _NOT_THE_HOSTS)

@@ -180,6 +180,8 @@ REQUESTS = [
     ("GET /containers/c/top?ps_args=-o%20pid,args", "", "ps_args may be"),
     ("POST /images/app:/swarm/init/tag?repo=app", "", "not available"),
     ("GET /events?filters=x", "", "not the JSON"),
+    ("GET /events?since=nan", "", "seconds since 1970"),
+    ("GET /events?since=1e3", "", "seconds since 1970"),
     ("GET /v1.46/info", "", "not between 1.24 and 1.45"),
     ("GET /v99999.1/info", "", "is not available in this engine"),
     ("GET /v1.45/v1.24/info", "", "is not available in this engine"),

@@ -13,7 +13,6 @@ import pytest
 from grader.sandbox.proxy.http import Client, Request
 from grader.sandbox.proxy.interface import ProxySettings
 from grader.sandbox.proxy.rules import Plan, endpoint_of, plan, workspace_volume
-from grader.sandbox.proxy.shape import Refusal
 
 SETTINGS = ProxySettings("", "", "", "/submission")
 VOLUME = workspace_volume(SETTINGS.workspace)["Name"]
@@ -54,7 +53,7 @@ def create(body: object, settings: ProxySettings = SETTINGS) -> Plan:
 
 
 def significant(value: Any) -> Any:  # noqa: ANN401 - JSON
-    """Without what means the same as nothing to the engine, and what it only reports."""
+    """Without what means the same as nothing to the engine."""
     if isinstance(value, dict):
         kept = {name: significant(one) for name, one in value.items()}
         return {name: one for name, one in kept.items() if one not in (None, "", 0, False, [], {})}
@@ -80,29 +79,18 @@ def test_nobody_is_told_of_who_used_the_engine_before(asked: str, sent: list[tup
     assert list(planned.request.query) == sent
 
 
-@pytest.mark.parametrize("since", ["-1", "nan", "1e3", "2020-01-01", "0x10"])
-def test_times_that_the_engine_may_read_in_another_way_are_refused(since: str) -> None:
-    with pytest.raises(Refusal, match="seconds since 1970"):
-        passed_on(f"GET /v1.45/events?since={since} HTTP/1.1\nHost: docker")
-
-
-# ── cores ───────────────────────────────────────────────────────────────────────────────
-
-
 @pytest.mark.parametrize(
     ("asked", "sent"),
     [
         ({"NanoCpus": 2_000_000_000}, {"NanoCpus": 1_800_000_000}),
         ({"NanoCpus": 500_000_000}, {"NanoCpus": 500_000_000}),
         ({"CpuQuota": 200_000, "CpuPeriod": 50_000}, {"CpuQuota": 90_000, "CpuPeriod": 50_000}),
-        ({"CpuQuota": 90_000, "CpuPeriod": 50_000}, {"CpuQuota": 90_000, "CpuPeriod": 50_000}),
         ({"CpuQuota": -1}, {"CpuQuota": -1}),
     ],
 )
 def test_no_container_gets_more_cores_than_the_engine_has(asked: dict[str, int], sent: dict[str, int]) -> None:
-    settings = replace(SETTINGS, cpus=1.8)
-    body = json.loads(create({"Image": "app", "HostConfig": asked}, settings).body)
-    assert {name: value for name, value in body["HostConfig"].items() if "Cpu" in name} == sent
+    planned = create({"Image": "app", "HostConfig": asked}, replace(SETTINGS, cpus=1.8))
+    assert json.loads(planned.body)["HostConfig"] == sent
 
 
 # ── what clients send ───────────────────────────────────────────────────────────────────
