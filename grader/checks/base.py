@@ -24,8 +24,10 @@ from grader.models import (
     Case,
     ComposeRequest,
     ComposeSeen,
+    EngineState,
     Finding,
     FolderMount,
+    ImageSeen,
     MemoryFile,
     Observation,
     Request,
@@ -192,10 +194,15 @@ def carried_out(*, prepared: bool) -> CheckGenerator[ScriptSeen]:
     return seen
 
 
+def image_named(state: EngineState, name: str) -> ImageSeen | None:
+    """The image in an engine that has this name."""
+    return next((image for image in state.images if name in image.tags), None)
+
+
 def left(name: str) -> CheckGenerator[Built]:
     """Ask for an image that the commands left, by its name; `NotChecked` if there is none."""
     seen = yield from script(prepared=False)
-    found = next((image for image in seen.after.images if name in image.tags), None)
+    found = image_named(seen.after, name)
     if found is None:
         raise NotChecked
     return Built(found.id, found.config)

@@ -164,11 +164,7 @@ def _no_dockerfile(context: CheckContext) -> Finding:
     paths = [file.path for file in context.files.files]
     near = next((path for path in paths if _looks_like_one(path)), "")
     message = "There is no file named Dockerfile in the exercise's folder"
-    what = (
-        "Move it up, beside the script"
-        if near.endswith("/Dockerfile")
-        else "Rename it: exactly Dockerfile, with no ending"
-    )
+    what = "Move it up, beside the script" if near.endswith("/Dockerfile") else "Rename it: Dockerfile, with no ending"
     instead = f"{message}, but there is {near}. {what}."
     return judged(
         (MISNAMED_DOCKERFILE, instead) if near else (NO_DOCKERFILE, f"{message}."),

@@ -23,6 +23,7 @@ from grader.checks.base import (
     built,
     carried_out,
     check_kind,
+    image_named,
     judged,
     run,
     script,
@@ -168,7 +169,7 @@ class ImageLeft(ScriptCheck):
 def image_left(check: ImageLeft, context: CheckContext) -> CheckGenerator[Finding]:
     """The image has the name asked for and, if that is asked too, comes from this folder."""
     seen = yield from carried_out(prepared=check.prepared)
-    image = _named(seen.after, check.image)
+    image = image_named(seen.after, check.image)
     bases = {split_reference(name)[0] for image in context.course.images for name in image.names} | {"grader-base"}
     tags = {tag for image in seen.after.images for tag in image.tags}
     names = ", ".join(sorted(tag for tag in tags if split_reference(tag)[0] not in bases))
@@ -243,13 +244,9 @@ def _digests(content: bytes) -> set[str]:
 
 
 def _same(check: ImageLeft, state: EngineState, image: ImageSeen) -> str:
-    other = _named(state, check.same_as)
+    other = image_named(state, check.same_as)
     same = "two names of the same image" if other and other.id == image.id else "two different images"
     return f"{NOTE} {check.image} and {check.same_as} are {same}." if other else ""
-
-
-def _named(state: EngineState, name: str) -> ImageSeen | None:
-    return next((image for image in state.images if name in image.tags), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -299,7 +296,7 @@ class ContainerRan(ScriptCheck):
 def container_ran(check: ContainerRan, context: CheckContext) -> CheckGenerator[Finding]:
     """A container of the image ran the image's own command, or one that names the script, and exited 0."""
     seen = yield from carried_out(prepared=check.prepared)
-    image = _named(seen.after, check.image)
+    image = image_named(seen.after, check.image)
     right = context.group(check.case)[0].expected("average")
     line = LINE_FORM.replace("<number>", f"{right:.10g}")
     again = _ended_well(check, context, seen, image)
