@@ -13,7 +13,7 @@ from grader.checks.base import Ran
 from grader.checks.compare import agrees, numbers, predicted, with_comma, without_series
 from grader.checks.diagnosis import error_explained, place
 from grader.models import Exited, RunOutcome, RunRequest
-from tests.worlds import context, image, printed
+from tests.worlds import context, image
 
 SCRIPT = "sales_predictor.py"
 ERRORS = [
@@ -46,19 +46,6 @@ def test_an_error_of_python_is_explained_and_has_its_line(
     found = place(outcome, given)
     assert meaning in error_explained(Ran(given, image(), RunRequest(), outcome))
     assert (found["file"], found["line"]) == ((SCRIPT, where) if isinstance(where, int) else where)
-
-
-@pytest.mark.parametrize(
-    "stderr",
-    [
-        "no such type\n",
-        'Traceback …\n  File "/usr/lib/python3.9/json/decoder.py", line 3, in decode\nValueError: no\n',
-        f'Traceback …\n  File "/app/{SCRIPT}", line 99, in main\nValueError: a line that the file does not have\n',
-    ],
-)
-def test_a_place_that_was_not_handed_in_is_no_place(stderr: str) -> None:
-    found = place(printed(code=1, stderr=stderr), context("3.1.4", {SCRIPT: b"print(1)\n"}))
-    assert found == {"file": SCRIPT, "line": None}
 
 
 LINE = "Predicted sales for next week: "

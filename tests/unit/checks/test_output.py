@@ -289,10 +289,6 @@ def test_where_nothing_can_be_mounted_the_probe_runs_without_it() -> None:
 # ── variables ───────────────────────────────────────────────────────────────────────────
 
 
-def with_env(*variable: str) -> Built:
-    return Built("sha256:1", ImageConfig(("python", "sales_predictor.py"), None, "/", ((variable[0], variable[1]),)))
-
-
 def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunOutcome]:
     def program(request: RunRequest) -> RunOutcome:
         weeks = weeks_in(request)
@@ -314,7 +310,8 @@ def by_type(unknown: Callable[[str], RunOutcome]) -> Callable[[RunRequest], RunO
     ],
 )
 def test_an_unknown_type(unknown: Callable[[str], RunOutcome], status: str) -> None:
-    found = statuses(graded("3.2.4", with_env("PREDICTION_TYPE", "average"), by_type(unknown)))
+    config = ImageConfig(("python", "sales_predictor.py"), None, "/", (("PREDICTION_TYPE", "average"),))
+    found = statuses(graded("3.2.4", Built("sha256:1", config), by_type(unknown)))
     assert found == dict.fromkeys(found, "passed") | {"unknown": status}
 
 

@@ -113,8 +113,7 @@ def test_a_failed_build_is_explained(built: BuildFailed, hint: str) -> None:
     verdict = check(graded("3.1.1", built, predictor), "builds")
     assert verdict.status is CheckStatus.FAILED
     assert hint in verdict.hint
-    assert verdict.line == built.line
-    assert verdict.reproduce == "docker build -t sales-predictor ."
+    assert (verdict.line, verdict.reproduce) == (built.line, "docker build -t sales-predictor .")
 
 
 def test_the_table_of_mistakes_names_reasons_and_words_that_there_are() -> None:
