@@ -12,6 +12,7 @@ import io
 import random
 import sys
 import tarfile
+from types import SimpleNamespace
 from typing import Any, cast
 
 from grader.sandbox.proxy.build import BadContext, prepare
@@ -22,16 +23,6 @@ from grader.sandbox.proxy.shape import BODY_LIMIT, Refusal
 from tests.fuzz.harness import Found, main, mutated_bytes
 from tests.fuzz.proxy_judge import SETTINGS, judge
 from tests.fuzz.proxy_requests import cut, request
-
-
-class Pieces:
-    """A socket that gives these pieces, then nothing more."""
-
-    def __init__(self, pieces: list[bytes]) -> None:
-        self._pieces = [piece for piece in pieces if piece]
-
-    def recv(self, _size: int) -> bytes:
-        return self._pieces.pop(0) if self._pieces else b""
 
 
 def once(draw: random.Random) -> str:
@@ -53,7 +44,8 @@ def once(draw: random.Random) -> str:
 
 def outcome(pieces: list[bytes]) -> Plan | str:
     """What goes on, or that nothing does."""
-    client = Client(cast("Any", Pieces(pieces)))
+    left = filter(None, pieces)
+    client = Client(cast("Any", SimpleNamespace(recv=lambda _: next(left, b""))))
     try:
         head = client.read_head()
         endpoint = endpoint_of(head)

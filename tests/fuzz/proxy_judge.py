@@ -119,12 +119,10 @@ NOT_THE_HOSTS = {"networkmode", "pidmode", "ipcmode", "cgroupnsmode"}
 def body_problems(path: str, body: bytes) -> Iterator[str]:
     """What is dangerous in settings that go on, wherever it stands."""
     value = json.loads(body, object_pairs_hook=without_twins)
-    named = path.endswith("/create") and "/containers/" in path
     yield from inside(value)
-    host = value.get("HostConfig", {}) if named else {}
-    for bind in host.get("Binds", []):
-        if bind.startswith(("/", ".", "~", "grader-work-")):
-            yield f"a folder is mounted: {bind}"
+    host = value.get("HostConfig", {}) if path.endswith("/containers/create") else {}
+    if "Binds" in host:
+        yield f"what is mounted is not written anew: {host['Binds']}"
     for mount in host.get("Mounts", []):
         yield from mount_problems(mount)
 

@@ -26,19 +26,14 @@ class Wire:
         return "\r\n".join([*self.lines, "", ""]).encode("utf-8", "surrogatepass")
 
 
-RECORDED_COMMANDS = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
-SENT = sorted({(one["head"], one["body"]) for command in RECORDED_COMMANDS for one in command["requests"]})
-REQUESTS = [(head.split("\n"), body) for head, body in SENT]
+COMMANDS = [json.loads(line) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+REQUESTS = [(one["head"].split("\n"), one["body"]) for command in COMMANDS for one in command["requests"]]
 WITH_BODY = [one for one in REQUESTS if one[1]]
-
-
-def _words(text: str) -> list[str]:
-    return text.split()
 
 
 # ── what is put in ──────────────────────────────────────────────────────────────────────
 
-KEYS = _words("""\
+KEYS = str.split("""\
 Privileged CapAdd Devices DeviceRequests DeviceCgroupRules PidMode IpcMode UTSMode UsernsMode CgroupnsMode
 NetworkMode SecurityOpt Sysctls Runtime VolumeDriver CgroupParent MaskedPaths ReadonlyPaths OomKillDisable
 OomScoreAdj StorageOpt Annotations Binds Mounts VolumesFrom Tmpfs LogConfig HostConfig NetworkingConfig
@@ -47,7 +42,7 @@ Cmd Env OnBuild Volumes Labels Name Driver Options ConfigFrom ClusterVolumeSpec 
 IPAM PortBindings Links ExtraHosts Surprise __proto__
 """)
 VALUES = [
-    *_words(r"""true 1 0 -1 "" null [] {} "host" "HOST" "container:x" "ns:/proc/1/ns/net" ["SYS_ADMIN"]
+    *str.split(r"""true 1 0 -1 "" null [] {} "host" "HOST" "container:x" "ns:/proc/1/ns/net" ["SYS_ADMIN"]
     ["seccomp=unconfined"]
     ["/:/host"] ["/submission/data:/data"] ["../x:/y"] ["v:/v"] ["/submission/a/../../etc:/x"] ["grader-work-0:/x"]
     ["/submission:/x:rshared"] {"host":{}} [{"Type":"bind","Source":"/etc","Target":"/x"}]
@@ -71,7 +66,7 @@ X-HTTP-Method-Override: DELETE|HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA""".repla
     *("X: \x00", "X: \xe4", "", "X: " + "y" * 70_000),
 ]
 TARGETS = [
-    *_words(r"""/v1.45 /v1.24 /v9.9 /v1.045 /v1.45/v1.45 // /.. /./ /%2e%2e %2f %00 \ ;x=y #x ? & = ?a=1 %zz
+    *str.split(r"""/v1.45 /v1.24 /v9.9 /v1.045 /v1.45/v1.45 // /.. /./ /%2e%2e %2f %00 \ ;x=y #x ? & = ?a=1 %zz
     ?fromImage=evil
     &remote=http://x ?t=a&t=b &networkmode=host %0d%0aX:%20y /containers/x/archive?path=/ /containers/x/export
     /images/x/push /images/load /commit /swarm/init /images/create?fromImage=x /auth /grpc /session /build /images/get
@@ -85,7 +80,7 @@ WORDS = [*KEYS, *VALUES[:34], *HEADERS, *TARGETS]
 
 DANGERS = [
     one.split("=", 1)
-    for one in _words(r"""Privileged=true CapAdd=["SYS_ADMIN"] PidMode="host" IpcMode="host" UTSMode="host"
+    for one in str.split(r"""Privileged=true CapAdd=["SYS_ADMIN"] PidMode="host" IpcMode="host" UTSMode="host"
     UsernsMode="host" CgroupnsMode="host" NetworkMode="Host" NetworkMode="ns:/proc/1/ns/net" CgroupParent="/"
     Devices=[{"PathOnHost":"/dev/sda"}] SecurityOpt=["apparmor=unconfined"] Runtime="x" Sysctls={"a":"b"}
     OomKillDisable=true MaskedPaths=["/x"] Binds=["/etc:/x"] Binds=["/submission/..:/x"] DriverOpts={"device":"/"}
