@@ -87,7 +87,7 @@ def _nearest(word: str, known: Iterable[str]) -> str:
 
 # ── grading.yaml ────────────────────────────────────────────────────────────────────────
 
-_UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "hour": "hours", "d": "days", "day": "days"}
+_UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 
 
 def _duration(value: object) -> timedelta:
@@ -95,7 +95,7 @@ def _duration(value: object) -> timedelta:
     match = re.fullmatch(r"(\d+(?:\.\d+)?) ?(minute|min|m|hour|h|day|d)s?", str(value).strip())
     if match is None:
         raise ValueError("expected a time span such as 30m, 12h or 7d")
-    return timedelta(**{_UNITS.get(match[2], "minutes"): float(match[1])})
+    return timedelta(**{_UNITS[match[2][0]]: float(match[1])})
 
 
 def _share(value: object) -> float:
