@@ -61,14 +61,11 @@ def _split_domain(name: str) -> tuple[str, str]:
     return "", name
 
 
-_ID = re.compile(r"(?:sha256:)?([0-9a-f]{4,64})")
-
-
 def is_called(text: str, image: ImageSeen) -> bool:
     """Whether `text` names that image: by any form of one of its names, by its id, or by the beginning of the id."""
     if normalised(text) in {normalised(tag) for tag in image.tags}:
         return True
-    match = _ID.fullmatch(text)
+    match = re.fullmatch(r"(?:sha256:)?([0-9a-f]{4,64})", text)
     return match is not None and image.id.removeprefix("sha256:").startswith(match[1])
 
 

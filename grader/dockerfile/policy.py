@@ -19,9 +19,6 @@ from grader.models import Refusal
 MAX_INSTRUCTIONS = 200
 """Instructions of a Dockerfile; an image has at most 127 layers in many engines."""
 
-_SCRATCH = "scratch"
-"""Not an image but the empty file system (https://docs.docker.com/reference/dockerfile/#from)."""
-
 _PLATFORMS = frozenset({"", "$BUILDPLATFORM", "${BUILDPLATFORM}", "$TARGETPLATFORM", "${TARGETPLATFORM}"})
 """Values of FROM --platform that stand for the machine's own."""
 
@@ -102,16 +99,16 @@ def _images(dockerfile: Dockerfile, allowed: Sequence[str]) -> Iterator[tuple[in
 
 
 def _external_images(dockerfile: Dockerfile) -> Iterator[tuple[Instruction, str]]:
-    """Each mention of an image that is no stage, with the image's name."""
+    """Each mention of an image that is no stage and not `scratch`, the empty file system, with the image's name."""
     for instruction in dockerfile.instructions:
         earlier = {stage.name for stage in dockerfile.stages[: max(instruction.stage, 0)]}
         if instruction.keyword == "FROM":
             image = dockerfile.stages[instruction.stage].image
-            if image not in (_SCRATCH, *earlier):
+            if image not in ("scratch", *earlier):
                 yield instruction, image
         for one in filter(None, (instruction, instruction.trigger)):
             for image in _sources(one):
-                if image not in (_SCRATCH, "") and image.lower() not in earlier:
+                if image not in ("scratch", "") and image.lower() not in earlier:
                     yield one, image
 
 
