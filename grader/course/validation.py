@@ -1,8 +1,4 @@
-"""The mistakes of a course, each at its place in the text, with what was expected.
-
-First what pydantic finds wrong with its shape; then what the shape cannot say: names that must be unique, names that
-must exist, weights that must add up.
-"""
+"""The mistakes of a course, each at its place in the text: what pydantic finds, and what does not fit together."""
 
 from __future__ import annotations
 
@@ -27,8 +23,7 @@ if TYPE_CHECKING:
 MAX_NAMES = 50
 """Known names that are compared and listed; a hostile file could hold thousands, and a mistake in each."""
 
-_UNKNOWN = "unexpected_keyword_argument"
-_MISSING = "missing"
+_UNKNOWN, _MISSING = "unexpected_keyword_argument", "missing"
 
 
 def validation_problems(errors: Iterable[ErrorDetails], document: Document) -> list[Problem]:

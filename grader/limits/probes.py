@@ -265,7 +265,6 @@ def engine_cpu(got: str, seconds: float, cpu_seconds: float, *, throttled: bool)
 
 # ── before a batch: each limit once for each engine and start of the machine ─────────────
 
-_BOOT = Path("/proc/sys/kernel/random/boot_id")
 _INFO = (
     *("ID", "ServerVersion", "KernelVersion", "NCPU", "CgroupVersion", "CgroupDriver", "Driver", "DockerRootDir"),
     *("DefaultRuntime", "SecurityOptions", "Warnings"),
@@ -308,7 +307,7 @@ def engine_key(info: Mapping[str, Any]) -> str:
     `info` is the engine's answer to `GET /info`.
     """
     try:
-        boot = _BOOT.read_text(encoding="ascii")
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
         return ""
     known = [__version__, recipe_digest(), boot, *(info.get(field) for field in _INFO)]
