@@ -33,12 +33,8 @@ _STYLES: dict[CheckStatus | ExerciseStatus, Style] = {
     ExerciseStatus.REJECTED: "failed",
     ExerciseStatus.NOT_SUBMITTED: "blocked",
 }
-_UNFINISHED = (
-    ExerciseStatus.FAILED,
-    ExerciseStatus.REJECTED,
-    ExerciseStatus.NOT_GRADED,
-    ExerciseStatus.NOT_SUBMITTED,
-)
+_UNFINISHED = (ExerciseStatus.FAILED, ExerciseStatus.REJECTED, ExerciseStatus.NOT_GRADED, ExerciseStatus.NOT_SUBMITTED)
+"""What is shown first, where several exercises are not done."""
 _BODY = "  "
 _LABEL_WIDTH = len("Expected")
 _EXCERPT_LIMIT = 2_000
@@ -176,9 +172,7 @@ def hint_steps(check: CheckVerdict) -> list[str]:
         if len(nudge) + len(sentence) > _NUDGE:
             break
         nudge += f" {sentence}"
-    steps = [f"Hint: {hint}" if hint else ""]
-    if nudge != hint:
-        steps.insert(0, f"Hint: {nudge}")
+    steps = [f"Hint: {text}" for text in dict.fromkeys((nudge, hint)) if text] or [""]
     if check.reason in REASONS:
         steps.append(f"{steps[-1]}\nThe handbook explains it: `grader explain {REASONS[check.reason].code}`".strip())
     return [*(f"{step} (More: --hint)".strip() for step in steps[:-1]), steps[-1]]
