@@ -115,12 +115,8 @@ def not_built(observe: Observe, context: CheckContext) -> Observe:
 # ── from memory ─────────────────────────────────────────────────────────────────────────
 
 
-class NotObserved(EnvironmentProblem):
-    """A stored grading has no observation of what a check asks for now; it needs a new run."""
-
-
 def replay(seen: Mapping[Request, Observation]) -> Observe:
-    """An observer that answers from what was stored, without an engine."""
+    """An observer that answers from what was stored, without an engine; `EnvironmentProblem` for what was not."""
 
     def observe(request: Request) -> Observation:
         if request in seen:
@@ -131,6 +127,6 @@ def replay(seen: Mapping[Request, Observation]) -> Observe:
             if not request.existing_image and not isinstance(seen.get(request.build), Built):
                 raise NotChecked
         message = "What this check asks for was not observed when the submission was graded; grade it again."
-        raise NotObserved(message)
+        raise EnvironmentProblem(message)
 
     return observe

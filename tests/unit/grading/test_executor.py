@@ -16,9 +16,9 @@ from grader.checks.base import NotChecked
 from grader.course.models import BaseImage, Limits
 from grader.engine.http import Answer, Connection
 from grader.engine.protocol import Sandbox
-from grader.errors import EngineError
+from grader.errors import EngineError, EnvironmentProblem
 from grader.grading.executor import BuildTurns, Engines, Executor
-from grader.grading.exercise import NotObserved, grade_exercise, replay
+from grader.grading.exercise import grade_exercise, replay
 from grader.models import (
     BuildFailed,
     BuildRequest,
@@ -341,21 +341,21 @@ def test_what_was_stored_is_replayed() -> None:
     ],
 )
 def test_what_was_not_stored_needs_a_new_run(request_: Request) -> None:
-    with pytest.raises(NotObserved, match="grade it again"):
+    with pytest.raises(EnvironmentProblem, match="grade it again"):
         replay(STORED)(request_)
 
 
 def test_a_run_stands_for_an_exec_and_not_the_other_way_round() -> None:
     ran: dict[Request, Observation] = {RunRequest(("1",)): DID.outcome, further("2"): DID.outcome}
     assert replay(ran)(further("1")) == DID.outcome
-    with pytest.raises(NotObserved):
+    with pytest.raises(EnvironmentProblem, match="grade it again"):
         replay({BuildRequest(): image(), **ran})(RunRequest(("2",)))
 
 
 def test_a_run_of_what_did_not_build_needs_none() -> None:
     with pytest.raises(NotChecked):
         replay(STORED)(RunRequest())
-    with pytest.raises(NotObserved):
+    with pytest.raises(EnvironmentProblem, match="grade it again"):
         replay({BuildRequest(): image()})(RunRequest())
 
 
