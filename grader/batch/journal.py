@@ -110,11 +110,10 @@ class Graded:
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A grading that was begun and has no verdict: whose, which time it is (from 1), and the process (`Owner`)."""
+    """A grading that was begun and has no verdict: whose, and the process that does it (`Owner`)."""
 
     student: str
     exercise: str
-    number: int
     owner: str
 
 
@@ -235,7 +234,10 @@ class Journal:
 
     def attempts(self) -> tuple[Attempt, ...]:
         """What was begun and has no verdict yet, by student and exercise."""
-        return tuple(Attempt(*row) for row in self._rows("SELECT * FROM attempt ORDER BY student, exercise"))
+        return tuple(
+            Attempt(*row)
+            for row in self._rows("SELECT student, exercise, owner FROM attempt ORDER BY student, exercise")
+        )
 
     def record(self, graded: Graded) -> None:
         """Store one final grading and end its attempt; it replaces an earlier one of the same student and exercise."""

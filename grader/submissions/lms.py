@@ -145,7 +145,7 @@ def _members(source: Path, around: str, tops: Mapping[str, str], budget: Budget)
 def open_submissions(source: Path) -> Submissions:
     """Find out what `source` is: a folder of submissions, or a bulk download. Raises `UsageError` if neither."""
     is_folder = source.is_dir()
-    names = [name for name in (_names_in_folder if is_folder else _names_in_zip)(source) if not _is_hidden(name)]
+    names = [name for name in _names_in(source) if not _is_hidden(name)]
     around = "" if is_folder else _around(names)
     inside = [below for name in names if (below := name.removeprefix(around)) and not _is_hidden(below)]
     tops = {top: top in inside for top in dict.fromkeys(name.partition("/")[0] for name in inside)}
@@ -187,10 +187,13 @@ def _ordinary(source: Path, paths: Sequence[Path]) -> Submissions:
     return Submissions(source, tuple(handins), (note,) if prefix else ())
 
 
-def _names_in_zip(source: Path) -> Sequence[str]:
-    """The paths that a zip gives its members, as they are: they may lead anywhere. Folders end in `/`."""
+def _names_in(source: Path) -> Sequence[str]:
+    """The names in a folder, or the paths that a zip gives its members: they may lead anywhere. Folders end in `/`."""
     names: list[str] = []
     try:
+        if source.is_dir():
+            with opened_folder(str(source.resolve())) as folder:
+                return [f"{one.name}/" if looks_like_folder(one) else one.name for one in entries_in(folder)]
         with open_file(source.resolve()) as stream:
             found = read_archive(stream, ".zip", Budget(0, 0), names.append)
     except OSError as error:
@@ -199,15 +202,6 @@ def _names_in_zip(source: Path) -> Sequence[str]:
         problem = _NO_DOWNLOAD if archive_suffix(source.name).lower() != ".zip" else found.message
         raise UsageError(f"{source}: {problem}")
     return names
-
-
-def _names_in_folder(source: Path) -> Sequence[str]:
-    """The names in a folder, those of folders with a `/`."""
-    try:
-        with opened_folder(str(source.resolve())) as folder:
-            return [f"{one.name}/" if looks_like_folder(one) else one.name for one in entries_in(folder)]
-    except OSError as error:
-        raise UsageError(f"{source}: cannot be read as a folder of submissions: {error.strerror}.") from error
 
 
 def _is_hidden(path: str) -> bool:

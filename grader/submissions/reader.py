@@ -15,7 +15,7 @@ import errno
 import os
 import stat
 from collections.abc import Container, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -244,15 +244,11 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 def opened_folder(*names: str, within: int | None = None) -> Iterator[int]:
     """A descriptor of the folder that these names lead to, one in the other. `OSError` if one is a link."""
     first, *inner = names
-    folder = os.open(first, _FOLDER, dir_fd=within)
-    try:
-        if inner:
-            with opened_folder(*inner, within=folder) as found:
-                yield found
-        else:
-            yield folder
-    finally:
-        os.close(folder)
+    with ExitStack() as stack:
+        stack.callback(os.close, folder := os.open(first, _FOLDER, dir_fd=within))
+        for name in inner:
+            stack.callback(os.close, folder := os.open(name, _FOLDER, dir_fd=folder))
+        yield folder
 
 
 def open_file(path: str | Path, within: int | None = None) -> BinaryIO:
