@@ -433,7 +433,7 @@ def test_no_file_is_written_but_results_and_cache(ran: Ran) -> None:
     assert changed == set()
     cache = ran.planted.root / "cache"
     kept = {str(path.relative_to(cache)) for path in cache.rglob("*")}
-    assert kept <= {"grader", "grader/engines", "grader/images.lock", "grader/limits.json"}
+    assert kept <= {"grader", "grader/engines", "grader/images.lock", "grader/limits-private.json"}
     assert not Path(ran.planted.words["MARK"]).exists()
 
 
