@@ -342,7 +342,7 @@ def source_uses(check: SourceUses, context: CheckContext) -> CheckGenerator[Find
         actual="\n".join(uses.imports) or f"{check.module} is imported nowhere",
         reproduce=f"cat {context.script}",
         file=context.script,
-        line=uses.line,
+        line=(uses.uncalled if problem[0] == NO_MEAN else None) or uses.line,
     )
 
 
@@ -357,6 +357,8 @@ def _no_mean(check: SourceUses, context: CheckContext, uses: Uses) -> CheckGener
     problem = _not_loaded([check.module], loaded, outcome)
     if problem != RIGHT or any(one.name == f"{check.module}.mean" for one in loaded):
         return problem
+    if uses.uncalled:
+        return NO_MEAN, f"Line {uses.uncalled} names .mean, but without () after it nothing is calculated."
     return NO_MEAN, f"When the script runs, no mean of a {check.module} object is taken."
 
 

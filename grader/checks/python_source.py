@@ -21,11 +21,15 @@ _PARSING = threading.Lock()
 
 @dataclass(frozen=True, slots=True)
 class Uses:
-    """Of a library: lines that import it, to show; the script's first one; or why the script cannot be read."""
+    """Of a library: lines that import it, to show; the script's first one; or why the script cannot be read.
+
+    `uncalled` is the first line that names a `.mean` without calling it.
+    """
 
     imports: tuple[str, ...] = ()
     used: bool = False
     line: int | None = None
+    uncalled: int | None = None
     problem: str = ""
 
 
@@ -40,11 +44,15 @@ def uses_of(files: ExerciseFiles, script: str, module: str) -> Uses:
     trees = [main, *_reached(main, files)]
     imports = [(tree, node, name) for tree in trees for node, name in _imports(tree, module)]
     names = {name for _, _, name in imports}
-    nodes = (node for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name))
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    read = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    called = {node.func for node in nodes if isinstance(node, ast.Call)}
+    means = (node for node in nodes if isinstance(node, ast.Attribute) and node.attr == "mean")
     return Uses(
         imports=tuple(f"line {node.lineno}: {ast.unparse(node)[:100]}" for _, node, _ in imports),
-        used="*" in names or any(isinstance(node.ctx, ast.Load) and node.id in names for node in nodes),
+        used="*" in names or not read.isdisjoint(names),
         line=next((node.lineno for tree, node, _ in imports if tree is main), None),
+        uncalled=next((node.lineno for node in means if node not in called), None),
     )
 
 
