@@ -49,7 +49,7 @@ from grader.models import MemoryFile, RunRequest
 from grader.sandbox import tunnel
 from grader.sandbox.engine_image import engine_image, image_name, recipe_digest
 
-LABEL_IMAGES = "io.grader.base_images.provider"
+LABEL_IMAGES = "io.grader.template-images"
 """On a template volume: the ids of the base images in it, separated by commas."""
 
 WORKSPACE_MB, WORKSPACE_FILES = 128, 20_000
