@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import itertools
+import os
 import shutil
 import subprocess
 import sys
@@ -151,6 +152,7 @@ def by_shell(students: Sequence[Student]) -> None:
 
 def main() -> None:
     """Measure what is asked for."""
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as for an ordinary user: else each start compiles all it imports
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["startup", "check", "batch"])
     parser.add_argument("--rounds", type=int, default=5)
