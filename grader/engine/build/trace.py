@@ -26,10 +26,11 @@ class Vertex:
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """Output of a vertex, as it was written."""
+    """Output of a vertex, as it was written to one stream: 1 is standard output, 2 standard error."""
 
     vertex: str
     data: bytes = b""
+    stream: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,8 @@ def decode_status(data: bytes) -> Status:
             vertices.append(_vertex(dict(_fields(_bytes(part)))))
         elif number == 3:  # noqa: PLR2004 - the field's number
             log = dict(_fields(_bytes(part)))
-            logs.append(Log(_text(log.get(1)), _bytes(log.get(4))))
+            stream = log.get(3)
+            logs.append(Log(_text(log.get(1)), _bytes(log.get(4)), stream if isinstance(stream, int) else 1))
     return Status(tuple(vertices), tuple(logs))
 
 

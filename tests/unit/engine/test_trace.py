@@ -80,6 +80,14 @@ def test_each_step_is_told_once_when_it_begins() -> None:
     assert [(step.line, step.seconds) for step in progress.steps()] == [(3, 2.5)]
 
 
+def test_lines_of_two_streams_do_not_mix() -> None:
+    progress = progress_of(Vertex("1", "[4/5] RUN echo done", started=1.0))
+    written = [(b"E", 2), (b"Building dependency tree...\nRead", 1), (b": Unable to locate package curl\n", 2)]
+    progress.update(Status(logs=tuple(Log("1", data, stream) for data, stream in written)))
+    (step,) = progress.steps()
+    assert step.log == "Building dependency tree...\nE: Unable to locate package curl\nRead"
+
+
 def test_only_the_end_of_a_long_log_is_kept() -> None:
     progress = progress_of(Vertex("1", "[4/5] RUN echo done", started=1.0))
     for index in range(100):
