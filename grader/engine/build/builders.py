@@ -22,7 +22,7 @@ from typing import Any, Literal
 from grader.course.models import Limits
 from grader.dockerfile.image_names import normalised
 from grader.dockerfile.parser import Dockerfile, Instruction
-from grader.engine.build.trace import Status, Vertex, decode_status
+from grader.engine.build.trace import Status, Vertex, WholeLines, decode_status
 from grader.engine.http import Connection, Refused, Stream
 from grader.engine.protocol import BuildJob, OnStep
 from grader.engine.watchdog import Cancellation, Watchdog
@@ -214,7 +214,7 @@ class BuildKitProgress:
     log_bytes: int = 0
     _vertices: dict[str, Vertex] = field(default_factory=dict)
     _tails: dict[str, bytes] = field(default_factory=dict)
-    _unended: dict[tuple[str, int], bytes] = field(default_factory=dict)
+    _lines: WholeLines = field(default_factory=WholeLines)
 
     def add(self, message: dict[str, Any]) -> list[BuildStep]:
         """Take in one message; the steps that it began, each once. `EngineError` for one that is not BuildKit's."""
@@ -238,11 +238,7 @@ class BuildKitProgress:
         """Take in a decoded message; the steps that it began."""
         for log in status.logs:
             self.log_bytes += len(log.data)
-            # A program's two streams are sent as they come; each keeps its lines whole.
-            data = self._unended.pop((log.vertex, log.stream), b"") + log.data
-            lines, end, rest = data.rpartition(b"\n")
-            self._tails[log.vertex] = (self._tails.get(log.vertex, b"") + lines + end)[-LOG_TAIL:]
-            self._unended[log.vertex, log.stream] = rest[-LOG_TAIL:]
+            self._tails[log.vertex] = (self._tails.get(log.vertex, b"") + self._lines.add(log))[-LOG_TAIL:]
         begun = []
         for vertex in status.vertices:
             before = self._vertices.get(vertex.digest)
@@ -264,18 +260,15 @@ class BuildKitProgress:
 
     def _step(self, vertex: Vertex) -> BuildStep:
         seconds = (vertex.completed or 0.0) - (vertex.started or 0.0)
+        log = self._tails.get(vertex.digest, b"") + self._lines.rest(vertex.digest)
         return BuildStep(
             name=vertex.name,
             cached=vertex.cached,
             seconds=max(0.0, seconds),
-            log=self._log(vertex.digest).decode("utf-8", errors="replace"),
+            log=log[-LOG_TAIL:].decode("utf-8", errors="replace"),
             error=plain_error(vertex.error),
             line=step_line(vertex.name, self.dockerfile),
         )
-
-    def _log(self, vertex: str) -> bytes:
-        unended = (rest for (of, _), rest in self._unended.items() if of == vertex and rest)
-        return (self._tails.get(vertex, b"") + b"\n".join(unended))[-LOG_TAIL:]
 
     def failure(self, message: str) -> BuildFailed:
         """Why there is no image. `EngineError` where the engine or a base image is to blame.

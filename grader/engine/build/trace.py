@@ -9,7 +9,7 @@ and fixed; everything unknown is skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,23 @@ class Status:
 
     vertices: tuple[Vertex, ...] = ()
     logs: tuple[Log, ...] = ()
+
+
+@dataclass(slots=True)
+class WholeLines:
+    """The lines of a build's output. A program's two streams are sent as they come, torn apart anywhere."""
+
+    _begun: dict[tuple[str, int], bytes] = field(default_factory=dict)
+
+    def add(self, log: Log) -> bytes:
+        """The lines of one stream that end with this piece of it."""
+        lines, end, begun = (self._begun.pop((log.vertex, log.stream), b"") + log.data).rpartition(b"\n")
+        self._begun[log.vertex, log.stream] = begun
+        return lines + end
+
+    def rest(self, vertex: str) -> bytes:
+        """What a vertex has written of lines that have not ended."""
+        return b"\n".join(begun for (of, _), begun in self._begun.items() if of == vertex and begun)
 
 
 def decode_status(data: bytes) -> Status:

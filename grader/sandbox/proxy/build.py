@@ -20,7 +20,7 @@ from dataclasses import dataclass, field, replace
 from grader.dockerfile.image_names import normalised
 from grader.dockerfile.parser import Dockerfile, Unparsable, parse
 from grader.dockerfile.policy import judge_dockerfile
-from grader.engine.build.trace import decode_status
+from grader.engine.build.trace import Vertex, WholeLines, decode_status
 from grader.engine.tar import write_tar
 from grader.engine.wording import BUILD_STEP, plain_error
 from grader.models import MemoryFile
@@ -117,6 +117,7 @@ class Printer:
     _held: list[str] = field(default_factory=list)
     _rest: bytes = b""
     _told: set[tuple[str, str]] = field(default_factory=set)
+    _lines: WholeLines = field(default_factory=WholeLines)
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         """The next piece of the engine's answer, which is a line of JSON for each message."""
@@ -161,4 +162,14 @@ class Printer:
                 if is_so and (vertex.digest, text) not in self._told:
                     self._told.add((vertex.digest, text))
                     yield text
-        yield from (log.data.decode("utf-8", "replace") for log in decoded.logs)
+        written = [self._lines.add(log) for log in decoded.logs]
+        written += [self._lines.rest(vertex.digest) for vertex in decoded.vertices if self._ends(vertex)]
+        yield from (text.decode("utf-8", "replace") for text in written if text)
+
+    def _ends(self, vertex: Vertex) -> bool:
+        """Whether it has ended, the first time that this is said."""
+        end = vertex.digest, ""
+        if vertex.completed is None or end in self._told:
+            return False
+        self._told.add(end)
+        return True
