@@ -154,9 +154,9 @@ def inside(value: Any) -> Iterator[str]:  # noqa: ANN401 - JSON
             yield f"{name} is set: {one!r}"
         if known in NOT_THE_HOSTS and str(one).casefold().startswith(("host", "ns:")):
             yield f"{name} is the host's: {one!r}"
-        if known == "endpointsconfig" and any(network.casefold() == "host" for network in one):
+        if known == "endpointsconfig" and any(network.casefold() == "host" for network in one or ()):
             yield "an endpoint is in the host's network"
-        if known == "securityopt" and any(not entry.startswith("no-new-privileges") for entry in one):
+        if known == "securityopt" and any(not entry.startswith("no-new-privileges") for entry in one or ()):
             yield f"{name} is set: {one!r}"
         if known not in TEXTS:
             yield from inside(one)
