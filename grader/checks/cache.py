@@ -37,7 +37,9 @@ from grader.errors import EngineError
 from grader.models import BuildFailed, BuildRequest, BuildStep, Built, Exited, Finding, MemoryFile, RunRequest
 
 NOTHING_INSTALLED = reason("D141", "nothing_installed", "No instruction installs packages.")
-INSTALLED_AGAIN = reason("D142", "installed_again", "After a change of the script alone, packages installed again.")
+INSTALLED_AGAIN = reason(
+    "D142", "installed_again", "After a change of the script alone, packages were installed again."
+)
 
 _REPRODUCE = (
     f"docker build -t {IMAGE_NAME} .\necho '# a change' >> sales_predictor.py\ndocker build -t {IMAGE_NAME} ."

@@ -27,7 +27,9 @@ from grader.models import (
 )
 
 FILE_MISSING = reason("F101", "file_missing", "A file that has to be handed in is not there.")
-CMD_REPLACED = reason("D104", "cmd_replaced", "Arguments replaced CMD, and the engine tried to execute the first.")
+CMD_REPLACED = reason(
+    "D104", "cmd_replaced", "Arguments replaced CMD, and the engine tried to execute the first argument."
+)
 NOT_STARTED = reason("D120", "not_started", "The engine could not start the image's command.")
 TIMED_OUT = reason("R101", "timed_out", "The run took longer than its limit.")
 OUT_OF_MEMORY = reason("R102", "out_of_memory", "The run used more memory than its limit.")

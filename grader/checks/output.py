@@ -54,12 +54,16 @@ from grader.course.registry import AbsolutePath, Check, ImageName, Name, reason
 from grader.models import Case, Exited, Finding, FolderMount, MemoryFile, RunOutcome, RunRequest
 
 SHELL_ENTRYPOINT = reason("D121", "shell_entrypoint", "ENTRYPOINT in shell form swallows arguments.")
-SCRIPT_REPLACED = reason("D122", "script_replaced", "Arguments replaced the CMD that named the script.")
+SCRIPT_REPLACED = reason(
+    "D122", "script_replaced", "Arguments replaced the CMD that named the script; ENTRYPOINT alone does not."
+)
 CMD_BRINGS_ARGUMENTS = reason("D123", "cmd_brings_arguments", "Where `docker run` gives no weeks, CMD brings its own.")
 LITERAL_ARGUMENTS = reason("D124", "literal_arguments", "ENTRYPOINT in exec form has a `$@`, which nobody replaces.")
 CRASHED = reason("R105", "crashed", "The script ended with an error, before it printed the line or after.")
 GAVE_UP = reason(
-    "R106", "gave_up", "The script ended with no line, an exit code that is not 0, and no error of Python."
+    "R106",
+    "gave_up",
+    "The script printed no line and ended with an exit code that is not 0, without an error of Python.",
 )
 WAITS_FOR_INPUT = reason("R107", "waits_for_input", "The script asked for keyboard input.")
 SCRIPT_UNREADABLE = reason("R108", "script_unreadable", "The container's user may not read the script.")
@@ -67,7 +71,9 @@ EXIT_CODE = reason("R109", "exit_code", "The output is right but the exit code i
 NO_LINE = reason("R201", "no_line", "The run printed no prediction line.")
 LINE_ON_STDERR = reason("R202", "line_on_stderr", "The prediction line went to standard error.")
 WRONG_NUMBER = reason("R203", "wrong_number", "The prediction line carries another number.")
-CHANGING_NUMBER = reason("R204", "changing_number", "The number is wrong, and another one when the same is run again.")
+CHANGING_NUMBER = reason(
+    "R204", "changing_number", "The number is wrong, and a second run of the same gives yet another one."
+)
 CONSTANT_NUMBER = reason("R205", "constant_number", "The number does not depend on the weeks given.")
 ROUNDED_WEEKS = reason("R206", "rounded_weeks", "The number is the mean of rounded weeks.")
 NOT_LOGGED = reason("R207", "not_logged", "No other line of output carries the prediction.")
@@ -81,7 +87,9 @@ UNKNOWN_NOT_NAMED = reason("R303", "unknown_not_named", "No message names the va
 UNKNOWN_EXIT_CODE = reason("R304", "unknown_exit_code", "The message is right, and the exit code is 0.")
 FILE_NOT_WRITTEN = reason("R311", "file_not_written", "The file is not in the mounted folder after the run.")
 NOT_IN_FILE = reason("R312", "not_in_file", "The file is there, and does not carry the prediction.")
-FILE_NOT_REPLACED = reason("R313", "file_not_replaced", "After a second run, the file is not the new prediction's.")
+FILE_NOT_REPLACED = reason(
+    "R313", "file_not_replaced", "After a second run, the file does not end with the new prediction."
+)
 LOG_TRUNCATED = reason("R314", "log_truncated", "A second run removed what the first one had written.")
 _REPORT = re.compile(r'Traceback |\s+File ".*", line \d')
 _QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")

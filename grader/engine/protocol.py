@@ -1,4 +1,4 @@
-"""The one boundary to a container engine. `grader.engine.http` fulfils it with Docker, tests with functions."""
+"""The one boundary to a container engine. `grader.engine.docker_engine` fulfils it, tests with functions."""
 
 from __future__ import annotations
 

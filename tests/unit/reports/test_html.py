@@ -79,7 +79,7 @@ def test_the_page_of_the_class_counts_and_names() -> None:
         "The engine stopped answering. 1 exercise李雷 3.1.5",
         "3.1.4 Pass the weeks as arguments2 of 6 33%5.33 / 10",
         "3.1.5 WORKDIR /app2 of 4 50%5 / 10",
-        "D104Arguments replaced CMD, and the engine tried to execute the first.13.1.4yan, 3.1.4: The",
+        "D104Arguments replaced CMD, and the engine tried to execute the first argument.13.1.4yan, 3.1.4: The",
         "3.1.4docker run sales-predictor 100 120 110 predicts 110 0%4 of 44 students",
         "Students by share of the points: 0–10%: 0, 10–20%: 0, 20–30%: 0, 30–40%: 2, 40–50%: 0, 50–60%: 2",
         "attempt 1: 30%, made by 1; attempt 2: 90%, made by 1.",
